@@ -6,7 +6,7 @@ PYTHON ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kubo demo test test-long lint slither bench attacks nightly conformance lock
+.PHONY: help setup kubo demo test test-long lint slither bench attacks faults nightly conformance lock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 20
@@ -37,6 +37,9 @@ bench: setup ## the figures that the project promises
 
 attacks: setup ## every attack, played: what catches it, and how often a draw finds it
 	@python -m scripts.attacks $(ARGS)
+
+faults: setup ## a market of pods under kills, reorganisations, full disks; ARGS="--seed 7 --minutes 3"
+	@python -m scripts.faults $(ARGS)
 
 nightly: setup ## what takes hours, in parts that resume: ARGS=PART, ARGS=--again, ARGS=--list
 	@python -m scripts.nightly $(ARGS)

@@ -42,12 +42,13 @@ from fitchain.cli.commands import (
     pod,
     proof,
     reaudit,
+    recover,
     store,
     trust,
     verifier,
 )
 from fitchain.cli.views.output import report_bug, report_error, report_usage
-from fitchain.pod.values.errors import FitchainError
+from fitchain.pod.values.errors import FitchainError, host_error
 
 INTERRUPTED = 130
 
@@ -94,6 +95,7 @@ for single in (deploy, demo):
     single.register(app)
 consent.register(job.app)
 reaudit.register(proof.app)
+recover.register(pod.app)
 
 
 def main() -> None:
@@ -126,7 +128,21 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away (`| head`)
         return 0
     except Exception as error:  # noqa: BLE001 - what is left is a bug, and it must not look like `refuted`
-        return report_bug(error)
+        if (lack := host_error(error)) is None:
+            return report_bug(error)
+        return report_error(lack, arguments)
+    finally:
+        _let_output_go()
+
+
+def _let_output_go() -> None:
+    """Give up what a full disk does not take of the output, which the interpreter would try again
+    when it ends, and then end with a code of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _usage(error: TyperException) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from fitchain.cli.passphrase import find_passphrase
+from fitchain.cli.passphrase import find_passphrase, is_asked
 from fitchain.cli.views.output import Report, log, print_report
 from fitchain.pod.values.errors import NotFound
 
@@ -98,6 +98,20 @@ class Session:
     def home(self) -> Home:
         """The home with its keys; asks for the passphrase when they are first needed."""
         return self._open(self.passphrase)
+
+    def unlocked(self, why: str) -> Home:
+        """The home with its keys, for a command that does without them as well: it catches what is
+        raised, and tells it.
+
+        Args:
+            why: what they are for, told to who is asked for the passphrase.
+
+        Raises:
+            FitchainError: the passphrase is not at hand, or is another's.
+        """
+        if is_asked(self.flags.passphrase_file) and "home" not in vars(self):
+            log(f"{why}; the passphrase opens it, and none goes on without")
+        return self.home
 
     def passphrase(self) -> str:
         """The passphrase of the home's keys."""

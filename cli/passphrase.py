@@ -24,8 +24,21 @@ def find_passphrase(path: Path | None, again: bool = False) -> str:
         path: the file; where absent, the environment may name one.
         again: whether it is typed twice, for new keys.
     """
-    named = path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+    named = _named(path)
     return read_passphrase(named) if named else ask_passphrase(again)
+
+
+def is_asked(path: Path | None) -> bool:
+    """Whether `find_passphrase` asks a person: no file is named, and there is a terminal."""
+    return _named(path) is None and _has_terminal()
+
+
+def _named(path: Path | None) -> Path | None:
+    return path or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+
+
+def _has_terminal() -> bool:
+    return bool(sys.stdin and sys.stdin.isatty())  # a closed one is None
 
 
 def ask_passphrase(again: bool = False) -> str:
@@ -37,7 +50,7 @@ def ask_passphrase(again: bool = False) -> str:
     Raises:
         AccessRefused: there is no terminal to ask on, nothing was typed, or the two differ.
     """
-    if not (sys.stdin and sys.stdin.isatty()):  # a closed one is None
+    if not _has_terminal():
         raise AccessRefused("no passphrase was given and there is no terminal to ask on", FILE_HINT)
     passphrase = getpass.getpass("passphrase: ")
     if not passphrase:

@@ -106,6 +106,11 @@ PARTS = (
         LAWS,
     ),
     Part("attacks", "every attack, with replays in real workers", (("python", "-m", "scripts.attacks"),)),
+    Part(
+        "faults",
+        "five hundred kills in a market of pods, fifty by each of ten seeds",
+        (("python", "-m", "scripts.faults", "--runs", "10", "--seed", SEED),),
+    ),
     Part("slow", "the tests marked `nightly`", (("pytest", "-m", "nightly and not ipfs"),)),
     Part(
         "ipfs-large",

@@ -4,10 +4,12 @@ providers do."""
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.request import Request, urlopen
@@ -36,6 +38,14 @@ class Traffic:
         return len(self.posts)
 
 
+class Doors(ThreadingHTTPServer):
+    """Serves many at once, and says nothing of who went away in the middle of a request."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def counting(upstream: str) -> Iterator[tuple[str, Traffic]]:
     """Run a proxy that lets everything pass and counts; yields its URL and what went through."""
@@ -55,7 +65,7 @@ def proxy(
     posted: Callable[[], None] = lambda: None,
     whole: Callable[[Batch], tuple[int, Any] | None] = lambda calls: None,
     change: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = lambda call, answer: answer,
-    reply: Callable[[int, bytes], Reply] = lambda status, body: (status, {}, body),
+    reply: Callable[[int, bytes], Reply | None] = lambda status, body: (status, {}, body),
 ) -> Iterator[str]:
     """Run a proxy before a node; yields its URL.
 
@@ -66,7 +76,10 @@ def proxy(
         whole: says of every HTTP request whether it passes, by None; else the status and the JSON
             value to answer with.
         change: gives what is answered to a single request, of the request and the node's answer.
-        reply: gives what goes out, of the status and the body that would.
+        reply: gives what goes out, of the status and the body that would; None ends the connection
+            without an answer.
+
+    While the node does not answer, the proxy says what a gateway says then: 502.
     """
 
     class Door(BaseHTTPRequestHandler):
@@ -74,7 +87,9 @@ def proxy(
         disable_nagle_algorithm = True  # else each answer waits 40 ms for the reader's acknowledgement
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            length = int(self.headers["Content-Length"])
+            if len(body := self.rfile.read(length)) < length:
+                return None  # whoever asked is gone
             posted()
             parsed = json.loads(body)
             calls = parsed if isinstance(parsed, list) else [parsed]
@@ -86,27 +101,34 @@ def proxy(
                     return self.answer(
                         status, json.dumps({"jsonrpc": "2.0", "id": call["id"], "error": error}).encode()
                     )
-            with urlopen(Request(upstream, body, {"Content-Type": "application/json"})) as response:
-                answers = json.loads(response.read())
+            try:
+                with urlopen(Request(upstream, body, {"Content-Type": "application/json"})) as response:
+                    answers = json.loads(response.read())
+            except (OSError, HTTPException):
+                return self.answer(502, b"{}")
             if not isinstance(parsed, list):
                 return self.answer(200, json.dumps(change(parsed, answers)).encode())
             changed = [change(call, each) for call, each in zip(calls, answers, strict=True)]
             return self.answer(200, json.dumps(changed).encode())
 
         def answer(self, status: int, body: bytes) -> None:
-            status, headers, body = reply(status, body)
+            if (replied := reply(status, body)) is None:
+                self.close_connection = True
+                return
+            status, headers, body = replied
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            with suppress(ConnectionError):  # whoever asked is gone
+                self.end_headers()
+                self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    server = Doors(("127.0.0.1", 0), Door)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

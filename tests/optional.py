@@ -6,6 +6,7 @@ FILE` writes the same down, for who adds runs up (`scripts/tests_summary.py`).
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,10 +50,21 @@ def _probe() -> str:
     return f"torch {torch}" if (torch, 1) in DEFAULT.shipped else ""
 
 
+def _mount() -> str:
+    """A disk is mounted where nobody else sees it."""
+    command = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    try:
+        mounted = subprocess.run(command, capture_output=True, check=False, timeout=10).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return "this account mounts disks" if mounted else ""
+
+
 REQUIREMENTS = {
     "ipfs": Requirement(_kubo, "there is no Kubo here: `make kubo` builds it"),
     "landlock": Requirement(_landlock, "this kernel has no Landlock: nothing keeps a root process out of a folder"),
     "slither": Requirement(version_of_slither, "there is no Slither here: `make slither` brings it"),
+    "mount": Requirement(_mount, "this account may not mount a small disk, which then is full"),
     "probe": Requirement(_probe, f"no probe of {DEFAULT.name} ships for the torch that is installed here"),
 }
 

@@ -312,7 +312,7 @@ def test_approval_shows_who_would_judge_and_asks(
         terms_said = owner.home.agreements.terms(id)
         card = Card.parse(owner.home.journal.dataset(terms_said.dataset).card)
         assert f"{terms_said.dataset.short}, {card.name}" in said and f"model {terms_said.model.short}" in said
-        assert f"{terms_said.work.operations:,} operations" in said and "at most on a slow core" in said
+        assert "58 parameters; linear ×2, relu" in said and "at most on a slow core" in said
     told = fitchain(account, "job", "approve", str(id), typed="yes\n")[1]
     assert (told["decision"], told["panel"]["creator_party"]) == ("approved", "scientist")
     assert told["panel"]["members"] == staked_verifiers.addresses and told["concerns"]

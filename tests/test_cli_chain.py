@@ -167,7 +167,9 @@ def test_a_dataset_is_shown_to_people_too(fitchain: Fitchain, home: Path, capsys
     journal.close()
     assert f"is offered as {earlier} too; to end that: fitchain data retire {earlier}" in fitchain(*register)[2]
     assert run(["data", "list"]) == 0
-    assert capsys.readouterr().out.splitlines()[0].split() == ["dataset", "name", "records", "price", "FIT", "state"]
+    heads, *rows = capsys.readouterr().out.splitlines()
+    assert heads.split() == ["dataset", "name", "records", "price", "FIT", "state", "registered"]
+    assert all(re.search(r" \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$", row) for row in rows)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from fitchain.pod.ports import settings
 from fitchain.pod.ports.chain import Chain, connect, devnet
 from fitchain.pod.ports.chain.deploy import deploy
+from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.settings import DevnetRecord, Settings, process_start
 from fitchain.pod.values.errors import ChainUnusable, InputRefused
 from tests.chain_fixtures import ETHER, Account, Devnet
@@ -99,10 +101,23 @@ def test_fresh_start_forgets_the_chain(folder: Path) -> None:
     assert not (folder / "deployments").exists()
 
 
+def test_a_chain_keeps_its_first_block_however_often_it_is_started(folder: Path) -> None:
+    """Else every home refuses it: they are of a chain that begins with another block."""
+
+    def genesis() -> object:
+        return Node(devnet.up(folder, 0).rpc).request("eth_getBlockByNumber", "0x0", False)["hash"]
+
+    first = genesis()
+    for _ in range(4):
+        devnet.down(folder)
+        time.sleep(1.1)  # a genesis of the same second is the same
+        assert genesis() == first
+
+
 def test_altered_chain_file_does_not_come_up_in_silence(folder: Path) -> None:
     folder.mkdir()
     (folder / "chain.json").write_text("no chain")
-    with pytest.raises(ChainUnusable, match="anvil did not come up") as error:
+    with pytest.raises(ChainUnusable, match=r"anvil did not come up: .*chain\.json") as error:
         devnet.up(folder, 0)
     assert "--fresh" in error.value.hint
     assert devnet.status(folder) is None

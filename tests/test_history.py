@@ -28,6 +28,8 @@ ONE_OF_EACH: tuple[Entry, ...] = (
     history.Checking(),
     history.Checked(("the bond is higher than the price",)),
     history.ApprovalNeeded(()),
+    history.Approved("a known group", ("the bond is higher than the price",)),
+    history.TurnedDown("nobody I know"),
     history.Refused("too dear"),
     history.Ignored("its offer does not open"),
     history.Rejected("too dear", **SENT),
@@ -66,6 +68,8 @@ ONE_OF_EACH: tuple[Entry, ...] = (
     history.Collected(**SENT),
     history.AskedAgain("the whole pool", "3"),
     history.ConsentNeeded(("a reason",), "0x11", "the whole pool"),
+    history.ConsentGiven("a known panel", ("a reason",)),
+    history.ConsentRefused(""),
     history.CannotConsent("its states are gone"),
     history.Consented("0x11", **SENT),
     history.Unanswered(),
@@ -82,6 +86,7 @@ ONE_OF_EACH: tuple[Entry, ...] = (
     history.Refuted("other bytes", ""),
     history.Wiped(states=True),
     history.LetGo(),
+    history.Recovered(),
 )
 
 

@@ -114,7 +114,17 @@ def done(asked: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Done:
 def test_owner_pod_takes_a_job_through_its_states_in_order(done: Done) -> None:
     kinds = [kind for kind in done.workshop.owner.kinds(done.id) if kind not in ("checkpoint", "anchored")]
     assert kinds == [
-        *("checking", "checked", "approval_needed", "accepted", "begun", "training", "delivered", "finished"),
+        *(
+            "checking",
+            "checked",
+            "approval_needed",
+            "approved",
+            "accepted",
+            "begun",
+            "training",
+            "delivered",
+            "finished",
+        ),
         *("settled", "wiped", "let_go"),
     ]
 

@@ -3,7 +3,6 @@ once, and by what the chain says then; what belongs to a run that is gone is set
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,8 @@ from fitchain.pod.parties.owner import approve
 from fitchain.pod.parties.owner.anchors import require_same_run
 from fitchain.pod.parties.owner.run import begin, order_nonce
 from fitchain.pod.parties.scientist.request import give_up, send_again, withdraw_unsent
-from fitchain.pod.parties.verifier.pod import Ballot, Verifier, look_s
+from fitchain.pod.parties.verifier.ballot import Ballot, keep_ballot, kept_ballot
+from fitchain.pod.parties.verifier.pod import look_s
 from fitchain.pod.ports.agreement import Outcome, Phase, State, commit_key
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.chain.abi import interface
@@ -284,12 +284,11 @@ def test_a_request_is_not_sent_behind_the_back_of_whoever_gave_it_up(
 def test_a_vote_is_about_one_question(workshop: Workshop) -> None:
     """The same round may ask about other segments, or of another run, behind a reorganisation."""
     home, ref = workshop.scientist.home, AuditRef(AgreementId(sha256(b"a job")))
-    pod, audit = Verifier(home, workshop.scientist.say), SimpleNamespace(ref=ref, round=0)
-    body = {"outcome": "MATCH", "trace": str(ZERO), "question": "one"}
-    home.journal.keep_fact(ref, "ballot/0", json.dumps(body | {"outcome": "MISMATCH", "question": "two"}))
-    home.journal.keep_fact(ref, "ballot/0/one", json.dumps(body))
-    ballots = [pod._ballot(audit, question) for question in ("one", "two", "three", None)]  # type: ignore[arg-type]
+    audit: Any = SimpleNamespace(ref=ref, round=0)
     match, mismatch = Ballot(Outcome.MATCH, ZERO), Ballot(Outcome.MISMATCH, ZERO)
+    keep_ballot(home, audit, match, "one")
+    keep_ballot(home, audit, mismatch, "two")
+    ballots = [kept_ballot(home, audit, question) for question in ("one", "two", "three", None)]
     assert ballots == [match, mismatch, None, mismatch]
 
 
@@ -297,6 +296,25 @@ def test_a_vote_is_about_one_question(workshop: Workshop) -> None:
 def test_a_seat_that_is_late_looks_once_at_least(now: int, seconds: float) -> None:
     audit: Any = SimpleNamespace(deadline=2000, window=1000)
     assert look_s(audit, now) == seconds
+
+
+# Any pod
+
+
+def test_a_pod_that_runs_sends_again_whatever_the_chain_took_back(
+    open_party: Callable[..., Party], workshop: Workshop, reader: Chain
+) -> None:
+    """Its registration, which nothing else would have it do again before the next start."""
+    newcomer = open_party("newcomer")
+
+    def registered() -> int | None:
+        events = reader.events("Registry", "PodRegistered", account=newcomer.address)
+        return events[0].block if events else None
+
+    with scientist_runs(newcomer):
+        workshop.until(lambda: registered() is not None)
+        take_back(reader, registered() or 0)
+        workshop.until(lambda: registered() is not None)
 
 
 # Whole jobs

@@ -13,7 +13,14 @@ import pytest
 
 from fitchain.pod.jobs.retry import Log, RetryPolicy
 from fitchain.pod.values.digest import sha256
-from fitchain.pod.values.errors import FitchainError, InputRefused, NodeUnreachable, NotFound, StoreUnreachable
+from fitchain.pod.values.errors import (
+    FitchainError,
+    InputRefused,
+    NodeRefused,
+    NodeUnreachable,
+    NotFound,
+    StoreUnreachable,
+)
 from fitchain.pod.values.ids import AgreementId
 
 PAUSE_S = 0.01
@@ -70,7 +77,9 @@ def test_a_log_that_is_gone_leaves_the_error_in_the_history(fault: Exception) ->
     assert recorded == ["nothing is there"] and not retry.due(JOB)
 
 
-@pytest.mark.parametrize("error", [NodeUnreachable("no node"), StoreUnreachable("no store")])
+@pytest.mark.parametrize(
+    "error", [NodeUnreachable("no node"), NodeRefused("internal error"), StoreUnreachable("no store")]
+)
 def test_a_pod_begins_when_what_it_needs_is_there(error: FitchainError) -> None:
     said, tries = list[str](), list[int]()
 

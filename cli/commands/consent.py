@@ -41,6 +41,7 @@ def consent(
     ] = None,
     no: Annotated[bool, typer.Option("--no", help="Stay silent: its asker has the fees back in time.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for scripts; what it shows, it shows.")] = False,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in this pod's history.")] = "",
 ) -> Report:
     """Consent to another audit of a job, as its owner; the pod acts on it.
 
@@ -63,9 +64,9 @@ def consent(
             unattended="answer on the terminal, or give --yes in a script",
         )
     if no:
-        owner.refuse(home, ref)
+        owner.refuse(home, ref, reason)
     else:
-        owner.consent(home, ref, reviewed.concerns)
+        owner.consent(home, ref, reviewed.concerns, reason)
     asker = reviewed.asked.asker if reviewed.asked else None
     values: dict[str, Any] = {
         "agreement": job.id,

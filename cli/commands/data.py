@@ -10,7 +10,7 @@ import typer
 
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import POOL, DatasetArgument, find_address, find_dataset, find_place
-from fitchain.cli.views.amounts import counted, parse_fit
+from fitchain.cli.views.amounts import clock, counted, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
@@ -169,6 +169,7 @@ def list_(
     own = {row.id for row in home.journal.datasets()}
     entries = [entry for entry in home.registry.datasets() if not mine or entry.id in own]
     cards = [_card(home, entry) for entry in entries]
+    times = home.registry.registered_at("Dataset")
     rows = [
         (
             entry.id.short,
@@ -176,6 +177,7 @@ def list_(
             entry.count,
             amount_text(card.price) if card else None,
             "open" if entry.active else "retired",
+            clock(times[entry.id]) if entry.id in times else None,
         )
         for entry, card in zip(entries, cards, strict=True)
     ]
@@ -187,10 +189,11 @@ def list_(
             "records": entry.count,
             "price": amount_text(card.price) if card else None,
             "active": entry.active,
+            "registered": times.get(entry.id),
         }
         for entry, card in zip(entries, cards, strict=True)
     ]
-    headers = ("dataset", "name", "records", "price FIT", "state")
+    headers = ("dataset", "name", "records", "price FIT", "state", "registered")
     return Report({"datasets": values}, [Rows(headers, rows, right=("records", "price FIT"), empty="no dataset yet")])
 
 

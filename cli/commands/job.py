@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fitchain.pod.jobs.job_status import JobStatus
     from fitchain.pod.jobs.panel_status import PanelStatus
     from fitchain.pod.parties.scientist import AuditOptions, JobRequest
-    from fitchain.pod.ports.agreement import Audit
+    from fitchain.pod.ports.agreement import Agreement, Audit
     from fitchain.pod.ports.chain.base import Receipt
     from fitchain.pod.proof.audit.plan import AuditPlan
 
@@ -223,18 +223,51 @@ def list_(
 
 
 @command(app, "show")
-def show(session: Session, agreement: AgreementArgument) -> Report:
-    """Show where a job stands, its cost and its history."""
+def show(
+    session: Session,
+    agreement: AgreementArgument,
+    every: Annotated[bool, typer.Option("--all", help="Every layer of the model, however many.")] = False,
+) -> Report:
+    """Show what a job is, where it stands, its cost and its history.
+
+    To its owner also who asks, what would leave, how long it takes and what speaks against it. What
+    is sealed to this home and no pod has read is opened if the passphrase is at hand.
+    """
+    from fitchain.cli.commands import sealed
     from fitchain.cli.views import history
     from fitchain.pod.jobs.history import CheckpointRecorded, Training
     from fitchain.pod.jobs.job_status import JobStatusReader
 
     home = session.reader
-    status = JobStatusReader(home, find_agreement(home, agreement)).read()
+    id = find_agreement(home, agreement)
+    job = home.agreements.read(id)
+    unread = sealed.read_messages_once(session, job)
+    status = JobStatusReader(home, id).read()
+    asked = _asked(session, job, every)
     lines = [
         history.sentence(line) for line in status.history if not isinstance(line.entry, CheckpointRecorded | Training)
     ]
-    return Report(history.values(status), [history.describe(status), *(["", *lines] if lines else [])])
+    values = {**history.values(status), **asked.values, "unread": unread or None}
+    return Report(values, [history.describe(status, unread), *asked.views, *(["", *lines] if lines else [])])
+
+
+def _asked(session: Session, job: Agreement, every: bool) -> Report:
+    """What a job asks for, as far as this home may know it."""
+    from fitchain.cli.commands import sealed
+    from fitchain.cli.views import review
+    from fitchain.pod.jobs.offered import local_offer
+    from fitchain.pod.parties.owner.review import is_own, review_job
+
+    home = session.reader
+    try:
+        if is_own(home, job):
+            reviewed, unopened = sealed.look_at_offer(session, review_job(home, job))
+            values = {**review.content_values(reviewed.offered, every), "review": review.values(reviewed)}
+            return Report(values, review.sections(reviewed, unopened, every))
+        offered = local_offer(home, job)
+    except InputRefused as error:
+        return Report(review.content_values(None, every), [KeyValues([("offer", error.message)])])
+    return Report(review.content_values(offered, every), review.as_asked(job, offered, every))
 
 
 @command(app, "watch")
@@ -245,14 +278,18 @@ def watch(
 ) -> Report:
     """Follow a job until its training ends.
 
-    Exits 0 if it was trained to its last step, 3 if it ended otherwise. Progress goes to stderr.
+    Exits 0 if it was trained to its last step, 3 if it ended otherwise. Progress goes to stderr;
+    its scientist sees the losses with the passphrase, if no pod of the scientist's reads them.
     """
+    from fitchain.cli.commands import sealed
     from fitchain.cli.views import history
     from fitchain.cli.views import watch as watching
     from fitchain.pod.jobs.job_status import JobStatusReader
 
     home = session.reader
-    status = watching.watch(JobStatusReader(home, find_agreement(home, agreement)), until_settled)
+    id = find_agreement(home, agreement)
+    look = sealed.reading_messages(session, home.agreements.read(id))
+    status = watching.watch(JobStatusReader(home, id), until_settled, look)
     trained = status.run.end_block is not None and not status.agreement.diverged
     session.exit_code = 0 if trained else 3
     return Report(history.values(status), [_ending(status)])
@@ -263,18 +300,20 @@ def approve(
     session: Session,
     agreement: AgreementArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for scripts; what it shows, it shows.")] = False,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in this pod's history.")] = "",
 ) -> Report:
     """Say yes to a request, as its owner; the pod acts on it.
 
-    Shows from whom an audit would draw, how many records its verifiers may see and what speaks
-    against it, and then asks you: reject the job if they are nobody's you know.
+    Shows who asks for what, what would leave, from whom an audit would draw and what speaks against
+    it, and then asks you: reject the job if they are nobody's you know.
     """
+    from fitchain.cli.commands import sealed
     from fitchain.cli.views import review
     from fitchain.pod.parties import owner
     from fitchain.pod.parties.owner.review import review_request
 
     home = session.reader
-    reviewed = review_request(home, find_agreement(home, agreement))
+    reviewed = sealed.require_offer(session, review_request(home, find_agreement(home, agreement)))
     id = reviewed.agreement.id
     print_views([review.describe(reviewed)], stderr=True)
     if not yes:
@@ -284,16 +323,17 @@ def approve(
             f"decline it: fitchain job reject {id.short}",
             "answer on the terminal, or give --yes in a script",
         )
-    owner.approve(home, id, reviewed.concerns)
+    owner.approve(home, id, reviewed.concerns, reason)
     decided = _decided(id, "approved", by_owners_pod(home, "checks it, accepts it and trains"))
-    return Report({**decided.values, **review.values(reviewed)}, decided.views)
+    values = {**decided.values, **review.values(reviewed), **review.content_values(reviewed.offered)}
+    return Report(values, decided.views)
 
 
 @command(app, "reject")
 def reject(
     session: Session,
     agreement: AgreementArgument,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in this pod's journal.")] = "",
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Sealed to the scientist, and kept.")] = "",
 ) -> Report:
     """Say no to a request, as its owner.
 
@@ -471,6 +511,8 @@ def _ending(status: JobStatus) -> str:
 
     id, ended = status.agreement.id.short, history.state_name(status)
     waits = status.agreement.state in (State.TRAINED, State.DIVERGED)
+    if reason := history.why_declined(status):
+        return f"{id} {ended}: the owner declined: {reason}"
     if status.agreement.state is State.AUDITING:
         return f"{id} has ended its training and is {ended.lower()}; next: fitchain job watch {id} --until-settled"
     return f"{id} {ended}{f'; next: fitchain model fetch {id}, fitchain job accept {id}' if waits else ''}"

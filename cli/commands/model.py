@@ -10,6 +10,7 @@ import typer
 
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementArgument, ModelArgument, find_agreement, find_dataset, find_model
+from fitchain.cli.views.amounts import clock, day
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import ZERO
@@ -68,7 +69,7 @@ def list_(session: Session) -> Report:
     """List the models of this deployment, oldest first."""
     home = session.reader
     names = {row.id: row.name for row in home.journal.models()}
-    entries = home.registry.models()
+    entries, times = home.registry.models(), home.registry.registered_at("Model")
     values = [
         {
             "model": entry.id,
@@ -77,13 +78,22 @@ def list_(session: Session) -> Report:
             "graph": entry.graph,
             **_origin(entry),
             "active": entry.active,
+            "registered": times.get(entry.id),
         }
         for entry in entries
     ]
     rows = [
-        (entry.id.short, names.get(entry.id), entry.author, "yes" if entry.active else "retired") for entry in entries
+        (
+            entry.id.short,
+            names.get(entry.id),
+            entry.author,
+            "yes" if entry.active else "retired",
+            day(times[entry.id]) if entry.id in times else None,
+        )
+        for entry in entries
     ]
-    return Report({"models": values}, [Rows(("model", "name here", "author", "open"), rows, empty="no model yet")])
+    headers = ("model", "name here", "author", "open", "registered")
+    return Report({"models": values}, [Rows(headers, rows, empty="no model yet")])
 
 
 @command(app, "show")
@@ -99,11 +109,14 @@ def show(session: Session, model: ModelArgument) -> Report:
         "graph": entry.graph,
         **_origin(entry),
         "active": entry.active,
-        "jobs": [{"agreement": job.id, "state": job.state.name.capitalize()} for job in trained_it],
+        "jobs": [
+            {"agreement": job.id, "state": job.state.name.capitalize(), "requested": job.requested_at}
+            for job in trained_it
+        ],
     }
     pairs = [(label.replace("_", " "), _shown(value)) for label, value in values.items() if label not in _UNTOLD]
-    rows = [(job.id.short, job.state.name.capitalize()) for job in trained_it]
-    return Report(values, [KeyValues(pairs), Rows(("job", "state"), rows)])
+    rows = [(job.id.short, job.state.name.capitalize(), clock(job.requested_at)) for job in trained_it]
+    return Report(values, [KeyValues(pairs), Rows(("job", "state", "requested"), rows)])
 
 
 @command(app, "fetch")

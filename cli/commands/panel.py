@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import PanelArgument, PlaceArgument, find_address, find_place, match_panel
-from fitchain.cli.views.amounts import counted
+from fitchain.cli.views.amounts import counted, day
 from fitchain.cli.views.output import KeyValues, Report, Rows
 from fitchain.cli.views.panels import age_of
 from fitchain.pod.values.amounts import amount_text
@@ -169,7 +168,7 @@ def list_(
         for panel in panels
     ]
     rows = [
-        (panel.record.id.short, panel.record.name, panel.size, _day(panel.record.time), panel.record.creator)
+        (panel.record.id.short, panel.record.name, panel.size, day(panel.record.time), panel.record.creator)
         for panel in panels
     ]
     table = Rows(("panel", "name", "members", "created", "creator"), rows, right=("members",), empty="no panel yet")
@@ -181,7 +180,7 @@ def _members(details: PanelDetails) -> Rows:
     rows = [
         (
             member.verifier.address,
-            f"block {member.block}, {_day(member.time)}",
+            f"block {member.block}, {day(member.time)}",
             amount_text(member.verifier.stake),
             amount_text(member.verifier.free),
             _drawable(member, details),
@@ -219,7 +218,3 @@ def _place_values(panel: object) -> dict[str, Any]:
 
 def _addresses(texts: list[str]) -> list[str]:
     return [find_address(text) for text in texts]
-
-
-def _day(moment: int) -> str:
-    return time.strftime("%Y-%m-%d", time.localtime(moment))

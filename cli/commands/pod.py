@@ -16,7 +16,7 @@ from fitchain.cli.command import Session, command, group
 from fitchain.cli.views.amounts import counted, parse_fit
 from fitchain.cli.views.output import log_with_time
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.errors import NodeUnreachable
+from fitchain.pod.values.errors import HostUnusable, NodeRefused, NodeUnreachable
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 
 if TYPE_CHECKING:
@@ -144,19 +144,23 @@ def verifier(
 
 
 def waited_home(session: Session) -> Home:
-    """Open the home for its pod, which may be started before its node is, at boot say: until then
-    it waits, as it would later on. The passphrase is asked for once there is a node."""
+    """Open the home for its pod, which may be started before its node is, at boot say, or while a
+    disk is full: until then it waits, as it would later on. The passphrase is asked for once there
+    is a node."""
+    from fitchain.pod.jobs.journal import JOURNAL_FILE, require_own
     from fitchain.pod.ports.chain import connect
 
     last_error = ""
     while True:
         try:
+            require_own(session.settings.home / JOURNAL_FILE)
             connect(session.settings)
             return session.home
-        except NodeUnreachable as error:
+        except (NodeUnreachable, NodeRefused, HostUnusable) as error:
             if last_error != error.message:
                 last_error = error.message
-                log_with_time(f"waits for its node: {error.message} ({error.hint})")
+                for_what = "this host" if isinstance(error, HostUnusable) else "its node"
+                log_with_time(f"waits for {for_what}: {error.message} ({error.hint})")
             time.sleep(WAIT_S)
 
 

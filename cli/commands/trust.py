@@ -9,7 +9,7 @@ import typer
 from fitchain.cli.answers import require_yes
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import find_address, match_panel
-from fitchain.cli.views.amounts import counted
+from fitchain.cli.views.amounts import counted, day
 from fitchain.cli.views.output import KeyValues, Report, Rows, print_views
 from fitchain.cli.views.panels import age_of
 
@@ -68,19 +68,25 @@ def list_(session: Session) -> Report:
         "panels": [_panel_values(panel, since[panel.id]) | _counts(panel, counting) for panel in standing.panels],
         "accounts": [_account_values(entry) | _counts(entry, counting) for entry in standing.accounts],
     }
+    chain.read_times({panel.at.block for panel in counting.panels} | {each.at.block for each in counting.accounts})
+
+    def since_when(entry: TrustedPanel | TrustedAccount) -> str:
+        counts = entry in counting.panels or entry in counting.accounts
+        return f"{entry.at.block}, {day(chain.time_of(entry.at.block))}" if counts else str(entry.at.block)
+
     rows: list[tuple[object, ...]] = [
         (
             panel.id.short,
             panel.name,
             len(panel.members),
-            panel.at.block,
+            since_when(panel),
             _note(panel, counting, since[panel.id]),
         )
         for panel in standing.panels
     ]
-    rows += [(entry.account, None, 1, entry.at.block, _note(entry, counting)) for entry in standing.accounts]
+    rows += [(entry.account, None, 1, since_when(entry), _note(entry, counting)) for entry in standing.accounts]
     heads = ("trusted", "name", "accounts", "since block", "mind")
-    table = Rows(heads, rows, right=("accounts", "since block"), empty="nobody yet: fitchain trust add PANEL")
+    table = Rows(heads, rows, right=("accounts",), empty="nobody yet: fitchain trust add PANEL")
     return Report(values, [table])
 
 

@@ -99,3 +99,8 @@ def counted(count: int, noun: str) -> str:
 def clock(time_s: float) -> str:
     """A time, in seconds since 1970, as date and time of day here."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_s))
+
+
+def day(time_s: float) -> str:
+    """The day of a time, in seconds since 1970, here."""
+    return time.strftime("%Y-%m-%d", time.localtime(time_s))

@@ -55,12 +55,28 @@ def spent(status: JobStatus) -> str:
     return f"{status.gas:,} in {counted(status.transactions, 'transaction')}"
 
 
-def describe(status: JobStatus) -> KeyValues:
-    """Where a job stands, in labelled lines."""
+def why_declined(status: JobStatus) -> str:
+    """Why the owner declined, as far as this home knows it."""
+    if status.agreement.state is not State.CANCELLED:
+        return ""
+    entries = [line.entry for line in status.history]
+    reasons = [entry.reason for entry in entries if isinstance(entry, history.Refused | history.Rejected)]
+    return reasons[-1] if reasons else ""
+
+
+def describe(status: JobStatus, unread: str = "") -> KeyValues:
+    """Where a job stands, in labelled lines.
+
+    Args:
+        status: of the job.
+        unread: what was said to this home about it and is not read.
+    """
     agreement, run, terms = status.agreement, status.run, status.agreement.terms
     pairs: list[tuple[str, Any]] = [
         ("job", agreement.id),
         ("state", state_name(status) + _deadline(agreement, status.now)),
+        *([("declined", reason)] if (reason := why_declined(status)) else []),
+        *([("unread", unread)] if unread else []),
         ("owner", terms.owner),
         ("scientist", agreement.scientist),
         ("dataset", terms.dataset),
@@ -181,6 +197,8 @@ def values(status: JobStatus) -> dict[str, Any]:
         "audit_terms": cost.values(AuditPlan.of(terms)) if terms.audit.seats else None,
         "panel": panels.values(status.panel),
         "audit": audits.values(status.audit, status.now) if status.audit is not None else None,
+        "declined": why_declined(status) or None,
+        "losses": [list(each) for each in status.losses],
         "awaits_approval": status.for_person,
         "questions": [_question(asked) for asked in status.questions],
         "loss": status.losses[-1][1] if status.losses else None,
@@ -229,6 +247,10 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
             return "checked: it can be trained here"
         case history.ApprovalNeeded():
             return "waits for a person: fitchain job approve, or job reject"
+        case history.Approved(reason, concerns):
+            return f"approved by a person{_answer(reason, concerns)}"
+        case history.TurnedDown(reason):
+            return f"rejected by a person{_answer(reason)}"
         case history.Refused(reason):
             return f"refused: {reason}"
         case history.Ignored(reason):
@@ -293,6 +315,8 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
             return "wiped the records' copy and the job's identity"
         case history.LetGo():
             return "keeps the sealed files no longer (`fitchain store gc` removes them)"
+        case history.Recovered():
+            return "the journal was lost: what stands above is what the chain and the job's folder tell"
         case history.Unrecognised(kind, body):
             details = ", ".join(f"{name} {_short(value)}" for name, value in body.items() if value not in (None, ""))
             return f"{kind.replace('_', ' ')}{': ' if details else ''}{details}"
@@ -337,6 +361,10 @@ def _describe_audit_entry(entry: AuditEntry) -> str:
             return f"asked for; {fees} FIT of fees are locked"
         case history.ConsentNeeded(_, asker):
             return f"asked for by {asker}, and waits for a person: fitchain job consent"
+        case history.ConsentGiven(reason, concerns):
+            return f"consented to by a person{_answer(reason, concerns)}"
+        case history.ConsentRefused(reason):
+            return f"refused by a person{_answer(reason)}"
         case history.CannotConsent(reason):
             return f"cannot be consented to: {reason}"
         case history.Consented(asker):
@@ -355,6 +383,12 @@ def _describe_audit_entry(entry: AuditEntry) -> str:
 def _gas(entry: history.Sent) -> str:
     """What the entry's transaction took, where that is known."""
     return "" if entry.gas is None else f" ({entry.gas:,} gas)"
+
+
+def _answer(reason: str, concerns: Sequence[str] = ()) -> str:
+    """What goes with a person's answer: its reason, and what it was shown to speak against it."""
+    shown = f", shown: {'; '.join(concerns)}" if concerns else ""
+    return f"{f': {reason}' if reason else ''}{shown}"
 
 
 def _metrics(metrics: Mapping[str, float]) -> str:

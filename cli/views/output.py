@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -108,8 +109,10 @@ def log(text: str) -> None:
 
 
 def log_with_time(text: str) -> None:
-    """Write one line of a long-running pod to stderr, with the time of day."""
-    print(f"{time.strftime('%H:%M:%S')}  {printable(text)}", file=sys.stderr, flush=True)
+    """Write one line of a long-running pod to stderr, with the time of day; a log whose disk is
+    full stops no pod."""
+    with suppress(OSError):
+        print(f"{time.strftime('%H:%M:%S')}  {printable(text)}", file=sys.stderr, flush=True)
 
 
 def console(stderr: bool = False) -> Console:
@@ -129,12 +132,12 @@ def report_error(error: FitchainError, arguments: Sequence[str]) -> int:
     """
     if "--debug" in arguments:
         traceback.print_exception(error, file=sys.stderr)
-    _write_error(error.message, error.hint)
-    if "--json" in arguments:
-        kind = type(error).__name__
-        print_json(
-            {"error": {"kind": kind, "message": error.message, "hint": error.hint, "exit_code": error.exit_code}}
-        )
+    kind = type(error).__name__
+    body = {"error": {"kind": kind, "message": error.message, "hint": error.hint, "exit_code": error.exit_code}}
+    with suppress(OSError):  # where the disk that the output goes to is what is full, the exit code says it
+        _write_error(error.message, error.hint)
+        if "--json" in arguments:
+            print_json(body)
     return error.exit_code
 
 
@@ -213,6 +216,16 @@ def _prose(view: Prose, width: int) -> Iterator[Text]:
         lines = [text] if view.verbatim else fold(text, min(width, PROSE_WIDTH) - 2 - len(first))
         for number, line in enumerate(lines):
             yield Text("  " + (" " * len(first) if number else first) + line)
+
+
+def cut_middle(text: str, width: int) -> str:
+    """A text as it is printed, of at most so many letters: what is too long keeps its beginning and
+    its end."""
+    text = printable(text)
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
 
 
 def fold(text: str, width: int) -> list[str]:

@@ -1,45 +1,165 @@
-"""What a person is shown before it says yes to a request, or to another audit of a job."""
+"""What a person is shown before it says yes to a request, or to another audit of a job; `job show`
+keeps showing it of a request."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fitchain.cli.views import panels
+from fitchain.cli.views import model, panels, recipe
 from fitchain.cli.views.amounts import counted, format_duration
-from fitchain.cli.views.history import describe_work
-from fitchain.cli.views.output import KeyValues
+from fitchain.cli.views.output import KeyValues, View
+from fitchain.pod.proof.audit.cost import Sampling
+from fitchain.pod.proof.audit.pace import SLOW_HOST
 from fitchain.pod.values.amounts import amount_text
+from fitchain.pod.values.audit_mode import AuditMode
 
 if TYPE_CHECKING:
-    from fitchain.pod.parties.owner.review import Review
+    from fitchain.pod.jobs.offered import Offered
+    from fitchain.pod.parties.owner.review import Asker, Review
+    from fitchain.pod.ports.agreement import Agreement, AuditTerms, Terms
+
+Pairs = list[tuple[str, Any]]
 
 
 def describe(review: Review) -> KeyValues:
-    """A request, or a question, in labelled lines: who asks for what, who would judge, what they
-    are shown, what speaks against it."""
+    """A request, or a question, in labelled lines: who asks for what, what leaves, how long it
+    takes, who would judge, what speaks against it."""
     job, terms = review.agreement, review.terms
-    about = [("dataset", f"{job.terms.dataset.short}, {review.dataset}"), ("model", job.terms.model.short)]
-    pairs: list[tuple[str, Any]] = [("job", job.id)]
+    dataset = f"{job.terms.dataset.short}, {review.dataset}"
+    pairs: Pairs = [("job", job.id)]
     if review.asked is None:
         pairs += [
-            ("asked by", job.scientist),
-            *about,
-            ("training", f"{job.terms.steps} steps, {amount_text(job.terms.price)} FIT"),
-            ("work", describe_work(job.terms)),
+            ("asked by", describe_asker(review.asker)),
+            ("dataset", dataset),
+            *_essence(review),
+            *leaves_of(job, review.offered, review.metrics_leave, review.records),
+            ("time", describe_times(review)),
+            ("money", _money(job.terms)),
         ]
     else:
         fees = f"{amount_text(terms.fees)} FIT of fees locked"
-        pairs += [("audit", review.asked.ref.ordinal), ("asked by", f"{review.asked.asker}, {fees}"), *about]
-    if not terms.seats:
-        pairs.append(("judged by", "nobody: neither an audit nor a dispute is agreed"))
-    else:
-        when = "" if terms.verifiers else ", only if the scientist disputes"
-        phases = f"phases of {format_duration(terms.window)}"
-        pairs.append(("judged by", f"{counted(terms.seats, 'verifier')}{when}, mode {terms.mode}, {phases}"))
+        pairs += [
+            ("audit", review.asked.ref.ordinal),
+            ("asked by", f"{review.asked.asker}, {fees}"),
+            ("dataset", dataset),
+            ("model", job.terms.model.short),
+        ]
+    pairs.append(("judged by", _judges(terms)))
+    if terms.seats:
         pairs += [pair for pair in panels.pairs_of(review.panel) if pair[0] != "mind"]
-    pairs.append(("may be shown", _shown(review)))
-    minds = dict.fromkeys([*review.concerns, *(review.panel.concerns() if review.panel else [])])
-    pairs += [("mind", concern) for concern in minds]
+        pairs += _trusted(review)
+        pairs.append(("may be shown", _shown(review)))
+    return KeyValues(pairs + minds(review))
+
+
+def sections(review: Review, unopened: str, every: bool) -> list[View]:
+    """What is asked for, in full: beside where it stands, which `job show` says.
+
+    Args:
+        review: of a job.
+        unopened: why what it offers is not shown; empty where it is.
+        every: each layer of the model.
+    """
+    job = review.agreement
+    about: Pairs = [
+        ("asked by", describe_asker(review.asker)),
+        *([("offer", unopened)] if unopened else []),
+        *leaves_of(job, review.offered, review.metrics_leave, review.records),
+        ("time", describe_times(review)),
+        *([*_trusted(review), ("may be shown", _shown(review))] if review.terms.seats else []),
+    ]
+    return [KeyValues(about + minds(review)), *content(review.offered, every)]
+
+
+def content(offered: Offered | None, every: bool) -> list[View]:
+    """The recipe and the model's layers; nothing where they are not here."""
+    if offered is None:
+        return []
+    about: Pairs = [*recipe.pairs_of(offered.recipe), ("model", model.describe(offered.graph))]
+    return [KeyValues(about), *model.table(offered.graph, every)]
+
+
+def as_asked(job: Agreement, offered: Offered | None, every: bool) -> list[View]:
+    """What a job asks for, as whoever is not its owner knows it: its scientist has what it offered,
+    others have not."""
+    if offered is None:
+        return []
+    return [KeyValues(leaves_of(job, offered, None, None)), *content(offered, every)]
+
+
+def content_values(offered: Offered | None, every: bool = False) -> dict[str, Any]:
+    """Recipe and model for `--json`; None where they are not here."""
+    if offered is None:
+        return {"recipe_terms": None, "model_graph": None}
+    return {"recipe_terms": recipe.values(offered.recipe), "model_graph": model.values(offered.graph, every)}
+
+
+def describe_asker(asker: Asker) -> str:
+    """Who asks, and what became of what it asked for before."""
+    total = sum(asker.earlier.values())
+    ended = ", ".join(f"{count} {state.name.lower()}" for state, count in asker.earlier.items())
+    before = f"{counted(total, 'job')} before: {ended}" if total else "for the first time"
+    return f"{asker.address}, {before}{'' if asker.role else '; it has never run a pod'}"
+
+
+def leaves_of(
+    job: Agreement, offered: Offered | None, metrics_leave: bool | None, records: int | None
+) -> list[tuple[str, Any]]:
+    """What leaves the owner's place, and to whom.
+
+    Args:
+        job: what was agreed.
+        offered: what is trained; None where that is not known.
+        metrics_leave: whether the owner's policy lets metrics out; None where that is not known.
+        records: that an audit opens at most; None where that is not known.
+    """
+    terms = job.terms
+    size = "" if offered is None else f": {model.describe_size(offered.graph)}"
+    first = "; after a Match of its audit" if terms.audit.verifiers else ""
+    checkpoints = -(-terms.steps // terms.segment_steps) + 1
+    anchors = checkpoints // terms.group_leaves
+    kept_in = {None: ", with metrics if the owner's policy lets them out", False: " without metrics"}
+    with_metrics = f" with {' and '.join(offered.recipe.metrics)}" if offered and offered.recipe.metrics else ""
+    notes = kept_in.get(metrics_leave, with_metrics)
+    return [
+        ("leaves", f"the trained weights{size}, sealed to the scientist{first}"),
+        ("", f"{counted(anchors, 'note')} to the scientist{notes}; salted hashes of {checkpoints} checkpoints"),
+        ("", f"to verifiers {_evidence(terms.audit, terms, records)}"),
+    ]
+
+
+def _evidence(audit: AuditTerms, terms: Terms, records: int | None) -> str:
+    """What verifiers are given of a job."""
+    if not audit.seats:
+        return "nothing: neither an audit nor a dispute is agreed"
+    segments = Sampling.of(terms.steps, terms.segment_steps, audit.drawn_segments).audited
+    when = "" if audit.verifiers else ", only in a dispute"
+    many = "the records" if records is None else f"{records} records at most"
+    if audit.mode is AuditMode.ON_SITE:
+        return f"the states and records of {counted(segments, 'segment')}, which stay at your place{when}"
+    return f"the states of {counted(segments, 'segment')} and {many} (mode {audit.mode}){when}"
+
+
+def describe_times(review: Review) -> str:
+    """How long the training takes, and until when it must be done."""
+    terms, times = review.agreement.terms, review.times
+    window = f"its window is {format_duration(terms.training_window)}"
+    before = f" after {format_duration(times.before_s)} for those before it" if times.before_s >= 1 else ""
+    if times.training_s is None:
+        slow = _duration(SLOW_HOST.seconds(terms.work, terms.steps))
+        return f"not rehearsed here yet; by its stated work {slow} at most on a slow core{before}; {window}"
+    return f"about {_duration(times.training_s)} by its rehearsal{before}; {window}"
+
+
+def _duration(seconds: float) -> str:
+    return format_duration(seconds) if seconds >= 1 else "a second"
+
+
+def minds(review: Review) -> list[tuple[str, Any]]:
+    """What speaks against it."""
+    concerns = dict.fromkeys([*review.concerns, *(review.panel.concerns() if review.panel else [])])
+    pairs: Pairs = [("mind", concern) for concern in concerns]
     if not review.examined:
         pairs.append(
             (
@@ -47,11 +167,12 @@ def describe(review: Review) -> KeyValues:
                 "the pod has not examined it yet: it asks again if more speaks against it, and declines what fails",
             )
         )
-    return KeyValues(pairs)
+    return pairs
 
 
 def values(review: Review) -> dict[str, Any]:
     """The JSON form of what was shown."""
+    terms = review.agreement.terms
     return {
         "panel": panels.values(review.panel),
         "mode": review.terms.mode.word if review.terms.seats else None,
@@ -61,13 +182,65 @@ def values(review: Review) -> dict[str, Any]:
         "records_cap": review.cap,
         "concerns": list(review.concerns),
         "examined": review.examined,
+        "trusted_in_pool": list(review.trusted_in_pool),
+        "asker": {
+            "address": review.asker.address,
+            "has_pod": review.asker.role is not None,
+            "jobs_before": {state.name.capitalize(): count for state, count in review.asker.earlier.items()},
+        },
+        "training_s": review.times.training_s,
+        "training_s_at_most": SLOW_HOST.seconds(terms.work, terms.steps),
+        "queued_s": review.times.before_s,
+        "training_window": terms.training_window,
+        "metrics_leave": review.metrics_leave,
+        "price": amount_text(terms.price),
+        "bond": amount_text(terms.bond),
+        "fees": amount_text(review.terms.fees),
     }
+
+
+def _essence(review: Review) -> Pairs:
+    """Model and recipe, in a line each."""
+    terms, offered = review.agreement.terms, review.offered
+    if offered is None:
+        return [("model", terms.model.short), ("training", f"{terms.steps} steps")]
+    return [
+        ("model", f"{terms.model.short}, {model.describe(offered.graph)}"),
+        ("training", recipe.describe(offered.recipe)),
+    ]
+
+
+def _money(terms: Terms) -> str:
+    price, bond = amount_text(terms.price), amount_text(terms.bond)
+    fees = f"; {amount_text(terms.audit.fees)} FIT of fees for verifiers" if terms.audit.seats else ""
+    return f"{price} FIT for you, {bond} FIT of bond that you lock{fees}"
+
+
+def _judges(terms: AuditTerms) -> str:
+    if not terms.seats:
+        return "nobody: neither an audit nor a dispute is agreed"
+    when = "" if terms.verifiers else ", only if the scientist disputes"
+    phases = f"phases of {format_duration(terms.window)}"
+    return f"{counted(terms.seats, 'verifier')}{when}, mode {terms.mode}, {phases}"
+
+
+def _trusted(review: Review) -> Pairs:
+    """Whom of those who may be drawn the owner trusts."""
+    if (panel := review.panel) is None:
+        return [("you trust", _some(review.trusted_in_pool))]
+    trusted = [member for member in panel.members if member not in panel.unknown]
+    return [("you trust", _some(trusted, len(panel.members)))]
+
+
+def _some(trusted: Sequence[str], of: int | None = None) -> str:
+    if not trusted:
+        return "none of them"
+    count = "all" if len(trusted) == of else f"{len(trusted)} of {of or 'them'}"
+    return f"{count}: {panels.members_line(list(trusted))}"
 
 
 def _shown(review: Review) -> str:
     """What of the records may be shown, beside what may be shown already."""
-    if not review.terms.seats:
-        return "no record"
     cap = "no cap" if review.cap is None else f"a cap of {review.cap}"
     counts = (
         "as many as its recipe says, which is not here" if review.records is None else counted_at_most(review.records)

@@ -23,18 +23,19 @@ LINES = 8  # of history below the figures
 BAR = 40
 
 
-def watch(reader: JobStatusReader, until_settled: bool) -> JobStatus:
+def watch(reader: JobStatusReader, until_settled: bool, before: Callable[[], None] | None = None) -> JobStatus:
     """Show a job until it ends.
 
     Args:
         reader: reads the job.
         until_settled: whether to go on after the training ended until money has moved.
+        before: called before each look, and once more when it is over.
 
     Returns:
         how it stands in the end.
     """
     out = console(stderr=True)
-    states = looks(reader, until_settled)
+    states = looks(reader, until_settled, before)
     return watch_live(states) if out.is_terminal else watch_lines(states, sys.stderr.write)
 
 

@@ -12,6 +12,7 @@ lanes          what a pod does beside one another, and what goes first
 retry          what a pod does about an error
 turns          what anyone may do to bring an audit on
 job_status     how a job stands
+offered        recipe and graph of a request, to be looked at
 audit_status   how an audit stands
 asker          the nonce of whoever asks for an audit
 panels         panels and the pool: made, filled, joined, left, looked at

@@ -13,7 +13,7 @@ It knows what is sent, of which files it is made and to whom it is sealed, and n
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
@@ -105,14 +105,8 @@ def fetch_folder(
         StoreUnusable: the store's copy is altered; whoever has the object can mend it by adding it
             again.
     """
-    wanted = {f"{name}.age" for name in names}
     begun_s = time.monotonic()
-    with _stored(cid):
-        entries = store.entries(cid)
-    if set(entries) != wanted:
-        others = ", ".join(f"{name!r:.40}" for name in sorted(set(entries) - wanted)[:_SHOWN]) or "none"
-        missing = ", ".join(sorted(wanted - set(entries))[:_SHOWN]) or "none"
-        raise InputRefused(f"the folder {cid} should hold {len(wanted)} files; missing: {missing}; others: {others}")
+    _entries(store, cid, names)
     folder.mkdir(parents=True, exist_ok=True)
     with scratch(folder, Scratch.OPENED) as opened:
         sealed = opened / "sealed"
@@ -120,15 +114,56 @@ def fetch_folder(
             files = len(names) + 1  # and the folder itself
             store.fetch(cid, sealed, limits.size_bytes, limits.seconds, files)
         pairs = [(sealed / f"{name}.age", folder / name) for name in names]
-        for path, _ in pairs:
-            if not path.is_file():
-                raise InputRefused(f"the folder {cid} holds a folder {path.name}, which should be a file")
-        left_s = None if limits.seconds is None else max(limits.seconds - (time.monotonic() - begun_s), _LEAST_S)
-        try:
-            open_files(pairs, identity, limits.recipients, left_s)
-        except (AccessRefused, DigestMismatch, InputRefused) as error:
-            problem = error.message.replace(f"{sealed}/", "")
-            raise type(error)(f"the folder {cid} does not open: {problem}", error.hint) from None
+        _open(cid, pairs, identity, limits, begun_s)
+
+
+def fetch_files(
+    store: Store, cid: Cid, folder: Path, names: Sequence[str], identity: str, limits: Mapping[str, FolderLimits]
+) -> None:
+    """Fetch some files of such a folder alone, and open them: a look at it that waits for no large
+    one.
+
+    Args:
+        store, cid, folder, identity: as `fetch_folder`; the folder is there.
+        names: of all that the folder must hold.
+        limits: by the names of those that are wanted.
+
+    Raises:
+        As `fetch_folder`.
+    """
+    begun_s = time.monotonic()
+    entries = _entries(store, cid, names)
+    for name, limit in limits.items():
+        with scratch(folder, Scratch.OPENED) as opened:
+            sealed = opened / f"{name}.age"
+            with _stored(cid):
+                store.fetch(entries[sealed.name], sealed, limit.size_bytes, limit.seconds, 1)
+            _open(cid, [(sealed, folder / name)], identity, limit, begun_s)
+
+
+def _entries(store: Store, cid: Cid, names: Sequence[str]) -> dict[str, Cid]:
+    """What a folder of sealed files holds, which is one for each name and nothing else."""
+    wanted = {f"{name}.age" for name in names}
+    with _stored(cid):
+        entries = store.entries(cid)
+    if set(entries) != wanted:
+        others = ", ".join(f"{name!r:.40}" for name in sorted(set(entries) - wanted)[:_SHOWN]) or "none"
+        missing = ", ".join(sorted(wanted - set(entries))[:_SHOWN]) or "none"
+        raise InputRefused(f"the folder {cid} should hold {len(wanted)} files; missing: {missing}; others: {others}")
+    return entries
+
+
+def _open(cid: Cid, pairs: Sequence[tuple[Path, Path]], identity: str, limits: FolderLimits, begun_s: float) -> None:
+    """Open fetched files of a folder in what is left of its time."""
+    for path, _ in pairs:
+        if not path.is_file():
+            raise InputRefused(f"the folder {cid} holds a folder {path.name}, which should be a file")
+    left_s = None if limits.seconds is None else max(limits.seconds - (time.monotonic() - begun_s), _LEAST_S)
+    try:
+        open_files(pairs, identity, limits.recipients, left_s)
+    except (AccessRefused, DigestMismatch, InputRefused) as error:
+        problem = error.message.replace(f"{pairs[0][0].parent}/", "")
+        raise type(error)(f"the folder {cid} does not open: {problem}", error.hint) from None
 
 
 def send_note(store: Store, note: Note, recipient: str) -> Cid:

@@ -105,6 +105,23 @@ class ApprovalNeeded(_Entry):
 
 
 @dataclass(frozen=True)
+class Approved(_Entry):
+    """A person said yes to a request: why, and to which concerns."""
+
+    kind = "approved"
+    reason: str
+    concerns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TurnedDown(_Entry):
+    """A person said no to a request, and why."""
+
+    kind = "turned_down"
+    reason: str
+
+
+@dataclass(frozen=True)
 class Refused(_Entry):
     """A request was declined by the owner's pod; in a scientist's history, what it was told."""
 
@@ -474,6 +491,23 @@ class ConsentNeeded(_Entry):
 
 
 @dataclass(frozen=True)
+class ConsentGiven(_Entry):
+    """A person said yes to another audit: why, and to which concerns."""
+
+    kind = "consent_given"
+    reason: str
+    concerns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ConsentRefused(_Entry):
+    """A person said no to another audit, and why."""
+
+    kind = "consent_refused"
+    reason: str
+
+
+@dataclass(frozen=True)
 class CannotConsent(_Entry):
     """Evidence for another audit cannot be given any more."""
 
@@ -597,6 +631,14 @@ class LetGo(_Entry):
 
 
 @dataclass(frozen=True)
+class Recovered(_Entry):
+    """The journal was lost: what stands before this line is what the chain and the job's folder
+    tell, and what a person decided is not known."""
+
+    kind = "recovered"
+
+
+@dataclass(frozen=True)
 class Unrecognised:
     """An entry of another release: its word and its body as they stand."""
 
@@ -614,6 +656,8 @@ JobEntry = (
     | Checking
     | Checked
     | ApprovalNeeded
+    | Approved
+    | TurnedDown
     | Refused
     | Ignored
     | Rejected
@@ -645,6 +689,7 @@ JobEntry = (
     | Refuted
     | Wiped
     | LetGo
+    | Recovered
 )
 """What happens to a job."""
 AuditEntry = (
@@ -665,6 +710,8 @@ AuditEntry = (
     | Collected
     | AskedAgain
     | ConsentNeeded
+    | ConsentGiven
+    | ConsentRefused
     | CannotConsent
     | Consented
     | Unanswered

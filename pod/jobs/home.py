@@ -3,12 +3,14 @@
 <home>/settings.toml     which node, store and key, where they differ from the defaults
 <home>/keys/             the account and the age identity, encrypted
 <home>/journal.db        what must survive a power cut
+<home>/journal.id        whose journal it is: a lost or another home's is not taken for it
 <home>/known-chain.json  which chain and deployment all of it is about
 <home>/transactions.db   signed transactions, written before they are sent
 <home>/jobs/<id>/        one folder a job
 <home>/models/<id>/      published models
 <home>/datasets/<id>/    what was computed of registered datasets, never their records
 <home>/pod.lock          held by the home's running pod
+<home>/damaged-<time>/   files that a recovery put aside
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
-from fitchain.pod.jobs.journal import Journal, require_own
+from fitchain.pod.jobs.journal import JOURNAL_FILE, Journal, require_own
 from fitchain.pod.jobs.launch import Launcher, launcher_of
 from fitchain.pod.ports.agreement import Agreements, Audits
 from fitchain.pod.ports.chain import Chain, connect
+from fitchain.pod.ports.chain.base import write_file
 from fitchain.pod.ports.keys import KeyInfo, Keys, create, unlock
 from fitchain.pod.ports.passphrase import Passphrase, passphrase_of
 from fitchain.pod.ports.registry import Registry, Role
@@ -34,9 +37,9 @@ from fitchain.pod.ports.sealed import new_identity, open_sealed, seal
 from fitchain.pod.ports.settings import Settings, load
 from fitchain.pod.ports.store import Store, open_store
 from fitchain.pod.ports.verifiers import Verifiers
-from fitchain.pod.values.errors import AccessRefused, NotFound, Unusable
+from fitchain.pod.values.errors import AccessRefused, HostUnusable, NotFound, Unusable, host_errors
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, DatasetId, ModelId
-from fitchain.pod.values.job_folder import JobFolder, part_of
+from fitchain.pod.values.job_folder import JobFolder
 
 LOCK_TRIES, LOCK_S = 4, 0.05
 """How often a pod tries to be the home's only one, and seconds between."""
@@ -82,11 +85,21 @@ class Home(AbstractContextManager["Home"]):
             NotFound: the home has no such key, or no deployment is known.
             ChainUnusable: the node or its contracts are not there.
             InputRefused: another version of Fitchain made the home, or its deployment.
+            HomeDamaged: the journal, or what was sent, is cut, overwritten, another home's or gone.
+            HostUnusable: the home cannot be read or written now.
         """
-        require_own(settings.home / "journal.db")
-        keys = unlock(settings.home, settings.key, passphrase()) if passphrase else None
-        chain = connect(settings, keys)
-        return cls(chain.settings, chain, open_store(chain.settings, log), Journal(settings.home / "journal.db"), keys)
+        path = settings.home / JOURNAL_FILE
+        journal = Journal(path) if path.exists() or require_own(path) else None
+        try:
+            keys = unlock(settings.home, settings.key, passphrase()) if passphrase else None
+            chain = connect(settings, keys)
+            store = open_store(chain.settings, log)
+            # A new home's comes last: who mistypes the folder, or has no node, leaves nothing.
+            return cls(chain.settings, chain, store, journal or Journal(path), keys)
+        except BaseException:
+            if journal is not None:
+                journal.close()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -149,9 +162,7 @@ class Home(AbstractContextManager["Home"]):
 
     def keep_secret(self, path: Path, secret: str) -> None:
         """Keep a text in a file that is sealed to this pod and appears whole or not at all."""
-        part = part_of(path.parent)
-        part.write_bytes(seal(secret.encode(), [self.keys.recipient]))
-        part.replace(path)
+        write_file(path, seal(secret.encode(), [self.keys.recipient]), 0o600)
 
     def read_secret(self, path: Path) -> str:
         """Open such a file.
@@ -182,21 +193,10 @@ class Home(AbstractContextManager["Home"]):
 
         Raises:
             Unusable: another one runs.
+            HostUnusable: the lock's file cannot be opened.
         """
-        lock = os.open(self.settings.home / "pod.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        for left in reversed(range(LOCK_TRIES)):  # `pod_runs` holds it for an instant
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not left:
-                    os.close(lock)
-                    raise Unusable(f"another pod runs from the home {self.settings.home}", "stop it first") from None
-                time.sleep(LOCK_S)
-        try:
+        with pod_lock(self.settings.home):
             yield
-        finally:
-            os.close(lock)
 
     def join_chain(self, role: Role, log: Callable[[AgreementId, str], None]) -> None:
         """Come to the chain as a pod: wait for what this home sent before, then register.
@@ -215,10 +215,16 @@ class Home(AbstractContextManager["Home"]):
         self.register_or_update(role)
 
     def pod_runs(self) -> bool:
-        """Whether a pod runs from this home, on this machine."""
+        """Whether a pod runs from this home, on this machine.
+
+        Raises:
+            HostUnusable: the lock cannot be opened, which does not say.
+        """
         try:
             with self.exclusive_lock():
                 return False
+        except HostUnusable:
+            raise
         except Unusable:
             return True
 
@@ -305,6 +311,28 @@ def create_keys(folder: Path | str | None, passphrase: Passphrase) -> KeyInfo:
     settings = load(folder)
     made = create(settings.home, settings.key, passphrase_of(passphrase))
     return KeyInfo(made.name, made.address, made.recipient)
+
+
+@contextmanager
+def pod_lock(home: Path) -> Iterator[None]:
+    """Keep every other pod of a home out, whether it can be opened or not; raises as
+    `Home.exclusive_lock`."""
+    path = home / "pod.lock"
+    with host_errors(f"{path} cannot be opened"):
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    for left in reversed(range(LOCK_TRIES)):  # `pod_runs` holds it for an instant
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if not left:
+                os.close(lock)
+                raise Unusable(f"another pod runs from the home {home}", "stop it first") from None
+            time.sleep(LOCK_S)
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _private(folder: Path) -> Path:

@@ -11,19 +11,41 @@ record of a dataset is ever written to it.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fitchain.pod.jobs.history import Entry, Unrecognised, parse_entry
+from fitchain.pod.jobs.history import (
+    Approved,
+    ConsentGiven,
+    ConsentRefused,
+    Entry,
+    TurnedDown,
+    Unrecognised,
+    parse_entry,
+)
+from fitchain.pod.ports.chain.base import write_file
+from fitchain.pod.ports.database import (
+    MAGIC,
+    Layout,
+    connect,
+    create,
+    damaged,
+    read_header,
+    require_sound,
+    sqlite_errors,
+    user_version,
+)
 from fitchain.pod.values.digest import Digest, Root
-from fitchain.pod.values.errors import InputRefused, NotFound
-from fitchain.pod.values.ids import AgreementId, AuditRef, DatasetId, ModelId, Subject
+from fitchain.pod.values.errors import InputRefused, NotFound, host_errors
+from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, DatasetId, ModelId, Subject
 
 APPROVE, REJECT = "approve", "reject"
 """What a person says of a request."""
@@ -34,7 +56,11 @@ SCHEMA_VERSION = 2
 
 EntryKind = TypeVar("EntryKind", bound=Entry)
 
-_SCHEMA = """
+JOURNAL_FILE, MARK_FILE = "journal.db", "journal.id"
+MARK_BYTES = 16
+
+_LAYOUT = Layout(
+    """
 CREATE TABLE datasets(
   id TEXT PRIMARY KEY, source TEXT NOT NULL, reading TEXT NOT NULL, salt BLOB NOT NULL, root TEXT NOT NULL,
   card BLOB NOT NULL, card_cid TEXT NOT NULL);
@@ -52,7 +78,11 @@ CREATE TABLE history(
   body TEXT NOT NULL, once TEXT);
 CREATE INDEX history_of ON history(agreement, id);
 CREATE UNIQUE INDEX history_once ON history(agreement, kind, once);
-"""
+""",
+    SCHEMA_VERSION,
+)
+_MARK = "home"
+"""The fact, about no job, that says whose journal it is."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +150,14 @@ class Decision:
         """Whether it lets the pod go on."""
         return self.decision in (APPROVE, CONSENT)
 
+    @property
+    def entry(self) -> Approved | TurnedDown | ConsentGiven | ConsentRefused:
+        """What the history says of it."""
+        if self.is_yes:
+            kind = Approved if self.decision == APPROVE else ConsentGiven
+            return kind(self.reason, self.concerns)
+        return TurnedDown(self.reason) if self.decision == REJECT else ConsentRefused(self.reason)
+
     def uncovered(self, concerns: Iterable[str]) -> list[str]:
         """Which of these concerns the person was not shown."""
         return [concern for concern in concerns if concern not in self.concerns]
@@ -129,26 +167,23 @@ class Journal:
     """A pod's durable memory.
 
     Args:
-        path: the database file; made with mode 0600 when absent.
+        path: the database file, in the home's folder; made with mode 0600 when both are new.
 
     Raises:
         InputRefused: another version of Fitchain wrote it.
+        HomeDamaged: it is empty, cut, overwritten, another home's, or gone.
+        HostUnusable: it cannot be read or written now; so in every call.
     """
 
     def __init__(self, path: Path) -> None:
-        require_own(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600, exist_ok=True)
+        if not require_own(path):
+            mark = os.urandom(MARK_BYTES).hex()
+            create(path, _LAYOUT, partial(_put_mark, mark))
+        self.path = path
         self._lock = threading.RLock()
-        self._database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        self._database.row_factory = sqlite3.Row
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
-        with self._writing() as database:
-            if database.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
-                for statement in _SCHEMA.split(";"):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._database = connect(path)
+        if not (path.parent / MARK_FILE).exists() and (kept := self.fact(NO_AGREEMENT, _MARK)):
+            write_file(path.parent / MARK_FILE, f"{kept}\n".encode(), 0o600)
 
     def close(self) -> None:
         """Close the database."""
@@ -156,22 +191,32 @@ class Journal:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+        with self._lock, sqlite_errors(self.path):
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
+                self._database.execute("COMMIT")
             except BaseException:
-                self._database.execute("ROLLBACK")
+                if self._database.in_transaction:  # a disk that is full may have undone it already
+                    self._database.execute("ROLLBACK")
                 raise
-            self._database.execute("COMMIT")
 
     def _rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
-        with self._lock:
+        with self._lock, sqlite_errors(self.path):
             return self._database.execute(query, values).fetchall()
+
+    @contextmanager
+    def _believed(self) -> Iterator[None]:
+        """Tell a row that none of ours wrote as damage of the file, of whose structure alone SQLite
+        knows whether it is whole."""
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, InputRefused) as error:
+            raise damaged(self.path, f"a row of it cannot be read: {error!s:.100}") from None
 
     # History
 
-    def record(self, subject: Subject, entry: Entry, once: str | None = None) -> bool:
+    def record(self, subject: Subject, entry: Entry, once: str | None = None, at: float | None = None) -> bool:
         """Append one line to a job's history.
 
         Args:
@@ -179,16 +224,13 @@ class Journal:
             entry: what happened.
             once: where given, the line is appended only if the job has none of this kind with the
                 same `once`.
+            at: when it happened, in seconds since 1970; None says now.
 
         Returns:
             whether the line was appended.
         """
         with self._writing() as database:
-            cursor = database.execute(
-                "INSERT OR IGNORE INTO history(agreement, time, kind, body, once) VALUES (?, ?, ?, ?, ?)",
-                (str(subject), time.time(), entry.kind, json.dumps(entry.json()), once),
-            )
-            return cursor.rowcount == 1
+            return _append(database, subject, entry, once, at)
 
     def happened(self, subject: Subject, kind: type[Entry]) -> bool:
         """Say whether the job's history has an entry of this kind."""
@@ -220,25 +262,30 @@ class Journal:
         that were asked for again among them."""
         last = f"{subject}0"  # what follows on `/`: all that begins with the id and a slash lies between
         query = "SELECT * FROM history WHERE agreement >= ? AND agreement < ? AND id > ? ORDER BY id"
-        return [_line(row) for row in self._rows(query, str(subject), last, after)]
+        with self._believed():
+            return [_line(row) for row in self._rows(query, str(subject), last, after)]
 
     def subjects(self, kind: type[Entry]) -> list[AuditRef]:
         """The jobs, and audits of them, whose history has an entry of this kind."""
         rows = self._rows("SELECT DISTINCT agreement FROM history WHERE kind = ? ORDER BY agreement", kind.kind)
-        return [AuditRef.parse(row["agreement"]) for row in rows]
+        with self._believed():
+            return [AuditRef.parse(row["agreement"]) for row in rows]
 
     # What a person decided
 
     def decide(self, subject: Subject, decision: Decision) -> None:
-        """Keep a person's decision on a request; the last one counts."""
+        """Keep a person's decision on a request; the last one counts, and each stands in the
+        history."""
         row = (str(subject), decision.decision, decision.reason, json.dumps(decision.concerns), decision.about)
         with self._writing() as database:
             database.execute("REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)", row)
+            _append(database, subject, decision.entry, None)
 
     def decision(self, subject: Subject) -> Decision | None:
         """The decision on a request, if a person made one."""
-        for row in self._rows("SELECT * FROM decisions WHERE agreement = ?", str(subject)):
-            return Decision(row["decision"], row["reason"], tuple(json.loads(row["concerns"])), row["about"])
+        with self._believed():
+            for row in self._rows("SELECT * FROM decisions WHERE agreement = ?", str(subject)):
+                return Decision(row["decision"], row["reason"], tuple(json.loads(row["concerns"])), row["about"])
         return None
 
     # Small facts about a job that must not be worked out twice (the CID of a delivery, say)
@@ -256,7 +303,8 @@ class Journal:
     def facts_named(self, name: str) -> list[tuple[AuditRef, str]]:
         """Every fact of one name, with the job or the audit that it is about."""
         rows = self._rows("SELECT agreement, value FROM facts WHERE name = ? ORDER BY rowid", name)
-        return [(AuditRef.parse(row["agreement"]), row["value"]) for row in rows]
+        with self._believed():
+            return [(AuditRef.parse(row["agreement"]), row["value"]) for row in rows]
 
     # Datasets
 
@@ -278,18 +326,19 @@ class Journal:
 
     def datasets(self) -> list[DatasetRow]:
         """Every dataset of this pod, in the order of registration."""
-        return [
-            DatasetRow(
-                DatasetId(Digest.parse(row["id"])),
-                Path(row["source"]),
-                json.loads(row["reading"]),
-                row["salt"],
-                Root(Digest.parse(row["root"])),
-                row["card"],
-                row["card_cid"],
-            )
-            for row in self._rows("SELECT * FROM datasets ORDER BY rowid")
-        ]
+        with self._believed():
+            return [
+                DatasetRow(
+                    DatasetId(Digest.parse(row["id"])),
+                    Path(row["source"]),
+                    json.loads(row["reading"]),
+                    row["salt"],
+                    Root(Digest.parse(row["root"])),
+                    row["card"],
+                    row["card_cid"],
+                )
+                for row in self._rows("SELECT * FROM datasets ORDER BY rowid")
+            ]
 
     def dataset(self, id: DatasetId) -> DatasetRow:
         """One dataset.
@@ -314,17 +363,18 @@ class Journal:
 
     def models(self) -> list[ModelRow]:
         """Every model this pod published, in that order."""
-        return [
-            ModelRow(
-                ModelId(Digest.parse(row["id"])),
-                row["name"],
-                Path(row["folder"]),
-                Digest.parse(row["graph"]),
-                Root(Digest.parse(row["initial_model"])),
-                row["cid"],
-            )
-            for row in self._rows("SELECT * FROM models ORDER BY rowid")
-        ]
+        with self._believed():
+            return [
+                ModelRow(
+                    ModelId(Digest.parse(row["id"])),
+                    row["name"],
+                    Path(row["folder"]),
+                    Digest.parse(row["graph"]),
+                    Root(Digest.parse(row["initial_model"])),
+                    row["cid"],
+                )
+                for row in self._rows("SELECT * FROM models ORDER BY rowid")
+            ]
 
     def model(self, id: ModelId) -> ModelRow:
         """One published model.
@@ -354,37 +404,80 @@ class Journal:
 
     def requests(self) -> list[RequestRow]:
         """Every request this pod made, in that order."""
-        return [
-            RequestRow(
-                AgreementId(Digest.parse(row["agreement"])),
-                Digest.parse(row["salt"]),
-                json.loads(row["terms"]),
-                row["offer"],
-                row["recipe"],
-            )
-            for row in self._rows("SELECT * FROM requests ORDER BY rowid")
-        ]
+        with self._believed():
+            return [
+                RequestRow(
+                    AgreementId(Digest.parse(row["agreement"])),
+                    Digest.parse(row["salt"]),
+                    json.loads(row["terms"]),
+                    row["offer"],
+                    row["recipe"],
+                )
+                for row in self._rows("SELECT * FROM requests ORDER BY rowid")
+            ]
 
 
-def require_own(path: Path) -> None:
-    """Check that a journal, where there is one, is not another version's; nothing is written.
+def require_own(path: Path) -> bool:
+    """Check that a journal, where there is one, is whole and this home's; nothing is written.
+
+    Args:
+        path: of the journal, in its home's folder.
+
+    Returns:
+        whether there is one; False only for a new home.
 
     Raises:
-        InputRefused: it is.
+        InputRefused: another version of Fitchain wrote it.
+        HomeDamaged: it is empty, cut, overwritten, another home's, or gone.
+        HostUnusable: it cannot be read now.
     """
+    mark = path.parent / MARK_FILE
     if not path.exists():
-        return
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=30, uri=True)) as database:
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-    if version == 1:
+        if mark.exists() or _is_used(path.parent):
+            raise damaged(path, "it is gone")
+        return False
+    if (header := read_header(path)).startswith(MAGIC) and user_version(path, header) == 1:
         raise InputRefused(
             f"{path.parent} is a home of Fitchain 0.2, which protocol 2 does not read: its datasets and jobs are "
             "those of other contracts",
             f"make a new home; a key goes along: `fitchain keys backup FILE --home {path.parent}`, then "
             "`fitchain keys import FILE --home NEW`",
         )
-    if version > SCHEMA_VERSION:
-        raise InputRefused(f"{path} is of a later Fitchain: its version is {version}, and this one's {SCHEMA_VERSION}")
+    require_sound(path, _LAYOUT)
+    if mark.exists():
+        with host_errors(f"{mark} cannot be read"):
+            wanted = mark.read_bytes().strip()
+        if wanted != _mark_of(path):
+            raise damaged(path, f"it is another home's: {mark.name} beside it names another journal")
+    return True
+
+
+def _is_used(home: Path) -> bool:
+    """Whether a home has what only a home with a journal comes to."""
+    return any((home / name).is_dir() and any((home / name).iterdir()) for name in ("jobs", "datasets", "models"))
+
+
+def _put_mark(mark: str, database: sqlite3.Connection) -> None:
+    database.execute("INSERT INTO facts VALUES (?, ?, ?)", (str(NO_AGREEMENT), _MARK, mark))
+
+
+def _mark_of(path: Path) -> bytes:
+    query = "SELECT value FROM facts WHERE agreement = ? AND name = ?"
+    with closing(connect(path)) as database, sqlite_errors(path):
+        for row in database.execute(query, (str(NO_AGREEMENT), _MARK)):
+            return str(row["value"]).encode()
+    return b""
+
+
+def _append(
+    database: sqlite3.Connection, subject: Subject, entry: Entry, once: str | None, at: float | None = None
+) -> bool:
+    """Append a line to a job's history; whether it was, see `Journal.record`."""
+    cursor = database.execute(
+        "INSERT OR IGNORE INTO history(agreement, time, kind, body, once) VALUES (?, ?, ?, ?, ?)",
+        (str(subject), time.time() if at is None else at, entry.kind, json.dumps(entry.json()), once),
+    )
+    return cursor.rowcount == 1
 
 
 def _line(row: sqlite3.Row) -> Line:

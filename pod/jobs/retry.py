@@ -6,7 +6,6 @@ It knows jobs and audits by their names and errors by their messages, nothing of
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 import traceback
@@ -16,11 +15,22 @@ from contextlib import suppress
 
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.values.errors import FitchainError, NodeUnreachable, Refuted, StoreUnreachable, Unusable
+from fitchain.pod.values.errors import (
+    FitchainError,
+    HostUnusable,
+    NodeRefused,
+    NodeUnreachable,
+    Refuted,
+    StoreUnreachable,
+    Unusable,
+    host_error,
+)
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, Subject, agreement_of
 
 RETRY_S = 5.0
 DOUBLINGS = 4
+PASSING = (NodeUnreachable, NodeRefused, StoreUnreachable, HostUnusable)
+"""What a pod that is started waits for."""
 Log = Callable[[AgreementId, str], None]
 """Told what happens, one line each, and about which job; `NO_AGREEMENT` where it is about none."""
 
@@ -37,14 +47,9 @@ def _bug(fault: Exception) -> FitchainError:
     return Unusable(f"this is a bug in Fitchain: {type(fault).__name__}: {fault}", f"please report it: {lines}")
 
 
-def _host(fault: Exception) -> FitchainError | None:
-    """What this host lacks: room on a disk, a right, memory."""
-    if isinstance(fault, OSError) and fault.strerror:
-        where = f" ({fault.filename})" if fault.filename else ""
-        return Unusable(f"this host refuses it: {fault.strerror}{where}", "it is tried again: mend the host meanwhile")
-    if isinstance(fault, sqlite3.OperationalError):
-        return Unusable(f"the journal cannot be written or read: {fault}", "it is tried again: free space on its disk")
-    return Unusable("memory ran out", "it is tried again") if isinstance(fault, MemoryError) else None
+def _known(fault: Exception) -> FitchainError | None:
+    """An error of ours, or what this host lacks: room on a disk, a right, memory."""
+    return fault if isinstance(fault, FitchainError) else host_error(fault, every=True)
 
 
 class RetryPolicy:
@@ -81,7 +86,7 @@ class RetryPolicy:
         try:
             act()
         except Exception as fault:  # noqa: BLE001 - see above
-            error = fault if isinstance(fault, FitchainError) else _host(fault) or _bug(fault)
+            error = _known(fault) or _bug(fault)
             self._due[subject] = time.monotonic() + self.retry_s * (1 << min(self._failures[subject], DOUBLINGS))
             self._failures[subject] += 1
             self.report(subject, error)
@@ -90,8 +95,9 @@ class RetryPolicy:
             self._failures.pop(subject, None)
 
     def until_done(self, act: Callable[[], None], stop: threading.Event) -> bool:
-        """Do what a pod begins with, again and again while chain or store cannot be reached: it may
-        be started before either is, at boot say.
+        """Do what a pod begins with, again and again while chain or store cannot be reached, the
+        node answers with an error, or this host lacks room: it may be started before they are in
+        order, at boot say.
 
         Returns:
             whether it was done before `stop` was set.
@@ -102,7 +108,9 @@ class RetryPolicy:
         while not stop.is_set():
             try:
                 act()
-            except (NodeUnreachable, StoreUnreachable) as error:
+            except Exception as fault:
+                if not isinstance(error := _known(fault), PASSING):
+                    raise
                 self.report(NO_AGREEMENT, error)
                 stop.wait(self.retry_s)
             else:
@@ -127,6 +135,8 @@ class RetryPolicy:
         try:
             self.home.journal.record(subject, kind(error.message, error.hint))
         except Exception as fault:  # noqa: BLE001 - see above
+            if isinstance(error, HostUnusable) and isinstance(fault, HostUnusable):
+                return  # it says of the same host that it takes nothing
             self._tell(subject, f"that could not be put into the history: {type(fault).__name__}: {fault}")
 
     def _tell(self, subject: Subject, text: str) -> None:

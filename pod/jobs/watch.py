@@ -29,21 +29,25 @@ def over(status: JobStatus, until_settled: bool) -> bool:
 
 
 def looks(
-    reader: JobStatusReader, until_settled: bool = False, before: Callable[[], None] = lambda: None
+    reader: JobStatusReader, until_settled: bool = False, before: Callable[[], None] | None = None
 ) -> Iterator[JobStatus]:
     """Look at a job again and again until it is over.
 
     Args:
         reader: reads it.
         until_settled: whether to go on after its training has ended, until money has moved.
-        before: called before each look.
+        before: called before each look, and once more when it is over.
 
     Yields:
         how it stands, at each look.
     """
     while True:
-        before()
+        if before is not None:
+            before()
         status = reader.read()
+        if before is not None and over(status, until_settled):
+            before()  # what came with the end
+            status = reader.read()
         yield status
         if over(status, until_settled):
             return

@@ -11,7 +11,6 @@ has been told is it another question.
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -21,6 +20,7 @@ from fitchain.pod.jobs.asker import asker_nonce
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.turns import ASKER_RANK, Turns, describe_verdict
 from fitchain.pod.ports.agreement import AskedAudit, AuditTerms, Outcome, Phase, State, commit_nonce
+from fitchain.pod.ports.keys import Keys
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.plan import LEAST_STAKE_FEES, MOST_STAKE_FEES, default_draws, seat_fee
 from fitchain.pod.values.amounts import amount_text
@@ -33,7 +33,6 @@ SEATS = 3
 WINDOW_S, DAY_S, MOST_WAIT_S = 3600, 86_400, 7 * 86_400
 WAIT_WINDOWS = 8
 """How long too few verifiers are waited for: a day, or so many phases."""
-FRESH_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -169,9 +168,8 @@ def ask_again(home: Home, id: AgreementId, terms: AuditTerms, consent_window: in
     agreement = home.agreements.read(id)
     parties = agreement.terms.owner, agreement.scientist, home.keys.address
     home.verifiers.require_eligible(terms.panel, parties, terms.verifiers)
-    commitment = commit_nonce(asker_nonce(home.keys, id, sha256(fresh)))
-    home.journal.keep_fact(id, _kept(commitment), fresh.hex())
-    home.journal.keep_fact(id, _last(terms), str(commitment))
+    commitment = question_commitment(home.keys, id, fresh)
+    keep_question(home, id, terms, commitment, fresh)
     ref = home.agreements.ask_again(id, terms, commitment, consent_window)
     home.journal.record(ref, history.AskedAgain(str(terms.panel), amount_text(terms.fees)), once="")
     return ref
@@ -192,16 +190,34 @@ def open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef | 
 def _open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef | bytes:
     """The question of the same terms that this home asked and whose answer it was not told; else
     the fresh bytes of one: of one that was written down and never sent, or new ones."""
-    written = home.journal.fact(id, _last(terms))
+    new, written = fresh_bytes(home.keys, id, home.chain.block("latest").number), home.journal.fact(id, _last(terms))
     if written is None:
-        return secrets.token_bytes(FRESH_BYTES)
+        return new
     commitment = Digest.parse(written)
     for asked in home.agreements.asked_audits(id, asker=home.keys.address):
         if asked.nonce_commitment == commitment:
             is_answered = home.journal.happened(asked.ref, history.Answered)
-            return secrets.token_bytes(FRESH_BYTES) if is_answered else asked.ref
+            return new if is_answered else asked.ref
     fresh = home.journal.fact(id, _kept(commitment))
-    return secrets.token_bytes(FRESH_BYTES) if fresh is None else bytes.fromhex(fresh)
+    return new if fresh is None else bytes.fromhex(fresh)
+
+
+def fresh_bytes(keys: Keys, id: AgreementId, height: int) -> bytes:
+    """The fresh bytes of a question that is asked when the chain has so many blocks: derived, so
+    that a lost journal's are found again near the block of the question; others in every block, so
+    that a question that the chain took back is not asked again with a nonce that is known."""
+    return keys.derive("fitchain/question/v2", id, height)
+
+
+def keep_question(home: Home, id: AgreementId, terms: AuditTerms, commitment: Digest, fresh: bytes) -> None:
+    """Write down what is needed to go on with a question."""
+    home.journal.keep_fact(id, _kept(commitment), fresh.hex())
+    home.journal.keep_fact(id, _last(terms), str(commitment))
+
+
+def question_commitment(keys: Keys, id: AgreementId, fresh: bytes) -> Digest:
+    """What a question commits to."""
+    return commit_nonce(asker_nonce(keys, id, sha256(fresh)))
 
 
 def read_answer(home: Home, ref: AuditRef) -> Answer:

@@ -2,6 +2,7 @@
 and the chain.
 
     settings    which home, node, store and key
+    database    a home's databases: made whole, looked at before they are believed
     processes   processes that run on after the command that started them
     sealed      age envelopes for named recipients
     store       objects by content identifier, in a folder or on a Kubo node

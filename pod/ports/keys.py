@@ -24,7 +24,7 @@ from typing import Any
 
 from fitchain.pod.ports.sealed import bech32, new_identity, recipient_of, unbech32
 from fitchain.pod.values.digest import DIGEST_BYTES, Digest, Word, parse_json
-from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Unusable
+from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Unusable, host_errors
 from fitchain.pod.values.limits import KEY_FILE, MOST_DERIVATION, MOST_SCRYPT
 from fitchain.pod.values.reading import read_at_most
 
@@ -232,7 +232,7 @@ def _keep(home: Path, keys: Keys, passphrase: str, work: int) -> Keys:
         for file, body in zip(_FILES, files, strict=True):
             _write_new(scratch / file, body)
         scratch.rename(folder)
-    except OSError:
+    except BaseException:
         shutil.rmtree(scratch)
         raise
     return keys
@@ -293,10 +293,14 @@ def _write_new(path: Path, body: dict[str, Any]) -> None:
         raise InputRefused(f"{path} exists already", "name another file") from None
     except FileNotFoundError:
         raise NotFound(f"there is no folder {path.parent}") from None
-    with open(file, "w") as writer:
-        writer.write(json.dumps(body, indent=2) + "\n")
-        writer.flush()
-        os.fsync(writer.fileno())
+    try:
+        with host_errors(f"{path} cannot be written"), open(file, "w") as writer:
+            writer.write(json.dumps(body, indent=2) + "\n")
+            writer.flush()
+            os.fsync(writer.fileno())
+    except BaseException:
+        path.unlink()  # half a key is none
+        raise
 
 
 # Secrets

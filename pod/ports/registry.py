@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from fitchain.pod.ports.chain.base import ChainEnum, Event
 from fitchain.pod.ports.chain.client import Chain
@@ -269,6 +269,12 @@ class Registry:
         kept = self._all("Model", {"author": author} if author else {})
         entries = [model_entry(ModelId(id), entry) for id, entry in kept]
         return [entry for entry in entries if entry]
+
+    def registered_at(self, kind: Literal["Dataset", "Model"]) -> dict[Digest, int]:
+        """When each dataset, or each model, was registered, in seconds since 1970."""
+        events = self.chain.events("Registry", f"{kind}Registered")
+        self.chain.read_times(event.block for event in events)
+        return {event.args["id"]: event.timestamp for event in events}
 
     def create_panel(self, name: str) -> PanelId:
         """Name a panel, into which this account may then invite verifiers (`Verifiers.invite`).

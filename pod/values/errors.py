@@ -20,6 +20,7 @@
         │   ├── NodeRefused         the node answered with an error of its own
         │   └── Reverted            a contract refuses: sending the same again will not help
         ├── HostUnusable        this host lacks disk or memory now: nobody else is to blame
+        ├── HomeDamaged         a file of the home itself is cut, overwritten or gone
         └── StoreUnusable       the store or its node does not answer
             └── StoreUnreachable    no answer from the store's node: later may be better
 
@@ -30,6 +31,8 @@ Usage errors (exit 2) are typer's.
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class FitchainError(Exception):
@@ -150,6 +153,11 @@ class HostUnusable(Unusable):
     ended a process. It says nothing of what was to be read, and is tried again."""
 
 
+class HomeDamaged(Unusable):
+    """A file of the home itself is cut, overwritten, another home's or gone: it is never taken for
+    a new one."""
+
+
 class StoreUnusable(Unusable):
     """The store or its node does not answer."""
 
@@ -183,8 +191,53 @@ def reason_of(error: OSError) -> str:
         errno.ENOTDIR: "a part of its path is no folder",
         errno.EEXIST: "it is there already",
         errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "this account's share of the disk is full",
+        errno.EFBIG: "it would be larger than this process may write",
+        errno.EROFS: "the disk is read-only",
     }
     return reasons.get(error.errno or 0, (error.strerror or str(error)).lower())
+
+
+_OF_THE_HOST = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE),
+        *(errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOLCK),
+    }
+)
+"""What a system refuses for want of room, rights or memory, whatever was asked of it."""
+
+
+def host_error(error: BaseException, every: bool = False) -> HostUnusable | None:
+    """What an error of the system's says of this host: it lacks room, a right or memory; None where
+    it says something else.
+
+    Args:
+        error: what was raised.
+        every: take a missing file or a closed pipe for the host's too, which in a command would be
+            a bug and in a pod may be mended while it runs.
+    """
+    if isinstance(error, MemoryError):
+        return HostUnusable("memory ran out", "free some, and try again")
+    if not isinstance(error, OSError) or not (error.errno in _OF_THE_HOST or (every and error.errno)):
+        return None
+    path = f" ({error.filename})" if error.filename else ""
+    return HostUnusable(f"this host refuses it: {reason_of(error)}{path}", "mend that, and try again")
+
+
+@contextmanager
+def host_errors(what: str) -> Iterator[None]:
+    """Tell a system's refusal as this host's.
+
+    Args:
+        what: the sentence up to the reason, such as "the file cannot be written".
+
+    Raises:
+        HostUnusable: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise HostUnusable(f"{what}: {reason_of(error)}", "mend that, and try again") from None
 
 
 def as_told(kind: str, message: str, hint: str) -> FitchainError:

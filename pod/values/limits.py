@@ -66,6 +66,8 @@ MOST_REASON = 4_000
 FIRST_OFFER_S, OFFER_S = 30.0, 600.0
 """Seconds that an offer is given at first, and in the end, while other requests wait."""
 OFFER = FolderLimits(4 * GIB, OFFER_S, 2)
+LOOK_S = 60
+"""How long a person waits at most for a look at what an offer says, file by file."""
 DELIVERY = FolderLimits(8 * GIB)
 EVIDENCE = FolderLimits(64 * GIB, None, MOST_RECIPIENTS)
 """The largest evidence that is fetched: an owner whose evidence is larger has withheld it."""

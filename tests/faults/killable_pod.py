@@ -76,9 +76,8 @@ class Asker:
                 stop.wait()
 
 
-def main(order: dict[str, str]) -> None:
-    """Run the pod until it is killed, or asked to stop."""
-    point, stop = order["point"], threading.Event()
+def aim(point: str) -> None:
+    """Let this process end at a point."""
     Chain.submit = killable("send", 2, Chain.submit, point)  # type: ignore[method-assign]
     Journal.keep_fact = killable("keep_fact", 2, Journal.keep_fact, point)  # type: ignore[method-assign]
     Journal.record = killable("record", 2, Journal.record, point)  # type: ignore[method-assign]
@@ -88,6 +87,12 @@ def main(order: dict[str, str]) -> None:
     ):
         module = importlib.import_module(place)
         setattr(module, name, killable(call, None, getattr(module, name), point))
+
+
+def main(order: dict[str, str]) -> None:
+    """Run the pod until it is killed, or asked to stop."""
+    stop = threading.Event()
+    aim(order["point"])
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     chosen = settings.load(home=Path(order["home"]), devnet=Path(order["devnet"]), environ={})
     with Home.open(chosen, lambda: PASSPHRASE) as home:

@@ -28,7 +28,7 @@ from fitchain.pod.compute.dataset.columns import (
 )
 from fitchain.pod.compute.dataset.npz_file import write_npz
 from fitchain.pod.compute.dataset.readers import READERS
-from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound, reason_of
+from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound, host_error, reason_of
 from fitchain.pod.values.limits import MOST_COLUMNS, TABLE_BYTES
 
 
@@ -78,6 +78,7 @@ class Table:
             NotFound: there is no such file.
             InputRefused: it is no such table; the message names line and column, never the cell's
                 content.
+            HostUnusable: its disk, or its rights, do not let it be read now.
         """
         reader = READERS.get(path.suffix.lower())
         if reader is None:
@@ -89,7 +90,8 @@ class Table:
         except FileNotFoundError:
             raise NotFound(f"there is no file {path}") from None
         except OSError as error:
-            raise InputRefused(f"{path} cannot be read: {reason_of(error)}") from None
+            refused = InputRefused(f"{path} cannot be read: {reason_of(error)}")  # an archive that leads nowhere
+            raise host_error(error) or refused from None
         except FitchainError as error:
             raise type(error)(f"{path.name}: {error.message}", error.hint) from None
 

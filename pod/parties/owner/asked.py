@@ -25,7 +25,7 @@ from fitchain.pod.parties.owner.answer import answer_audit, remove_evidence
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import ANSWERED, cap_concern, counted_records, keep_disclosed, opened_before
 from fitchain.pod.parties.owner.evidence import read_transcript
-from fitchain.pod.parties.owner.examine import TRAINING_S, WINDOW_SHARE, dataset_of, read_offer, read_recipe
+from fitchain.pod.parties.owner.examine import FORGOTTEN, TRAINING_S, WINDOW_SHARE, dataset_of, read_offer, read_recipe
 from fitchain.pod.ports.agreement import Agreement, AskedAudit, Audit, Phase
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Refuted, Reverted, Unusable
@@ -39,7 +39,7 @@ LEAST_WINDOW_S = 3600
 windows late is a Withheld for ever."""
 
 
-def consent(home: Home, ref: AuditRef, shown: Sequence[str] | None = None) -> None:
+def consent(home: Home, ref: AuditRef, shown: Sequence[str] | None = None, reason: str = "") -> None:
     """Say yes to another audit as a person; the owner's pod acts on it, at once if it runs.
 
     Args:
@@ -47,6 +47,7 @@ def consent(home: Home, ref: AuditRef, shown: Sequence[str] | None = None) -> No
         ref: the audit.
         shown: the concerns that the person was shown, to which alone it says yes: where the pod
             finds others before it consents, it asks again. Without them, what the pod told last.
+        reason: kept in the history.
 
     Raises:
         NotFound: nobody asked for it.
@@ -55,14 +56,14 @@ def consent(home: Home, ref: AuditRef, shown: Sequence[str] | None = None) -> No
     """
     asked = require_open(home, ref)
     covered = shown_concerns(home, ref, history.ConsentNeeded) if shown is None else tuple(shown)
-    home.journal.decide(ref, Decision(CONSENT, concerns=covered, about=_about(asked)))
+    home.journal.decide(ref, Decision(CONSENT, reason, covered, _about(asked)))
 
 
-def refuse(home: Home, ref: AuditRef) -> None:
+def refuse(home: Home, ref: AuditRef, reason: str = "") -> None:
     """Say no to another audit as a person: the pod stays silent, and its asker takes the fees back.
     Raises as `consent`."""
     asked = require_open(home, ref)
-    home.journal.decide(ref, Decision(REFUSE, about=_about(asked)))
+    home.journal.decide(ref, Decision(REFUSE, reason, about=_about(asked)))
 
 
 class AskedAudits:
@@ -218,6 +219,8 @@ def concerns(home: Home, agreement: Agreement, asked: AskedAudit) -> list[str]:
         NotFound: the dataset was not registered from this home.
     """
     terms, policy, reasons = asked.terms, dataset_of(home, agreement)[1].policy, list[str]()
+    if home.journal.happened(asked.ref, history.Recovered):
+        reasons.append(FORGOTTEN)
     if not policy.accepts_panel(terms.panel):
         reasons.append("its verifiers are drawn from whom the policy does not name")
     elif policy.names_panel(terms.panel) and (panel := panel_of_question(home, agreement, asked)) and panel.unknown:

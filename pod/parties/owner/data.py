@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import secrets
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card, Policy, Table, check_unchanged, mock_table, register
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import DatasetRow
 from fitchain.pod.jobs.policy_panels import keep_policy_panels, look_at_policy
+from fitchain.pod.ports.chain.base import write_file
+from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.ports.trust import TrustedPanel
-from fitchain.pod.values.digest import Digest, Root, sha256
+from fitchain.pod.values.digest import Digest, Root, canonical_json, sha256
 from fitchain.pod.values.errors import DatasetChanged, InputRefused
 from fitchain.pod.values.ids import DatasetId
 
 MOCK_RECORDS = 256
-LEAVES = "leaves"
+LEAVES, SOURCE = "leaves", "source.json"
+SOURCE_VERSION = "fitchain/source/v2"
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     table = Table.read(source, drop=offer.drop, target=offer.target)
     panels = look_at_policy(home, offer.policy)
     home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
-    salt = secrets.token_bytes(32)
+    salt = registration_salt(home.keys, registrations(home))
     key = registration_key(home, salt)
     registration = register(
         table,
@@ -108,9 +111,9 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     card_cid = home.store.add(card.encode())
     reading = {"drop": list(offer.drop), "target": offer.target, "categories": list(table.categories)}
     id = home.registry.register_dataset(registration.root, registration.count, card_cid)
-    (home.dataset_folder(id) / LEAVES).write_bytes(registration.leaves)
+    write_file(home.dataset_folder(id) / LEAVES, registration.leaves, 0o600)
     keep_policy_panels(home, id, panels)
-    home.journal.keep_dataset(DatasetRow(id, source, reading, salt, registration.root, card.encode(), str(card_cid)))
+    keep_row(home, DatasetRow(id, source, reading, salt, registration.root, card.encode(), str(card_cid)))
     return RegisteredDataset(id, registration.root, registration.count, card_cid, card, tuple(panels))
 
 
@@ -134,7 +137,7 @@ def read_with_leaves(home: Home, row: DatasetRow) -> tuple[Table, list[bytes]]:
     """The same, with the leaves of the records' tree, for openings. Raises as `read_registered`."""
     reading = row.reading
     try:
-        table = Table.read(row.source, drop=reading["drop"], target=reading["target"], categories=reading["categories"])
+        table = read_table(row.source, reading)
     except InputRefused as error:
         raise DatasetChanged(f"the dataset is not the registered one: {error.message}", error.hint) from None
     leaves = home.dataset_folder(row.id) / LEAVES
@@ -142,9 +145,35 @@ def read_with_leaves(home: Home, row: DatasetRow) -> tuple[Table, list[bytes]]:
     return table, check_unchanged(table, registration_key(home, row.salt), row.root, registered_leaves)
 
 
+def read_table(source: Path, reading: Mapping[str, Any]) -> Table:
+    """Read a table as it was read for its registration; raises as `Table.read`."""
+    names = {name: reading[name] for name in ("drop", "target", "categories")}
+    return Table.read(source, **names, only=reading.get("only"))
+
+
+def keep_row(home: Home, row: DatasetRow) -> None:
+    """Keep a dataset in the journal, and beside what was computed of it where its source lies: the
+    one thing of it that neither key nor chain could tell if the journal were lost."""
+    note = {"version": SOURCE_VERSION, "source": str(row.source), "reading": row.reading, "salt": row.salt.hex()}
+    write_file(home.dataset_folder(row.id) / SOURCE, canonical_json(note), 0o600)
+    home.journal.keep_dataset(row)
+
+
+def registrations(home: Home) -> int:
+    """How many datasets this account has registered on the deployment."""
+    return len(home.chain.events("Registry", "DatasetRegistered", owner=home.keys.address))
+
+
+def registration_salt(keys: Keys, number: int) -> bytes:
+    """The salt of an account's n-th registration, from 0: derived, so that whoever has the key and
+    the records finds it again; another one for each, so that the same table registered again is
+    another dataset."""
+    return keys.derive("fitchain/registration-salt/v2", number)
+
+
 def registration_key(home: Home, salt: bytes) -> bytes:
-    """The key of a registration's record salts: derived from the pod's secret and a salt fresh for
-    each registration."""
+    """The key of a registration's record salts: derived from the pod's secret and the
+    registration's salt."""
     return home.keys.derive("fitchain/registration/v2", sha256(salt))
 
 

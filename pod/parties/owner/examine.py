@@ -48,6 +48,7 @@ SLOW_HOST_SHARE = 20
 RECIPIENT, TRAINING_S = "recipient", "training_s"
 """Facts of a job in the journal: to whom is sealed, how many seconds its training takes by its
 rehearsal."""
+FORGOTTEN = "the journal was lost and recovered since: what a person said of it before is not known"
 WINDOW_SHARE = 0.5
 """How much of the training window a rehearsal may foretell before a person is asked."""
 STATE_MODELS, DISK_SHARE = 3, 0.5
@@ -122,8 +123,9 @@ def check_chain(home: Home, agreement: Agreement, policy: Policy) -> list[str]:
     """Check what the chain alone says of a request, before anything of a stranger's is fetched.
 
     Returns:
-        concerns: a bond beyond price and fees, a panel that the policy does not name, or that
-            others joined since the dataset was registered and this home trusted it.
+        concerns: that the journal was lost since, a bond beyond price and fees, a panel that the
+            policy does not name, or that others joined since the dataset was registered and this
+            home trusted it.
 
     Raises:
         InputRefused: the policy does not admit it, or its rehearsal would keep others waiting.
@@ -136,7 +138,7 @@ def check_chain(home: Home, agreement: Agreement, policy: Policy) -> list[str]:
             f"a rehearsal of {steps} steps of that work may take {needed_s:.0f} s on a slow core",
             "agree on shorter segments",
         )
-    reasons = list[str]()
+    reasons = [FORGOTTEN] if home.journal.happened(agreement.id, history.Recovered) else list[str]()
     if terms.bond > terms.price + audit.fees:
         besides = " and the fees that it covers" if audit.seats else ""
         reasons.append(f"the bond is higher than the price{besides}")
@@ -223,8 +225,8 @@ def disk_concerns(recipe: Recipe, graph: Graph, free_bytes: int) -> list[str]:
 def queued_s(home: Home, agreement: Agreement) -> float:
     """Seconds for which the trainings that were accepted before may keep a job waiting, by their
     rehearsals; jobs train one after the other."""
-    calls, own = home.agreements, home.keys.address
-    accepted = [id for id in calls.list(owner=own) if id != agreement.id and was_accepted(home, id)]
+    calls = home.agreements
+    accepted = [id for id in calls.list(owner=agreement.terms.owner) if id != agreement.id and was_accepted(home, id)]
     left_s = 0.0
     for other in calls.read_many([id for id in accepted if not home.journal.happened(id, history.Wiped)]):
         if other.state in (State.ACCEPTED, State.TRAINING):

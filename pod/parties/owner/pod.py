@@ -76,7 +76,7 @@ UNTOLD = "the dataset cannot be served now"
 """What the scientist is told of a reason that speaks of the owner's records."""
 
 
-def approve(home: Home, id: AgreementId, shown: Sequence[str] | None = None) -> None:
+def approve(home: Home, id: AgreementId, shown: Sequence[str] | None = None, reason: str = "") -> None:
     """Keep a person's yes to a request; the owner's pod acts on it, at once if it runs.
 
     Args:
@@ -84,6 +84,7 @@ def approve(home: Home, id: AgreementId, shown: Sequence[str] | None = None) -> 
         id: of the request.
         shown: the concerns that the person was shown, to which alone it says yes: where the pod
             finds others before it accepts, it asks again. Without them, what the pod told last.
+        reason: kept in the history.
 
     Raises:
         NotFound: there is no such agreement.
@@ -93,7 +94,7 @@ def approve(home: Home, id: AgreementId, shown: Sequence[str] | None = None) -> 
     require_request(home, id)
     covered = shown_concerns(home, id, history.ApprovalNeeded) if shown is None else tuple(shown)
     about = str(home.agreements.request_digest(id))
-    home.journal.decide(id, Decision(APPROVE, concerns=covered, about=about))
+    home.journal.decide(id, Decision(APPROVE, reason, covered, about))
 
 
 def reject(home: Home, id: AgreementId, reason: str = "") -> None:
@@ -280,8 +281,10 @@ class Owner(PodLoop):
             return
         _, card = dataset_of(home, agreement)
         examined = home.journal.has(id, history.Checked, once=about)
-        if not examined and not self._holds(agreement, partial(self._examine, agreement, about)):
+        if not examined and not self._holds(agreement, partial(self._examine, agreement)):
             return
+        if decided != home.journal.decision(id):
+            return  # it was answered meanwhile, which the next look sees
         concerns = home.journal.last(id, history.Checked).concerns
         needed = card.policy.manual_approval or concerns if decision is None else decision.uncovered(concerns)
         if needed:
@@ -292,11 +295,12 @@ class Owner(PodLoop):
         # A person may have taken days, and from acceptance on changed records cost the bond.
         with self._counting:
             if decided != home.journal.decision(id):
-                return  # it was answered anew meanwhile, which the next look sees
+                return  # it was answered anew meanwhile, likewise
             if self._holds(agreement, partial(check_again, home, agreement)) and self._stands(agreement):
                 self._accept(id)
 
-    def _examine(self, agreement: Agreement, about: str) -> None:
+    def _examine(self, agreement: Agreement) -> None:
+        about = str(self.home.agreements.request_digest(agreement.id))
         if self.home.journal.record(agreement.id, history.Checking(), once=""):
             self.log(agreement.id, "examining the request")
         rejected = self._rejected[agreement.id] = threading.Event()

@@ -1,24 +1,60 @@
 """What a person sees before it says yes: to a request, or to another audit of a job.
 
-Who would judge, what of the records they may be shown, and what the pod has against it. Read by the
-command line without a key; what is asked for and by whom stands in the agreement itself.
+Who asks, for what model and recipe, what would leave, how long it takes, who would judge, and what
+the pod has against it. Read without a key once the pod has examined it; before that the offer is
+sealed, and whoever holds the keys can open it for a look.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.job_status import local_recipe
+from fitchain.pod.jobs.offered import Offered, local_offer, open_offer
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_of
 from fitchain.pod.parties.owner.asked import concerns, lost, panel_of_question, records_of, require_open
 from fitchain.pod.parties.owner.disclosed import Opened, counted_records, opened_before
-from fitchain.pod.parties.owner.examine import check_chain, dataset_of
+from fitchain.pod.parties.owner.examine import TRAINING_S, check_chain, dataset_of, queued_s
 from fitchain.pod.parties.owner.pod import require_request
-from fitchain.pod.ports.agreement import Agreement, AskedAudit, AuditTerms
-from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.ports.agreement import Agreement, AskedAudit, AuditTerms, State
+from fitchain.pod.ports.registry import Role
+from fitchain.pod.ports.trust import trusted_by
+from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef
+
+MOST_EARLIER = 200
+"""Earlier jobs of who asks that are looked at."""
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks for a job.
+
+    Args:
+        address: its account.
+        role: of its pod; None where it has never run one.
+        earlier: how the jobs stand that it asked this owner for before, the newest `MOST_EARLIER`.
+    """
+
+    address: str
+    role: Role | None
+    earlier: Mapping[State, int]
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long a training takes, as far as it is known.
+
+    Args:
+        training_s: seconds, by its rehearsal; None before it.
+        before_s: seconds of the trainings that were accepted before and have not ended.
+    """
+
+    training_s: float | None
+    before_s: float
 
 
 @dataclass(frozen=True)
@@ -37,6 +73,12 @@ class Review:
         concerns: what the pod has against it, in sentences.
         examined: whether all was checked: of a request the chain's terms alone are, before the pod
             has fetched and rehearsed it.
+        asker: who asked for the job.
+        times: how long it takes.
+        metrics_leave: whether notes to the scientist carry its metrics.
+        trusted_in_pool: whom of the whole pool, as it stood when the job was requested, this home
+            trusts; empty where a panel is named.
+        offered: what is to be trained, and how; None where that is not here, or was not opened.
         asked: the question, where it is for another audit.
     """
 
@@ -49,21 +91,41 @@ class Review:
     cap: int | None
     concerns: tuple[str, ...]
     examined: bool
+    asker: Asker
+    times: Times
+    metrics_leave: bool
+    trusted_in_pool: tuple[str, ...] = ()
+    offered: Offered | None = None
     asked: AskedAudit | None = None
 
 
 def review_request(home: Home, id: AgreementId) -> Review:
-    """What a person should know of a request on this home's data.
+    """What a person should know of a request on this home's data that waits for an answer.
 
     Raises:
         NotFound: there is no such agreement.
         AccessRefused: its dataset is not this home's.
         Unusable: the request is answered already.
+        InputRefused: what lies here of it is malformed.
         ChainUnusable: the node does not answer.
     """
-    agreement = require_request(home, id)
+    return review_job(home, require_request(home, id))
+
+
+def is_own(home: Home, agreement: Agreement) -> bool:
+    """Whether a job is about data of this home."""
+    return agreement.terms.dataset in {row.id for row in home.journal.datasets()}
+
+
+def review_job(home: Home, agreement: Agreement) -> Review:
+    """What a person should know of a job on this home's data, wherever it stands.
+
+    Raises:
+        NotFound, InputRefused, ChainUnusable: as `review_request`.
+    """
+    id = agreement.id
     terms, card = agreement.terms.audit, dataset_of(home, agreement)[1]
-    recipe, examined = local_recipe(home, agreement), home.journal.happened(id, history.Checked)
+    offered, examined = local_offer(home, agreement), home.journal.happened(id, history.Checked)
     if examined:
         reasons = list(home.journal.last(id, history.Checked).concerns)
     else:
@@ -76,12 +138,69 @@ def review_request(home: Home, id: AgreementId) -> Review:
         dataset=card.name,
         terms=terms,
         panel=panel_of(home, agreement),
-        records=counted_records(terms, recipe) if recipe else None,
+        records=counted_records(terms, offered.recipe) if offered else None,
         before=opened_before(home, agreement, AuditRef(id)),
         cap=card.policy.disclosure_cap,
         concerns=tuple(reasons),
         examined=examined,
+        asker=read_asker(home, agreement),
+        times=read_times(home, agreement),
+        metrics_leave=card.policy.metrics_leave,
+        trusted_in_pool=_trusted_in_pool(home, terms, agreement.requested_block),
+        offered=offered,
     )
+
+
+def opened(home: Home, review: Review) -> Review:
+    """A review with what the offer says, opened for a look.
+
+    Args:
+        home: the owner's, opened with its key.
+        review: without it.
+
+    Raises:
+        As `open_offer`.
+    """
+    offered = open_offer(home, review.agreement)
+    return replace(review, offered=offered, records=counted_records(review.terms, offered.recipe))
+
+
+def read_asker(home: Home, agreement: Agreement) -> Asker:
+    """Who asks for a job, and how its earlier jobs with this owner stand.
+
+    Raises:
+        ChainUnusable: the node does not answer.
+    """
+    address = agreement.scientist
+    try:
+        role = home.registry.pod(address).role
+    except NotFound:
+        role = None
+    ids = home.agreements.list(owner=agreement.terms.owner, scientist=address)
+    earlier = ids[: ids.index(agreement.id)] if agreement.id in ids else ids
+    states = Counter(each.state for each in home.agreements.read_many(earlier[-MOST_EARLIER:]))
+    return Asker(address, role, states)
+
+
+def _trusted_in_pool(home: Home, terms: AuditTerms, before: int) -> tuple[str, ...]:
+    """Whom this home trusts of those who stood in the whole pool before a block; nobody where that
+    is not drawn from."""
+    if not terms.seats or terms.panel != WHOLE_POOL:
+        return ()
+    trusted = sorted(trusted_by(home.chain).accounts)
+    places = home.verifiers.memberships([(0, account) for account in trusted]) if trusted else []
+    return tuple(account for account, kept in zip(trusted, places, strict=True) if kept.stands and kept.joined < before)
+
+
+def read_times(home: Home, agreement: Agreement) -> Times:
+    """How long a training takes by its rehearsal, and what is trained before it.
+
+    Raises:
+        ChainUnusable: the node does not answer.
+    """
+    kept = home.journal.fact(agreement.id, TRAINING_S)
+    waits = agreement.state in (State.REQUESTED, State.ACCEPTED)
+    return Times(None if kept is None else float(kept), queued_s(home, agreement) if waits else 0.0)
 
 
 def review_question(home: Home, ref: AuditRef) -> Review:
@@ -109,5 +228,9 @@ def review_question(home: Home, ref: AuditRef) -> Review:
         cap=card.policy.disclosure_cap,
         concerns=tuple(reasons),
         examined=True,
+        asker=read_asker(home, agreement),
+        times=read_times(home, agreement),
+        metrics_leave=card.policy.metrics_leave,
+        trusted_in_pool=_trusted_in_pool(home, asked.terms, asked.requested_block),
         asked=asked,
     )

@@ -24,6 +24,7 @@ from fitchain.pod.parties.owner.anchors import Anchors, LeafFile, require_same_r
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
 from fitchain.pod.ports.agreement import RunRecord, State
+from fitchain.pod.ports.chain.base import write_file
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.sealed import recipient_of
 from fitchain.pod.ports.store import Cid
@@ -168,7 +169,7 @@ class TrainingSession:
         states = {checkpoint.leaf.index: checkpoint.roots for checkpoint in (checkpoints[0], checkpoints[-1])}
         signed = self.home.chain, self.home.keys, self.id
         certificate = issue(*signed, self.recipe, self.card, transcript, states, model)
-        self.folder.certificate.write_bytes(certificate)
+        write_file(self.folder.certificate, certificate)
         secret = self.home.kept_identity(self.folder.identity)
         sent = {"weights": send_folder(self.home.store, self.folder.path, DELIVERY_FILES, [recipient_of(secret)])}
         if not audited:

@@ -9,6 +9,7 @@ checked.
     audit     what an audit asks of the scientist: its draw, and what is released
     complaint  what does not open is complained of on chain
     dispute   a result without verifiers is audited
+    messages  what the owner says meanwhile: notes, and why it declined
     pod       the loop that follows the chain
     watch     how a job stands, as it changes
 """

@@ -14,7 +14,6 @@ from functools import partial
 from typing import ClassVar
 
 from fitchain.pod.jobs import history
-from fitchain.pod.jobs.exchange import Note, fetch_note, fetch_refusal
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.lanes import Work
 from fitchain.pod.jobs.retry import RETRY_S, Log
@@ -24,14 +23,14 @@ from fitchain.pod.parties.scientist.accept import accept_result
 from fitchain.pod.parties.scientist.audit import follow_audit
 from fitchain.pod.parties.scientist.complaint import complain, may_answer, why_unopened
 from fitchain.pod.parties.scientist.dispute import dispute
+from fitchain.pod.parties.scientist.messages import read_notes, read_refusal
 from fitchain.pod.parties.scientist.receive import ENDED, has_received
 from fitchain.pod.parties.scientist.request import is_unsent, send_again
 from fitchain.pod.parties.scientist.standing import DISPUTED, RESULT_ACCEPTED, stands
-from fitchain.pod.ports.agreement import Agreement, Anchor, State
+from fitchain.pod.ports.agreement import Agreement, State
 from fitchain.pod.ports.chain.base import FINAL_BLOCKS
 from fitchain.pod.ports.registry import Role
-from fitchain.pod.values.digest import tree_root
-from fitchain.pod.values.errors import ClaimMismatch, DeliveryUnopened, FitchainError
+from fitchain.pod.values.errors import ClaimMismatch, DeliveryUnopened
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
 JOBS_AT_ONCE = 4
@@ -121,7 +120,7 @@ def follow(home: Home, id: AgreementId, auto_accept: bool, log: Log) -> State:
         FitchainError: something could not be done now; calling again goes on from there.
     """
     agreement = home.agreements.read(id)
-    problem = _read_notes(home, agreement, log)
+    problem = read_notes(home, agreement, log)
     if _delivered(agreement) and not has_received(home, id):
         _receive(home, agreement, log)
     if isinstance(problem, ClaimMismatch):
@@ -134,7 +133,7 @@ def follow(home: Home, id: AgreementId, auto_accept: bool, log: Log) -> State:
     if state != State.REQUESTED and home.journal.record(id, history.REACHED[state], once=""):
         log(id, state.name.lower())
     if state == State.CANCELLED:
-        _read_refusal(home, id, log)
+        read_refusal(home, id, log)
     if problem is not None and not state.ended:
         raise problem
     return state
@@ -180,66 +179,6 @@ def _half_of_dispute(agreement: Agreement) -> int:
     return agreement.dispute_deadline - agreement.terms.dispute_window // 2
 
 
-def _read_refusal(home: Home, id: AgreementId, log: Log) -> None:
-    """Open the reason that the owner gave for declining, if it gave one."""
-    cid = home.agreements.refusal(id)
-    if cid is None or home.journal.happened(id, history.Refused):
-        return
-    home.add_peer(home.agreements.read(id).terms.owner)
-    reason = fetch_refusal(home.store, id, cid, home.keys.identity)
-    home.journal.record(id, history.Refused(reason), once="")
-    log(id, f"the owner declined: {reason}")
-
-
 def _now(home: Home) -> int:
     """The chain's time, in seconds since 1970."""
     return home.chain.block("latest").timestamp
-
-
-def _read_notes(home: Home, agreement: Agreement, log: Log) -> FitchainError | None:
-    """Open the notes of anchors that have not been read yet.
-
-    Returns:
-        what is wrong with the first that could not be read, or is not the note of its anchor.
-    """
-    problem: FitchainError | None = None
-    for index, anchor in enumerate(home.agreements.run_record(agreement.id).anchors):
-        if anchor.note is None:
-            continue
-        # A reorganisation of the chain may put another anchor in its place.
-        which = f"{anchor.count}/{anchor.root}"
-        if home.journal.has(agreement.id, history.NoteRead, once=which):
-            continue
-        try:
-            note = _note(home, agreement, anchor, index)
-        except FitchainError as error:
-            problem = problem if isinstance(problem, ClaimMismatch) else error
-            continue
-        entry = history.NoteRead(anchor.count, note.step, note.metrics, anchor.block)
-        home.journal.record(agreement.id, entry, once=which)
-        log(agreement.id, f"{anchor.count} checkpoints anchored in block {anchor.block}{_describe_metrics(note)}")
-    return problem
-
-
-def _note(home: Home, agreement: Agreement, anchor: Anchor, index: int) -> Note:
-    """Fetch and open the note of an anchor.
-
-    Raises:
-        ClaimMismatch: it is about another job, or about other leaves than those anchored.
-        FitchainError: it is not there, does not open, or is no note.
-    """
-    assert anchor.note is not None
-    home.add_peer(agreement.terms.owner)
-    note = fetch_note(home.store, anchor.note, home.keys.identity)
-    root = tree_root(note.leaves)
-    if note.agreement != agreement.id or note.first != index * agreement.terms.group_leaves or root != anchor.root:
-        raise ClaimMismatch(
-            f"the note of anchor {index} is about leaves from {note.first} of {note.agreement} under {root},"
-            f" and the chain has {anchor.root}",
-            "the owner's note and its anchor disagree: do not accept the result before it explains",
-        )
-    return note
-
-
-def _describe_metrics(note: Note) -> str:
-    return "".join(f", {name} {value:g}" for name, value in (note.metrics or {}).items())

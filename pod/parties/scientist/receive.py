@@ -31,6 +31,7 @@ from fitchain.pod.values.errors import (
     Refuted,
     StoreUnusable,
     Unusable,
+    host_errors,
     reason_of,
 )
 from fitchain.pod.values.ids import AgreementId, AuditRef
@@ -66,10 +67,15 @@ def _copy(path: Path, folder: Path) -> Path:
     target = folder / path.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as file:
-            file.write(path.read_bytes())
+        file = target.open("xb")
     except OSError as error:
         raise InputRefused(f"{target} cannot be written: {reason_of(error)}", "choose another folder") from None
+    try:
+        with host_errors(f"{target} cannot be written"), file:
+            file.write(path.read_bytes())
+    except BaseException:
+        target.unlink()  # half a model looks like one
+        raise
     return target
 
 

@@ -336,7 +336,7 @@ def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card:
     _lay_out(folder, recipe, model_folder)
     recipients = [home.registry.pod(terms.owner).recipient, home.keys.recipient]
     offer = send_folder(home.store, folder, OFFER_FILES, recipients)
-    return RequestRow(id, salt, _plain(terms), str(offer), recipe.encode())
+    return RequestRow(id, salt, plain_terms(terms), str(offer), recipe.encode())
 
 
 def rehearse_request(home: Home, card: Card, recipe: Recipe, model_folder: Path) -> Finished | None:
@@ -379,7 +379,9 @@ def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
     through."""
     on_chain = set(home.agreements.list(scientist=home.keys.address))
     for request in home.journal.requests():
-        unheard = request.terms == _plain(terms) and not home.journal.happened(request.agreement, history.Requested)
+        unheard = request.terms == plain_terms(terms) and not home.journal.happened(
+            request.agreement, history.Requested
+        )
         if unheard and (request.agreement in on_chain or home.store.has(Cid.parse(request.offer))):
             return request
     return None
@@ -397,7 +399,7 @@ def _terms_in(plain: Mapping[str, Any]) -> Terms:
     return Terms(**values(Terms, plain) | {"audit": AuditTerms(**audit | {"mode": AuditMode(audit["mode"])})})
 
 
-def _plain(terms: Terms) -> dict[str, Any]:
+def plain_terms(terms: Terms) -> dict[str, Any]:
     """Terms as JSON values, as the journal holds them, to be compared."""
     audit = vars(terms.audit) | {"mode": terms.audit.mode.value}
     plain: dict[str, Any] = json.loads(json.dumps(vars(terms) | {"audit": audit}, default=str))

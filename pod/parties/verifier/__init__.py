@@ -1,5 +1,6 @@
 """The verifier's pod: a seat in each audit that it is drawn for, from joining to the vote.
 
+ballot    what it votes, until that is shown
 consent   which seats it takes, before it owes anything
 examine   from evidence to an outcome; it needs neither keys nor transactions
 explain   the same, step by step, for whoever disagrees

@@ -18,10 +18,8 @@ costs no more than the step it was in.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -35,6 +33,7 @@ from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy, log_about
 from fitchain.pod.jobs.turns import FIRST_SEAT_RANK, TURN_S, Turns, describe_verdict, send
 from fitchain.pod.parties.loop import LOOK_S, PodLoop
+from fitchain.pod.parties.verifier.ballot import Ballot, keep_ballot, kept_ballot, question_of, vote_salt
 from fitchain.pod.parties.verifier.consent import NOTHING, ConsentPolicy, Replay, refusal
 from fitchain.pod.parties.verifier.examine import EVIDENCE, Examination, examine
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, Submission, audit_id
@@ -47,7 +46,7 @@ from fitchain.pod.proof.audit.chain_record import read_chain_record
 from fitchain.pod.proof.audit.evidence import Evidence
 from fitchain.pod.proof.audit.vote import commitment
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.digest import ZERO, Digest, canonical_json, sha256
+from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import (
     ChainUnusable,
     EnvironmentRefused,
@@ -72,14 +71,6 @@ MEMBER_RANK, MEMBER_TURNS = FIRST_SEAT_RANK + 1, 8
 same."""
 BACK_AGAIN_S = 3600.0
 """A pod that runs says so often that it is there, where the chain holds it to be away."""
-
-
-@dataclass(frozen=True)
-class Ballot:
-    """What this pod votes in one round."""
-
-    outcome: Outcome
-    trace: Digest
 
 
 class Verifier(PodLoop):
@@ -272,8 +263,8 @@ class Verifier(PodLoop):
     def _commit(self, audit: Audit, seat: Seat) -> None:
         if (submission := self.home.audits.submission(audit)) is None:
             return  # its event has too few confirmations yet
-        question = self._question(audit, submission)
-        ballot = self._ballot(audit, question) or self._vote(audit, submission, question)
+        question = question_of(self.home, audit, submission)
+        ballot = kept_ballot(self.home, audit, question) or self._vote(audit, submission, question)
         words = audit_id(audit.ref), audit.round, self.home.keys.address, ballot.outcome, ballot.trace
         bound = commitment(*words, self._salt(audit))
         if self._send(audit, partial(history.Committed, audit.round), self.home.audits.commit, seat.number, bound):
@@ -281,10 +272,10 @@ class Verifier(PodLoop):
 
     def _reveal(self, audit: Audit, seat: Seat) -> None:
         submission = self.home.audits.submission(audit)
-        ballot = self._ballot(audit, self._question(audit, submission)) if submission else None
-        if (ballot := ballot or self._ballot(audit)) is None:
+        question = None if submission is None else question_of(self.home, audit, submission)
+        if (ballot := kept_ballot(self.home, audit, question) or kept_ballot(self.home, audit)) is None:
             raise NotFound(
-                f"the journal does not know the vote on {audit.ref}", "restore the home that committed to it"
+                f"the journal does not know the vote on {audit.ref}", "stop the pod, and `fitchain pod recover --again`"
             )
         words = seat.number, ballot.outcome, ballot.trace, self._salt(audit)
         revealed = partial(history.Revealed, audit.round, ballot.outcome.name)
@@ -342,25 +333,6 @@ class Verifier(PodLoop):
 
     # The vote
 
-    def _question(self, audit: Audit, submission: Submission) -> str:
-        """What a vote is about. After a reorganisation of the chain the same round may ask about
-        other segments, another run or other evidence, and a vote on what was there before would be
-        a lie."""
-        run, seed = self.home.agreements.run_record(audit.id), self.home.audits.segment_seed(audit.ref)
-        words = seed, run.seed, run.transcript_root, run.delivery, submission.evidence, submission.round
-        return str(sha256(canonical_json([str(word) for word in words])))
-
-    def _ballot(self, audit: Audit, question: str | None = None) -> Ballot | None:
-        """The vote of this round on a question, if it was written down; without one the last that
-        was."""
-        name = f"ballot/{audit.round}"
-        for kept in (name, f"{name}/{question}"):
-            written = self.home.journal.fact(audit.ref, kept)
-            if written and (question is None or json.loads(written).get("question") == question):
-                body = json.loads(written)
-                return Ballot(Outcome[body["outcome"]], Digest.parse(body["trace"]))
-        return None
-
     def _vote(self, audit: Audit, submission: Submission, question: str) -> Ballot:
         """Examine the evidence and write the vote down; what was written on another question stays
         beside it, since the chain may come back to that."""
@@ -376,15 +348,12 @@ class Verifier(PodLoop):
             self.home.journal.record(audit.ref, history.CannotReplay(error.message), once=str(audit.round))
             self._say(audit, f"cannot replay: {error.message}")
             examination = Examination(Outcome.INCONCLUSIVE, ZERO)
-        journal, name = self.home.journal, f"ballot/{audit.round}"
-        if before := journal.fact(audit.ref, name):
-            journal.keep_fact(audit.ref, f"{name}/{json.loads(before).get('question')}", before)
-        body = {"outcome": examination.outcome.name, "trace": str(examination.trace), "question": question}
-        journal.keep_fact(audit.ref, name, json.dumps(body))
+        ballot = Ballot(examination.outcome, examination.trace)
+        keep_ballot(self.home, audit, ballot, question)
         problems = tuple(str(problem) for problem in examination.problems)
         entry = history.Examined(examination.outcome.name, problems, len(examination.audited))
-        journal.record(audit.ref, entry, once=f"{audit.round}/{question}")
-        return Ballot(examination.outcome, examination.trace)
+        self.home.journal.record(audit.ref, entry, once=f"{audit.round}/{question}")
+        return ballot
 
     def _examination(self, audit: Audit, submission: Submission) -> Examination:
         """What the evidence that stands for this vote comes to.
@@ -425,9 +394,7 @@ class Verifier(PodLoop):
         return _is_late(audit, self.home.chain.block("latest").timestamp)
 
     def _salt(self, audit: Audit) -> Digest:
-        """What hides a vote until it is revealed: derived from the pod's secret, so that a restart
-        finds it."""
-        return Digest(self.home.keys.derive("fitchain/vote/v2", audit_id(audit.ref), audit.round))
+        return vote_salt(self.home, audit)
 
     def _send(self, audit: Audit, entry: Callable[..., Entry], step: Callable[..., Receipt], *args: Any) -> bool:
         """Send a step of the seat and write it down, with what the receipt says; False where the

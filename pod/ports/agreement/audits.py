@@ -351,6 +351,15 @@ class Audits:
             return None
         return Submission(cid_in(events[-1].args["evidenceCid"]), events[-1].args["round"])
 
+    def commitment(self, audit: Audit, seat: int) -> Digest | None:
+        """What a seat committed to in the present round, out of the transaction that did; None
+        where it has not, or the node has forgotten that."""
+        for event in self._of(audit):
+            if event.name == "Committed" and (event.args["round"], event.args["seat"]) == (audit.round, seat):
+                sent = self.chain.sent_args(event.transaction, "Audits", "commit")
+                return None if sent is None else Digest(bytes(sent[-1]))
+        return None
+
     def votes(self, audit: Audit, events: Sequence[Event] | None = None) -> list[Vote]:
         """Every revealed vote of every round, in the order of the chain."""
         names = ("round", "seat", "verifier", "outcome", "trace")

@@ -360,6 +360,12 @@ class Agreements:
         said = self._requested(id).args
         return sha256(repr((said["terms"], said["offerCid"])).encode())
 
+    def salt(self, id: AgreementId) -> Digest | None:
+        """The salt that a request was sent with; None where the node has forgotten the transaction.
+        Raises as `read`."""
+        sent = self.chain.sent_args(self._requested(id).transaction, "Agreements", "request")
+        return None if sent is None else Digest(bytes(sent[0]))
+
     def refusal(self, id: AgreementId) -> Cid | None:
         """CID of the reason that the owner gave for declining; None where it did not decline, or
         gave none."""

@@ -78,6 +78,16 @@ class Item:
         """
         return self.selector + encode(f"{self.contract}.{self.name}", self.inputs, args)
 
+    def decode_call(self, data: bytes) -> tuple[Any, ...]:
+        """The arguments of call data.
+
+        Raises:
+            InputRefused: it is not that of such a call.
+        """
+        if not data.startswith(self.selector):
+            raise InputRefused(f"0x{data[:4].hex()} is not the selector of {self.contract}.{self.name}")
+        return tuple(decode(self.inputs, data[len(self.selector) :]))
+
     def decode_result(self, data: bytes) -> Any:
         """What a call returned: its one value, or a tuple of several.
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
+from uuid import uuid4
 
 from fitchain.pod.values.digest import Digest, parse_json
-from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound, Unusable
+from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound, Unusable, host_errors
 from fitchain.pod.values.limits import DEPLOYMENT
 from fitchain.pod.values.reading import read_at_most
 
@@ -170,14 +171,23 @@ def read_address(value: Any) -> str:
 
 
 def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a small file so that a reader, or a power cut, sees the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """Write a small file so that a reader, or a power cut, sees the old one or the new one.
+
+    Raises:
+        HostUnusable: the disk is full, say; the old one is there as before.
+    """
+    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    with host_errors(f"{path} cannot be written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ import shutil
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from fitchain.pod.ports.chain import answers
 from fitchain.pod.ports.chain.base import Receipt, checksum, read_address, write_file
@@ -36,7 +37,7 @@ from fitchain.pod.values.amounts import DECIMALS, FIT, amount_text
 from fitchain.pod.values.errors import ChainUnusable, InputRefused
 
 DEFAULT_PORT = 8545
-LOCK, STATES = ".lock", "states"
+LOCK, STATES, CHAIN = ".lock", "states", "chain.json"
 BLOCK_TIME_S = 1
 SAVE_EVERY_S = 5
 START_S = 20.0
@@ -89,7 +90,7 @@ def up(folder: Path, port: int = DEFAULT_PORT, fresh: bool = False) -> DevnetRec
         if (record := status(folder)) is not None:
             return record
         if fresh:
-            (folder / "chain.json").unlink(missing_ok=True)
+            (folder / CHAIN).unlink(missing_ok=True)
             shutil.rmtree(folder / "deployments", ignore_errors=True)
         return _start(folder, port)
 
@@ -179,6 +180,7 @@ def _start(folder: Path, port: int) -> DevnetRecord:
             "stop it, or choose another: `devnet up --port 0` takes a free one",
         )
     log.write_bytes(b"")
+    _keep_first_genesis(folder / CHAIN)
     shutil.rmtree(folder / STATES, ignore_errors=True)  # what a node that was killed left there
     pid = spawn(_command(folder, port), log, os.environ)
     started = process_start(pid)
@@ -194,6 +196,31 @@ def _start(folder: Path, port: int) -> DevnetRecord:
     return _write_record(folder, record)
 
 
+def _keep_first_genesis(path: Path) -> None:
+    """Leave one block 0 in a chain's file, the first.
+
+    Each start of anvil makes a new one before it loads the file, and writes it down beside the
+    others; of several the next start takes any, and all homes would be on another chain. What is
+    no such file is anvil's to refuse.
+    """
+    try:
+        chain = json.loads(path.read_bytes())
+        first, *later = sorted(filter(_is_genesis, chain["blocks"]), key=lambda block: int(_time(block), 16))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return
+    if later:
+        chain["blocks"] = [first, *(block for block in chain["blocks"] if not _is_genesis(block))]
+        write_file(path, json.dumps(chain).encode())
+
+
+def _is_genesis(block: dict[str, Any]) -> bool:
+    return int(block["header"]["number"], 16) == 0
+
+
+def _time(block: dict[str, Any]) -> str:
+    return str(block["header"]["timestamp"])
+
+
 def _write_record(folder: Path, record: DevnetRecord) -> DevnetRecord:
     write_file(folder / DEVNET_RECORD, (json.dumps(asdict(record), indent=2) + "\n").encode())
     return record
@@ -207,7 +234,7 @@ def _command(folder: Path, port: int) -> list[str]:
         "--block-time": BLOCK_TIME_S,
         "--accounts": 1,
         "--balance": TREASURY_ETH,
-        "--state": folder.absolute() / "chain.json",
+        "--state": folder.absolute() / CHAIN,
         "--state-interval": SAVE_EVERY_S,
         "--cache-path": folder.absolute() / STATES,
     }
@@ -228,9 +255,15 @@ def listening_port(pid: int, log: Path) -> int:
     deadline = time.monotonic() + START_S
     while (match := _LISTENING.search(log.read_bytes())) is None:
         if not running(pid) or time.monotonic() > deadline:
-            last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise ChainUnusable(
-                f"anvil did not come up: {last[0]}", f"read {log}; `devnet up --fresh` forgets the old chain"
+                f"anvil did not come up: {_why_not(log.read_text(errors='replace'))}",
+                f"read {log}; `devnet up --fresh` forgets the old chain",
             )
         time.sleep(0.01)
     return int(match[1])
+
+
+def _why_not(text: str) -> str:
+    """What a node that did not come up says of it: the line of its error, else its last."""
+    lines = text.strip().splitlines() or ["it said nothing"]
+    return next((line for line in lines if line.startswith("error: ")), lines[-1]).removeprefix("error: ")

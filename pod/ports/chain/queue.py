@@ -34,10 +34,11 @@ from fitchain.pod.ports.chain.answers import Header
 from fitchain.pod.ports.chain.base import Pending, Signer
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.chain.sender import Message
+from fitchain.pod.ports.database import Layout, connect, create, require_sound, sqlite_errors
 from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, GWEI
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachable
+from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachable, host_errors
 
 TAKEN_NONCES = 5
 BOUND = frozenset(
@@ -62,11 +63,12 @@ FEES, SIGNED_ON = ("maxFeePerGas", "maxPriorityFeePerGas"), "signedOn"
 """Of a row's fields: what is offered; which block was the newest when it was signed."""
 PLAIN_GAS, NOTHING = 21_000, "nothing, in place of what the chain took back"
 """What a transaction takes that does nothing, and what it is called."""
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS transactions(
+QUEUE_FILE = "transactions.db"
+LAYOUT = Layout("""
+CREATE TABLE transactions(
   network TEXT NOT NULL, sender TEXT NOT NULL, nonce INTEGER NOT NULL, hash TEXT PRIMARY KEY, raw BLOB NOT NULL,
   fields TEXT NOT NULL, what TEXT NOT NULL, state TEXT NOT NULL, time REAL NOT NULL)
-"""
+""")
 
 
 class Queue:
@@ -80,6 +82,11 @@ class Queue:
         signer: whoever signs.
         fee_cap_wei: the most that is offered for a unit of gas.
         confirmations: blocks after which a used-up nonce counts as used up.
+
+    Raises:
+        HomeDamaged: the file is none of ours any more. One that is not there is made: what was
+            signed and never sent is lost with it, and every step asks the chain first.
+        HostUnusable: it cannot be read or written now, and so in every call.
     """
 
     def __init__(
@@ -92,18 +99,16 @@ class Queue:
         fee_cap_wei: int,
         confirmations: int = 0,
     ) -> None:
-        home.mkdir(parents=True, exist_ok=True)
-        self.path = home / "transactions.db"
-        self.path.touch(mode=0o600)
+        self.path = home / QUEUE_FILE
         self.node = node
         self.chain_id = chain_id
         self.signer = signer
         self.fee_cap_wei = fee_cap_wei
         self.confirmations = confirmations
         self._key = (str(network), signer.address)
-        with closing(self._connect()) as database:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute(SCHEMA)
+        if not self.path.exists():
+            create(self.path, LAYOUT)
+        require_sound(self.path, LAYOUT)
 
     @property
     def address(self) -> str:
@@ -371,7 +376,7 @@ class Queue:
 
     def _rows(self, condition: str, *values: Any) -> list[sqlite3.Row]:
         query = f"SELECT * FROM transactions WHERE network = ? AND sender = ? AND {condition} ORDER BY nonce, time"
-        with closing(self._connect()) as database:
+        with closing(connect(self.path)) as database, sqlite_errors(self.path):
             rows: list[sqlite3.Row] = database.execute(query, (*self._key, *values)).fetchall()
             return rows
 
@@ -391,21 +396,17 @@ class Queue:
         self._write(f"UPDATE transactions SET {change} WHERE {where}", *self._key, *values)
 
     def _write(self, statement: str, *values: Any) -> None:
-        with closing(self._connect()) as database:
+        with closing(connect(self.path)) as database, sqlite_errors(self.path):
             database.execute("BEGIN IMMEDIATE")
             database.execute(statement, values)
             database.execute("COMMIT")
 
-    def _connect(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        database.row_factory = sqlite3.Row
-        database.execute("PRAGMA synchronous = FULL")
-        return database
-
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep every other sender of this home out; the kernel lets go when a process dies."""
-        lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        path = self.path.with_suffix(".lock")
+        with host_errors(f"{path} cannot be opened"):
+            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

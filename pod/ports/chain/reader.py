@@ -153,6 +153,21 @@ class ChainReader:
         """
         return self.events_many([ReadEvents(contracts, id=id, from_block=from_block, to_block=to_block)])[0]
 
+    def sent_args(self, transaction: Digest, contract: str, function: str) -> tuple[Any, ...] | None:
+        """The arguments with which a transaction called a function; None where the node does not
+        know it any more, or it called something else.
+
+        Args:
+            transaction: its hash.
+            contract, function: by name.
+        """
+        if (sent := self.node.ask(answers.transaction(transaction))) is None:
+            return None
+        try:
+            return interface(contract).function(function).decode_call(bytes.fromhex(sent.fields["data"][2:]))
+        except InputRefused:
+            return None
+
     def head(self) -> int:
         """Number of the newest block that has enough confirmations."""
         if self._head is not None:

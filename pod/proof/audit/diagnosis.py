@@ -15,7 +15,7 @@ from typing import Any
 
 from fitchain.pod.compute.checkpoint import KeptState
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
-from fitchain.pod.values.errors import InputRefused, NotFound, reason_of
+from fitchain.pod.values.errors import InputRefused, NotFound, host_errors, reason_of
 from fitchain.pod.values.limits import MOST_STATE_DIGESTS, STATE_DIGESTS_LINE
 from fitchain.pod.values.state import tensor_entry
 
@@ -83,13 +83,19 @@ def write_state_digests(path: Path, states: Iterable[StateDigests]) -> None:
     """Write state digests into a new file for the other side.
 
     Raises:
-        InputRefused: there is a file of that name, or it cannot be written.
+        InputRefused: there is a file of that name, or no such folder.
+        HostUnusable: its disk is full, say; nothing of it is left.
     """
     try:
-        with path.open("xb") as file:
-            file.writelines(state.to_line() for state in states)
+        file = path.open("xb")
     except OSError as error:
         raise InputRefused(f"{path} cannot be written: {reason_of(error)}", "choose another file") from None
+    try:
+        with host_errors(f"{path} cannot be written"), file:
+            file.writelines(state.to_line() for state in states)
+    except BaseException:
+        path.unlink()
+        raise
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,103 @@
+"""A recipe in words: how a model is to be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fitchain.cli.views.amounts import counted
+from fitchain.cli.views.output import cut_middle
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.terms import Choice
+
+MOST_COLUMNS, MOST_NAME = 6, 32
+"""Columns that are named; of more, how many there are. Letters of a name."""
+
+
+def describe(recipe: Recipe) -> str:
+    """A recipe in a line: `12 steps of 8 records, 2.4 passes over 40; AdamW at 0.01; ...`."""
+    training = f"{recipe.steps:,} steps of {_passes(recipe)}; {recipe.optimizer.name} at {_rates(recipe)}"
+    return f"{training}; {recipe.loss.name} of {_named(recipe.target)}"
+
+
+def pairs_of(recipe: Recipe) -> list[tuple[str, Any]]:
+    """A recipe in labelled lines."""
+    environment = recipe.environment
+    where = f"{environment.name}, {counted(environment.threads, 'thread')}, torch {environment.torch}"
+    return [
+        ("steps", f"{recipe.steps:,} of {_passes(recipe)}"),
+        ("optimizer", _choice(recipe.optimizer)),
+        ("learning rate", _rates(recipe)),
+        ("loss", f"{_choice(recipe.loss)}, of the column {_named(recipe.target)}"),
+        ("reports", f"{_and(recipe.metrics)} of each checkpoint" if recipe.metrics else "no metric"),
+        ("reads", " | ".join(_columns(columns) for columns in recipe.inputs) + _transforms(recipe)),
+        ("order", "of the records by a seed that the chain draws after the acceptance"),
+        ("environment", where),
+        ("checkpoints", f"{recipe.leaf_count}, one every {recipe.segment_steps} steps"),
+    ]
+
+
+def values(recipe: Recipe) -> dict[str, Any]:
+    """The JSON form: the recipe itself, its learning rates summed up, and how many passes over the
+    records it makes."""
+    rates = [rate for _, rate in recipe.learning_rates]
+    ends = {"first": rates[0], "last": rates[-1], "highest": max(rates), "changes": len(rates) - 1}
+    return {**recipe.json(), "learning_rates": ends, "epochs": epochs_of(recipe), "checkpoints": recipe.leaf_count}
+
+
+def epochs_of(recipe: Recipe) -> float:
+    """How often a recipe goes over its records; each pass leaves out a last, smaller batch."""
+    return recipe.steps / max((recipe.rows[1] - recipe.rows[0]) // recipe.batch_size, 1)
+
+
+def _passes(recipe: Recipe) -> str:
+    records = recipe.rows[1] - recipe.rows[0]
+    return f"{counted(recipe.batch_size, 'record')}, {epochs_of(recipe):.3g} passes over {records:,} records"
+
+
+def _rates(recipe: Recipe) -> str:
+    rates = [rate for _, rate in recipe.learning_rates]
+    if len(rates) == 1:
+        return f"{rates[0]:g}"
+    highest = f", {max(rates):g} at most" if max(rates) not in (rates[0], rates[-1]) else ""
+    return f"{rates[0]:g} to {rates[-1]:g} in {counted(len(rates) - 1, 'change')}{highest}"
+
+
+def _choice(choice: Choice) -> str:
+    arguments = [
+        f"{value} over a batch" if name == "reduction" else f"{name.replace('_', ' ')} {_value(value)}"
+        for name, value in choice.arguments.items()
+    ]
+    return ", ".join([choice.name, *arguments])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return _and([_value(each) for each in value])
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _columns(columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - MOST_COLUMNS} more columns" if len(columns) > MOST_COLUMNS else ""
+    return ", ".join(_named(column) for column in columns[:MOST_COLUMNS]) + more
+
+
+def _named(column: str) -> str:
+    return cut_middle(column, MOST_NAME)
+
+
+def _transforms(recipe: Recipe) -> str:
+    of_inputs: list[Mapping[str, Any]] = [
+        recipe.transform[column] for columns in recipe.inputs for column in columns if column in recipe.transform
+    ]
+    scaled = sum("scale" in transform for transform in of_inputs)
+    classes, columns = len(of_inputs) - scaled, sum(map(len, recipe.inputs))
+    done = [f"{'all' if scaled == columns else scaled} scaled"] * bool(scaled)
+    done += [f"{'all' if classes == columns else classes} as categories"] * bool(classes)
+    return f"; {', '.join(done)}" if done else ""
+
+
+def _and(items: Sequence[str]) -> str:
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

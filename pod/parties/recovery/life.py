@@ -1,0 +1,157 @@
+"""A job's history from what the chain tells: the lines that a pod would have written, with the
+times of their blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from fitchain.pod.compute.checkpoint import read_leaves, state_steps
+from fitchain.pod.jobs import history
+from fitchain.pod.jobs.history import Entry
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.ports.agreement import Outcome, RunRecord
+from fitchain.pod.ports.agreement.calls import cid_in
+from fitchain.pod.ports.chain import Event
+from fitchain.pod.values.amounts import amount_text
+from fitchain.pod.values.errors import FitchainError
+from fitchain.pod.values.ids import AgreementId, AuditRef, Subject
+
+HistoryLine = tuple[Subject, Entry, str | None, float]
+"""A line: about what, what happened, what makes it one of its kind, when."""
+
+
+def write_life(home: Home, id: AgreementId, lines: Iterable[HistoryLine] = (), *besides: AuditRef) -> None:
+    """Write lines that a job's history lacks; where it had none, also that they were recovered.
+
+    Args:
+        home: whose journal is being made.
+        id: the job.
+        lines: what the chain says happened to it.
+        besides: audits of which is not written what a person said.
+    """
+    written = {_place(line.entry, line.ordinal) for line in home.journal.history(id)}
+    subjects: dict[Subject, None] = dict.fromkeys((id, *besides))
+    for subject, entry, once, at in lines:
+        ordinal = subject.ordinal if isinstance(subject, AuditRef) else 0
+        if once is not None or _place(entry, ordinal) not in written:
+            home.journal.record(subject, entry, once, at)
+        subjects[subject] = None
+    if written:
+        return  # what a person said of it is written
+    for subject in subjects:
+        home.journal.record(subject, history.Recovered(), once="")
+
+
+def _place(entry: Entry | history.Unrecognised, ordinal: int) -> tuple[str, int, object]:
+    """What tells a line that is written without a `once` from others of its kind."""
+    return entry.kind, ordinal, getattr(entry, "round", None)
+
+
+# As many branches as the chain has events of which an owner's pod writes.
+def owners_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[HistoryLine]:
+    """What an owner's pod wrote of a job, its checkpoints among them where the folder has them."""
+    first, run = 0, home.agreements.run_of(id, events)
+    for event in events:
+        args, sent, at = event.args, history.Paid(transaction=event.transaction), float(event.timestamp)
+        ref = AuditRef(id, args.get("ordinal", 0))
+        match event.contract, event.name:
+            case "Agreements", "Accepted":
+                yield id, history.Accepted(**sent), "", at
+            case "Agreements", "Rejected":
+                yield id, history.Rejected("", **sent), "", at
+            case "ProofOfTrain", "Begun":
+                yield id, history.Begun(args["seed"], **sent), "", at
+            case "ProofOfTrain", "Anchored":
+                yield from _checkpoints(home, id, run, range(first, first := args["count"]), at)
+                yield id, history.Anchored(first, event.block, **sent), str(first), at
+            case "ProofOfTrain", "Finished":
+                yield from _checkpoints(home, id, run, range(first, args["count"]), at)
+                yield id, history.Finished(args["transcriptRoot"], args["modelRoot"], **sent), "", at
+            case "ProofOfTrain", "DivergedAt":
+                yield from _checkpoints(home, id, run, range(first, args["count"]), at)
+                yield id, history.Diverged("", args["transcriptRoot"], args["modelRoot"], **sent), "", at
+            case "Agreements", "AuditConsented":
+                yield ref, history.Consented(home.agreements.asked_audit(ref).asker, **sent), "", at
+            case "Audits", "EvidenceSubmitted" if (cid := cid_in(args["evidenceCid"])) is not None:
+                round = args["round"]
+                yield ref, history.EvidenceGiven(round, str(cid), **sent), str(round), at
+            case "Audits", "Released" if args["by"] == home.keys.address:
+                yield ref, history.Released(str(cid_in(args["identityCid"])), **sent), "", at
+
+
+def _checkpoints(home: Home, id: AgreementId, run: RunRecord, indices: range, at: float) -> Iterator[HistoryLine]:
+    """Some of a job's checkpoints, as its folder has them."""
+    folder = home.job_folder(id)
+    try:
+        leaves = read_leaves(folder.path) if folder.leaves.exists() else ()
+    except FitchainError:
+        return  # the pod will say what is wrong with them when it reads them
+    kept = set(state_steps(folder.path))
+    for checkpoint in leaves[indices.start : indices.stop]:
+        leaf, digest = checkpoint.leaf, checkpoint.leaf.digest(run.ctx, run.seed)
+        entry = history.CheckpointRecorded(leaf.index, leaf.step, digest, checkpoint.metrics, leaf.step in kept)
+        yield id, entry, str(leaf.index), at
+
+
+def scientists_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[HistoryLine]:
+    """What a scientist's pod wrote of a job; notes and result it reads again."""
+    for event in events:
+        args, sent, at = event.args, history.Paid(transaction=event.transaction), float(event.timestamp)
+        match event.contract, event.name:
+            case "Agreements", "Requested":
+                terms = home.agreements.terms(id)
+                yield id, history.Requested(terms.dataset, terms.model, str(terms.price)), "", at
+            case "Agreements", "Accepted":
+                yield id, history.Accepted(transaction=event.transaction), "", at
+            case "ProofOfTrain", "Begun":
+                yield id, history.Training(), "", at
+            case "Agreements" | "Audits", "Complained" if not args.get("ordinal"):
+                yield id, history.Complained("", **sent), "", at
+            case "Agreements", "Disputed":
+                yield id, history.Disputed(**sent), "", at
+
+
+def verifiers_life(home: Home, ref: AuditRef, events: list[Event]) -> Iterator[HistoryLine]:
+    """What a verifier's pod wrote of its seat."""
+    own, seat = home.keys.address, None
+    for event in events:
+        if event.contract != "Audits" or event.args.get("ordinal") != ref.ordinal:
+            continue
+        args, sent, at = event.args, history.Paid(transaction=event.transaction), float(event.timestamp)
+        match event.name:
+            case "Drawn" if own in args["drawn"]:
+                seat = args["drawn"].index(own)
+                yield ref, history.Drawn(args["round"]), f"{args['round']}/{seat}", at
+            case "Joined" if args["verifier"] == own:
+                seat = args["seat"]
+                yield ref, history.Joined(_round(events, event), **sent), None, at
+            case "Declined" if args["verifier"] == own:
+                yield ref, history.Declined(_round(events, event), "", **sent), None, at
+            case "Committed" if args["seat"] == seat:
+                yield ref, history.Committed(args["round"], **sent), None, at
+            case "Revealed" if args["verifier"] == own:
+                outcome = Outcome(args["outcome"]).name
+                yield ref, history.Revealed(args["round"], outcome, **sent), None, at
+            case "Released" if args["by"] == own:
+                yield ref, history.Released(str(cid_in(args["identityCid"])), 0, **sent), None, at
+
+
+def _round(events: list[Event], of: Event) -> int:
+    """The round in which a seat was taken or given back: that of the newest draw before."""
+    before = [event for event in events[: events.index(of)] if event.name == "Drawn"]
+    drawn = [event.args["round"] for event in before if event.args["ordinal"] == of.args["ordinal"]]
+    return int(drawn[-1]) if drawn else 0
+
+
+def askers_life(home: Home, ref: AuditRef, events: list[Event]) -> Iterator[HistoryLine]:
+    """What was written of a question that this home asked."""
+    for event in events:
+        args, at = event.args, float(event.timestamp)
+        if args.get("ordinal") != ref.ordinal:
+            continue
+        match event.contract, event.name:
+            case "Agreements", "AuditAsked":
+                terms = home.agreements.asked_audit(ref).terms
+                yield ref, history.AskedAgain(str(terms.panel), amount_text(terms.fees)), "", at
+            case "Agreements", "AuditTakenBack":
+                yield ref, history.TakenBack(transaction=event.transaction), "", at
