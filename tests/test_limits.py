@@ -680,6 +680,7 @@ OWN_JSON = {
     "pod/parties/verifier/ballot.py": "a vote in a home's journal",
     "pod/ports/chain/abi.py": "artifacts of the package",
     "pod/ports/chain/queue.py": "rows of a home's queue",
+    "pod/ports/chain/devnet.py": "a devnet's chain, as its node wrote it down",
     "pod/ports/chain/known.py": "a home's note of its chain",
     "pod/ports/chain/rpc.py": "a request that this process encoded",
     "pod/ports/sealed.py": "an order, and the last words, of a process of ours",
