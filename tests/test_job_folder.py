@@ -4,14 +4,17 @@ behind goes."""
 from __future__ import annotations
 
 import ast
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from fitchain.pod.values import job_folder
 from fitchain.pod.values.digest import sha256
-from fitchain.pod.values.job_folder import JobFolder, Scratch, part_of, scratch
+from fitchain.pod.values.job_folder import JobFolder, Scratch, part_of, scratch, sweep_left
 from tests.source_text import ROOT
 
 OWN = "pod/values/job_folder.py"
@@ -94,6 +97,19 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path: Path) ->
     assert len(list(tmp_path.iterdir())) == len(Scratch) + 1
     folder.sweep()
     assert list(tmp_path.iterdir()) == [folder.recipe]
+
+
+def test_scratch_of_a_killed_process_is_swept_and_of_a_living_one_not(tmp_path: Path) -> None:
+    code = "from fitchain.pod.values.job_folder import *; import os, signal, sys; from pathlib import Path\n"
+    code += "with scratch(Path(sys.argv[1]), Scratch.REHEARSAL) as at:\n    (at / 'records.npz').touch()\n"
+    code += "    os.kill(os.getpid(), signal.SIGKILL)"
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -signal.SIGKILL
+    (tmp_path / "kept").touch()
+    (tmp_path / ".opened-x").symlink_to(tmp_path, target_is_directory=True)
+    with scratch(tmp_path, Scratch.EVALUATION) as used:
+        assert len(list(tmp_path.iterdir())) == 4
+        sweep_left(tmp_path)
+        assert set(tmp_path.iterdir()) == {used, tmp_path / "kept", tmp_path / ".opened-x"}
 
 
 def test_sweeping_follows_no_link(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ from fitchain.pod.ports.store import Store, open_store
 from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.errors import AccessRefused, HostUnusable, NotFound, Unusable, host_errors
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, DatasetId, ModelId
-from fitchain.pod.values.job_folder import JobFolder
+from fitchain.pod.values.job_folder import JobFolder, sweep_left
 
 LOCK_TRIES, LOCK_S = 4, 0.05
 """How often a pod tries to be the home's only one, and seconds between."""
@@ -199,7 +199,8 @@ class Home(AbstractContextManager["Home"]):
             yield
 
     def join_chain(self, role: Role, log: Callable[[AgreementId, str], None]) -> None:
-        """Come to the chain as a pod: wait for what this home sent before, then register.
+        """Come to the chain as a pod: remove what a killed one left half-done, wait for what this
+        home sent before, then register.
 
         Args:
             role: of the pod.
@@ -208,6 +209,7 @@ class Home(AbstractContextManager["Home"]):
         Raises:
             FitchainError: this pod cannot be registered.
         """
+        self.sweep()
         if sent := self.chain.unseen():
             what = ", ".join(dict.fromkeys(pending.what for pending in sent))
             log(NO_AGREEMENT, f"looks for what was sent before and is not known to be mined: {what}")
@@ -260,6 +262,12 @@ class Home(AbstractContextManager["Home"]):
     def audit_folder(self, audit: AuditRef) -> JobFolder:
         """The folder of one audit, likewise."""
         return self.job_folder(audit.agreement).audit(audit.ordinal)
+
+    def sweep(self) -> None:
+        """Remove the scratch that killed pods and commands have left in this home."""
+        home = self.settings.home
+        for folder in (home, *home.glob("jobs/*"), *home.glob("jobs/*/audit-*")):
+            sweep_left(folder)
 
     def model_folder(self, model: ModelId) -> Path:
         """The folder of one published model, made when absent."""

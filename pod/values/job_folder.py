@@ -27,6 +27,7 @@ It knows where things lie, and nothing of what is in them.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -75,12 +76,33 @@ class Scratch(StrEnum):
 
 @contextmanager
 def scratch(folder: Path, kind: Scratch) -> Iterator[Path]:
-    """A folder for the time of a block, inside one that is there."""
+    """A folder for the time of a block, inside one that is there. It is locked meanwhile, and the
+    kernel lets go when the process dies: `sweep_left` knows by that what was left behind."""
     path = Path(tempfile.mkdtemp(dir=folder, prefix=kind.prefix))
+    lock = os.open(path, os.O_RDONLY)
     try:
+        fcntl.flock(lock, fcntl.LOCK_SH)
         yield path
     finally:
         remove_tree(path)
+        os.close(lock)
+
+
+def sweep_left(folder: Path) -> None:
+    """Remove the scratch inside a folder whose makers are gone, whoever they were; what somebody
+    works with stays."""
+    for path in (path for kind in Scratch for path in folder.glob(f"{kind.prefix}*")):
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_tree(path)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(lock)
 
 
 def part_of(folder: Path, name: str = "") -> Path:

@@ -375,6 +375,7 @@ class Owner(PodLoop):
         home, id = self.home, agreement.id
         folder = home.job_folder(id)
         folder.remove_secrets()
+        folder.sweep(())  # half-written files
         remove_evidence(home, AuditRef(id))
         if not self.keep_states:
             folder.remove_states()

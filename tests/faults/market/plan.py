@@ -28,9 +28,9 @@ BACK_S = 1.0
 PAUSES_S = (1.0, 2.0, 3.0, 4.5)
 FIRST_S = 6.0
 REQUEST_EVERY_S = (20.0, 32.0)
-KILLED_REQUESTS, AIMED_PODS = 0.3, 0.4
-"""How many of the requests, and of the pods that start again, are killed at a point of their own.
-"""
+KILLED_REQUESTS, AIMED_REQUESTS, AIMED_PODS = 0.4, 0.6, 0.4
+"""How many of the requests are killed, and of these at a point instead of a time; how many of the
+pods that start again are killed at a point."""
 
 
 class Kind(StrEnum):
@@ -98,7 +98,8 @@ class Fault:
         at_s: seconds after the beginning.
         kind: what.
         who: to which party, or who asks; empty where it is about chain or store.
-        lasts_s: for how long; of a killed pod or node, how long it is away.
+        lasts_s: for how long; of a killed pod or node, how long it is away, and of a command that
+            is killed, how long it lives.
         number: blocks of a reorganisation, seconds of a clock's jump.
         aim: a point at which the pod that starts again, or the command, ends by SIGKILL.
         mood: of the node.
@@ -113,7 +114,7 @@ class Fault:
     mood: Mood = Mood.HONEST
 
     def __str__(self) -> str:
-        parts = (self.who, f"{self.lasts_s:g} s" if self.lasts_s else "", str(self.number or ""), self.aim)
+        parts = (self.who, f"{self.lasts_s:.3g} s" if self.lasts_s else "", str(self.number or ""), self.aim)
         what = " ".join(filter(None, (*parts, "" if self.mood is Mood.HONEST else self.mood.value)))
         return f"{self.at_s:6.1f} s  {self.kind.value}{': ' if what else ''}{what}"
 
@@ -167,7 +168,9 @@ def _request(random: Random, at_s: float, number: int) -> Fault:
     who = SCIENTISTS[number % len(SCIENTISTS)]
     if random.random() >= KILLED_REQUESTS:
         return Fault(at_s, Kind.REQUEST, who, number=number)
-    return Fault(at_s, Kind.REQUEST_KILLED, who, number=number, aim=random.choice(REQUEST_POINTS))
+    if random.random() < AIMED_REQUESTS:
+        return Fault(at_s, Kind.REQUEST_KILLED, who, number=number, aim=random.choice(REQUEST_POINTS))
+    return Fault(at_s, Kind.REQUEST_KILLED, who, random.uniform(0.5, 8.0), number)
 
 
 def _disturbance(random: Random, at_s: float, there: Sequence[str]) -> Fault:

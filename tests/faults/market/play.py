@@ -31,6 +31,7 @@ from tests.pods import PodProcess
 TICK_S = 0.2
 LOCKED_AFTER_S, SECOND_LIMIT_S = 15.0, 90.0
 """From when on a pod surely has its home's lock; how long another one may take to see it."""
+STOP_S = 40.0
 CALM_S, STILL_S, LOOK_S = 1200.0, 240.0, 2.0
 """How long the end is waited for: in all, and while nothing moves; a pod puts off what failed five
 times by 80 s."""
@@ -70,9 +71,10 @@ class Play:
     _endings: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
     _seconds: list[Second] = field(default_factory=list)
     _node_away: int = 0
+    _anew: bool = False
 
     def __post_init__(self) -> None:
-        self.pods = Pods(self.market)
+        self.pods = Pods(self.market, STOP_S * self.stretch)
 
     def disturb(self, faults: Sequence[Fault]) -> None:
         """Start all pods and play the faults."""
@@ -99,6 +101,13 @@ class Play:
             self._tend_until(now + LOOK_S)
         return []
 
+    def start_anew(self) -> None:
+        """Stop all pods as a person would, and start them again: a start removes what killed ones
+        and commands have left."""
+        self.wrong += self.pods.end()
+        for name in self.market.parties:
+            self.pods.start(name)
+
     def end(self) -> None:
         """Ask pods and commands to stop."""
         self.wrong += self.pods.end() + self.pods.died
@@ -118,6 +127,9 @@ class Play:
                 jobs = list(self._open_jobs(reader))
         except FitchainError as error:
             return [f"the chain cannot be read: {error.message}"]
+        if not jobs and not self._anew:
+            self._anew = True
+            self.start_anew()
         return jobs or list(leftovers.files(self.market.folder))
 
     def _open_jobs(self, reader: Home) -> Iterator[str]:
@@ -167,7 +179,7 @@ class Play:
         market, pods = self.market, self.pods
         match fault.kind:
             case Kind.REQUEST | Kind.REQUEST_KILLED:
-                self.requests.append(request_of(fault.number, fault.who, fault.aim))
+                self.requests.append(request_of(fault))
                 return True
             case Kind.POD_KILLED:
                 ran = pods.kill(fault.who)

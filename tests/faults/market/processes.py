@@ -16,7 +16,6 @@ from tests.faults.market.plan import role_of
 from tests.pods import Party, PodProcess
 
 AIMED = ("-m", "tests.faults.aimed_command")
-STOP_S = 40.0
 OPTIONS = {"scientist": ("--auto-accept",)}
 
 
@@ -31,11 +30,13 @@ class Pods:
 
     Args:
         market: whose.
+        stop_s: how long one may take to stop when it is asked to.
         hits: how many pods ended at the point that they were aimed at, by point.
         died: pods that ended by themselves: what is never to happen.
     """
 
     market: Market
+    stop_s: float
     hits: Counter[str] = field(default_factory=Counter)
     died: list[str] = field(default_factory=list)
     _running: dict[str, PodProcess] = field(default_factory=dict)
@@ -101,7 +102,7 @@ class Pods:
         for name in list(self._running):
             self.go_on(name)
             self._running[name].process.terminate()
-        deadline = time.monotonic() + STOP_S
+        deadline = time.monotonic() + self.stop_s
         for name, pod in self._running.items():
             try:
                 status = pod.process.wait(max(0.1, deadline - time.monotonic()))

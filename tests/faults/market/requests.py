@@ -17,7 +17,7 @@ from fitchain.pod.values.amounts import amount_text
 from tests.chain_fixtures import ETHER
 from tests.faults.market.journals import rows_of
 from tests.faults.market.parties import Market
-from tests.faults.market.plan import OWNERS
+from tests.faults.market.plan import OWNERS, Fault
 from tests.faults.market.processes import aimed, last_lines
 
 FEE, SEAT_STAKE = 1, 20
@@ -36,6 +36,7 @@ class Request:
         number: from 0.
         scientist, owner: between whom.
         aim: where its first command ends by SIGKILL; empty: nowhere.
+        lives_s: how long its first command may live; 0: as long as it wants.
         tries: commands so far.
         killed: how many of them ended by SIGKILL.
         kept: its journal knows it.
@@ -46,6 +47,7 @@ class Request:
     scientist: str
     owner: str
     aim: str = ""
+    lives_s: float = 0.0
     tries: int = 0
     killed: int = 0
     kept: bool = False
@@ -76,7 +78,9 @@ class Request:
                 self._ask(market)
             return
         if (status := self._process.poll()) is None:
-            if time.monotonic() - self._began > LIMIT_S:
+            if self.tries == 1 and 0 < self.lives_s < time.monotonic() - self._began:
+                self._process.kill()
+            elif time.monotonic() - self._began > LIMIT_S:
                 self._process.kill()
                 self.wrong.append(f"request {self.number} hangs: {last_lines(self._log(market))}")
             return
@@ -132,6 +136,6 @@ class Request:
         return ["--no-rehearsal", *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
 
 
-def request_of(number: int, scientist: str, aim: str = "") -> Request:
-    """The request of a number: each scientist asks each owner in turn."""
-    return Request(number, scientist, OWNERS[number // 2 % len(OWNERS)], aim)
+def request_of(fault: Fault) -> Request:
+    """The request that a plan names: each scientist asks each owner in turn."""
+    return Request(fault.number, fault.who, OWNERS[fault.number // 2 % len(OWNERS)], fault.aim, fault.lasts_s)
