@@ -50,7 +50,7 @@ class PodLoop:
     ) -> None:
         self.home, self.log, self.look_s = home, log, look_s
         self.finality, self.final_blocks = Finality(home, final_blocks), final_blocks
-        self._reorganised = False
+        self._reorganised = self._has_looked = False
         self._retry = RetryPolicy(home, log, retry_s)
         self._stop = threading.Event()
         self._lanes = Lanes(self.threads, self._retry, self._stop)
@@ -101,6 +101,9 @@ class PodLoop:
         self._reorganised |= self.finality.look()
         if self._reorganised:
             self._take_up()
+        elif not self._has_looked:
+            self.home.chain.reopen()  # what the chain took back before the first look, that does not know of
+        self._has_looked = True
         works: dict[str, list[Work]] = {name: [] for name in self.threads}
         for lane, work in self.look():
             if self._retry.due(work.subject) and not self._lanes.is_busy(work.subject):
