@@ -16,6 +16,7 @@ from tests.faults.market.plan import role_of
 from tests.pods import Party, PodProcess
 
 AIMED = ("-m", "tests.faults.aimed_command")
+READY = b"Ctrl-C stops"
 OPTIONS = {"scientist": ("--auto-accept",)}
 
 
@@ -42,12 +43,20 @@ class Pods:
     _running: dict[str, PodProcess] = field(default_factory=dict)
     _aims: dict[str, str] = field(default_factory=dict)
     _since: dict[str, float] = field(default_factory=dict)
+    _said: dict[str, int] = field(default_factory=dict)
     _stopped: set[str] = field(default_factory=set)
 
     def start(self, name: str, aim: str = "") -> None:
         """Start a party's pod."""
+        log = self.market.log(name)
+        self._said[name] = log.stat().st_size if log.exists() else 0
         self._running[name] = pod_process(self.market, name, aim)
         self._aims[name], self._since[name] = aim, time.monotonic()
+
+    def is_ready(self, name: str) -> bool:
+        """Whether its present process has said that it runs: it has its home's lock by then."""
+        log = self.market.log(name)
+        return name in self._running and READY in log.read_bytes()[self._said[name] :]
 
     def is_up(self, name: str) -> bool:
         """Whether a party's pod was started and not taken away."""
