@@ -77,7 +77,7 @@ def test_owner_sees_model_recipe_asker_and_what_leaves_before_it_says_yes(
         "AdamW",
     )
     asked = told["review"]
-    assert asked["asker"]["address"] == workshop.scientist.address and asked["asker"]["has_pod"]
+    assert asked["scientist"]["address"] == workshop.scientist.address and asked["scientist"]["has_pod"]
     assert (asked["price"], asked["bond"], asked["training_window"], asked["training_s"]) == ("12", "6", 3600, None)
     assert not asked["examined"] and not [*workshop.owner.home.settings.home.glob(".opened-*")]
 
@@ -120,7 +120,7 @@ def test_policy_that_keeps_metrics_in_and_jobs_before_are_told(
     examined(quiet, id)
     text = joined(seen(workshop.owner, "job", "show", str(id)))
     assert "3 notes to the scientist without metrics" in text
-    before = fitchain(account(workshop.owner), "job", "show", str(id))[1]["review"]["asker"]["jobs_before"]
+    before = fitchain(account(workshop.owner), "job", "show", str(id))[1]["review"]["scientist"]["jobs_before"]
     assert before["Cancelled"] >= 1 and f"{sum(before.values())} job" in text
 
 
@@ -256,6 +256,7 @@ def test_a_stranger_and_a_wrong_passphrase_read_nothing(
     assert "why the owner declined, sealed to you: " in text and "private" not in text
 
 
+@pytest.mark.long
 def test_scientist_reads_losses_without_a_pod_and_is_told_what_cannot_be_read(
     workshop: Workshop, fitchain: Fitchain, seen: Callable[..., str]
 ) -> None:

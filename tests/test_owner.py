@@ -443,6 +443,7 @@ def test_what_was_trained_under_another_seed_is_set_aside(done: Done, tmp_path: 
     assert (tmp_path / "recipe.json").exists()
 
 
+@pytest.mark.long
 def test_accepted_job_begins_while_another_request_is_fetched(asked: Workshop) -> None:
     """The other request's offer comes out of a pipe, at which its examination waits as long as
     nobody writes."""

@@ -117,6 +117,7 @@ def asking(workshop: Workshop, table_path: Path) -> Workshop:
     return replace(workshop, dataset=dataset)
 
 
+@pytest.mark.long
 def test_request_that_a_person_may_have_declined_is_asked_about_again(asking: Workshop) -> None:
     owner, id = asking.owner, asking.request()
     owner.home.journal.decide(id, Decision("reject", "no"))  # and the pod never came to sending it

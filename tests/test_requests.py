@@ -137,9 +137,9 @@ def test_rehearsal_that_would_not_end_is_refused_before_anything_is_fetched(free
     "fault",
     [
         OSError(errno.ENOSPC, "No space left on device"),
-        Unusable("the worker cannot go on: No space left on device"),
-        StoreUnusable("the store's disk is full"),
-        MemoryError(),
+        pytest.param(Unusable("the worker cannot go on: No space left on device"), marks=pytest.mark.long),
+        pytest.param(StoreUnusable("the store's disk is full"), marks=pytest.mark.long),
+        pytest.param(MemoryError(), marks=pytest.mark.long),
     ],
 )
 def test_what_the_owners_host_lacks_declines_nothing(

@@ -183,7 +183,7 @@ def values(review: Review) -> dict[str, Any]:
         "concerns": list(review.concerns),
         "examined": review.examined,
         "trusted_in_pool": list(review.trusted_in_pool),
-        "asker": {
+        "scientist": {
             "address": review.asker.address,
             "has_pod": review.asker.role is not None,
             "jobs_before": {state.name.capitalize(): count for state, count in review.asker.earlier.items()},

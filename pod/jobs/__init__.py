@@ -10,6 +10,7 @@ journal        what a pod must remember across a power cut
 home           a pod's folder, opened
 lanes          what a pod does beside one another, and what goes first
 retry          what a pod does about an error
+finality       what no reorganisation of the chain undoes
 turns          what anyone may do to bring an audit on
 job_status     how a job stands
 offered        recipe and graph of a request, to be looked at

@@ -6,6 +6,7 @@ checked.
     audit_options  what a request leaves open of its audit is filled in
     receive   what was delivered is opened, checked, evaluated
     accept    what holds is accepted, which pays
+    standing  what was said of a result, and still stands
     audit     what an audit asks of the scientist: its draw, and what is released
     complaint  what does not open is complained of on chain
     dispute   a result without verifiers is audited

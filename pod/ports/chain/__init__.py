@@ -11,6 +11,7 @@ reading needs no key.
     reads          what can be read, as values
     reader         calls, events and blocks of one deployment, many of them together
     reading        reads in several steps, many of them together
+    heads          the newest blocks, each of which names the one before it
     witness        a second node that has to say the same
     sender         whoever gets transactions of one account to the node
     queue          the sender with a key of ours: signed, written down, sent, sent again
