@@ -50,8 +50,9 @@ class PodLoop:
     ) -> None:
         self.home, self.log, self.look_s = home, log, look_s
         self.finality, self.final_blocks = Finality(home, final_blocks), final_blocks
-        self._reorganised = self._has_looked = False
+        self._must_reopen = True  # the first look does not know of what was taken back before it
         self._retry = RetryPolicy(home, log, retry_s)
+        self._reopening = RetryPolicy(home, log, retry_s)  # what keeps it from sending keeps it from nothing else
         self._stop = threading.Event()
         self._lanes = Lanes(self.threads, self._retry, self._stop)
 
@@ -87,23 +88,22 @@ class PodLoop:
         over again, and what is not any more is followed again."""
         raise NotImplementedError
 
-    def _take_up(self) -> None:
-        """Do again what a reorganisation undid, and look at everything anew."""
+    def _reopen(self) -> None:
+        """Send again what the chain took back."""
         again = self.home.chain.reopen()
-        what = f"; sent again: {', '.join(dict.fromkeys(again))}" if again else ""
-        self.log(NO_AGREEMENT, f"the chain was reorganised: everything is looked at anew{what}")
-        self.home.agreements.forget()
-        self.forget()
-        self._reorganised = False
+        self._must_reopen = False
+        if again:
+            self.log(NO_AGREEMENT, f"sent again what the chain took back: {', '.join(dict.fromkeys(again))}")
 
     def _turn(self) -> None:
         looked_at = time.monotonic()
-        self._reorganised |= self.finality.look()
-        if self._reorganised:
-            self._take_up()
-        elif not self._has_looked:
-            self.home.chain.reopen()  # what the chain took back before the first look, that does not know of
-        self._has_looked = True
+        if self.finality.look():
+            self.log(NO_AGREEMENT, "the chain was reorganised: everything is looked at anew")
+            self.home.agreements.forget()
+            self.forget()
+            self._must_reopen = True
+        if self._must_reopen and self._reopening.due(NO_AGREEMENT):
+            self._reopening.attempt(NO_AGREEMENT, self._reopen)
         works: dict[str, list[Work]] = {name: [] for name in self.threads}
         for lane, work in self.look():
             if self._retry.due(work.subject) and not self._lanes.is_busy(work.subject):

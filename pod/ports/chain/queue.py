@@ -218,10 +218,12 @@ class Queue:
         return sorted({row["nonce"] for row in self._rows("state = 'undone'")} - taken)
 
     def _fill_gaps(self, count: int) -> None:
-        """Use up the nonces that were given back, offering more than was offered for them."""
-        for nonce in self._undone():
-            if nonce < count:
-                continue
+        """Use up the nonces that were given back, offering more than was offered for them; not while
+        gas is dearer than the cap."""
+        nonces = [nonce for nonce in self._undone() if nonce >= count]
+        if not nonces or (self._newest_block().base_fee or 0) > self.fee_cap_wei:
+            return
+        for nonce in nonces:
             nothing, fees = Message(self.address, b"", 0, PLAIN_GAS, NOTHING), self._fees()
             for row in self._rows("nonce = ? AND state = 'undone'", nonce):
                 fees |= _replacing(json.loads(row["fields"]), fees)
