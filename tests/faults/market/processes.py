@@ -34,8 +34,8 @@ class Pods:
         market: whose.
         stop_s: how long one may take to stop when it is asked to.
         hits: how many pods ended at the point that they were aimed at, by point.
-        misled: how many pods did not start since the node lied to them: said to be on another chain,
-            or before other contracts, a pod that starts says so and ends.
+        misled: how many pods did not start since the node lied to them: told of another chain, or
+            of other contracts, a pod that starts says so and ends.
         died: pods that ended by themselves: what is never to happen.
     """
 
