@@ -146,6 +146,7 @@ def show(results: Sequence[Result]) -> None:
     print(f"kills     {sum(result.kills for result in results)}, {sum(whole['aimed'].values())} of them aimed")
     for title, name in (("faults", "faults"), ("no hold", "missed"), ("aimed", "aimed"), ("jobs", "jobs")):
         print(f"{title:10}{', '.join(f'{count} {what}' for what, count in whole[name].most_common()) or 'none'}")
+    print(f"misled    {sum(result.misled for result in results)} pods did not start since the node lied to them")
     lost = sum(result.lost for result in results)
     print(f"money     {f'{lost} sums are not what they should be' if lost else 'as it should be, to the last unit'}")
     print(f"reverted  {sum(result.refused for result in results)} transactions")

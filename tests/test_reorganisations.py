@@ -28,7 +28,7 @@ from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.chain.abi import interface
 from fitchain.pod.ports.chain.heads import Heads
 from fitchain.pod.values.digest import ZERO, sha256
-from fitchain.pod.values.errors import NodeUnreachable, Unusable
+from fitchain.pod.values.errors import NodeUnreachable, NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import MOST_ASIDE, JobFolder
 from tests.audited_workshop import AuditedWorkshop
@@ -242,6 +242,18 @@ def test_a_request_that_the_chain_took_back_is_sent_again(workshop: Workshop, re
         take_back(reader, scientist.home.agreements.requested_block(id))
         workshop.until(lambda: id in scientist.home.agreements.list())
     assert names_of(scientist, id) == ["Requested"]
+
+
+def test_a_request_that_is_taken_back_is_no_job_any_more(workshop: Workshop, reader: Chain) -> None:
+    """And nobody who has read it before takes what it remembers for one: it is in no state."""
+    scientist, id = workshop.scientist, workshop.request(price=PRICE + 7)
+    calls = scientist.home.agreements
+    assert calls.read(id).state is State.REQUESTED
+    take_back(reader, calls.requested_block(id))
+    assert [each.state for each in calls.read_many([id])] == [State.NONE]
+    with pytest.raises(NotFound, match=f"no job {id.short}"):
+        calls.read(id)
+    give_up(scientist.home, id, "taken back")
 
 
 def test_a_request_whose_transaction_is_lost_is_sent_again(workshop: Workshop, reader: Chain) -> None:

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +16,7 @@ from fitchain.cli.command import Session, command, group
 from fitchain.cli.views.amounts import counted, parse_fit
 from fitchain.cli.views.output import log_with_time
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.errors import HostUnusable, NodeRefused, NodeUnreachable
+from fitchain.pod.values.errors import ChainUnusable, HostUnusable, NodeRefused, NodeUnreachable
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId
 
 if TYPE_CHECKING:
@@ -136,11 +136,15 @@ def verifier(
         modes=tuple(map(AuditMode.parse, mode)) if mode else tuple(AuditMode),
     )
     address = home.keys.address
-    lines = [f"verifier {address} waits to be drawn; Ctrl-C stops"]
-    if obstacle := read_status(home, address).obstacle:
-        lines.insert(0, f"verifier {address} cannot take a seat yet: {obstacle.value}: {next_step(obstacle)}")
+
+    def started() -> None:
+        with suppress(ChainUnusable):  # a hint, for which nothing waits: the pod tells what its node lacks
+            if obstacle := read_status(home, address).obstacle:
+                log_with_time(f"verifier {address} cannot take a seat yet: {obstacle.value}: {next_step(obstacle)}")
+        log_with_time(f"verifier {address} waits to be drawn; Ctrl-C stops")
+
     with stopping() as stop:
-        Verifier(home, log_job, policy).run(stop, _log_lines(*lines))
+        Verifier(home, log_job, policy).run(stop, started)
 
 
 def waited_home(session: Session) -> Home:

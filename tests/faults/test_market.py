@@ -30,7 +30,7 @@ from tests.faults.market.run import Result
 
 SEED, SECONDS = 7, 60.0
 SOURCES = ("commit", "")
-RIGHT = Result(0, "", 50, {}, {}, {}, {}, 0, 0, 1.0, ())
+RIGHT = Result(0, "", 50, {}, {}, {}, 0, {}, 0, 0, 1.0, ())
 
 
 @given(st.integers(min_value=0), st.integers(1, 60))

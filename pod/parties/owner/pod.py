@@ -182,6 +182,8 @@ class Owner(PodLoop):
         open_ids = [id for id in own if id not in self._over and not self._lanes.is_busy(id)]
         agreements = calls.read_many([id for id in open_ids if self._retry.due(id)])
         for agreement in agreements:
+            if agreement.state is State.NONE:
+                continue  # the chain took the request back since the list was read
             if reason := _missed(agreement, now):
                 self._give_up(agreement.id, reason)
             elif agreement.state is not State.REQUESTED:

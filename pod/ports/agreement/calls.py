@@ -316,12 +316,16 @@ class Agreements:
         """The agreement as it stands.
 
         Raises:
-            NotFound: this deployment has none of that id.
+            NotFound: this deployment has none of that id, or none any more.
         """
-        return self.read_many([id])[0]
+        agreement = self.read_many([id])[0]
+        if agreement.state is State.NONE:
+            raise self._unknown(id)
+        return agreement
 
     def read_many(self, ids: Sequence[AgreementId]) -> list[Agreement]:
-        """Several agreements in few round trips. Raises as `read`."""
+        """Several agreements in few round trips; one that was known here, and that the chain took
+        back, is in no state. Raises as `read`."""
         names = (("Agreements", "agreement"), ("ProofOfTrain", "run"))
         answers = self.chain.call_many([(contract, name, (id,)) for id in ids for contract, name in names])
         blocks = {id: kept["requestBlock"] for id, kept in zip(ids, answers[::2], strict=True)}
@@ -465,11 +469,14 @@ class Agreements:
             block = self.chain.call("Agreements", "agreement", id)["requestBlock"]
             event = self._remember([_request_read(id, block)] if block else []).get(id)
             if event is None:
-                raise NotFound(
-                    f"the deployment at {self._at('Agreements')} on chain {self.chain.chain_id} has no job {id.short}",
-                    "see `fitchain job list`; a job of another deployment needs that deployment's settings",
-                )
+                raise self._unknown(id)
         return event
+
+    def _unknown(self, id: AgreementId) -> NotFound:
+        return NotFound(
+            f"the deployment at {self._at('Agreements')} on chain {self.chain.chain_id} has no job {id.short}",
+            "see `fitchain job list`; a job of another deployment needs that deployment's settings",
+        )
 
     def _remember(self, reads: Sequence[ReadEvents]) -> dict[AgreementId, Event]:
         """Read requests and keep them; those that were read."""

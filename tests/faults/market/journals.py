@@ -63,7 +63,7 @@ class Story:
 
 SETTLED = {
     "owner": ("accepted", "finished", "settled", "wiped"),
-    "scientist": ("requested", "received", "settled"),
+    "scientist": ("received", "settled"),
 }
 """What the histories of a settled job hold."""
 

@@ -46,10 +46,13 @@ class UnrulyNode:
     Args:
         upstream: URL of the honest node.
         seed: of its choices.
+
+    `lied_at` says when it was in the mood to lie last, by this process's clock.
     """
 
     def __init__(self, upstream: str, seed: int) -> None:
         self.upstream, self.mood = upstream, Mood.HONEST
+        self.lied_at = float("-inf")
         self._random, self._liar, self._lock = Random(seed), Liar(seed, LIES), threading.Lock()
         self._kept: dict[str, Any] = {}
         self._local = threading.local()
@@ -89,8 +92,11 @@ class UnrulyNode:
         mood = self._local.mood
         if mood is Mood.DROPPING:
             return None
+        if mood is not Mood.LYING:
+            return status, {}, body
         with self._lock:
-            return self._liar.reply(status, body) if mood is Mood.LYING else (status, {}, body)
+            self.lied_at = time.monotonic()
+            return self._liar.reply(status, body)
 
     def _mood(self) -> Mood:
         """The mood for one request."""

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fitchain.pod.values.errors import Unusable
 from tests.faults.market.parties import Market
 from tests.faults.market.plan import role_of
 from tests.pods import Party, PodProcess
@@ -33,12 +34,15 @@ class Pods:
         market: whose.
         stop_s: how long one may take to stop when it is asked to.
         hits: how many pods ended at the point that they were aimed at, by point.
+        misled: how many pods did not start since the node lied to them: told of another chain, or
+            of other contracts, a pod that starts says so and ends.
         died: pods that ended by themselves: what is never to happen.
     """
 
     market: Market
     stop_s: float
     hits: Counter[str] = field(default_factory=Counter)
+    misled: int = 0
     died: list[str] = field(default_factory=list)
     _running: dict[str, PodProcess] = field(default_factory=dict)
     _aims: dict[str, str] = field(default_factory=dict)
@@ -68,14 +72,16 @@ class Pods:
 
     def kill(self, name: str) -> bool:
         """End a pod as a power cut would; whether it ran."""
-        if (pod := self._running.pop(name, None)) is None:
+        if (pod := self._running.get(name)) is None:
             return False
         self._stopped.discard(name)
-        if pod.process.poll() is not None:
-            self._ended(name, pod.process.returncode)
-            return False
-        pod.kill()
-        return True
+        ended = pod.process.poll()
+        if ended is None:
+            pod.kill()
+        else:
+            self._ended(name, ended)
+        del self._running[name]
+        return ended is None
 
     def halt(self, name: str) -> bool:
         """Let a pod stand still; whether it ran."""
@@ -100,8 +106,11 @@ class Pods:
                 self.start(name)
 
     def _ended(self, name: str, status: int) -> None:
+        lied_to = self.market.node.lied_at > self._since[name]
         if status == -signal.SIGKILL and self._aims[name]:
             self.hits[f"{role_of(name)} {self._aims[name]}"] += 1
+        elif status == Unusable.exit_code and lied_to and not self.is_ready(name):
+            self.misled += 1
         else:
             self.died.append(f"{name} ended with status {status}: {last_lines(self.market.log(name))}")
 

@@ -92,7 +92,7 @@ class Request:
             self.killed += 1
         elif status not in EXPECTED:
             self.wrong.append(f"request {self.number} ended with status {status}: {last_lines(self._log(market))}")
-        self.kept = status == 0 or self.is_kept(market)
+        self.kept = status == 0 or (status == -signal.SIGKILL and self.is_kept(market))
 
     def is_kept(self, market: Market) -> bool:
         """Whether the scientist's journal knows it."""

@@ -39,6 +39,7 @@ class Result:
         faults: that took hold, by kind.
         missed: that found nothing to disturb, or could not be done here, by kind.
         aimed: pods that ended at a point of theirs, by point.
+        misled: pods that did not start since the node lied to them.
         jobs: by how they ended.
         lost: units of FIT and of wei that are not where they should be.
         refused: transactions that were mined and reverted.
@@ -52,6 +53,7 @@ class Result:
     faults: dict[str, int]
     missed: dict[str, int]
     aimed: dict[str, int]
+    misled: int
     jobs: dict[str, int]
     lost: int
     refused: int
@@ -151,5 +153,15 @@ class Reckoning:
         kills = sum(played.taken[kind] for kind in KILLS) + sum(aimed.values())
         taken, missed = ({kind.value: n for kind, n in each.items()} for each in (played.taken, played.missed))
         refused = sum(each.refused for each in self.sent.values())
-        figures = (kills, taken, missed, dict(aimed), dict(jobs), len(self.lost), refused, round(seconds, 1))
+        figures = (
+            kills,
+            taken,
+            missed,
+            dict(aimed),
+            played.pods.misled,
+            dict(jobs),
+            len(self.lost),
+            refused,
+            round(seconds, 1),
+        )
         return Result(seed, str(digest(faults)), *figures, tuple(wrong))
