@@ -218,8 +218,8 @@ class Queue:
         return sorted({row["nonce"] for row in self._rows("state = 'undone'")} - taken)
 
     def _fill_gaps(self, count: int) -> None:
-        """Use up the nonces that were given back, offering more than was offered for them; not while
-        gas is dearer than the cap."""
+        """Use up the nonces that were given back, offering more than was offered for them; not
+        while gas is dearer than the cap."""
         nonces = [nonce for nonce in self._undone() if nonce >= count]
         if not nonces or (self._newest_block().base_fee or 0) > self.fee_cap_wei:
             return
