@@ -59,7 +59,7 @@ NOTE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- begin: make conformance ARGS=--write -->", "<!-- end -->"
 OUTSIDE, TRAINING = "outside/", "200 steps/"
 ENDED = "ended the process"
-NO_BITS = ("guards.py", "metering.py", "checking.py", "layers.py", "__main__.py")
+NO_BITS = ("guards.py", "metering.py", "checking.py", "__main__.py")
 """Modules beside those that compute, on which no bit of a case depends."""
 FATAL = tuple(-number for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT))
 """Exit codes of a process that a case ended; whatever else ends one is no result."""
