@@ -16,6 +16,7 @@ from pathlib import Path
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.ports.agreement import Agreement, Phase
 from fitchain.pod.ports.chain import devnet
+from fitchain.pod.ports.processes import running
 from fitchain.pod.values.errors import FitchainError, Unusable
 from fitchain.pod.values.ids import AuditRef
 from tests.faults.market import leftovers
@@ -292,7 +293,9 @@ def kill_between_saves(pid: int, chain: Path) -> None:
             time.sleep(TICK_S)
         else:
             os.kill(pid, signal.SIGKILL)
-            return
+            break
+    while running(pid):
+        time.sleep(TICK_S / 10)
 
 
 def agreements_of(reader: Home) -> list[Agreement]:
