@@ -376,6 +376,7 @@ def test_a_training_under_another_seed_begins_anew_and_what_was_trained_is_set_a
     assert {"run", "model.safetensors", "certificate.json"} == {path.name for path in aside.iterdir()}
     assert scientist.kinds(id).count("note") == 6
     assert owner.kinds(id).count("delivered") == 2
+    scientist.home.agreements.accept_result(id)
 
 
 AUDIT_STEPS = ("Drawn", "Joined", "EvidenceSubmitted", "Committed", "Revealed", "Released", "ReleaseClosed")

@@ -55,10 +55,11 @@ def test_honest_request_behind_free_ones_is_looked_at_first_and_junk_costs_nothi
     free: Workshop, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     offer = Offer.honest(free)
-    ignored = junk(offer, count)
+    bad = []
     for name, data in (("recipe.json", b"{}"), ("graph.json", b"[]"), ("initial.safetensors", b"")):
-        bad = replace(offer, files=offer.files | {name: data}, terms=replace(offer.terms, price=0, bond=0))
-        ignored.append(bad.send())
+        false = replace(offer, files=offer.files | {name: data}, terms=replace(offer.terms, price=0, bond=0))
+        bad.append(false.send())
+    ignored = [*bad, *junk(offer, count)]
     honest = free.request()
     fetched = list[AgreementId]()
     fetch = examine_module.fetch_offer
@@ -71,7 +72,7 @@ def test_honest_request_behind_free_ones_is_looked_at_first_and_junk_costs_nothi
     before = sent(free.owner)
     with owner_runs(free.owner):
         free.until_state(honest, State.TRAINED)
-        free.until(lambda: all(free.owner.home.journal.happened(id, history.Ignored) for id in ignored[count:]))
+        free.until(lambda: all(free.owner.home.journal.happened(id, history.Ignored) for id in bad))
     assert honest in fetched[:2]  # beside the first of the others, in a lane of its own
     own = [line.entry for line in free.owner.home.journal.history(honest)]
     assert sent(free.owner) - before == sum(isinstance(entry, history.Sent) for entry in own)

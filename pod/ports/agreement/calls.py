@@ -25,7 +25,7 @@ from fitchain.pod.ports.chain.reads import ReadEvents
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, sha256
-from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound
+from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound, Reverted
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
 if TYPE_CHECKING:
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 ANCHOR_GAS, ANCHOR_GAS_PER_PEAK = 150_000, 5_000
 """An anchor's limit. It cannot be estimated: the anchor before it may not be mined yet."""
+
+MOST_PERMITS = 3
+"""How many permits a call that locks FIT is tried with."""
+NO_ALLOWANCE = "ERC20InsufficientAllowance"
+"""The error of FitCoin when a permit did not hold (EIP-6093)."""
 
 CONTRACTS = ("Agreements", "ProofOfTrain", "Audits")
 """Whose events tell the life of an agreement."""
@@ -71,8 +76,7 @@ class Agreements:
         """
         locked = terms.price + terms.audit.locked
         self.chain.require_fit(locked, "the request")
-        signed = permit or self.permit(locked)
-        self.chain.send("Agreements", "request", salt, _terms_out(terms), bytes(offer), struct_of(signed))
+        self._send_locking(locked, permit, "request", salt, _terms_out(terms), bytes(offer))
         return agreement_id(self.chain.chain_id, self._at("Agreements"), self.chain.address, salt)
 
     def accept(self, id: AgreementId, key_commitment: Digest, permit: Permit | None = None) -> Receipt:
@@ -86,8 +90,7 @@ class Agreements:
         """
         terms = self.terms(id)
         self.chain.require_fit(terms.bond, "the bond")
-        signed = permit or self.permit(terms.bond)
-        return self.chain.send("Agreements", "accept", id, _terms_out(terms), key_commitment, struct_of(signed))
+        return self._send_locking(terms.bond, permit, "accept", id, _terms_out(terms), key_commitment)
 
     def reject(self, id: AgreementId, reason: Cid | None = None) -> Receipt:
         """Decline a request as its owner; the scientist gets its money back, and the reason if one
@@ -123,8 +126,7 @@ class Agreements:
         terms = self.terms(id)
         locked = terms.audit.fees + terms.audit.counter_bond
         self.chain.require_fit(locked, "the dispute")
-        signed = permit or self.permit(locked)
-        return self.chain.send("Agreements", "dispute", id, _terms_out(terms), struct_of(signed))
+        return self._send_locking(locked, permit, "dispute", id, _terms_out(terms))
 
     def expire(self, id: AgreementId) -> Receipt:
         """Forfeit the bond of an owner that missed the training deadline, as anyone."""
@@ -154,10 +156,8 @@ class Agreements:
             which audit it will be.
         """
         self.chain.require_fit(terms.fees, "the audit")
-        signed = permit or self.permit(terms.fees)
-        receipt = self.chain.send(
-            "Agreements", "askAgain", id, _audit_out(terms), nonce_commitment, consent_window, struct_of(signed)
-        )
+        asked = id, _audit_out(terms), nonce_commitment, consent_window
+        receipt = self._send_locking(terms.fees, permit, "askAgain", *asked)
         return AuditRef(id, int(receipt.event("AuditAsked").args["ordinal"]))
 
     def consent(self, asked: AskedAudit) -> Receipt:
@@ -274,6 +274,22 @@ class Agreements:
     def permit(self, value: int) -> Permit:
         """Sign an allowance for the Agreements contract; see `sign_permit`."""
         return sign_permit(self.chain, "Agreements", value)
+
+    def _send_locking(self, value: int, permit: Permit | None, function: str, *args: Any) -> Receipt:
+        """Send a call that locks FIT, its last argument the permit for it.
+
+        A permit names how many came before it. Another call of this account that is mined first,
+        as one is that the chain took back and the queue sends again, spends that number, and this
+        call finds no allowance; a fresh permit lets it through.
+        """
+        tries = MOST_PERMITS
+        while True:
+            tries -= 1
+            try:
+                return self.chain.send("Agreements", function, *args, struct_of(permit or self.permit(value)))
+            except Reverted as refusal:
+                if permit is not None or refusal.error != NO_ALLOWANCE or not tries:
+                    raise
 
     # The proof's side
 
