@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from fitchain.cli.views.output import log
-from scripts.nightly import ROOT, state_of_sources
+from scripts.nightly import PROGRAM, ROOT, digest_of_sources
 from tests.faults.market.plan import Fault, digest, plan
 from tests.faults.market.run import Result, play
 
@@ -65,7 +65,7 @@ def main() -> int:
         result = played(first, plan(first, *length), args.keep)
         show([result])
         return int(bool(result.wrong))
-    series = Series(RESULTS, state_of_sources(ROOT), first, args.runs, length)
+    series = Series(RESULTS, digest_of_sources(ROOT, PROGRAM), first, args.runs, length)
     return int(series.run(args.keep))
 
 
@@ -86,18 +86,18 @@ def played(seed: int, faults: Sequence[Fault], keep: bool) -> Result:
 
 @dataclass(frozen=True)
 class Series:
-    """Several seeds over one state of the sources.
+    """Several seeds over the same sources.
 
     Args:
         results: a file with a line of JSON for each run that ended.
-        sources: commit, and a digest of what the working tree has beside it.
+        sources: their digest.
         seed: the first, where none of these sources is begun.
         runs: how many.
         length: of each plan: kills, seconds.
     """
 
     results: Path
-    sources: tuple[str, str]
+    sources: str
     seed: int
     runs: int
     length: tuple[int | None, float | None]
@@ -124,13 +124,12 @@ class Series:
 
     def _lines(self) -> list[dict[str, Any]]:
         text = self.results.read_text() if self.results.exists() else ""
-        mine = [*self.sources, self.runs, list(self.length)]
+        mine = [self.sources, self.runs, list(self.length)]
         values = [json.loads(line) for line in text.splitlines()]
-        return [each for each in values if [each["commit"], each["changes"], each["runs"], each["length"]] == mine]
+        return [each for each in values if [each["sources"], each["runs"], each["length"]] == mine]
 
     def _write(self, first: int, result: Result) -> None:
-        commit, changes = self.sources
-        line = {"commit": commit, "changes": changes, "runs": self.runs, "length": self.length, "first": first}
+        line = {"sources": self.sources, "runs": self.runs, "length": self.length, "first": first}
         self.results.parent.mkdir(parents=True, exist_ok=True)
         with self.results.open("a") as file:
             file.write(json.dumps(line | {"result": result.json()}) + "\n")

@@ -1,5 +1,5 @@
-"""`make nightly`: what takes hours, in named parts. Whatever passed for a state of the sources is
-not run again for it.
+"""`make nightly`: what takes hours, in named parts. Whatever passed is not run again until
+something changes that it rests on.
 
     python -m scripts.nightly               the parts that have not passed yet, in order
     python -m scripts.nightly PART ...      these parts, whether they passed or not
@@ -7,10 +7,10 @@ not run again for it.
                                            goes on
     python -m scripts.nightly --list        the parts and where each stands
 
-Each part that ends adds a line of JSON to `results/nightly.jsonl`: part, commit, changes, start,
-seconds, exit, seed; or why it cannot run here. What it printed stands beside, in
-`results/nightly/PART.log`. A part that was cut off leaves no line, so the next call takes it up; a
-part that failed is run again with the seed it failed with.
+Each part that ends adds a line of JSON to `results/nightly.jsonl`: part, commit, a digest of the
+files that it rests on, start, seconds, exit, seed; or why it cannot run here. What it printed
+stands beside, in `results/nightly/PART.log`. A part that was cut off leaves no line, so the next
+call takes it up; a part that failed is run again with the seed it failed with.
 """
 
 from __future__ import annotations
@@ -36,6 +36,29 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "nightly.jsonl"
 SEED = "{seed}"
 """Stands in a command for the part's seed, in decimal."""
+PROGRAM = (
+    "cli",
+    "contracts",
+    "fitchain",
+    "pod",
+    "scripts",
+    "tests",
+    "foundry.toml",
+    "package-lock.json",
+    "pyproject.toml",
+    "requirements.lock",
+)
+"""Everything but what is read by people alone."""
+CONTRACTS = (
+    "contracts",
+    "tests/contracts",
+    "scripts/mutation",
+    "scripts/solc",
+    "snapshots",
+    "foundry.toml",
+    "package-lock.json",
+)
+"""What the contracts and their tests are made of, and what tries them."""
 
 
 def always() -> str:
@@ -63,6 +86,7 @@ class Part:
         commands: one after another, until one fails; `{seed}` stands for the seed.
         variables: added to the environment.
         lacks: why the part cannot run on this machine; empty where it can.
+        paths: files and folders of the working copy on which it rests.
     """
 
     name: str
@@ -70,6 +94,12 @@ class Part:
     commands: tuple[tuple[str, ...], ...]
     variables: Mapping[str, str] = field(default_factory=dict)
     lacks: Callable[[], str] = always
+    paths: tuple[str, ...] = PROGRAM
+
+    @property
+    def command_lines(self) -> str:
+        """What is run, as a text."""
+        return repr((self.commands, sorted(self.variables.items())))
 
 
 FORGE = {"FOUNDRY_PROFILE": "nightly"}
@@ -82,22 +112,26 @@ PARTS = (
         "10,000 cases of each law of the contracts",
         (("forge", "test", "--no-match-contract", WALKS, "--fuzz-seed", SEED),),
         FORGE,
+        paths=CONTRACTS,
     ),
     Part(
         "contracts-invariants",
         "10,000 walks for each invariant of the contracts",
         (("forge", "test", "--match-contract", WALKS, "--fuzz-seed", SEED),),
         FORGE,
+        paths=CONTRACTS,
     ),
     Part(
         "contracts-rules",
         "every rule of the contracts taken out, one after the other",
         (("python", "-m", "scripts.mutation.rules"),),
+        paths=CONTRACTS,
     ),
     Part(
         "contracts-mutants",
         "a sample of changes of the contracts; it names those that no test notices",
         (("python", "-m", "scripts.mutation.operators", "--sample", "60", "--seed", SEED),),
+        paths=CONTRACTS,
     ),
     Part(
         "python-fuzz",
@@ -133,9 +167,8 @@ class Result:
 
     Args:
         part: its name.
-        commit: of the sources.
-        changes: a digest of what the working tree has beside the commit; empty where that is
-            nothing.
+        commit: of the working copy.
+        sources: a digest of the files on which it rests.
         start: in UTC, ISO 8601.
         seconds: how long it took.
         exit: status of the command that failed, or 0; None where the part could not run.
@@ -145,7 +178,7 @@ class Result:
 
     part: str
     commit: str
-    changes: str
+    sources: str
     start: str
     seconds: float
     exit: int | None
@@ -169,7 +202,7 @@ def main() -> int:
     if unknown := set(args.parts) - {part.name for part in PARTS}:
         parser.error(f"there is no part {min(unknown)!r}; there are {', '.join(part.name for part in PARTS)}")
     try:
-        night = Night(PARTS, RESULTS, state_of_sources(ROOT))
+        night = Night(PARTS, RESULTS)
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"make nightly keeps its results by commit, and git tells none here: {error}", file=sys.stderr)
         return 3
@@ -184,42 +217,55 @@ def main() -> int:
     return int(failed)
 
 
-def state_of_sources(root: Path) -> tuple[str, str]:
-    """The commit of a working copy, and a digest of what the copy has beside it: empty where that
-    is nothing.
+def git(root: Path, *arguments: str) -> bytes:
+    """What git prints in a working copy.
 
     Raises:
         OSError, subprocess.CalledProcessError: there is no git, or no working copy.
     """
+    return subprocess.run(["git", *arguments], cwd=root, stdout=subprocess.PIPE, check=True).stdout
 
-    def git(*arguments: str) -> bytes:
-        return subprocess.run(["git", *arguments], cwd=root, stdout=subprocess.PIPE, check=True).stdout
 
-    commit = git("rev-parse", "HEAD").decode().strip()
-    changes = hashlib.sha256(git("diff", "HEAD", "--binary"))
-    new = git("ls-files", "--others", "--exclude-standard", "-z").split(b"\0")[:-1]
-    for name in new:
-        changes.update(name + b"\0" + (root / os.fsdecode(name)).read_bytes())
-    clean = not new and not git("status", "--porcelain", "--untracked-files=no")
-    return commit, "" if clean else changes.hexdigest()[:16]
+def digest_of_sources(root: Path, paths: Sequence[str], beside: str = "") -> str:
+    """A digest of names and bytes of a working copy's files below some paths, but for those that
+    git ignores, and of a text beside them.
+
+    Raises:
+        OSError, subprocess.CalledProcessError: there is no git, or no working copy.
+    """
+    listed = git(root, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *paths)
+    digest = hashlib.sha256(beside.encode() + b"\0")
+    for name in sorted(set(listed.split(b"\0")[:-1])):
+        path = root / os.fsdecode(name)
+        if path.is_file():
+            digest.update(name + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Night:
-    """The parts over one state of the sources, and what is known of them.
+    """The parts over the sources as they are, and what is known of them.
 
     Args:
         parts: in their order.
         results: a file with a line of JSON for each part that ended; what each printed stands in a
             folder beside it.
-        sources: commit, and a digest of what the working tree has beside it.
-        root: where the commands run.
+        root: the working copy, where the commands run.
+
+    Raises:
+        OSError, subprocess.CalledProcessError: there is no git, or no working copy.
     """
 
     parts: Sequence[Part]
     results: Path
-    sources: tuple[str, str]
     root: Path = ROOT
+    commit: str = field(init=False)
+    sources: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "commit", git(self.root, "rev-parse", "HEAD").decode().strip())
+        digests = {part.name: digest_of_sources(self.root, part.paths, part.command_lines) for part in self.parts}
+        object.__setattr__(self, "sources", digests)
 
     def run(self, names: Sequence[str] = (), seed: int | None = None) -> bool:
         """Run the named parts, or those that have not passed; whether one failed."""
@@ -241,25 +287,22 @@ class Night:
         print(f"\n== {part.name}: {lacks or f'{part.what}, seed {seed}'}", flush=True)
         status = None if lacks else self._status(part, seed)
         seconds = round(time.monotonic() - began_s, 1)
-        result = Result(part.name, *self.sources, start, seconds, status, seed, lacks)
+        result = Result(part.name, self.commit, self.sources[part.name], start, seconds, status, seed, lacks)
         self._write(asdict(result))
         return result
 
     def begin_anew(self) -> None:
         """Count nothing that was written until now."""
-        commit, changes = self.sources
-        self._write({"again": now(), "commit": commit, "changes": changes})
+        self._write({"again": now(), "commit": self.commit})
 
     def newest_results(self) -> dict[str, Result]:
-        """The newest result of each part over these sources, since the last beginning."""
+        """The newest result of each part over what it rests on now, since the last beginning."""
         results = dict[str, Result]()
         for line in self.results.read_text().splitlines() if self.results.exists() else ():
             value = json.loads(line)
-            if (value["commit"], value["changes"]) != self.sources:
-                continue
             if "again" in value:
                 results.clear()
-            else:
+            elif value["sources"] == self.sources.get(value["part"]):
                 results[value["part"]] = Result(**value)
         return results
 

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from scripts.mutation.equivalent import EQUIVALENT
+from scripts.mutation.fates import Fates, digest_of_sources
 from scripts.mutation.forge_copy import ROOT, Fate, ForgeCopy
 from scripts.mutation.operators import (
     Mutant,
     all_mutants,
-    digest_of_sources,
-    known_fates,
     mutants_of,
     report,
     sources,
@@ -138,12 +137,12 @@ def test_every_contract_has_changes() -> None:
 def test_what_was_tried_over_these_sources_is_known(tmp_path: Path) -> None:
     mutants = all_mutants(["Directory.sol"])[:3]
     copy = CountingCopy(tmp_path, [Fate.NOTICED, Fate.SURVIVED, Fate.STILLBORN])
-    results = tmp_path / "results" / "mutants.jsonl"
-    try_all(mutants[:2], copy, "digest", results)
-    assert [known_fates(results, "digest").get(mutant.key) for mutant in mutants] == [Fate.NOTICED, Fate.SURVIVED, None]
-    assert known_fates(results, "another digest") == {}
-    try_all(mutants[2:], copy, "digest", results)
-    assert len(copy.tried) == len(known_fates(results, "digest")) == 3
+    fates = Fates("digest", tmp_path / "results" / "mutants.jsonl")
+    try_all(mutants[:2], copy, fates)
+    assert [fates.known().get(mutant.key) for mutant in mutants] == [Fate.NOTICED, Fate.SURVIVED, None]
+    assert fates.known("OtherTest") == Fates("another digest", fates.path).known() == {}
+    try_all(mutants[2:], copy, fates)
+    assert len(copy.tried) == len(fates.known()) == 3
 
 
 def test_survivors_are_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,30 +3,27 @@ notices: `python -m scripts.mutation.operators [--sample N] [--seed N] [--list] 
 
 A change swaps an operator, moves a number by one, turns a condition round, or leaves a statement
 out. Each is tried in a copy of the project with all of forge's tests, half a minute each, so a call
-tries a sample. What became of a change is kept in `results/mutants.jsonl` under a digest of
-contracts and tests: a call that was cut off goes on where it stopped. A change that survives is
-named by file, line, and what the line becomes; one that makes no difference stands in EQUIVALENT,
-with the reason. The exit code is 1 while any other survives.
+tries a sample, and what was tried over these sources is not tried again
+(`scripts.mutation.fates`). A change that survives is named by file, line, and what the line
+becomes; one that makes no difference stands in EQUIVALENT, with the reason. The exit code is 1
+while any other survives.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import random
 import re
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 from scripts.mutation.equivalent import EQUIVALENT
+from scripts.mutation.fates import Change, Fates, digest_of_sources
 from scripts.mutation.forge_copy import ROOT, Fate, ForgeCopy
 
 CONTRACTS = ROOT / "contracts"
-RESULTS = ROOT / "results" / "mutants.jsonl"
 SAMPLE = 30
 """Changes that a call tries unless it is told otherwise: a quarter of an hour."""
 
@@ -85,7 +82,7 @@ class Mutant:
     new: str
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> Change:
         """The change by what it changes, wherever the line stands."""
         return self.source, self.old, self.new
 
@@ -165,40 +162,15 @@ def all_mutants(names: Sequence[str]) -> list[Mutant]:
     ]
 
 
-def digest_of_sources() -> str:
-    """What a change's fate depends on: the contracts, their tests, the settings."""
-    digest = hashlib.sha256((ROOT / "foundry.toml").read_bytes())
-    for folder in (CONTRACTS, ROOT / "tests" / "contracts"):
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def known_fates(path: Path, digest: str) -> dict[tuple[str, str, str], Fate]:
-    """What became of changes that were tried over these sources."""
-    fates = {}
-    for line in path.read_text().splitlines() if path.exists() else ():
-        value = json.loads(line)
-        if value["sources"] == digest:
-            fates[value["source"], value["old"], value["new"]] = Fate[value["fate"]]
-    return fates
-
-
-def try_all(mutants: Iterable[Mutant], copy: ForgeCopy, digest: str, path: Path) -> None:
+def try_all(mutants: Iterable[Mutant], copy: ForgeCopy, fates: Fates) -> None:
     """Try changes one after the other and write down what became of each."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     for mutant in mutants:
-        start = time.monotonic()
-        fate = copy.fate(mutant.source, mutant.applied((CONTRACTS / mutant.source).read_text()))
-        seconds = round(time.monotonic() - start, 1)
+        text = mutant.applied((CONTRACTS / mutant.source).read_text())
+        fate, seconds = fates.tried(mutant.key, partial(copy.fate, mutant.source, text))
         print(f"{fate.value:16}  {mutant} ({seconds:.0f} s)", flush=True)
-        said = {"sources": digest, "source": mutant.source, "old": mutant.old, "new": mutant.new}
-        with path.open("a") as file:
-            file.write(json.dumps(said | {"fate": fate.name, "seconds": seconds}) + "\n")
 
 
-def report(mutants: Sequence[Mutant], fates: Mapping[tuple[str, str, str], Fate]) -> list[Mutant]:
+def report(mutants: Sequence[Mutant], fates: Mapping[Change, Fate]) -> list[Mutant]:
     """Say what became of all that was tried; the survivors that nothing explains."""
     tried = [mutant for mutant in mutants if mutant.key in fates]
     counts = {fate: sum(fates[mutant.key] is fate for mutant in tried) for fate in Fate}
@@ -232,15 +204,15 @@ def main() -> int:
     args = parser.parse_args()
     if unknown := set(args.sources) - set(sources()):
         parser.error(f"there is no {min(unknown)!r} below contracts/")
-    mutants, digest = all_mutants(args.sources), digest_of_sources()
+    mutants, fates = all_mutants(args.sources), Fates(digest_of_sources())
     if args.list:
         print("\n".join(map(str, mutants)))
         return 0
     sample = random.Random(args.seed).sample(mutants, min(args.sample or len(mutants), len(mutants)))
-    known = known_fates(RESULTS, digest)
+    known = fates.known()
     with ForgeCopy.made() as copy:
-        try_all((mutant for mutant in sample if mutant.key not in known), copy, digest, RESULTS)
-    return 1 if report(mutants, known_fates(RESULTS, digest)) else 0
+        try_all((mutant for mutant in sample if mutant.key not in known), copy, fates)
+    return 1 if report(mutants, fates.known()) else 0
 
 
 if __name__ == "__main__":

@@ -5,15 +5,17 @@ The contracts, the tests and the settings are copied to a folder of their own, o
 there, and forge runs the tests that should fail. A rule whose absence no test notices survives; its
 name is printed, and the exit code is 1. What is tried is a list of rules, not of operators
 (`scripts.mutation.operators`): every attack that a contract prevents rests on one of them
-(`tests/attacks/on_forge.py` names it).
+(`tests/attacks/on_forge.py` names it). Without a name, what was tried over these sources is not
+tried again (`scripts.mutation.fates`).
 """
 
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import dataclass
+from functools import partial
 
+from scripts.mutation.fates import Fates, digest_of_sources
 from scripts.mutation.forge_copy import ROOT, Fate, ForgeCopy
 
 
@@ -625,11 +627,9 @@ RULES = (
         "Verifiers.sol",
         "            _memberships[number][accounts[i]].invited = true;\n",
         """            _memberships[number][accounts[i]].invited = true;
-            if (numberOf[accounts[i]] == 0 || _memberships[number][accounts[i]].place != 0) continue;
-            Table storage table = _tables[number];
-            uint256 place = table.places.length;
-            _write(table, place, numberOf[accounts[i]]);
-            _resize(table, uint16(place + 1));
+            if (numberOf[accounts[i]] == 0 || _memberships[number][accounts[i]].place != 0)
+            continue; Table storage table = _tables[number]; uint256 place = table.places.length;
+            _write(table, place, numberOf[accounts[i]]); _resize(table, uint16(place + 1));
             (_memberships[number][accounts[i]].place, _memberships[number][accounts[i]].joined) =
                 (uint16(place + 1), block.number.toUint40());
 """,
@@ -674,14 +674,20 @@ def main() -> int:
     if unknown := wanted - {rule.name for rule in RULES}:
         print(f"no such rule: {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
-    survivors = []
+    survivors, fates = [], Fates(digest_of_sources())
     with ForgeCopy.made() as copy:
         for rule in RULES:
             if wanted and rule.name not in wanted:
                 continue
-            start = time.monotonic()
-            fate = copy.fate(rule.source, rule.broken(), rule.tests)
-            print(f"{fate.value}  {rule.name} ({time.monotonic() - start:.0f} s)", flush=True)
+            change = rule.source, rule.old, rule.new
+            if not wanted and (known := fates.known(rule.tests).get(change)) is not None:
+                fate, how = known, "known"
+            else:
+                fate, seconds = fates.tried(
+                    change, partial(copy.fate, rule.source, rule.broken(), rule.tests), rule.tests
+                )
+                how = f"{seconds:.0f} s"
+            print(f"{fate.value}  {rule.name} ({how})", flush=True)
             if fate is not Fate.NOTICED:
                 survivors.append(rule.name)
     print(f"survivors: {', '.join(survivors) or 'none'}")

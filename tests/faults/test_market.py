@@ -29,7 +29,7 @@ from tests.faults.market.plan import KILLS, PODS, POINTS, REQUEST_POINTS, WEIGHT
 from tests.faults.market.run import Result
 
 SEED, SECONDS = 7, 60.0
-SOURCES = ("commit", "")
+SOURCES = "sources"
 RIGHT = Result(0, "", 50, {}, {}, {}, 0, {}, 0, 0, 1.0, ())
 
 
