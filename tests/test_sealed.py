@@ -12,7 +12,7 @@ from fitchain.pod.ports.sealed import (
     APART_BYTES,
     check_recipient,
     new_identity,
-    open_file,
+    open_files,
     open_sealed,
     recipient_bytes,
     recipient_from_bytes,
@@ -74,7 +74,7 @@ def test_a_file_survives_sealing_and_opening(tmp_path: Path) -> None:
     plain, sealed, opened = tmp_path / "plain", tmp_path / "sealed", tmp_path / "opened"
     plain.write_bytes(bytes(range(256)) * 4000)
     seal_file(plain, sealed, [ALICE[1]])
-    open_file(sealed, opened, ALICE[0])
+    open_files([(sealed, opened)], ALICE[0])
     assert opened.read_bytes() == plain.read_bytes()
     assert opened.stat().st_mode & 0o077 == 0
 
@@ -83,13 +83,13 @@ def test_a_large_file_is_sealed_and_opened_by_a_process_of_its_own(tmp_path: Pat
     plain, sealed, opened = tmp_path / "plain", tmp_path / "sealed", tmp_path / "opened"
     plain.write_bytes(bytes(APART_BYTES))
     seal_file(plain, sealed, [ALICE[1]])
-    open_file(sealed, opened, ALICE[0])
+    open_files([(sealed, opened)], ALICE[0])
     assert opened.read_bytes() == plain.read_bytes()
     with pytest.raises(AccessRefused, match="other recipients"):  # its errors are this process's
-        open_file(sealed, opened, EVE[0])
+        open_files([(sealed, opened)], EVE[0])
     sealed.write_bytes(sealed.read_bytes()[:-1])
     with pytest.raises(DigestMismatch, match="not as it was sealed"):
-        open_file(sealed, tmp_path / "other", ALICE[0])
+        open_files([(sealed, tmp_path / "other")], ALICE[0])
     with pytest.raises(Unusable, match="taken"):
         (tmp_path / "taken").mkdir()
         seal_file(plain, tmp_path / "taken", [ALICE[1]])
@@ -105,7 +105,7 @@ def test_a_large_file_never_waits_for_this_interpreters_lock(tmp_path: Path, mon
     monkeypatch.setattr("pyrage.decrypt_io", refuse)
     (tmp_path / "plain").write_bytes(bytes(APART_BYTES))
     seal_file(tmp_path / "plain", tmp_path / "sealed", [ALICE[1]])
-    open_file(tmp_path / "sealed", tmp_path / "opened", ALICE[0])
+    open_files([(tmp_path / "sealed", tmp_path / "opened")], ALICE[0])
     with pytest.raises(AssertionError):
         (tmp_path / "plain").write_bytes(bytes(APART_BYTES - 1))
         seal_file(tmp_path / "plain", tmp_path / "sealed", [ALICE[1]])
@@ -117,7 +117,7 @@ def test_a_file_cut_after_its_first_pieces_leaves_no_plaintext(tmp_path: Path) -
     seal_file(plain, sealed, [ALICE[1]])
     sealed.write_bytes(sealed.read_bytes()[:200_000])
     with pytest.raises(DigestMismatch):
-        open_file(sealed, opened, ALICE[0])
+        open_files([(sealed, opened)], ALICE[0])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plain", "sealed"]
 
 
@@ -125,7 +125,7 @@ def test_a_file_for_others_leaves_no_target(tmp_path: Path) -> None:
     (tmp_path / "plain").write_bytes(b"x")
     seal_file(tmp_path / "plain", tmp_path / "sealed", [ALICE[1]])
     with pytest.raises(AccessRefused):
-        open_file(tmp_path / "sealed", tmp_path / "opened", EVE[0])
+        open_files([(tmp_path / "sealed", tmp_path / "opened")], EVE[0])
     assert not (tmp_path / "opened").exists()
 
 

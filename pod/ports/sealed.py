@@ -186,31 +186,14 @@ def seal_file(source: Path, target: Path, recipients: Sequence[str]) -> None:
     _seal(source, target, recipients)
 
 
-def open_file(source: Path, target: Path, identity: str) -> None:
-    """Open a sealed file, in bounded memory; the target appears whole and authenticated or not at
-    all.
-
-    Args:
-        source, target: the sealed file, and where its content goes.
-        identity: the secret text of one of its recipients.
-
-    Raises:
-        AccessRefused: it was sealed to others.
-        DigestMismatch: it was altered or cut short after it was sealed, or is no age file.
-        InputRefused: the identity is none.
-        NotFound: the source is missing.
-        Unusable: the source cannot be read or the target cannot be written.
-    """
-    open_files([(source, target)], identity)
-
-
 def open_files(
     files: Sequence[tuple[Path, Path]],
     identity: str,
     most_recipients: int = MOST_RECIPIENTS,
     limit_s: float | None = None,
 ) -> None:
-    """Open files that a stranger sealed, in a process of its own, one after the other.
+    """Open files that a stranger sealed, in a process of its own, one after the other, in bounded
+    memory; each target appears whole and authenticated or not at all.
 
     Args:
         files: each sealed file, and where its content goes; those before one that does not open

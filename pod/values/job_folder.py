@@ -225,11 +225,6 @@ class JobFolder:
         return self.path / PREDICTIONS
 
     @property
-    def state_digests(self) -> Path:
-        """What an explanation yields."""
-        return self.path / STATE_DIGESTS
-
-    @property
     def log(self) -> Path:
         """What workers wrote to their standard error."""
         return self.path / LOG
