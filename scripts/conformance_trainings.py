@@ -31,7 +31,7 @@ def prepare(folder: Path, environment: Environment) -> None:
     """Export the models, and write a recipe for each."""
     import torch
 
-    from fitchain.pod.compute.model import export
+    from fitchain.pod.compute.model.export import export
 
     for name, make in _models().items():
         torch.manual_seed(1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from fitchain.pod.compute.environment import Environment
 from fitchain.pod.compute.environment.classes import X86_64_V3, environment_class
 from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import EnvironmentRefused
+from fitchain.pod.values.recipe import OPTIMIZERS
 
 V3 = Environment("cpu-x86-64-v3", 1, environment.installed_torch())
 NATIVE = replace(V3, name="cpu-native")
@@ -113,3 +116,43 @@ def test_a_probe_is_remembered_until_the_next_boot(cache: Path, tmp_path: Path) 
     for memory in (tmp_path / "probes").iterdir():
         memory.write_text(json.dumps({"probe": str(ZERO)}))
     assert environment.probe(NATIVE, tmp_path) == ZERO
+
+
+MOVED = """
+import hashlib, sys
+
+import torch
+
+def moved(name):
+    weights = torch.linspace(-1, 1, 1000).requires_grad_()
+    moves = getattr(torch.optim, name)([weights], lr=0.1, fused=True)
+    for _ in range(3):
+        (weights.sin() * weights).sum().backward()
+        moves.step()
+        moves.zero_grad()
+    return hashlib.sha256(weights.detach().numpy().tobytes()).hexdigest()
+
+torch.use_deterministic_algorithms(True)
+print(*map(moved, sys.argv[1:]))
+print("torch._dynamo.eval_frame" in sys.modules, torch.are_deterministic_algorithms_enabled())
+"""
+UNCOMPILED = """
+from fitchain.pod.compute.environment.uncompiled import leave_out_compiler
+
+leave_out_compiler()
+"""
+
+
+def test_optimizers_move_weights_alike_without_torchs_compiler() -> None:
+    def words(program: str) -> list[str]:
+        command = [sys.executable, "-c", program, *OPTIMIZERS]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+    *compiled, is_there, deterministic = words(MOVED)
+    assert (is_there, deterministic) == ("True", "True")
+    assert words(UNCOMPILED + MOVED) == [*compiled, "False", "True"]
+
+
+def test_the_compiler_stays_where_it_is() -> None:
+    program = "import torch._dynamo as there\n" + UNCOMPILED + "import torch._dynamo as still; print(there is still)"
+    assert subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True).stdout == b"True\n"

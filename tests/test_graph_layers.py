@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fitchain.cli.views import model
 from fitchain.cli.views.output import Rows, printable
-from fitchain.pod.compute.model import export
+from fitchain.pod.compute.model.export import export
 from fitchain.pod.values.graph import Form, Graph, Input, Node, NodeRef, TensorRef, TensorSpec
 from fitchain.pod.values.graph.layers import MOST_LAYERS, layers_of, numbers, summary_of
 

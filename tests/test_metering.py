@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fitchain.pod.compute.model import dry_run, export, step_work
+from fitchain.pod.compute.model import dry_run, step_work
+from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.operators.metering import recurrent_operations
 from fitchain.pod.jobs.worker import measure
 from fitchain.pod.jobs.worker.job import Job

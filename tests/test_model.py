@@ -23,7 +23,8 @@ from torch.nn import functional as F
 
 from fitchain.pod.compute.environment.classes import CLASSES, NATIVE, EnvironmentClass
 from fitchain.pod.compute.environment.classes import X86_64_V3 as V3
-from fitchain.pod.compute.model import Program, dry_run, export, load_module, restore, tensor_bytes
+from fitchain.pod.compute.model import Program, dry_run, load_module, restore, tensor_bytes
+from fitchain.pod.compute.model.export import export
 from fitchain.pod.values.digest import canonical_json
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound, OperatorFailed
 from fitchain.pod.values.graph import OPERATORS, Graph, Input, Limits

@@ -13,7 +13,7 @@ from torch import nn
 
 from fitchain.pod.compute.dataset import Table
 from fitchain.pod.compute.environment import installed_torch
-from fitchain.pod.compute.model import export
+from fitchain.pod.compute.model.export import export
 from fitchain.pod.jobs.worker import Emit, Ending, run_worker
 from fitchain.pod.jobs.worker.task import TASKS, Context, Train, read_task
 from fitchain.pod.values.digest import Digest, sha256

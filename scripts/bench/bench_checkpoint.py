@@ -91,7 +91,7 @@ def small_job(folder: Path, steps: int) -> Job[Train]:
     import torch
     from torch import nn
 
-    from fitchain.pod.compute.model import export
+    from fitchain.pod.compute.model.export import export
     from fitchain.pod.values.graph import Input
 
     torch.manual_seed(0)

@@ -45,7 +45,7 @@ def prepare(folder: Path) -> None:
     """Export an MLP, and write its job."""
     from torch import nn
 
-    from fitchain.pod.compute.model import export
+    from fitchain.pod.compute.model.export import export
 
     layers = [layer for _ in range(LAYERS) for layer in (nn.Linear(WIDTH, WIDTH), nn.ReLU())]
     net = nn.Sequential(*layers, nn.Linear(WIDTH, CLASSES))

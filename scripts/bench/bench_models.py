@@ -143,7 +143,7 @@ def stepper(name: str, through_graph: bool) -> Callable[[], object]:
     import torch
     from torch.nn import functional as F
 
-    from fitchain.pod.compute.model import export
+    from fitchain.pod.compute.model.export import export
     from fitchain.pod.compute.model.program import Program
     from fitchain.pod.values.graph import Input
 

@@ -1,10 +1,10 @@
 """Environment classes: what makes a replay exact, and the probe by which a host shows that it
 reproduces a class.
 
-`classes` has the classes, `process` brings a process into one, `probing` is the work whose digest
-identifies it, `checking` runs that work in a process of its own and compares. Nothing here imports
-torch when it is imported: the variables of a class must be set before torch is, so the probe and
-every training run in a fresh process.
+`classes` has the classes, `process` brings a process into one, `uncompiled` keeps torch's compiler
+out of it, `probing` is the work whose digest identifies it, `checking` runs that work in a process
+of its own and compares. Nothing here imports torch when it is imported: the variables of a class
+must be set before torch is, so the probe and every training run in a fresh process.
 """
 
 from __future__ import annotations

@@ -29,8 +29,11 @@ def main(arguments: list[str]) -> int:
         refuse_other_host(environment)
         of = environment_class(environment.name)
         os.environ.update(of.variables(environment.threads))
-        configure(environment)
         from fitchain.pod.compute.environment.probing import probe_digest
+        from fitchain.pod.compute.environment.uncompiled import leave_out_compiler
+
+        leave_out_compiler()
+        configure(environment)
 
         print(probe_digest(of))
     except FitchainError as error:

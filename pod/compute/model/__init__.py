@@ -2,13 +2,13 @@
 (torch).
 
 `load`, `export`, `lowering` and `torch_output` run in the scientist's process, on the scientist's
-own code; `executor`, `shape_check`, `traps` and `program` run what anyone sent, and never anybody's
-code; `tensors` serves both. All tensors are on the CPU; B is the batch dimension.
+own code (`export` is imported by its name alone: a worker need not wait for it); `executor`,
+`shape_check`, `traps` and `program` run what anyone sent, and never anybody's code; `tensors`
+serves both. All tensors are on the CPU; B is the batch dimension.
 """
 
 from __future__ import annotations
 
-from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.model.load import ModuleSource, load_module, module_name, restore, take_module
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.shape_check import Cost, dry_run, step_work
@@ -19,7 +19,6 @@ __all__ = [
     "ModuleSource",
     "Program",
     "dry_run",
-    "export",
     "fill",
     "load_module",
     "module_name",

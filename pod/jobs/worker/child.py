@@ -16,9 +16,10 @@ import traceback
 from pathlib import Path
 
 import torch
-import torch._dynamo  # the optimizers import it at their first use, when it would be too late
+import torch.fx.experimental.symbolic_shapes  # a dry run imports it, when it would be too late
 
 from fitchain.pod.compute.environment import NATIVE, Environment, configure, installed_torch
+from fitchain.pod.compute.environment.uncompiled import leave_out_compiler
 from fitchain.pod.compute.sandbox import Level, confine
 from fitchain.pod.jobs.worker.events import Event, Failed, Measured, Started
 from fitchain.pod.jobs.worker.job import Job, read, read_graph, work_of
@@ -56,6 +57,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2:
         print("usage: python -m fitchain.pod.jobs.worker FOLDER LEVEL", file=sys.stderr)
         return 2
+    leave_out_compiler()
     events = EventStream()
     try:
         work(Path(arguments[0]).resolve(), Level.parse(arguments[1]), events)

@@ -75,7 +75,8 @@ def publish_model(
         InputRefused: the module cannot be made or exported; the message names its line.
         NotFound: there is no such file, name or dataset.
     """
-    from fitchain.pod.compute.model import export, load_module, module_name, take_module
+    from fitchain.pod.compute.model import load_module, module_name, take_module
+    from fitchain.pod.compute.model.export import export
 
     if isinstance(module, Path) and not name:
         raise InputRefused(f"{module} may define several modules, and none is named", "name one of them")
