@@ -85,7 +85,7 @@ class Scene:
             ("balances", lambda: (chain.fit_balance(owner), chain.balance(owner))),
             ("head", lambda: (chain.head(), chain.block("latest"))),
             ("send", lambda: chain.submit("FitCoin", "transfer", owner, 1)),
-            ("nudge", lambda: chain.sender.nudge() if chain.sender else None),
+            ("rebroadcast", lambda: chain.sender.rebroadcast() if chain.sender else None),
         ]
 
 

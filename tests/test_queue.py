@@ -148,10 +148,10 @@ def test_what_a_reorganisation_took_back_is_sent_again_under_its_nonce(account: 
     sent = [chain.send("FitCoin", "transfer", TARGET, value) for value in (1, 2)]
     take_back(chain, sent[0].block)
     assert (mined_nonces(chain), chain.receipt(sent[0].transaction)) == (0, None)
-    assert chain.reopen() == ["FitCoin.transfer"] * 2
+    assert chain.rebroadcast() == ["FitCoin.transfer"] * 2
     chain.catch_up()
     assert (chain.fit_balance(TARGET), mined_nonces(chain)) == (before + 3, 2)
-    assert chain.reopen() == []
+    assert chain.rebroadcast() == []
     assert states(chain) == [(0, "mined"), (1, "mined")]
 
 
@@ -188,7 +188,7 @@ def test_what_would_mean_something_else_is_not_sent_again(account: Account, boun
 def test_what_rests_on_blocks_that_stand_is_sent_again_in_any_case(account: Account, bound_transfers: None) -> None:
     chain, before = account.chain, account.chain.fit_balance(TARGET)
     take_back(chain, chain.send("FitCoin", "transfer", TARGET, 1).block)
-    assert chain.reopen() == ["FitCoin.transfer"]
+    assert chain.rebroadcast() == ["FitCoin.transfer"]
     chain.catch_up()
     assert chain.fit_balance(TARGET) == before + 1
 
@@ -200,7 +200,7 @@ def test_what_is_on_its_way_is_called_back_where_it_would_mean_something_else(
     chain, before = account.chain, account.chain.fit_balance(TARGET)
     pending = chain.submit("FitCoin", "transfer", TARGET, 1)
     chain.node.request("anvil_reorg", 1, [])
-    assert chain.reopen() == []
+    assert chain.rebroadcast() == []
     chain.node.request("evm_mine")
     with pytest.raises(ChainUnusable, match="took the nonce 0"):
         chain.wait(pending)
@@ -218,7 +218,7 @@ def test_copy_that_a_node_kept_of_what_was_taken_back_is_outbid(
         ((raw,),) = database.execute("SELECT raw FROM transactions").fetchall()
     chain.node.request("anvil_reorg", 2, [])
     chain.node.request("eth_sendRawTransaction", "0x" + raw.hex())  # as other nodes do by themselves
-    chain.reopen()
+    chain.rebroadcast()
     chain.node.request("evm_mine")
     assert (chain.fit_balance(TARGET), mined_nonces(chain)) == (before, 1)
 
@@ -232,7 +232,7 @@ def test_one_stale_answer_takes_nothing_back(account: Account, running_devnet: D
 
     with proxy(running_devnet.record.rpc, lambda _: None, change=stale) as url:
         chain = connect(replace(account.chain.settings, rpc=url), account.keys)
-        assert chain.reopen() == []
+        assert chain.rebroadcast() == []
         assert states(chain) == [(0, "mined")]
 
 
@@ -242,7 +242,7 @@ def test_price_is_raised_when_gas_became_dearer(account: Account, stopped_mining
     for _ in range(2):  # dearer for the block that leaves them out, and still so for the next
         chain.node.request("anvil_setNextBlockBaseFeePerGas", hex(20 * 10**9))
         chain.node.request("evm_mine")
-        queue_of(chain).nudge()
+        queue_of(chain).rebroadcast()
     receipts = [chain.wait(one) for one in pending]
     assert [receipt.event("Transfer").args["value"] for receipt in receipts] == [1, 2]
     assert [receipt.transaction for receipt in receipts] != [one.transaction for one in pending]
@@ -254,7 +254,7 @@ def test_nonce_taken_by_a_stranger_is_told(account: Account, running_devnet: Dev
     (pending,) = queue_of(account.chain).pending()
     elsewhere = connect(replace(account.chain.settings, home=tmp_path), account.keys)
     elsewhere.send("FitCoin", "transfer", TARGET, 8)
-    queue_of(account.chain).nudge()
+    queue_of(account.chain).rebroadcast()
     assert states(account.chain) == [(0, "dropped")]
     with pytest.raises(ChainUnusable, match=r"took the nonce 0 of FitCoin\.transfer"):
         account.chain.wait(pending)

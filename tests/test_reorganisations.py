@@ -144,7 +144,7 @@ def test_a_run_that_the_chain_took_back_is_neither_anchored_nor_ended(workshop: 
     take_back(reader, accepted)
     with pytest.raises(Unusable, match="and none is begun"):
         require_same_run(home, id, run)
-    home.chain.reopen()
+    home.chain.rebroadcast()
     home.chain.catch_up()
     with pytest.raises(Unusable, match="but one under 0x"):
         require_same_run(home, id, run)
@@ -267,6 +267,15 @@ def test_a_request_whose_transaction_is_lost_is_sent_again(workshop: Workshop, r
     assert scientist.kinds(id) == ["requested", "requested_again"]
 
 
+def test_a_request_that_another_overtook_is_signed_anew(workshop: Workshop, reader: Chain) -> None:
+    """Each carries a permit that counts those before it; the queue sends what the chain took back
+    first."""
+    first = workshop.request(price=PRICE + 8)
+    take_back(reader, workshop.scientist.home.agreements.requested_block(first))
+    second = workshop.request(price=PRICE + 9)
+    assert {first, second} <= set(workshop.scientist.home.agreements.list())
+
+
 def test_a_request_is_not_sent_when_its_time_has_passed(
     workshop: Workshop, unsent: AgreementId, pass_time: PassTime
 ) -> None:
@@ -324,8 +333,9 @@ def test_a_pod_that_runs_sends_again_whatever_the_chain_took_back(
         return events[0].block if events else None
 
     with scientist_runs(newcomer):
-        workshop.until(lambda: registered() is not None)
-        take_back(reader, registered() or 0)
+        for _ in range(2):  # what was sent before its first look, and what it knows to be mined
+            workshop.until(lambda: registered() is not None)
+            take_back(reader, registered() or 0)
         workshop.until(lambda: registered() is not None)
 
 

@@ -50,9 +50,9 @@ class PodLoop:
     ) -> None:
         self.home, self.log, self.look_s = home, log, look_s
         self.finality, self.final_blocks = Finality(home, final_blocks), final_blocks
-        self._must_reopen = True  # the first look does not know of what was taken back before it
+        self._must_rebroadcast = True  # the first look does not know of what was taken back before it
         self._retry = RetryPolicy(home, log, retry_s)
-        self._reopening = RetryPolicy(home, log, retry_s)  # what keeps it from sending keeps it from nothing else
+        self._rebroadcasts = RetryPolicy(home, log, retry_s)  # what keeps it from sending keeps it from nothing else
         self._stop = threading.Event()
         self._lanes = Lanes(self.threads, self._retry, self._stop)
 
@@ -88,22 +88,22 @@ class PodLoop:
         over again, and what is not any more is followed again."""
         raise NotImplementedError
 
-    def _reopen(self) -> None:
+    def _rebroadcast(self) -> None:
         """Send again what the chain took back."""
-        again = self.home.chain.reopen()
-        self._must_reopen = False
+        again = self.home.chain.rebroadcast()
+        self._must_rebroadcast = False
         if again:
             self.log(NO_AGREEMENT, f"sent again what the chain took back: {', '.join(dict.fromkeys(again))}")
 
     def _turn(self) -> None:
         looked_at = time.monotonic()
-        if self.finality.look():
+        if self.finality.look() or self.home.chain.was_taken_back():
             self.log(NO_AGREEMENT, "the chain was reorganised: everything is looked at anew")
             self.home.agreements.forget()
             self.forget()
-            self._must_reopen = True
-        if self._must_reopen and self._reopening.due(NO_AGREEMENT):
-            self._reopening.attempt(NO_AGREEMENT, self._reopen)
+            self._must_rebroadcast = True
+        if self._must_rebroadcast and self._rebroadcasts.due(NO_AGREEMENT):
+            self._rebroadcasts.attempt(NO_AGREEMENT, self._rebroadcast)
         works: dict[str, list[Work]] = {name: [] for name in self.threads}
         for lane, work in self.look():
             if self._retry.due(work.subject) and not self._lanes.is_busy(work.subject):

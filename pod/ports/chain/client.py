@@ -24,7 +24,7 @@ from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachable, NotFound, Reverted
 
 WAIT_S = 900.0
-NUDGE_S = 3.0
+REBROADCAST_S = 3.0
 
 
 class Chain(ChainReader):
@@ -111,7 +111,7 @@ class Chain(ChainReader):
             ChainUnusable: another transaction took its nonce, or it is not mined for a quarter of
                 an hour.
         """
-        started = nudged = time.monotonic()
+        started = rebroadcast = time.monotonic()
         attempts = self._attempts(pending)
         while (mined := self._mined(attempts)) is None:
             now = time.monotonic()
@@ -120,9 +120,9 @@ class Chain(ChainReader):
                     f"{pending.what} ({pending.transaction}) is not mined after {WAIT_S:.0f} s",
                     "it stays in the queue of this home and is sent again at the next start",
                 )
-            if now - nudged > NUDGE_S and self.sender is not None:
-                self.sender.nudge()
-                attempts, nudged = self._attempts(pending), now
+            if now - rebroadcast > REBROADCAST_S and self.sender is not None:
+                self.sender.rebroadcast()
+                attempts, rebroadcast = self._attempts(pending), now
             time.sleep(self.settings.poll_s)
         if self.sender is not None:
             self.sender.settle(pending)
@@ -149,17 +149,25 @@ class Chain(ChainReader):
         """
         return [(pending, self._outcome(pending)) for pending in self._sending().pending()]
 
-    def reopen(self) -> list[str]:
-        """Send again what this home had mined and the chain has taken back since, where it means
-        the same now (`queue.BOUND`).
+    def was_taken_back(self) -> bool:
+        """Whether the chain has taken something back that this home had mined.
+
+        Raises:
+            NodeUnreachable: the node does not answer.
+        """
+        return self._sending().was_taken_back()
+
+    def rebroadcast(self) -> list[str]:
+        """Send again what this home sent and the node may have forgotten, and what it had mined and
+        the chain has taken back since, where it means the same now (`queue.BOUND`).
 
         Returns:
-            what it is, as `Contract.function`, in the order sent.
+            what had been mined, as `Contract.function`, in the order sent.
 
         Raises:
             ChainUnusable: the node does not answer, or the account cannot pay.
         """
-        return self._sending().reopen()
+        return self._sending().rebroadcast()
 
     def receipt(self, transaction: Digest) -> Receipt | None:
         """The receipt of a transaction; None while it is not mined.

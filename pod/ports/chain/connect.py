@@ -49,7 +49,7 @@ def connect(settings: Settings, account: Signer | None = None) -> Chain:
         cap, confirmations = settings.fee_cap_wei, settings.confirmations
         KnownChain.of(genesis, deployment).keep(settings.home)
         sender = Queue(settings.home, node, genesis, deployment.chain_id, account, cap, confirmations)
-        sender.nudge()
+        sender.rebroadcast()
     return Chain(node, settings, deployment, sender, account, constants)
 
 

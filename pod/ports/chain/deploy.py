@@ -247,7 +247,7 @@ def _sender(node: Node, settings: Settings, genesis: Digest, account: Signer | N
     chain_id = settings.chain_id or 0
     if account is not None:
         queue = Queue(settings.home, node, genesis, chain_id, account, settings.fee_cap_wei, settings.confirmations)
-        queue.nudge()
+        queue.rebroadcast()
         return queue
     if chain_id != DEVNET_CHAIN_ID:
         hint = "open a key of this home: `fitchain deploy --key NAME`"

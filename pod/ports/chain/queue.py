@@ -150,31 +150,34 @@ class Queue:
         """Note that one of the attempts was mined."""
         self._close(pending.nonce, pending.transaction)
 
-    def reopen(self) -> list[str]:
-        """Take up what was mined and, since the chain was reorganised, is not any more.
+    def was_taken_back(self) -> bool:
+        """Whether something that was mined is not any more, by two answers: its nonce is not used
+        up, and it has no receipt. A block that comes and goes between two looks at the chain shows
+        in nothing else."""
+        rows = self._rows("state = 'mined' AND nonce >= ?", self._count("latest"))
+        return bool(rows) and not any(self._mined(Digest.parse(row["hash"])) for row in rows)
+
+    def rebroadcast(self) -> list[str]:
+        """Look up what is unconfirmed, and what was mined and, since the chain was reorganised, is
+        not any more; send it again, in nonce order, and offer more where gas became dearer.
+
+        Called when a process starts, when the chain was reorganised and, while one waits, every few
+        seconds: what nobody waits for was never looked up, and a node forgets it with the block.
 
         Returns:
-            what of it is sent again, as `Contract.function`, in the order sent.
+            what had been mined, as `Contract.function`, in the order sent.
         """
         with self._alone():
-            return self._reopen()
-
-    def nudge(self) -> None:
-        """Look up what is unconfirmed and send it again, in nonce order; offer more where gas
-        became dearer.
-
-        Called when a process starts and, while one waits, every few seconds.
-        """
-        with self._alone():
-            self._reopen()
+            again = self._reopen()
             if not (rows := self._newest()):
-                return
+                return again
             count = self._count(max(0, self.node.ask(answers.block_number()) - self.confirmations))
             for row in rows:
                 if row["nonce"] < count:
                     self._look_up(row["nonce"])
                 elif not self._offer_more(row):
                     self._broadcast_again(row)
+            return again
 
     def pending(self) -> list[Pending]:
         """What was written and not yet seen mined, in the order sent."""
@@ -183,8 +186,8 @@ class Queue:
     # Steps; those that write or send are under the lock
 
     def _reopen(self) -> list[str]:
-        """As `reopen`. Two answers must say that a transaction is gone: that its nonce is not used
-        up, and that it has no receipt."""
+        """Take up what was mined and is not any more; what of it is sent again. Two answers must say
+        that a transaction is gone: that its nonce is not used up, and that it has no receipt."""
         count = self._count("latest")
         for nonce in self._undone():
             if nonce < count:

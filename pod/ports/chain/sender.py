@@ -58,13 +58,13 @@ class Sender(Protocol):
         """Note that one of the attempts was mined."""
         ...
 
-    def nudge(self) -> None:
-        """Send again what the node may have forgotten."""
+    def was_taken_back(self) -> bool:
+        """Whether something that was mined is not any more."""
         ...
 
-    def reopen(self) -> list[str]:
-        """Take up what was mined and, since the chain was reorganised, is not any more; what of it
-        is sent again, as `Contract.function`."""
+    def rebroadcast(self) -> list[str]:
+        """Send again what the node may have forgotten, and what was mined and, since the chain was
+        reorganised, is not any more; the latter as `Contract.function`."""
         ...
 
 
@@ -99,9 +99,10 @@ class Unlocked:
     def settle(self, pending: Pending) -> None:
         """Nothing is written down for a key that the node holds."""
 
-    def nudge(self) -> None:
-        """The node keeps what it signed."""
+    def was_taken_back(self) -> bool:
+        """Not known: nothing is written down."""
+        return False
 
-    def reopen(self) -> list[str]:
-        """Nothing: likewise."""
+    def rebroadcast(self) -> list[str]:
+        """Nothing: the node keeps what it signed."""
         return []
