@@ -4,6 +4,7 @@ pods on it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,19 @@ def take_back(chain: Chain, block: int) -> None:
     hash = chain.block(block).hash
     while chain.block(block).hash == hash:  # a block may come between the two requests
         chain.node.request("anvil_reorg", chain.block("latest").number - block + 1, [])
+
+
+@contextmanager
+def no_mining(chain: Chain) -> Iterator[None]:
+    """Let transactions wait as long as the block lasts."""
+    chain.node.request("evm_setAutomine", False)
+    chain.node.request("evm_setIntervalMining", 0)
+    try:
+        yield
+    finally:
+        chain.node.request("evm_setIntervalMining", 1)
+        chain.node.request("evm_setAutomine", True)
+        chain.node.request("evm_mine")
 
 
 @pytest.fixture(scope="module")

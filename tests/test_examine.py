@@ -13,6 +13,7 @@ import pytest
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.panel_status import panel_of
+from fitchain.pod.parties.owner.disclosed import keep_disclosed
 from fitchain.pod.parties.owner.examine import TRAINING_S, check_chain, examine, queued_s, time_concerns
 from fitchain.pod.ports.agreement import Agreement, State, commit_key
 from fitchain.pod.ports.store.base import DAG_PB, Cid
@@ -21,7 +22,7 @@ from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
-from fitchain.pod.values.ids import PanelId
+from fitchain.pod.values.ids import AuditRef, PanelId
 from tests.audit_actors import DISPUTE, TERMS, StakedVerifiers
 from tests.chain_fixtures import Account
 from tests.dishonest_parties import Offer
@@ -203,6 +204,7 @@ def test_trainings_that_were_accepted_before_are_counted(workshop: Workshop) -> 
     first, second = asked(workshop), asked(workshop)
     home.journal.keep_fact(first.id, TRAINING_S, "321.5")
     assert queued_s(home, second) == 0
+    keep_disclosed(home, AuditRef(first.id), 0)
     home.agreements.accept(first.id, commit_key(sha256(b"nonce")))
     home.journal.record(first.id, history.Accepted(), once="")
     assert home.agreements.read(first.id).state is State.ACCEPTED

@@ -18,6 +18,7 @@ from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.waiting import awaits_approval
 from fitchain.pod.parties.owner import Owner, Replay, approve, read_registered, reject, replay_job
+from fitchain.pod.parties.owner.disclosed import keep_disclosed
 from fitchain.pod.parties.owner.pod import KEEP_S, UNTOLD
 from fitchain.pod.parties.owner.run import TrainingSession, begin, order_nonce, set_aside
 from fitchain.pod.parties.scientist import (
@@ -37,7 +38,7 @@ from fitchain.pod.proof.certificate import Verdict, verify
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import sha256, tree_root
 from fitchain.pod.values.errors import AccessRefused, DatasetChanged, Reverted, Unusable
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import JobFolder
 from tests.chain_fixtures import Devnet
 from tests.pods import (
@@ -383,6 +384,7 @@ def test_owner_that_misses_the_training_deadline_loses_half_to_the_scientist_and
 ) -> None:
     owner, scientist = workshop.owner, workshop.scientist
     id = workshop.request()
+    keep_disclosed(owner.home, AuditRef(id), 0)
     owner.home.agreements.accept(id, sha256(b"a nonce that is never revealed"))
     owed, supply = scientist.home.agreements.owed(scientist.address), reader.call("FitCoin", "totalSupply")
     pass_time(HOUR_S + 1)
@@ -459,6 +461,7 @@ def test_accepted_job_begins_while_another_request_is_fetched(asked: Workshop) -
     with owner_runs(owner):
         try:
             asked.until(owner.has(slow, "checking"))
+            keep_disclosed(owner.home, AuditRef(id), 0)
             owner.home.agreements.accept(id, commit_key(order_nonce(owner.home, id)))
             asked.until(owner.has(id, "begun"))
             assert not owner.home.journal.happened(slow, history.Checked)

@@ -20,7 +20,7 @@ from fitchain.pod.ports.chain.base import Receipt
 from fitchain.pod.ports.chain.deploy import deploy
 from fitchain.pod.ports.chain.known import KNOWN_FILE
 from fitchain.pod.ports.chain.queue import Queue
-from fitchain.pod.values.errors import ChainUnusable, NodeUnreachable, Reverted
+from fitchain.pod.values.errors import ChainUnusable, NodeUnreachable, NotMinedYet, Reverted
 from tests.chain_fixtures import PASSPHRASE, Account, Devnet, take_back
 from tests.node_proxy import proxy
 
@@ -65,8 +65,9 @@ def cut_off(account: Account, rpc: str, value: int) -> None:
     """Write a transaction down and lose the node before it is sent."""
     with proxy(rpc, without_sending) as url:
         chain = connect(replace(account.chain.settings, rpc=url), account.keys)
-        with pytest.raises(NodeUnreachable):
+        with pytest.raises(NodeUnreachable) as gone:
             chain.submit("FitCoin", "transfer", TARGET, value)
+        assert "goes out with what this home sends next: do not do it again" in gone.value.hint
 
 
 def test_pipelined_transactions_are_mined_in_the_order_sent(account: Account) -> None:
@@ -127,8 +128,24 @@ def test_cut_off_pod_catches_up_before_it_reads(account: Account, stopped_mining
 
 def test_next_transaction_sends_what_was_cut_off_first(account: Account, running_devnet: Devnet) -> None:
     cut_off(account, running_devnet.record.rpc, 7)
-    receipt = account.chain.send("FitCoin", "transfer", TARGET, 8)
-    assert (mined_nonces(account.chain), receipt.event("Transfer").args["value"]) == (2, 8)
+    receipt = account.chain.send("FitCoin", "approve", TARGET, 8)
+    assert (mined_nonces(account.chain), receipt.event("Approval").args["value"]) == (2, 8)
+
+
+@pytest.mark.parametrize("how", ["cut off", "taken back"])
+def test_what_goes_out_late_is_not_sent_a_second_time(account: Account, running_devnet: Devnet, how: str) -> None:
+    """Whoever saw it nowhere, and does it again, does it once."""
+    chain, before = account.chain, account.chain.fit_balance(TARGET)
+    if how == "cut off":
+        cut_off(account, running_devnet.record.rpc, 7)
+    else:
+        take_back(chain, chain.send("FitCoin", "transfer", TARGET, 7).block)
+    with pytest.raises(NotMinedYet, match="another one of this home was not on the chain, and is sent now"):
+        chain.send("FitCoin", "transfer", TARGET, 7)
+    chain.catch_up()
+    assert (chain.fit_balance(TARGET), mined_nonces(chain)) == (before + 7, 1)
+    chain.send("FitCoin", "transfer", TARGET, 7)  # whoever does it yet again has seen the first
+    assert chain.fit_balance(TARGET) == before + 14
 
 
 def test_transaction_that_the_node_forgot_is_sent_again(account: Account, stopped_mining: None) -> None:
@@ -158,8 +175,8 @@ def test_what_a_reorganisation_took_back_is_sent_again_under_its_nonce(account: 
 def test_next_transaction_does_not_take_the_nonce_of_one_that_was_taken_back(account: Account) -> None:
     chain, before = account.chain, account.chain.fit_balance(TARGET)
     take_back(chain, chain.send("FitCoin", "transfer", TARGET, 1).block)
-    chain.send("FitCoin", "transfer", TARGET, 2)
-    assert (chain.fit_balance(TARGET), mined_nonces(chain)) == (before + 3, 2)
+    chain.send("FitCoin", "approve", TARGET, 2)
+    assert (chain.fit_balance(TARGET), mined_nonces(chain)) == (before + 1, 2)
 
 
 def test_process_that_starts_after_a_reorganisation_sends_again(account: Account) -> None:

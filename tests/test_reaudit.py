@@ -27,11 +27,13 @@ from fitchain.pod.parties.owner.asked import LEAST_WINDOW_S, MOST_AT_ONCE, Asked
 from fitchain.pod.parties.owner.disclosed import DISCLOSED, EVIDENCE_MADE, Opened, cap_concern, opened_before
 from fitchain.pod.parties.owner.examine import dataset_of
 from fitchain.pod.ports.agreement import AuditKind, AuditTerms, Outcome, Phase, State
+from fitchain.pod.ports.chain import Chain
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef, PanelId
 from tests.audited_workshop import FEE, AuditedWorkshop, panel_of
+from tests.chain_fixtures import take_back
 from tests.limits import LIMIT_S
 from tests.pods import HOUR_S, Party, owner_runs, scientist_runs, verifier_runs
 
@@ -230,6 +232,35 @@ def test_silence_gives_the_fees_back(again: Again, pass_time: PassTime) -> None:
         again.audited.until(lambda: again.told(ref, "unanswered"))
     assert answer.state is QuestionState.UNANSWERED
     assert again.stranger.fit() == spent
+
+
+def test_question_whose_answer_the_chain_took_back_is_taken_up_and_not_paid_again(
+    again: Again, reader: Chain, pass_time: PassTime
+) -> None:
+    ref, fit = again.question(again.own_panel, drawn=6), again.stranger.fit()
+    before = reader.node.request("evm_snapshot")
+    pass_time(HOUR_S + 2)
+    again.follow(ref, lambda answer: answer.asked.taken_back)
+    reader.node.request("evm_revert", before)
+    assert not again.stranger.home.agreements.asked_audit(ref).taken_back
+    assert again.question(again.own_panel, drawn=6) == ref and again.stranger.fit() == fit
+    pass_time(HOUR_S + 2)
+    again.follow(ref, lambda answer: answer.asked.taken_back)
+    assert again.question(again.own_panel, drawn=6) != ref  # it was answered, which still holds
+
+
+def test_question_and_consent_that_the_chain_took_back_stand_again_and_are_paid_once(
+    again: Again, reader: Chain
+) -> None:
+    home, spent = again.stranger.home, again.stranger.fit()
+    with owner_runs(again.owner, retry_s=0.2):
+        ref = again.question(again.audited.panel, drawn=3)
+        again.audited.until(lambda: again.told(ref, "consented"))
+        take_back(reader, home.agreements.asked_audit(ref).requested_block)
+        assert again.question(again.audited.panel, drawn=3) == ref
+        again.audited.until(lambda: home.agreements.asked_audit(ref).consented)
+    assert spent - again.stranger.fit() == FEES
+    assert home.agreements.asked_audits(again.id)[-1].ref == ref
 
 
 @pytest.mark.long

@@ -13,17 +13,21 @@ from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import JOURNAL_FILE, MARK_FILE, Decision
-from fitchain.pod.parties.owner import approve
+from fitchain.pod.parties.owner import approve, reject
+from fitchain.pod.parties.owner.disclosed import opened_before
+from fitchain.pod.parties.owner.run import order_nonce
 from fitchain.pod.parties.recovery import Recovery, recover
-from fitchain.pod.ports.agreement import State
+from fitchain.pod.parties.scientist.request import is_unsent, send_again
+from fitchain.pod.ports.agreement import State, commit_key
+from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.chain.known import KNOWN_FILE
 from fitchain.pod.ports.chain.queue import QUEUE_FILE
 from fitchain.pod.values.errors import DatasetChanged, NotFound, Unusable
-from fitchain.pod.values.ids import AgreementId, DatasetId
-from tests.chain_fixtures import PASSPHRASE
+from fitchain.pod.values.ids import AgreementId, AuditRef, DatasetId
+from tests.chain_fixtures import PASSPHRASE, take_back
 from tests.cli_fixtures import Fitchain
 from tests.damage import DAMAGES, Damage, contents, overwrite
-from tests.pods import Party, Workshop, offer_table, owner_runs, private_table, scientist_runs
+from tests.pods import PRICE, Party, Workshop, offer_table, owner_runs, private_table, scientist_runs
 
 
 def recovered(
@@ -64,6 +68,15 @@ def test_scientist_s_models_and_requests_are_found_again(workshop: Workshop) -> 
     assert [type(line.entry) for line in journal.history(id)] == [history.Requested, history.Recovered]
     assert journal.history(id)[0].time == workshop.scientist.home.agreements.events(id)[0].timestamp
     assert any("how it was called is not known" in item.what for item in recovery.restored if item.kind == "model")
+
+
+def test_recovered_request_is_sent_again_where_the_chain_takes_it_back(workshop: Workshop, reader: Chain) -> None:
+    id, scientist = workshop.request(), workshop.scientist
+    recovered(scientist, overwrite, JOURNAL_FILE, QUEUE_FILE)
+    take_back(reader, scientist.home.agreements.requested_block(id))
+    assert is_unsent(scientist.home, id)
+    send_again(scientist.home, id, scientist.say)
+    assert [event.name for event in scientist.home.agreements.events(id)] == ["Requested"]
 
 
 def test_model_whose_files_are_gone_comes_out_of_a_request(workshop: Workshop) -> None:
@@ -142,6 +155,22 @@ def test_history_and_facts_of_a_job_are_found_again(asking: Workshop) -> None:
     assert sorted(_told(line.entry) for line in after) == sorted(_told(line.entry) for line in before)
     assert [owner.home.journal.fact(id, name) for name in names] == facts
     assert owner.home.journal.fact(id, "evidence_made") is None
+
+
+def test_journal_that_is_older_than_a_job_is_told_and_filled(asking: Workshop) -> None:
+    """Yesterday's copy was put back: what today's audits may open would not be counted, nor today's
+    job be trained."""
+    owner, id, other = asking.owner, asking.request(price=PRICE + 1), asking.request(price=PRICE + 2)
+    home = owner.home
+    home.agreements.accept(id, commit_key(order_nonce(home, id)))  # of which the journal knows nothing
+    agreement, ref = home.agreements.read(other), AuditRef(other)
+    with pytest.raises(Unusable, match=f"does not know the job {id.short}") as error:
+        opened_before(home, agreement, ref)
+    assert "fitchain pod recover --again" in error.value.hint
+    recover(home.settings, lambda: PASSPHRASE, again=True)
+    opened_before(home, agreement, ref)
+    assert home.journal.fact(id, "recipient") == asking.scientist.home.keys.recipient
+    reject(home, other)
 
 
 def _told(entry: history.Entry | history.Unrecognised) -> str:

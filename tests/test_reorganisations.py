@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -17,22 +18,26 @@ import pytest
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.parties.owner import approve
+from fitchain.pod.parties.owner import approve, reject
 from fitchain.pod.parties.owner.anchors import require_same_run
+from fitchain.pod.parties.owner.disclosed import keep_disclosed
 from fitchain.pod.parties.owner.run import begin, order_nonce
-from fitchain.pod.parties.scientist.request import give_up, send_again, withdraw_unsent
+from fitchain.pod.parties.scientist import accept_result, dispute
+from fitchain.pod.parties.scientist.request import cancel_job, give_up, send_again, withdraw_unsent
 from fitchain.pod.parties.verifier.ballot import Ballot, keep_ballot, kept_ballot
 from fitchain.pod.parties.verifier.pod import look_s
 from fitchain.pod.ports.agreement import Outcome, Phase, State, commit_key
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.chain.abi import interface
 from fitchain.pod.ports.chain.heads import Heads
+from fitchain.pod.ports.chain.reader import STOP_S
 from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.errors import NodeUnreachable, NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import MOST_ASIDE, JobFolder
-from tests.audited_workshop import AuditedWorkshop
-from tests.chain_fixtures import PASSPHRASE, Devnet, take_back
+from tests.audited_workshop import COUNTER_BOND, AuditedWorkshop, changed
+from tests.chain_fixtures import PASSPHRASE, Devnet, no_mining, take_back
+from tests.cli_fixtures import Fitchain
 from tests.node_proxy import proxy
 from tests.pods import BOND, HOUR_S, PRICE, Party, Workshop, offer_table, owner_runs, scientist_runs, verifier_runs
 
@@ -137,6 +142,7 @@ def test_an_end_is_final_once_it_lies_deep_enough_at_two_looks(workshop: Worksho
 
 def test_a_run_that_the_chain_took_back_is_neither_anchored_nor_ended(workshop: Workshop, reader: Chain) -> None:
     home, id = workshop.owner.home, workshop.request()
+    keep_disclosed(home, AuditRef(id), 0)
     accepted = home.agreements.accept(id, commit_key(order_nonce(home, id))).block
     begin(home, id)
     run = home.agreements.run_record(id)
@@ -173,6 +179,18 @@ def test_a_yes_to_a_request_is_none_to_another_with_its_id(workshop: Workshop, t
     owner.home.agreements.reject(id)
 
 
+def test_a_no_that_the_chain_took_back_is_said_again(workshop: Workshop, reader: Chain) -> None:
+    owner, scientist = workshop.owner, workshop.scientist
+    fit, id = scientist.fit(), workshop.request(price=PRICE + 8)
+    reject(owner.home, id, "no")
+    take_back(reader, first_block(workshop, id, "Rejected"))
+    assert scientist.state(id) is State.REQUESTED
+    with owner_runs(owner):
+        workshop.until_state(id, State.CANCELLED)
+    assert names_of(owner, id) == ["Requested", "Rejected"]
+    assert scientist.fit() + scientist.home.agreements.owed(scientist.address) == fit
+
+
 def owner_turns(workshop: Workshop, turns: int = 10) -> None:
     """Let a running pod look at the chain some times."""
     threading.Event().wait(0.1 * turns)
@@ -199,13 +217,13 @@ def test_a_run_is_set_aside_and_taken_back_whole_and_few_are_kept(tmp_path: Path
 
 
 @contextmanager
-def cut_off(party: Party) -> Iterator[Home]:
-    """Its home behind a node that goes away just before a request would be signed."""
-    selector = "0x" + interface("Agreements").function("request").selector.hex()
+def cut_off(party: Party, before: str = "eth_estimateGas") -> Iterator[Home]:
+    """Its home behind a node that goes away just before a request would be signed, or would be
+    sent."""
+    selector = interface("Agreements").function("request").selector.hex()
 
     def judge(call: dict[str, Any]) -> Any:
-        asked = call["params"][0] if call["method"] == "eth_estimateGas" else {"data": ""}
-        return (503, None) if asked["data"].startswith(selector) else None
+        return (403, None) if call["method"] == before and selector in str(call["params"][0]) else None
 
     with (
         proxy(party.home.chain.node.url, judge) as url,
@@ -299,6 +317,47 @@ def test_a_request_is_not_sent_behind_the_back_of_whoever_gave_it_up(
     assert unsent not in home.agreements.list()
 
 
+def test_a_request_that_was_never_sent_is_cancelled_by_its_command(
+    workshop: Workshop, unsent: AgreementId, fitchain: Fitchain
+) -> None:
+    scientist = workshop.scientist
+    code, values, _ = fitchain(scientist.home, "job", "cancel", unsent.short)
+    assert (code, values["result"], values["transaction"]) == (0, "cancelled", None)
+    send_again(scientist.home, unsent, scientist.say)
+    assert unsent not in scientist.home.agreements.list() and scientist.kinds(unsent) == ["cancelled"]
+
+
+def test_a_cancelled_request_is_cancelled_again(workshop: Workshop, reader: Chain, pass_time: PassTime) -> None:
+    scientist, id = workshop.scientist, workshop.request(price=PRICE + 9)
+    pass_time(HOUR_S + 1)
+    cancel_job(scientist.home, id)
+    take_back(reader, first_block(workshop, id, "Cancelled"))
+    assert scientist.state(id) is State.REQUESTED
+    with scientist_runs(scientist):
+        workshop.until_state(id, State.CANCELLED)
+    assert names_of(scientist, id) == ["Requested", "Cancelled"]
+
+
+@pytest.mark.parametrize("how", ["signed", "taken back"])
+def test_nobody_is_told_that_a_request_is_cancelled_which_is_on_its_way(
+    workshop: Workshop, reader: Chain, fitchain: Fitchain, how: str
+) -> None:
+    """What was signed is sent with whatever its home sends next."""
+    scientist = workshop.scientist
+    if how == "signed":
+        with cut_off(scientist, "eth_sendRawTransaction") as home, pytest.raises(NodeUnreachable):
+            replace(workshop, scientist=replace(scientist, home=home)).request(price=PRICE + 3)
+        id = scientist.home.journal.request_ids()[-1]
+    else:
+        id = workshop.request(price=PRICE + 4)
+        take_back(reader, scientist.home.agreements.requested_block(id))
+    assert id not in scientist.home.agreements.list()
+    code, _, told = fitchain(scientist.home, "job", "cancel", id.short)
+    assert code == 3 and "the owner may still accept" in told
+    assert names_of(scientist, id) == ["Requested"] and "cancelled" not in scientist.kinds(id)
+    workshop.owner.home.agreements.reject(id)  # which no later test's pod is to find
+
+
 # The verifier
 
 
@@ -311,6 +370,23 @@ def test_a_vote_is_about_one_question(workshop: Workshop) -> None:
     keep_ballot(home, audit, mismatch, "two")
     ballots = [kept_ballot(home, audit, question) for question in ("one", "two", "three", None)]
     assert ballots == [match, mismatch, None, mismatch]
+
+
+def test_a_stake_that_the_chain_took_back_is_staked_once(
+    open_verifier: Callable[[str], Party], workshop: Workshop, reader: Chain
+) -> None:
+    party = open_verifier("staker")
+    fit, calls = party.fit(), party.home.verifiers
+
+    def stake() -> int:
+        return calls.verifier(party.address).stake
+
+    staked = stake()
+    take_back(reader, reader.events("Verifiers", "Staked", account=party.address)[0].block)
+    assert (stake(), party.fit()) == (0, fit + staked)
+    with verifier_runs(party):
+        workshop.until(lambda: stake() > 0)
+    assert (stake(), party.fit()) == (staked, fit)
 
 
 @pytest.mark.parametrize(("now", "seconds"), [(1000, 750), (1750, 125), (1960, 20)])
@@ -337,6 +413,21 @@ def test_a_pod_that_runs_sends_again_whatever_the_chain_took_back(
             workshop.until(lambda: registered() is not None)
             take_back(reader, registered() or 0)
         workshop.until(lambda: registered() is not None)
+
+
+def test_a_pod_that_waits_for_a_transaction_stops_when_it_is_asked_to(
+    workshop: Workshop, reader: Chain, running_devnet: Devnet
+) -> None:
+    """At its start: the node takes no block, which may last for ever."""
+    owner = workshop.owner
+    with no_mining(reader):
+        owner.home.chain.submit("FitCoin", "transfer", owner.address, 1)
+        with owner_runs(owner):
+            workshop.until(lambda: "not known to be mined: FitCoin.transfer" in "".join(owner.said))
+            asked_at = time.monotonic()
+        assert time.monotonic() - asked_at < STOP_S + 5
+        assert "is not mined yet, and it is not waited for: this pod stops" in owner.said[-1]
+    owner.home.chain.catch_up()
 
 
 # Whole jobs
@@ -387,6 +478,30 @@ def test_a_training_under_another_seed_begins_anew_and_what_was_trained_is_set_a
     assert scientist.kinds(id).count("note") == 6
     assert owner.kinds(id).count("delivered") == 2
     scientist.home.agreements.accept_result(id)
+
+
+@pytest.mark.long
+def test_a_dispute_that_the_chain_took_back_is_opened_again(audited: AuditedWorkshop, reader: Chain) -> None:
+    """And so is what came before the dispute; nobody accepts what was disputed."""
+    workshop = audited.workshop
+    owner, scientist, owed = workshop.owner, workshop.scientist, audited.owed()
+    with (
+        owner_runs(owner, retry_s=0.2),
+        scientist_runs(scientist, auto_accept=False),
+        verifier_runs(*audited.verifiers),
+    ):
+        id = workshop.request(audit=audited.disputable())
+        audited.until(scientist.has(id, "received"))
+        dispute(scientist.home, id)
+        take_back_each(reader, workshop, id, ("Disputed", "Finished", "Drawn"))
+        audited.until_phase(id, Phase.RELEASED)
+        accept_result(scientist.home, id)
+        audited.until_phase(id, Phase.CONCLUDED)
+        workshop.until_state(id, State.SETTLED)
+    names = audited.names(id)
+    assert [names.count(name) for name in ("Finished", "Disputed", "Concluded", "Settled")] == [1, 1, 1, 1]
+    assert audited.audit(id).verdict is Outcome.MATCH and audited.free()
+    assert changed(owed, audited.owed())[0] == PRICE + BOND + COUNTER_BOND // 2
 
 
 AUDIT_STEPS = ("Drawn", "Joined", "EvidenceSubmitted", "Committed", "Revealed", "Released", "ReleaseClosed")

@@ -13,10 +13,13 @@ import pytest
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.verifier import Verifier
-from fitchain.pod.ports.agreement import Outcome, Phase
+from fitchain.pod.ports.agreement import Outcome, Phase, Submission
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.chain.abi import interface
 from fitchain.pod.ports.chain.base import FINAL_BLOCKS
+from fitchain.pod.ports.store import Cid
+from fitchain.pod.ports.store.base import RAW
+from fitchain.pod.values.errors import NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from tests.audit_actors import ManualSeat
 from tests.audit_scenario import AuditScenario
@@ -120,3 +123,14 @@ def test_an_end_that_the_chain_took_back_counts_for_nothing(scenario: AuditScena
             mine(reader, FINAL_BLOCKS)
             until(lambda: home.journal.happened(seat.ref, history.Wiped))
         assert not identity.exists()
+
+
+def test_evidence_for_another_home_s_identity_is_not_voted_withheld(scenario: AuditScenario) -> None:
+    """A home that was copied, and both run: one took the seat, and what is sealed to it the other
+    cannot open; the owner has withheld nothing."""
+    seat = joined_seat(scenario)
+    with Home.open(seat.account.chain.settings, lambda: PASSPHRASE) as home:
+        home.kept_identity(home.audit_folder(seat.ref).create().seat_identity)
+        pod, evidence = Verifier(home, lambda id, text: None), Submission(Cid.of(RAW, bytes(32)), 0)
+        with pytest.raises(NotFound, match="the seat was taken with the identity of"):
+            pod._examination(home.audits.read(seat.ref), evidence)

@@ -20,6 +20,7 @@ from fitchain.pod.values.errors import (
     HostUnusable,
     NodeRefused,
     NodeUnreachable,
+    NotMinedYet,
     Refuted,
     StoreUnreachable,
     Unusable,
@@ -29,7 +30,7 @@ from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, Subject
 
 RETRY_S = 5.0
 DOUBLINGS = 4
-PASSING = (NodeUnreachable, NodeRefused, StoreUnreachable, HostUnusable)
+PASSING = (NodeUnreachable, NodeRefused, NotMinedYet, StoreUnreachable, HostUnusable)
 """What a pod that is started waits for."""
 Log = Callable[[AgreementId, str], None]
 """Told what happens, one line each, and about which job; `NO_AGREEMENT` where it is about none."""

@@ -161,7 +161,7 @@ def ask_again(home: Home, id: AgreementId, terms: AuditTerms, consent_window: in
         ChainUnusable: the account cannot pay, or the contract refuses.
         Unusable: too few of those who stand in the panel, or in the pool, could be drawn.
     """
-    home.chain.catch_up()  # else what was sent and is not mined yet would be sent again
+    _catch_up(home)  # else what was sent, and is not on the chain now, would be sent again
     fresh = _open_question(home, id, terms)
     if isinstance(fresh, AuditRef):
         return fresh
@@ -175,6 +175,12 @@ def ask_again(home: Home, id: AgreementId, terms: AuditTerms, consent_window: in
     return ref
 
 
+def _catch_up(home: Home) -> None:
+    """Bring to the chain whatever this home sent before."""
+    home.chain.rebroadcast()
+    home.chain.catch_up()
+
+
 def open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef | None:
     """The question that `ask_again` takes up instead of locking fees for another; None where it
     asks anew.
@@ -182,24 +188,25 @@ def open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef | 
     Raises:
         ChainUnusable: the node does not answer.
     """
-    home.chain.catch_up()
+    _catch_up(home)
     question = _open_question(home, id, terms)
     return question if isinstance(question, AuditRef) else None
 
 
 def _open_question(home: Home, id: AgreementId, terms: AuditTerms) -> AuditRef | bytes:
-    """The question of the same terms that this home asked and whose answer it was not told; else
-    the fresh bytes of one: of one that was written down and never sent, or new ones."""
+    """The question of the same terms that this home asked and whose answer it was not told, or was
+    told and the chain took back since; else the fresh bytes of one: of one that was written down
+    and never sent, or new ones."""
     new, written = fresh_bytes(home.keys, id, home.chain.block("latest").number), home.journal.fact(id, _last(terms))
     if written is None:
         return new
     commitment = Digest.parse(written)
+    was_told = home.journal.fact(id, _answered(commitment)) is not None
     for asked in home.agreements.asked_audits(id, asker=home.keys.address):
         if asked.nonce_commitment == commitment:
-            is_answered = home.journal.happened(asked.ref, history.Answered)
-            return new if is_answered else asked.ref
+            return new if was_told and read_answer(home, asked.ref).over else asked.ref
     fresh = home.journal.fact(id, _kept(commitment))
-    return new if fresh is None else bytes.fromhex(fresh)
+    return new if was_told or fresh is None else bytes.fromhex(fresh)
 
 
 def fresh_bytes(keys: Keys, id: AgreementId, height: int) -> bytes:
@@ -253,7 +260,7 @@ def follow(home: Home, turns: Turns, ref: AuditRef, log: Callable[[str], None]) 
         NotFound: this home did not ask.
         FitchainError: it cannot be done now; calling again goes on from there.
     """
-    home.chain.catch_up()
+    _catch_up(home)
     answer = read_answer(home, ref)
     match answer.state:
         case QuestionState.OPENED:
@@ -268,7 +275,10 @@ def follow(home: Home, turns: Turns, ref: AuditRef, log: Callable[[str], None]) 
                 log(verdict)
     if answer.over:
         _collect(home, ref)
-        home.journal.record(ref, history.Answered(answer.state.name), once="")
+        # By what it committed to: behind a reorganisation its number may be another question's.
+        commitment = answer.asked.nonce_commitment
+        home.journal.keep_fact(ref.agreement, _answered(commitment), answer.state.name)
+        home.journal.record(ref, history.Answered(answer.state.name), once=f"{commitment}/{answer.state.name}")
     return answer
 
 
@@ -297,6 +307,11 @@ def _collect(home: Home, ref: AuditRef) -> None:
 def _kept(commitment: Digest) -> str:
     """Name of the fact that holds the fresh bytes of a question."""
     return f"asking/{commitment}"
+
+
+def _answered(commitment: Digest) -> str:
+    """Name of the fact that holds the answer that was told of a question."""
+    return f"answered/{commitment}"
 
 
 def _last(terms: AuditTerms) -> str:

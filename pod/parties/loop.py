@@ -69,7 +69,7 @@ class PodLoop:
                 waits.
         """
         self._stop = stop
-        with self.home.exclusive_lock():
+        with self.home.exclusive_lock(), self.home.chain.ends_with(stop):
             if not self._retry.until_done(partial(self.home.join_chain, self.role, self.log), stop):
                 return
             ready()

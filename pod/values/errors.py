@@ -18,7 +18,8 @@
         ├── ChainUnusable       wrong chain, contracts missing, balance too small
         │   ├── NodeUnreachable     no answer from the node: later may be better
         │   ├── NodeRefused         the node answered with an error of its own
-        │   └── Reverted            a contract refuses: sending the same again will not help
+        │   ├── NotMinedYet         what was sent is not on the chain, and may come there
+    │   └── Reverted            a contract refuses: sending the same again will not help
         ├── HostUnusable        this host lacks disk or memory now: nobody else is to blame
         ├── HomeDamaged         a file of the home itself is cut, overwritten or gone
         └── StoreUnusable       the store or its node does not answer
@@ -131,6 +132,11 @@ class NodeRefused(ChainUnusable):
         super().__init__(message, hint)
         self.code = code
         self.data = data
+
+
+class NotMinedYet(ChainUnusable):
+    """A transaction, or a block, is not on the chain and is waited for no longer; it may come
+    there."""
 
 
 class Reverted(ChainUnusable):

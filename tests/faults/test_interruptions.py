@@ -24,7 +24,7 @@ from fitchain.pod.ports.settings import process_start
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import verify_chain
-from tests.chain_fixtures import Devnet
+from tests.chain_fixtures import Devnet, no_mining
 from tests.pods import BOND, LONG, PRICE, PodProcess, Workshop, scientist_runs
 from tests.training_jobs import train_folder
 
@@ -52,19 +52,6 @@ class Interrupted:
     orphan_s: float
     stopped_at: tuple[int, ...]
     log: str
-
-
-@contextmanager
-def no_mining(chain: Chain) -> Iterator[None]:
-    """Let transactions wait as long as the block lasts."""
-    chain.node.request("evm_setAutomine", False)
-    chain.node.request("evm_setIntervalMining", 0)
-    try:
-        yield
-    finally:
-        chain.node.request("evm_setIntervalMining", 1)
-        chain.node.request("evm_setAutomine", True)
-        chain.node.request("evm_mine")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_key
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.turns import OWNER_RANK, Turns, send
-from fitchain.pod.parties.owner.disclosed import EVIDENCE_MADE
+from fitchain.pod.parties.owner.disclosed import EVIDENCE_MADE, OLDER
 from fitchain.pod.parties.owner.evidence import build_evidence, job_identity
 from fitchain.pod.parties.owner.examine import RECIPIENT
 from fitchain.pod.ports.agreement import Audit, AuditKind, Outcome, Phase
@@ -155,7 +155,7 @@ def _release(home: Home, audit: Audit) -> str:
     id = audit.id
     if (cid := home.journal.fact(id, "key")) is None:
         if (recipient := home.journal.fact(id, RECIPIENT)) is None:
-            raise NotFound(f"the journal does not know the request {id}", "restore the home that accepted it")
+            raise NotFound(f"the journal does not know the request {id}", OLDER)
         cid = str(send_key(home.store, id, job_identity(home, home.job_folder(id)), recipient))
         home.journal.keep_fact(id, "key", cid)
     receipt = send(home, audit, home.audits.release, Cid.parse(cid))

@@ -15,9 +15,10 @@ from fractions import Fraction
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.ports.agreement import Agreement, AuditTerms
+from fitchain.pod.ports.agreement import Agreement, AuditTerms, State
 from fitchain.pod.proof.audit.disclosure import opened_records
 from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.errors import Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.recipe import Recipe
 
@@ -25,6 +26,10 @@ DISCLOSED, EVIDENCE_MADE = "disclosed", "evidence_made"
 """Facts of an audit in the journal: how many records it may open; that evidence of it was made."""
 ANSWERED = (history.Wiped, history.Unanswered)
 """Lines of an audit's history after which it opens nothing more."""
+NOT_ACCEPTED = (State.NONE, State.REQUESTED, State.CANCELLED)
+"""States of an agreement to which the owner never said yes."""
+OLDER = "put back the newest copy of the home, or stop the pod, and `fitchain pod recover --again`"
+"""What to do about a journal that lacks what the chain has."""
 UNASKED_SHARE = Fraction(1, 2)
 """How much of the cap audits that strangers ask for may open without a person's yes; the other half
 stays for those that parties agree on."""
@@ -65,7 +70,12 @@ def opened_before(home: Home, agreement: Agreement, besides: AuditRef) -> Opened
         home: the owner's; its key is not needed.
         agreement: names the dataset.
         besides: the audit that is not counted.
+
+    Raises:
+        Unusable: the journal is older than a job on the dataset that this account accepted, and so
+            counts too little.
     """
+    _require_counted(home, agreement, besides)
     agreed = again = 0
     for ref, records in _counted(home, agreement):
         if ref == besides or _opened_nothing(home, ref):
@@ -108,6 +118,20 @@ def _counted(home: Home, agreement: Agreement) -> Iterator[tuple[AuditRef, int]]
         of_dataset = ref.agreement in own and calls.terms(ref.agreement).dataset == dataset
         if of_dataset and (ref.ordinal or was_accepted(home, ref.agreement)):
             yield ref, int(records)
+
+
+def _require_counted(home: Home, agreement: Agreement, besides: AuditRef) -> None:
+    """Check that every accepted job on an agreement's dataset is counted: a journal that was put
+    back from yesterday's copy of the home knows nothing of today's; raises as `opened_before`."""
+    calls, dataset = home.agreements, agreement.terms.dataset
+    counted = {ref for ref, _ in home.journal.facts_named(DISCLOSED)} | {besides}
+    own = [id for id in calls.list(owner=agreement.terms.owner) if calls.terms(id).dataset == dataset]
+    for job in calls.read_many([id for id in own if AuditRef(id) not in counted]):
+        if job.state not in NOT_ACCEPTED:
+            raise Unusable(
+                f"the journal does not know the job {job.id.short}, which this account accepted: it is older than that",
+                OLDER,
+            )
 
 
 def was_accepted(home: Home, id: AgreementId) -> bool:

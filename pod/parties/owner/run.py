@@ -22,6 +22,7 @@ from fitchain.pod.jobs.worker.task import Train, read_task
 from fitchain.pod.jobs.worker.trap import end_at_traps
 from fitchain.pod.parties.owner.anchors import Anchors, LeafFile, require_same_run
 from fitchain.pod.parties.owner.data import read_registered
+from fitchain.pod.parties.owner.disclosed import OLDER
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
 from fitchain.pod.ports.agreement import RunRecord, State
 from fitchain.pod.ports.chain.base import write_file
@@ -69,7 +70,7 @@ class TrainingSession:
         _, self.card = dataset_of(home, home.agreements.read(id))
         self.recipe = Recipe.parse(self.folder.recipe.read_bytes())
         if (recipient := home.journal.fact(id, RECIPIENT)) is None:
-            raise NotFound(f"the journal does not know the request {id}", "restore the home that accepted it")
+            raise NotFound(f"the journal does not know the request {id}", OLDER)
         self.recipient = recipient
 
     def __call__(self) -> str:

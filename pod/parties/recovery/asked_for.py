@@ -14,8 +14,10 @@ from fitchain.pod.parties.asker import fresh_bytes, keep_question, question_comm
 from fitchain.pod.parties.recovery.life import askers_life, scientists_life, write_life
 from fitchain.pod.parties.recovery.report import Recovery
 from fitchain.pod.parties.scientist.publish import MODEL_FILES
-from fitchain.pod.parties.scientist.request import plain_terms
+from fitchain.pod.parties.scientist.request import SENT_AT, give_up, plain_terms
+from fitchain.pod.parties.scientist.standing import DISPUTED, keep_answer
 from fitchain.pod.ports.agreement import Agreement, AskedAudit
+from fitchain.pod.ports.chain import Event
 from fitchain.pod.ports.registry import ModelEntry
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound
@@ -42,7 +44,9 @@ def recover_requests(home: Home, recovery: Recovery) -> None:
         id = agreement.id
         if id not in kept:
             _keep_request(home, recovery, agreement)
-        write_life(home, id, scientists_life(home, id, home.agreements.events(id)))
+        events = home.agreements.events(id)
+        _keep_said(home, id, events)
+        write_life(home, id, scientists_life(home, id, events))
         recovery.has("request", id, agreement.state.name.lower())
 
 
@@ -62,6 +66,18 @@ def _keep_request(home: Home, recovery: Recovery, agreement: Agreement) -> None:
         return
     terms = plain_terms(replace(agreement.terms, nonce_commitment=ZERO))
     home.journal.keep_request(RequestRow(id, salt, terms, str(home.agreements.offer(id)), recipe))
+
+
+def _keep_said(home: Home, id: AgreementId, events: list[Event]) -> None:
+    """What its scientist said of a request, and stands by where the chain takes it back: that it
+    asked, and when; that it does not want it any more, or disputes what came of it."""
+    names = {event.name for event in events}
+    if home.journal.fact(id, SENT_AT) is None:
+        home.journal.keep_fact(id, SENT_AT, str(events[0].timestamp))
+    if "Cancelled" in names:
+        give_up(home, id, "cancelled")
+    if "Disputed" in names:
+        keep_answer(home, id, DISPUTED)
 
 
 def _fetch_offer(home: Home, id: AgreementId, folder: JobFolder) -> None:

@@ -18,7 +18,7 @@ from fitchain.pod.parties.owner.data import (
     registration_salt,
     registrations,
 )
-from fitchain.pod.parties.owner.disclosed import EVIDENCE_MADE, counted_records, keep_disclosed
+from fitchain.pod.parties.owner.disclosed import DISCLOSED, EVIDENCE_MADE, counted_records, keep_disclosed
 from fitchain.pod.parties.owner.examine import RECIPIENT, fetch_offer, read_recipe
 from fitchain.pod.parties.recovery.life import owners_life, write_life
 from fitchain.pod.parties.recovery.report import Recovery
@@ -188,14 +188,17 @@ def _own(home: Home) -> str:
 
 def _keep_counted(home: Home, recovery: Recovery, agreement: Agreement, events: list[Event]) -> None:
     """What audits of the job have opened, or may, against the cap of its dataset; of those of which
-    evidence may have been made, all."""
-    if (recipe := _recipe(home, recovery, agreement)) is None:
-        return
+    evidence may have been made, all. Where the recipe is gone, each counts with every record."""
+    recipe = _recipe(home, recovery, agreement)
+    every = home.registry.dataset(agreement.terms.dataset).count if recipe is None else 0
     refs = {AuditRef(agreement.id): agreement.terms.audit}
     for asked in home.agreements.asked_audits_of(home.agreements.consented_audits(agreement.id)):
         refs[asked.ref] = asked.terms
     for ref, terms in refs.items():
-        keep_disclosed(home, ref, counted_records(terms, recipe))
+        if recipe is not None:
+            keep_disclosed(home, ref, counted_records(terms, recipe))
+        elif home.journal.fact(ref, DISCLOSED) is None:
+            keep_disclosed(home, ref, every if terms.seats else 0)
     for event in events:
         if event.name == "EvidenceAwaited":
             home.journal.keep_fact(AuditRef(agreement.id, event.args["ordinal"]), EVIDENCE_MADE, "")
@@ -210,7 +213,7 @@ def _recipe(home: Home, recovery: Recovery, agreement: Agreement) -> Recipe | No
     try:
         return fetch_offer(home, agreement, ATTEMPTS)[0]
     except FitchainError as error:
-        meaning = "its audits do not count against the cap of its dataset, and nothing can be trained or shown of it"
+        meaning = "its audits count as if they opened every record, and nothing can be trained or shown of it"
         recovery.lacks("job", agreement.id, f"its recipe ({error.message})", meaning)
         return None
 

@@ -33,7 +33,15 @@ from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.audit.disclosure import disclosure
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, Root
-from fitchain.pod.values.errors import ChainUnusable, InputRefused, NodeUnreachable, NotFound, Reverted
+from fitchain.pod.values.errors import (
+    ChainUnusable,
+    InputRefused,
+    NodeUnreachable,
+    NotFound,
+    NotMinedYet,
+    Reverted,
+    host_errors,
+)
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.job_folder import GRAPH, OFFER_FILES, RECIPE, Scratch, scratch
@@ -193,10 +201,24 @@ def cancel_job(home: Home, id: AgreementId) -> Receipt:
 
 
 def withdraw_unsent(home: Home, id: AgreementId) -> bool:
-    """Take a request back that is not on the chain; whether this home had one."""
-    if id not in home.journal.request_ids() or id in home.agreements.list(scientist=home.keys.address):
+    """Take a request back that is not on the chain, nor on its way there.
+
+    Returns:
+        whether this home had one.
+
+    Raises:
+        ChainUnusable: whether it is on its way cannot be said now.
+    """
+    if id not in home.journal.request_ids():
         return False
-    give_up(home, id, "cancelled")
+    with _sending(home, wait=True):
+        # What was signed is sent with whatever this home sends next: nobody is told that it is
+        # taken back and pays for it all the same.
+        home.chain.rebroadcast()
+        home.chain.catch_up()
+        if id in home.agreements.list(scientist=home.keys.address):
+            return False
+        give_up(home, id, "cancelled")
     home.journal.record(id, history.Cancelled(), once="")
     return True
 
@@ -206,7 +228,7 @@ def _send(home: Home, row: RequestRow, terms: Terms) -> None:
     their back."""
     try:
         home.agreements.request(row.salt, _committed(home, row.agreement, terms), Cid.parse(row.offer))
-    except NodeUnreachable:
+    except (NodeUnreachable, NotMinedYet):
         raise  # it may be on its way
     except ChainUnusable as refusal:
         if not (isinstance(refusal, Reverted) and refusal.error == "AgreementExists"):
@@ -225,7 +247,9 @@ def _sending(home: Home, wait: bool) -> Iterator[bool]:
     Yields:
         whether nobody else does.
     """
-    lock = os.open(home.settings.home / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    path = home.settings.home / LOCK
+    with host_errors(f"{path} cannot be opened"):
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -364,9 +364,11 @@ class Verifier(PodLoop):
         home = self.home
         if submission.evidence is None:
             return Examination(Outcome.WITHHELD, ZERO)
-        chain_record, folder = read_chain_record(home.chain, audit, submission.round), self._folder(audit)
-        home.add_peer(home.agreements.terms(audit.id).owner)
+        folder = self._folder(audit)
         secret = home.read_secret(folder.seat_identity)
+        self._require_seat_s(audit, secret)
+        chain_record = read_chain_record(home.chain, audit, submission.round)
+        home.add_peer(home.agreements.terms(audit.id).owner)
         folder.sweep()
         with scratch(folder.path, Scratch.AUDIT) as workspace:
             # What drips until the vote is due would keep this seat, and every other that waits
@@ -382,6 +384,21 @@ class Verifier(PodLoop):
                 if identity is not None:
                     home.keep_secret(folder.released_identity, identity)
         return examination
+
+    def _require_seat_s(self, audit: Audit, secret: str) -> None:
+        """Check that an identity is the one with which this seat was taken: what is sealed to
+        another one, the owner withholds from nobody.
+
+        Raises:
+            NotFound: it is not: another home with this key took the seat.
+        """
+        seat, own = audit.seat_of(self.home.keys.address), recipient_of(secret)
+        taken_with = self.home.audits.recipients(audit).get(seat.number) if seat is not None else None
+        if taken_with != own:
+            raise NotFound(
+                f"the seat was taken with the identity of {taken_with}, and this home keeps that of {own}",
+                "another home runs with this key: let only one of them run",
+            )
 
     def _way(self, audit: Audit) -> str:
         """How evidence comes here."""

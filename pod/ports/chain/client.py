@@ -21,7 +21,7 @@ from fitchain.pod.ports.chain.sender import Message, Sender
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachable, NotFound, Reverted
+from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachable, NotFound, NotMinedYet, Reverted
 
 WAIT_S = 900.0
 REBROADCAST_S = 3.0
@@ -108,27 +108,33 @@ class Chain(ChainReader):
 
         Raises:
             Reverted: it was mined and the contract refused.
-            ChainUnusable: another transaction took its nonce, or it is not mined for a quarter of
-                an hour.
+            NotMinedYet: it is not for a quarter of an hour, or whoever waits was asked to end.
+            ChainUnusable: another transaction took its nonce.
         """
-        started = rebroadcast = time.monotonic()
-        attempts = self._attempts(pending)
-        while (mined := self._mined(attempts)) is None:
-            now = time.monotonic()
-            if now - started > WAIT_S:
-                raise ChainUnusable(
-                    f"{pending.what} ({pending.transaction}) is not mined after {WAIT_S:.0f} s",
-                    "it stays in the queue of this home and is sent again at the next start",
-                )
-            if now - rebroadcast > REBROADCAST_S and self.sender is not None:
-                self.sender.rebroadcast()
-                attempts, rebroadcast = self._attempts(pending), now
-            time.sleep(self.settings.poll_s)
+        mined = self._await(pending)
         if self.sender is not None:
             self.sender.settle(pending)
         if not mined.succeeded:
             raise self._why_reverted(pending.what, mined)
         return self._receipt(mined)
+
+    def _await(self, pending: Pending) -> Mined:
+        """As `wait`, whatever came of it."""
+        started = rebroadcast = time.monotonic()
+        attempts = self._attempts(pending)
+        for _ in self._looks(f"{pending.what} ({pending.transaction}) is not mined yet"):
+            if (mined := self._mined(attempts)) is not None:
+                return mined
+            now = time.monotonic()
+            if now - started > WAIT_S:
+                break
+            if now - rebroadcast > REBROADCAST_S and self.sender is not None:
+                self.sender.rebroadcast()
+                attempts, rebroadcast = self._attempts(pending), now
+        raise NotMinedYet(
+            f"{pending.what} ({pending.transaction}) is not mined after {WAIT_S:.0f} s",
+            "it stays in the queue of this home and is sent again at the next start",
+        )
 
     def unseen(self) -> list[Pending]:
         """What this home sent before and has not seen mined, in the order sent."""
@@ -146,6 +152,7 @@ class Chain(ChainReader):
 
         Raises:
             NodeUnreachable: the node does not answer.
+            NotMinedYet: one is not mined yet, and whoever waits was asked to end.
         """
         return [(pending, self._outcome(pending)) for pending in self._sending().pending()]
 
@@ -203,6 +210,8 @@ class Chain(ChainReader):
         except NodeUnreachable:
             raise
         except ChainUnusable as refusal:
+            if isinstance(refusal, NotMinedYet) and self._stop.is_set():
+                raise
             return refusal
 
     def _attempts(self, pending: Pending) -> list[Digest]:

@@ -38,7 +38,7 @@ from fitchain.pod.ports.database import Layout, connect, create, require_sound, 
 from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, GWEI
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachable, host_errors
+from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachable, NotMinedYet, host_errors
 
 TAKEN_NONCES = 5
 BOUND = frozenset(
@@ -123,6 +123,9 @@ class Queue:
         Raises:
             ChainUnusable: the account cannot pay for it, gas costs more than the cap, or the node
                 refuses it.
+            NotMinedYet: this home had sent, or signed, a call of the same function that was not on
+                the chain, and which went there just now: whoever decided on this one did not see
+                it, and may have meant the same.
             NodeUnreachable: the node went away; a transaction that was written by then is sent at
                 the next chance.
         """
@@ -130,8 +133,14 @@ class Queue:
         self._require_balance(message, fees["maxFeePerGas"])
         for _ in range(TAKEN_NONCES):
             with self._alone():
-                self._send_unsent()
-                pending = self._sign(self._fields(message, self._next_nonce(), fees), message.what)
+                sent = self._send_unsent()
+                nonce, again = self._next_nonce()
+                if message.what in (*sent, *again):
+                    raise NotMinedYet(
+                        f"{message.what} was not sent: another one of this home was not on the chain, and is sent now",
+                        "wait for that one, look whether this is still to be done, and do it then",
+                    )
+                pending = self._sign(self._fields(message, nonce, fees), message.what)
                 if self._broadcast_new(pending):
                     return pending
         raise ChainUnusable(
@@ -234,10 +243,13 @@ class Queue:
             filler = self._sign(self._fields(nothing, nonce, fees), NOTHING)
             self._broadcast_again(self._rows("hash = ?", str(filler.transaction))[0])
 
-    def _send_unsent(self) -> None:
-        """Send what a cut-off process had only written."""
-        for row in self._rows("state = 'signed'"):
+    def _send_unsent(self) -> list[str]:
+        """Send what a cut-off process had only written; what of it went out."""
+        unsent = self._rows("state = 'signed'")
+        for row in unsent:
             self._broadcast_again(row)
+        live = {row["hash"] for row in self._rows(f"state IN {LIVE}")} if unsent else ()
+        return [row["what"] for row in unsent if row["hash"] in live]
 
     def _broadcast_new(self, pending: Pending) -> bool:
         """Send a fresh transaction; False if a stranger's transaction has its nonce."""
@@ -247,6 +259,9 @@ class Queue:
         except NodeRefused as refusal:
             self._mark(pending.transaction, "dropped")
             raise ChainUnusable(f"{pending.what} was not sent: {refusal.message}", refusal.hint) from None
+        except NodeUnreachable as gone:
+            way_on = f"{pending.what} is signed, and goes out with what this home sends next: do not do it again"
+            raise NodeUnreachable(gone.message, f"{gone.hint}; {way_on}" if gone.hint else way_on) from gone
         self._mark(pending.transaction, "sent" if taken else "dropped")
         return taken
 
@@ -302,11 +317,13 @@ class Queue:
     def _mined(self, hash: Digest) -> bool:
         return self.node.ask(answers.receipt(hash)) is not None
 
-    def _next_nonce(self) -> int:
-        pending = self._count("pending")
+    def _next_nonce(self) -> tuple[int, list[str]]:
+        """The nonce of the next transaction; and what the chain took back and was sent again for
+        it."""
+        pending, again = self._count("pending"), list[str]()
         if self._rows("state = 'mined' AND nonce >= ?", pending):
-            self._reopen()
-        return max(pending, *(int(row["nonce"]) + 1 for row in self._newest()), 0)
+            again = self._reopen()
+        return max(pending, *(int(row["nonce"]) + 1 for row in self._newest()), 0), again
 
     def _count(self, block: int | str) -> int:
         return self.node.ask(answers.transaction_count(self.address, block))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import re
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 from fitchain.pod.ports.chain import answers
@@ -16,7 +18,15 @@ from fitchain.pod.ports.chain.reads import Read, ReadBalance, ReadBlock, ReadCal
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import ChainUnusable, InputRefused, NodeRefused, NodeUnreachable, NotFound, Reverted
+from fitchain.pod.values.errors import (
+    ChainUnusable,
+    InputRefused,
+    NodeRefused,
+    NodeUnreachable,
+    NotFound,
+    NotMinedYet,
+    Reverted,
+)
 
 RANGE_BLOCKS, MOST_RANGES = 50_000, 100_000
 """Blocks that one request for logs names, and requests beyond which the number of blocks is not
@@ -24,6 +34,8 @@ believed: a node that says any other would have a pod make them until its memory
 _LOGS_HINT = (
     "the logs of one block were asked for: name a node that keeps them all, an archive or one that has not pruned"
 )
+STOP_S = 3.0
+"""What the chain is waited for yet by who was asked to stop."""
 _REVERT = re.compile(r"0x((?:[0-9a-fA-F]{2})*)\Z")
 
 
@@ -44,6 +56,7 @@ class ChainReader:
         self.settings = settings
         self.deployment = deployment
         self.addresses = {**deployment.addresses, DIRECTORY: deployment.directory}
+        self._stop = threading.Event()
         self._constants = constants
         self._head: int | None = None
         self._pinned: Digest | None = None
@@ -222,14 +235,46 @@ class ChainReader:
         """Read the times of blocks anew: some of them are others."""
         self._times.clear()
 
+    @contextmanager
+    def ends_with(self, stop: threading.Event) -> Iterator[None]:
+        """Wait for nothing that the chain has not brought some seconds after an event is set, as
+        long as the block lasts."""
+        before, self._stop = self._stop, stop
+        try:
+            yield
+        finally:
+            self._stop = before
+
     def wait_for(self, number: int) -> None:
         """Wait until a block has its confirmations."""
-        while self.head() < number:
-            time.sleep(self.settings.poll_s)
+        for _ in self._looks(f"block {number} is not confirmed"):
+            if self.head() >= number:
+                return
 
     def wait_beyond(self, number: int) -> None:
         """Wait until a block has a successor: its hash is known from the next one on."""
-        while self.block("latest").number <= number:
+        for _ in self._looks(f"block {number} has no successor"):
+            if self.block("latest").number > number:
+                return
+
+    def _looks(self, without: str) -> Iterator[None]:
+        """A turn for each look at what the chain may never bring.
+
+        Args:
+            without: what is said where it has not been brought.
+
+        Raises:
+            NotMinedYet: whoever waits was asked to end some seconds ago.
+        """
+        stopped_at: float | None = None
+        while True:
+            yield
+            if self._stop.is_set():
+                stopped_at = stopped_at or time.monotonic()
+                if time.monotonic() - stopped_at > STOP_S:
+                    raise NotMinedYet(
+                        f"{without}, and it is not waited for: this pod stops", "it goes on at its next start"
+                    )
             time.sleep(self.settings.poll_s)
 
     def code(self, address: str) -> bytes:
