@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Unusable
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, DatasetId, ModelId, PanelId
 
 if TYPE_CHECKING:
@@ -59,6 +59,25 @@ def match_id(text: str, candidates: Callable[[], Iterable[Digest]], what: str, l
             f"0x{digits} begins {len(matches)} {what}s: {matches[0]} and {matches[1]}", "give more digits"
         )
     return matches[0]
+
+
+def require_retirable(home: Home, what: str, owner: str, active: bool) -> None:
+    """Refuse to retire what is another account's, or retired already, in words and not by a revert.
+
+    Args:
+        home: opened with its key.
+        what: the thing and its id.
+        owner: the account that registered it.
+        active: whether it is open still.
+
+    Raises:
+        AccessRefused: it is another account's.
+        Unusable: it is retired already.
+    """
+    if owner != home.keys.address:
+        raise AccessRefused(f"{what} is {owner}'s, and this home's account is {home.keys.address}")
+    if not active:
+        raise Unusable(f"{what} is retired already")
 
 
 def find_agreement(home: Home, text: str) -> AgreementId:

@@ -432,6 +432,8 @@ def test_file_that_is_no_model_refutes_nothing(job: Job, reader: Chain, tmp_path
     assert error.value.hint == "name the model first, its certificate behind it"
     with pytest.raises(NotFound, match="there is no file"):
         verify(tmp_path / "nothing", job.certificate, reader)
+    with pytest.raises(NotFound, match="is a folder and no model"):
+        verify(tmp_path, job.certificate, reader)
 
 
 # --- the chain --------------------------------------------------------------------------------

@@ -106,7 +106,11 @@ def test_a_dataset_is_registered_listed_shown_and_retired(fitchain: Fitchain, ho
     assert (shown["price"], shown["minimum_price"], shown["card"]["price"]) == ("2.5", "2.5", str(25 * 10**17))
     policy = shown["card"]["policy"]
     assert (policy["minimum_batch"], policy["manual_approval"], shown["card"]["target"]) == (4, False, "outcome")
+    code, told, _ = fitchain(*register, "--minimum-price", "2.6")
+    assert code == 3 and "the price 2.5 FIT is below the least one 2.6 FIT" in told["error"]["message"]
     assert fitchain("data", "retire", made["dataset"][:8])[0] == 0
+    code, told, _ = fitchain("data", "retire", made["dataset"])
+    assert (code, told["error"]["message"]) == (3, f"the dataset {made['dataset'][:10]} is retired already")
     assert not fitchain("data", "show", made["dataset"])[1]["active"]
 
 
@@ -149,7 +153,8 @@ def test_a_model_is_retired_by_its_author_alone(
     assert "tracing line" in told.err
     monkeypatch.setenv("FITCHAIN_HOME", str(other_home))
     monkeypatch.setenv("FITCHAIN_PASSPHRASE_FILE", str(other_home / "passphrase"))
-    assert fitchain("model", "retire", made["model"])[0] == 3
+    code, error, _ = fitchain("model", "retire", made["model"])
+    assert (code, error["error"]["kind"]) == (3, "AccessRefused")
     assert fitchain("model", "show", made["model"])[1]["active"]
     monkeypatch.setenv("FITCHAIN_HOME", str(home))
     monkeypatch.setenv("FITCHAIN_PASSPHRASE_FILE", str(home / "passphrase"))

@@ -5,6 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
+from fitchain.pod.compute.sandbox import Level
+from fitchain.pod.compute.sandbox.confine import Enforcement
+from fitchain.pod.jobs import history
+from fitchain.pod.jobs.journal import Journal
 from fitchain.pod.ports.agreement import Agreements
 from tests.agreements import GROUP, Parties, anchored, ending, finished, registered
 from tests.chain_fixtures import Account
@@ -12,6 +18,10 @@ from tests.cli_fixtures import Fitchain
 from tests.node_proxy import counting
 
 MOST_REQUESTS = 12
+
+
+def journal_of(account: Account) -> Journal:
+    return Journal(account.chain.settings.home / "journal.db")
 
 
 def test_jobs_are_listed_in_few_requests_whatever_else_the_deployment_holds(
@@ -42,6 +52,28 @@ def test_list_says_how_many_older_jobs_there_are(parties: Parties, shown: Callab
     assert lines[-1] == f"and {before - 1} older job{'s' if before > 2 else ''}: --most {before} shows all"
 
 
+def test_no_reason_of_a_stranger_drives_the_terminal(parties: Parties, shown: Callable[..., str]) -> None:
+    id = parties.request(price=0)
+    journal_of(parties.owner).record(id, history.Refused("no\n2026-01-01 00:00:00  accepted\x1b[2J"))
+    (line,) = [line for line in shown("job", "show", str(id)).splitlines() if "refused" in line]
+    assert line.endswith("refused: no\\n2026-01-01 00:00:00  accepted\\x1b[2J")
+
+
+def test_history_names_the_level_of_a_training_s_sandbox(parties: Parties, shown: Callable[..., str]) -> None:
+    id = parties.request(price=0)
+    training = history.Training(0, 12, 345, Enforcement(str(Level.CALLS), ("calls",), ("view",)))
+    journal_of(parties.owner).record(id, training)
+    assert "training 12 steps, in process 345, in a sandbox of the level `calls`" in shown("job", "show", str(id))
+
+
+def test_what_cannot_be_cancelled_is_refused_in_words(fitchain: Fitchain, parties: Parties) -> None:
+    id = parties.accepted()
+    code, told, _ = fitchain(parties.owner, "job", "cancel", str(id))
+    assert (code, told["error"]["kind"]) == (3, "AccessRefused")
+    code, told, _ = fitchain(parties.scientist, "job", "cancel", str(id))
+    assert code == 3 and told["error"]["message"] == f"{id.short} is accepted and no longer a request"
+
+
 def test_result_without_anybody_to_ask_is_shown_as_such(parties: Parties, shown: Callable[..., str]) -> None:
     id, _ = finished(parties)
     text = shown("job", "show", str(id))
@@ -57,3 +89,11 @@ def test_run_that_diverges_with_nothing_anchored_is_shown_as_forfeited(fitchain:
     assert (told["state"], told["diverged"], told["segment_steps"]) == ("Forfeited", True, parties.terms.segment_steps)
     code, error, _ = fitchain(parties.scientist, "job", "complain", str(id))
     assert code == 3 and "nothing to complain of now" in error["error"]["message"]
+
+
+def test_pod_does_not_start_under_a_level_that_does_not_exist(
+    fitchain: Fitchain, parties: Parties, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FITCHAIN_SANDBOX", "vew")
+    code, told, _ = fitchain(parties.owner, "pod", "owner")
+    assert code == 3 and "vew" in told["error"]["message"]

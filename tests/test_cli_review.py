@@ -232,6 +232,10 @@ def test_scientist_reads_why_it_was_declined_without_a_pod(
     fitchain(account(scientist), "job", "show", str(id))
     assert scientist.kinds(id).count("refused") == 1
     assert "declined we train on weekends only" in joined(seen(scientist, "job", "show", str(id)))
+    home = scientist.home
+    (said,) = [event.block for event in home.agreements.events(id) if event.name == "Rejected"]
+    (line,) = [line for line in home.journal.history(id) if isinstance(line.entry, history.Refused)]
+    assert line.time == home.chain.block(said).timestamp  # when it was said, not when it was read
 
 
 def test_watching_tells_why_it_was_declined(workshop: Workshop, fitchain: Fitchain) -> None:

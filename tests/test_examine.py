@@ -188,9 +188,15 @@ def test_training_that_may_outlast_its_window_is_a_concern(workshop: Workshop) -
     request = asked(workshop)  # twelve steps within an hour
     assert time_concerns(request, step_s=100, before_s=0) == []
     (concern,) = time_concerns(request, step_s=200, before_s=0)
-    assert concern == f"by its rehearsal it trains for 2400 s, and its window is {HOUR_S} s"
+    assert concern == f"by its rehearsal it trains for 2400 s, and 30 s around that, and its window is {HOUR_S} s"
     (concern,) = time_concerns(request, step_s=100, before_s=700)
     assert "trains for 1200 s after 700 s for those before it" in concern
+
+
+def test_training_of_next_to_nothing_in_a_window_of_seconds_is_a_concern(workshop: Workshop) -> None:
+    request = asked(workshop, windows=(HOUR_S, 59, HOUR_S))
+    (concern,) = time_concerns(request, step_s=1e-4, before_s=0)
+    assert concern == "by its rehearsal it trains for 0 s, and 30 s around that, and its window is 59 s"
 
 
 def test_replay_that_may_outlast_a_phase_is_a_concern(shown: Workshop, staked_verifiers: StakedVerifiers) -> None:

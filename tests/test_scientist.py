@@ -33,7 +33,6 @@ from fitchain.pod.values.errors import (
     InputRefused,
     NodeUnreachable,
     NotFound,
-    Reverted,
     Unusable,
 )
 from fitchain.pod.values.graph import Graph
@@ -185,11 +184,13 @@ def test_what_the_card_does_not_admit_is_never_asked_for(
     assert requests(workshop) == before
 
 
-def test_retired_dataset_is_refused_by_the_chain(workshop: Workshop, table_path: Path) -> None:
+def test_retired_dataset_is_named_before_anything_is_rehearsed(workshop: Workshop, table_path: Path) -> None:
     dataset = offer_table(workshop.owner, table_path)
     workshop.owner.home.registry.retire_dataset(dataset.id)
-    with pytest.raises(Reverted, match="Dataset"):
+    before = requests(workshop)
+    with pytest.raises(Unusable, match=f"the dataset {dataset.id.short} is retired"):
         workshop.request(dataset=dataset.id)
+    assert requests(workshop) == before
 
 
 # Before there is a result

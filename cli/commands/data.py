@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.ids import POOL, DatasetArgument, find_address, find_dataset, find_place
+from fitchain.cli.ids import POOL, DatasetArgument, find_address, find_dataset, find_place, require_retirable
 from fitchain.cli.views.amounts import clock, counted, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.pod.values.amounts import amount_text
@@ -109,9 +109,16 @@ def register(
     from fitchain.pod.parties import owner
 
     units = parse_fit(price)
+    least = parse_fit(minimum_price) if minimum_price else units
+    if least > units:
+        raise InputRefused(
+            f"the price {amount_text(units)} FIT is below the least one {amount_text(least)} FIT: "
+            "who asks for what the card names would be refused",
+            f"add --price {amount_text(least)}, or leave --minimum-price out",
+        )
     mode = AuditMode.parse(disclose)
     policy = Policy(
-        minimum_price=parse_fit(minimum_price) if minimum_price else units,
+        minimum_price=least,
         maximum_steps=maximum_steps,
         minimum_batch=minimum_batch,
         manual_approval=manual_approval,
@@ -247,6 +254,8 @@ def retire(session: Session, dataset: DatasetArgument) -> Report:
     """Let no new request name a dataset; jobs on their way go on."""
     home = session.home
     id = find_dataset(home, dataset)
+    entry = home.registry.dataset(id)
+    require_retirable(home, f"the dataset {id.short}", entry.owner, entry.active)
     home.registry.retire_dataset(id)
     return Report({"dataset": id, "active": False}, [f"retired {id.short}: no new request can name it"])
 

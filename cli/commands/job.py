@@ -18,7 +18,7 @@ from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.errors import InputRefused, Unusable, reason_of
+from fitchain.pod.values.errors import AccessRefused, InputRefused, Unusable, reason_of
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def show(
     """
     from fitchain.cli.commands import sealed
     from fitchain.cli.views import history
-    from fitchain.pod.jobs.history import CheckpointRecorded, Training
+    from fitchain.pod.jobs.history import CheckpointRecorded
     from fitchain.pod.jobs.job_status import JobStatusReader
 
     home = session.reader
@@ -244,9 +244,7 @@ def show(
     unread = sealed.read_messages_once(session, job)
     status = JobStatusReader(home, id).read()
     asked = _asked(session, job, every)
-    lines = [
-        history.sentence(line) for line in status.history if not isinstance(line.entry, CheckpointRecorded | Training)
-    ]
+    lines = [history.sentence(line) for line in status.history if not isinstance(line.entry, CheckpointRecorded)]
     values = {**history.values(status), **asked.values, "unread": unread or None}
     return Report(values, [history.describe(status, unread), *asked.views, *(["", *lines] if lines else [])])
 
@@ -419,8 +417,14 @@ def cancel(session: Session, agreement: AgreementArgument) -> Report:
         return Report(values, [f"cancelled {unsent.short}, which is not on the chain"])
     id = find_agreement(session.reader, agreement)
     job = session.reader.agreements.read(id)
-    if job.state is State.REQUESTED:
-        _require_over(session, job.acceptance_deadline, f"the owner may still accept {id.short}")
+    if job.scientist != (address := session.home.keys.address):
+        raise AccessRefused(
+            f"the scientist of {id.short} is {job.scientist}, and this home's account is {address}",
+            "only who asked can take a request back; its owner can decline it: fitchain job reject",
+        )
+    if job.state is not State.REQUESTED:
+        raise Unusable(f"{id.short} is {job.state.name.lower()} and no longer a request", _see(id))
+    _require_over(session, job.acceptance_deadline, f"the owner may still accept {id.short}")
     return _sent(id, "cancelled", cancel_job(session.home, id))
 
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.ids import AgreementArgument, ModelArgument, find_agreement, find_dataset, find_model
+from fitchain.cli.ids import (
+    AgreementArgument,
+    ModelArgument,
+    find_agreement,
+    find_dataset,
+    find_model,
+    require_retirable,
+)
 from fitchain.cli.views.amounts import clock, day
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.pod.ports.agreement import State
@@ -148,6 +155,8 @@ def retire(session: Session, model: ModelArgument) -> Report:
     """Let no new request name a model, as its author; jobs on their way go on."""
     home = session.home
     id = find_model(home, model)
+    entry = home.registry.model(id)
+    require_retirable(home, f"the model {id.short}", entry.author, entry.active)
     home.registry.retire_model(id)
     return Report({"model": id, "active": False}, [f"retired {id.short}: no new request can name it"])
 

@@ -150,10 +150,12 @@ def verifier(
 def waited_home(session: Session) -> Home:
     """Open the home for its pod, which may be started before its node is, at boot say, or while a
     disk is full: until then it waits, as it would later on. The passphrase is asked for once there
-    is a node."""
+    is a node. A setting of its workers that says nothing is refused now, not at the first job."""
     from fitchain.pod.jobs.journal import JOURNAL_FILE, require_own
+    from fitchain.pod.jobs.launch import launcher_of
     from fitchain.pod.ports.chain import connect
 
+    launcher_of(session.settings)
     last_error = ""
     while True:
         try:

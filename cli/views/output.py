@@ -177,7 +177,7 @@ def _drawn(view: View, width: int) -> Iterator[Text]:
 def _plain(view: str) -> Iterator[Text]:
     from rich.text import Text
 
-    yield Text(view)
+    yield Text(printable(view))
 
 
 def _key_values(view: KeyValues, width: int) -> Iterator[Text]:

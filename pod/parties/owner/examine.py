@@ -51,6 +51,9 @@ rehearsal."""
 FORGOTTEN = "the journal was lost and recovered since: what a person said of it before is not known"
 WINDOW_SHARE = 0.5
 """How much of the training window a rehearsal may foretell before a person is asked."""
+AROUND_S = 30
+"""Seconds that a training takes beside its steps: a worker starts, and begin, the last anchors and
+finish are mined."""
 STATE_MODELS, DISK_SHARE = 3, 0.5
 """A kept state is at most so many times its model (the model, and two moments of each parameter);
 the part of the disk for them."""
@@ -198,10 +201,12 @@ def time_concerns(agreement: Agreement, step_s: float, before_s: float) -> list[
     """
     terms, audit, reasons = agreement.terms, agreement.terms.audit, list[str]()
     needed_s = step_s * terms.steps
-    if before_s + needed_s > WINDOW_SHARE * terms.training_window:
+    if before_s + needed_s + AROUND_S > WINDOW_SHARE * terms.training_window:
         waits = f" after {before_s:.0f} s for those before it" if before_s >= 1 else ""
         window = f"and its window is {terms.training_window} s"
-        reasons.append(f"by its rehearsal it trains for {needed_s:.0f} s{waits}, {window}")
+        reasons.append(
+            f"by its rehearsal it trains for {needed_s:.0f} s{waits}, and {AROUND_S} s around that, {window}"
+        )
     sampling = Sampling.of(terms.steps, terms.segment_steps, audit.drawn_segments)
     replay_s = step_s * min(sampling.audited * terms.segment_steps, terms.steps)
     if audit.seats and replay_s > WINDOW_SHARE * audit.window:

@@ -77,7 +77,8 @@ def read_refusal(home: Home, id: AgreementId, log: Log) -> None:
         return
     home.add_peer(home.agreements.read(id).terms.owner)
     reason = fetch_refusal(home.store, id, cid, home.keys.identity)
-    home.journal.record(id, history.Refused(reason), once="")
+    said = [event.block for event in home.agreements.events(id) if event.name == "Rejected"]
+    home.journal.record(id, history.Refused(reason), once="", at=_time_of(home, said[0]))
     log(id, f"the owner declined: {reason}")
 
 
@@ -96,14 +97,19 @@ def read_notes(home: Home, agreement: Agreement, log: Log, within_s: float | Non
         if within_s is not None and time.monotonic() - begun_s > within_s:
             break
         try:
-            note = _note(home, agreement, anchor, index)
+            note, at = _note(home, agreement, anchor, index), _time_of(home, anchor.block)
         except FitchainError as error:
             problem = problem if isinstance(problem, ClaimMismatch) else error
             continue
         entry = history.NoteRead(anchor.count, note.step, note.metrics, anchor.block)
-        home.journal.record(agreement.id, entry, once=_once(anchor))
+        home.journal.record(agreement.id, entry, once=_once(anchor), at=at)
         log(agreement.id, f"{anchor.count} checkpoints anchored in block {anchor.block}{_describe_metrics(note)}")
     return problem
+
+
+def _time_of(home: Home, block: int) -> float:
+    """When a block was made: what it says may be read hours after it was said."""
+    return float(home.chain.block(block).timestamp)
 
 
 def _unread_notes(home: Home, agreement: Agreement) -> Iterator[tuple[int, Anchor]]:

@@ -28,7 +28,7 @@ from fitchain.pod.jobs.worker.events import Finished
 from fitchain.pod.parties.scientist.publish import MODEL_FILES, read_card
 from fitchain.pod.ports.agreement import AuditTerms, Terms, agreement_id, commit_nonce
 from fitchain.pod.ports.chain import Receipt
-from fitchain.pod.ports.registry import DatasetEntry, Role
+from fitchain.pod.ports.registry import DatasetEntry, ModelEntry, Role
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.audit.disclosure import disclosure
 from fitchain.pod.values.audit_mode import AuditMode
@@ -40,6 +40,7 @@ from fitchain.pod.values.errors import (
     NotFound,
     NotMinedYet,
     Reverted,
+    Unusable,
     host_errors,
 )
 from fitchain.pod.values.graph import Graph
@@ -101,7 +102,8 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
         NotFound: no such dataset or model, or its owner has no pod.
         InputRefused: the recipe does not fit the dataset, the graph or the policy.
         ChainUnusable: too little FIT or ETH, or the contract refuses.
-        Unusable: too few of those who stand in the panel, or in the pool, could be drawn.
+        Unusable: dataset or model is retired, or too few of those who stand in the panel, or in the
+            pool, could be drawn.
     """
     card, row = read_card(home, request.dataset), home.journal.model(request.model)
     price = card.price if request.price is None else request.price
@@ -116,9 +118,11 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
     home.chain.require_fit(price + audit.locked, "the request")
     home.chain.catch_up()
     kept = _interrupted(home, terms)
-    if audit.seats and (kept is None or not _is_on_chain(home, kept)):  # what is there has its jury
-        parties = terms.owner, home.keys.address, home.keys.address
-        home.verifiers.require_eligible(audit.panel, parties, audit.seats)
+    if kept is None or not _is_on_chain(home, kept):  # what is there was open then, and has its jury
+        _require_open(dataset, home.registry.model(request.model))
+        if audit.seats:
+            parties = terms.owner, home.keys.address, home.keys.address
+            home.verifiers.require_eligible(audit.panel, parties, audit.seats)
     home.register_or_update(Role.SCIENTIST)  # the owner seals notes and delivery to it
     kept = kept or _prepare(home, terms, recipe, row.folder, card, request.rehearsed)
     with _sending(home, wait=True):
@@ -221,6 +225,13 @@ def withdraw_unsent(home: Home, id: AgreementId) -> bool:
         give_up(home, id, "cancelled")
     home.journal.record(id, history.Cancelled(), once="")
     return True
+
+
+def _require_open(dataset: DatasetEntry, model: ModelEntry) -> None:
+    """Refuse what the contract would, before anything is rehearsed."""
+    for what, id, active in ("dataset", dataset.id, dataset.active), ("model", model.id, model.active):
+        if not active:
+            raise Unusable(f"the {what} {id.short} is retired: no new request can name it", "choose another")
 
 
 def _send(home: Home, row: RequestRow, terms: Terms) -> None:

@@ -306,7 +306,7 @@ def check_file(statement: Statement, path: Path) -> int:
         NotFound: there is no such file.
     """
     if not path.is_file():
-        raise NotFound(f"there is no file {path}")
+        raise NotFound(f"{path} is a folder and no model" if path.is_dir() else f"there is no file {path}")
     digest, other = sha256_file(path), "it is not the model that this certificate is about"
     try:
         tensors = read_safetensors(path)[0]
