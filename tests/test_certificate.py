@@ -252,14 +252,10 @@ OF_ANOTHER_DEPLOYMENT = {("predicate", "agreement", "chain_id")} | {
 }
 """Fields that say of which deployment a certificate is: with others it is another's, and nothing
 can be said of it here."""
-OF_ANOTHER_VERSION = {
-    ("_type",),
-    ("predicateType",),
-    ("predicate", "version"),
-    ("predicate", "privacy"),
-    ("predicate", "model", "base"),
-}
-"""Fields that say how the others are read."""
+NAMING_A_VERSION = {("_type",), ("predicateType",), ("predicate", "version")}
+"""Fields that say how the others are read, whoever signed them."""
+OF_ANOTHER_VERSION = NAMING_A_VERSION | {("predicate", "privacy"), ("predicate", "model", "base")}
+"""Those, and fields that a later version fills."""
 
 
 def refusal_of(path: tuple[Any, ...]) -> type[FitchainError]:
@@ -275,7 +271,9 @@ def test_any_altered_field_breaks_the_signature(job: Job, reader: Chain) -> None
     for path in fields(job.statement):
         payload = canonical_json(with_field(job.statement, path, altered))
         forged = canonical_json(signature | {"payload": base64.b64encode(payload).decode()})
-        assert found(job, forged, reader) is SignatureMismatch, path
+        result = found(job, forged, reader)
+        assert isinstance(result, type)
+        assert issubclass(result, InputRefused if path in NAMING_A_VERSION else SignatureMismatch), path
 
 
 def test_any_field_that_the_owner_alters_and_signs_anew_is_refuted(job: Job, reader: Chain) -> None:
@@ -369,6 +367,8 @@ def test_a_payload_of_another_kind_refutes_nothing(job: Job) -> None:
     envelope = {"payload": base64.b64encode(payload).decode(), "payloadType": kind}
     with pytest.raises(InputRefused, match=r"is of type .application/vnd\.other"):
         unseal(canonical_json(envelope | {"signatures": [{"keyid": job.keys.address, "sig": signature}]}))
+    with pytest.raises(InputRefused, match=r"is of type .application/vnd\.other"):
+        unseal(canonical_json(envelope | {"signatures": [{"keyid": job.parties.scientist.address, "sig": signature}]}))
 
 
 @pytest.mark.parametrize("path", sorted(OF_ANOTHER_VERSION))
@@ -377,6 +377,11 @@ def test_a_certificate_of_another_version_refutes_nothing(job: Job, reader: Chai
     with pytest.raises(InputRefused, match="read here") as error:
         verify(job.model, resealed(later, job.keys), reader)
     assert "the version of Fitchain that issued it" in error.value.hint
+    unsigned = json.loads(resealed(later, job.keys))
+    unsigned["signatures"][0]["keyid"] = job.parties.scientist.address
+    awaited = InputRefused if path in NAMING_A_VERSION else SignatureMismatch
+    with pytest.raises(awaited):
+        verify(job.model, canonical_json(unsigned), reader)
 
 
 def test_a_job_that_the_chain_does_not_have_refutes_nothing(job: Job, reader: Chain) -> None:

@@ -36,7 +36,7 @@ from tests.audited_workshop import FEE, AuditedWorkshop, elsewhere
 from tests.limits import LIMIT_S
 from tests.pods import HOUR_S, Party, owner_runs, running, scientist_runs
 
-AUDITS, AT_ONCE, SEED = 20, 4, 2117
+AT_ONCE, SEED = 4, 2117
 LOOK_S = 0.3
 """So many pods that look more often leave their replays too little of the processor."""
 SILENT = "says nothing"
@@ -159,15 +159,21 @@ def liars(audited: AuditedWorkshop, ref: AuditRef) -> set[str]:
     return {args["verifier"] for args in joined if args["seat"] == Cast.of(ref).seat}
 
 
-@pytest.mark.long
-@pytest.mark.timeout(AUDITS // AT_ONCE * LIMIT_S)
+@pytest.mark.timeout(5 * LIMIT_S)
+@pytest.mark.parametrize(
+    "audits", [pytest.param(8, marks=pytest.mark.long), pytest.param(20, marks=pytest.mark.nightly)]
+)
 def test_who_follows_the_rules_never_loses_stake(
-    audited: AuditedWorkshop, settled: AgreementId, open_party: Callable[..., Party], pass_time: Callable[[int], None]
+    audited: AuditedWorkshop,
+    settled: AgreementId,
+    open_party: Callable[..., Party],
+    pass_time: Callable[[int], None],
+    audits: int,
 ) -> None:
     stranger, calls, stakes = open_party("stranger"), audited.workshop.owner.home.audits, audited.stakes()
     refs: list[AuditRef] = []
     with everybody(audited):
-        for _ in range(AUDITS // AT_ONCE):
+        for _ in range(audits // AT_ONCE):
             batch = []
             for drawn in range(AT_ONCE):
                 asked = Question(audited.panel, drawn_segments=drawn, fee_per_seat=FEE, window=HOUR_S)
@@ -180,4 +186,4 @@ def test_who_follows_the_rules_never_loses_stake(
         assert set(lost) <= liars(audited, ref), f"{ref}: {Cast.of(ref)} {calls.read(ref).verdict.name}"
     assert sum(audited.lost_since(stakes).values()) == sum(sum(lost.values()) for lost in penalties.values()) > 0
     verdicts = [calls.read(ref).verdict for ref in refs]
-    assert len(set(refs)) == AUDITS and {Outcome.MATCH, Outcome.MISMATCH, Outcome.WITHHELD} <= set(verdicts)
+    assert len(set(refs)) == audits and {Outcome.MATCH, Outcome.MISMATCH, Outcome.WITHHELD} <= set(verdicts)

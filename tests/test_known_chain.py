@@ -57,7 +57,12 @@ def test_another_chain_is_refused_by_name(folder: Path, tmp_path: Path) -> None:
     key = keys.create(place.home, "default", PASSPHRASE, work=QUICK_WORK)
     first = connect(place, key).block(0).hash
     devnet.down(folder)
-    place = started(folder, tmp_path / "home", fresh=True)
+    time.sleep(1.1)  # two devnets of one second begin with the same block
+    devnet.up(folder, 0, fresh=True)
+    place = load(tmp_path / "home", devnet=folder, environ={})
+    with pytest.raises(ChainUnusable, match=f"belongs to chain 31337 that begins with block {first}"):
+        connect(place)  # nothing is deployed there yet
+    deploy(place)
     second = connect(replace(place, home=tmp_path / "other")).block(0).hash
     assert first != second
     for account in (key, None):

@@ -119,6 +119,13 @@ def test_requests_are_answered_by_what_a_person_said_then_by_who_asks_for_least_
     assert [work.subject for work in lanes["answer"]][:2] == [dear.id, cheap.id]
     assert len(lanes["answer"]) == 2 + MOST_WAITING
     assert [work.subject for work in lanes["answer free"]] == [nothing.id]
+
+    def slow() -> None:
+        raise TooSlow("the object came too slowly")
+
+    owner._retry.attempt(dear.id, slow)
+    again = sorted((work for _, work in owner._requests([dear, cheap], now=0)), key=lambda work: work.order)
+    assert [work.subject for work in again] == [cheap.id, dear.id]  # what was tried in vain is put behind others
     free.owner.home.journal.decide(flood[-1].id, Decision(APPROVE, concerns=()))
     for each in flood[:5]:
         free.owner.home.journal.record(each.id, history.Checked(()), once="")

@@ -1,5 +1,6 @@
-"""A chain that is no devnet: another id, a block every 12 seconds, a base fee, the limits of
-Osaka. It is the only kind of chain beside the devnet on which any of this was tried."""
+"""A chain that is no devnet: another id, a block every 12 seconds (`make test-long`: every two), a
+base fee, the limits of Osaka. It is the only kind of chain beside the devnet on which any of this
+was tried."""
 
 from __future__ import annotations
 
@@ -20,15 +21,23 @@ from fitchain.pod.ports.settings import GWEI, Settings
 from tests.agreements import BOND, NONCE, PRICE, registered
 from tests.chain_fixtures import ETHER, PASSPHRASE, QUICK_WORK, Account
 
-pytestmark = pytest.mark.long
+CHAIN, BASE_FEE_WEI = 7777, 20 * GWEI
 
-CHAIN, BLOCK_TIME_S, BASE_FEE_WEI = 7777, 12, 20 * GWEI
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(2, marks=pytest.mark.long), pytest.param(12, marks=pytest.mark.nightly)],
+    ids="a block every {} s".format,
+)
+def block_time_s(request: pytest.FixtureRequest) -> int:
+    time_s: int = request.param
+    return time_s
 
 
 @pytest.fixture(scope="module")
-def rpc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def rpc(tmp_path_factory: pytest.TempPathFactory, block_time_s: int) -> Iterator[str]:
     log = tmp_path_factory.mktemp("anvil") / "anvil.log"
-    flags = {"--port": 0, "--chain-id": CHAIN, "--block-time": BLOCK_TIME_S, "--base-fee": BASE_FEE_WEI}
+    flags = {"--port": 0, "--chain-id": CHAIN, "--block-time": block_time_s, "--base-fee": BASE_FEE_WEI}
     command = [str(binary("anvil")), "--enable-tx-gas-limit", *(str(part) for pair in flags.items() for part in pair)]
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
         try:
@@ -46,7 +55,9 @@ def place_of(home: Path, rpc: str) -> Settings:
     return place
 
 
-def test_contracts_are_deployed_and_a_job_is_agreed_on_where_blocks_are_slow(tmp_path: Path, rpc: str) -> None:
+def test_contracts_are_deployed_and_a_job_is_agreed_on_where_blocks_are_slow(
+    tmp_path: Path, rpc: str, block_time_s: int
+) -> None:
     owners, scientists = place_of(tmp_path / "owner", rpc), place_of(tmp_path / "scientist", rpc)
     assert settings.load(home=tmp_path, rpc=rpc, chain_id=CHAIN, environ={}).confirmations == 12
     owner_key = keys.unlock(owners.home, "default", PASSPHRASE)
@@ -58,7 +69,7 @@ def test_contracts_are_deployed_and_a_job_is_agreed_on_where_blocks_are_slow(tmp
     scientist_key = keys.unlock(scientists.home, "default", PASSPHRASE)
     scientist = Account(scientist_key, connect(scientists, scientist_key))
     assert owner.chain.deployment == scientist.chain.deployment == deployment
-    require_slow_blocks(owner.chain)
+    require_slow_blocks(owner.chain, block_time_s)
 
     paid = owner.chain.send("FitCoin", "transfer", scientist.address, 2 * PRICE)
     assert paid.gas_price > GWEI and paid.block <= owner.chain.head()
@@ -72,6 +83,6 @@ def test_contracts_are_deployed_and_a_job_is_agreed_on_where_blocks_are_slow(tmp
     assert record == deployment.encode()
 
 
-def require_slow_blocks(chain: Chain) -> None:
+def require_slow_blocks(chain: Chain, block_time_s: int) -> None:
     newest = chain.block("latest")
-    assert newest.timestamp - chain.block(newest.number - 1).timestamp == BLOCK_TIME_S
+    assert newest.timestamp - chain.block(newest.number - 1).timestamp == block_time_s

@@ -15,7 +15,7 @@ from fitchain.pod.ports.chain.answers import Query
 from fitchain.pod.ports.chain.base import Constants, Deployment, Signer
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.code import code_requests, require_code
-from fitchain.pod.ports.chain.known import KnownChain, require_known
+from fitchain.pod.ports.chain.known import KnownChain, require_known, require_known_genesis
 from fitchain.pod.ports.chain.queue import Queue
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.chain.sender import Unlocked
@@ -124,6 +124,8 @@ def _open(settings: Settings) -> tuple[Node, Settings, Digest, Deployment, Const
     asked = code_requests(expected) if expected is not None and unread else []
     answered = node.batch([*_WHICH_CHAIN, *asked])
     settings, genesis = _joined(node, settings, answered[: len(_WHICH_CHAIN)])
+    if expected is None:
+        require_known_genesis(settings.home, answered[0], genesis, node.shown)
     deployment = expected or find_deployment(settings)
     key = (settings.rpc, deployment.encode())
     if asked:

@@ -85,19 +85,38 @@ def require_known(home: Path, connected: KnownChain, node: str) -> None:
         ChainUnusable: it is another chain, or another deployment.
         InputRefused: the home's record is none.
     """
-    record = KnownChain.read(home)
+    record = require_known_genesis(home, connected.chain_id, connected.genesis, node)
     if record is None or record == connected:
         return
-    if (record.chain_id, record.genesis) != (connected.chain_id, connected.genesis):
-        raise ChainUnusable(
-            f"the home {home} belongs to chain {record.chain_id} that begins with block {record.genesis}, and the node "
-            f"at {node} is on chain {connected.chain_id} that begins with block {connected.genesis}",
-            f"name a node of its chain with --rpc, or take another home with --home; if its chain is gone for good "
-            f"(a devnet that was begun anew), {home / KNOWN_FILE} may go, and what the journal says of it is void",
-        )
     name = next(name for name, address in record.addresses.items() if connected.addresses[name] != address)
     raise ChainUnusable(
         f"the home {home} belongs to the deployment whose {name} stands at {record.addresses[name]}, and the "
         f"deployment that is recorded for chain {connected.chain_id} has it at {connected.addresses[name]}",
         "get the deployment's file again from where you trust it, or take another home with --home",
     )
+
+
+def require_known_genesis(home: Path, chain_id: int, genesis: Digest, node: str) -> KnownChain | None:
+    """Check that a node is on the chain that the home has met, whatever is deployed there.
+
+    Args:
+        home: the pod's folder.
+        chain_id, genesis: the node's chain, and the hash of its first block.
+        node: its URL as people are shown it.
+
+    Returns:
+        what the home has met; None where it has met no chain.
+
+    Raises:
+        ChainUnusable: it is another chain.
+        InputRefused: the home's record is none.
+    """
+    record = KnownChain.read(home)
+    if record is not None and (record.chain_id, record.genesis) != (chain_id, genesis):
+        raise ChainUnusable(
+            f"the home {home} belongs to chain {record.chain_id} that begins with block {record.genesis}, and the node "
+            f"at {node} is on chain {chain_id} that begins with block {genesis}",
+            f"name a node of its chain with --rpc, or take another home with --home; if its chain is gone for good "
+            f"(a devnet that was begun anew), {home / KNOWN_FILE} may go, and what the journal says of it is void",
+        )
+    return record

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass
 from typing import Any
 
 from fitchain.pod.ports.chain.base import Signer
@@ -43,14 +44,53 @@ def seal(payload: bytes, signer: Signer) -> bytes:
     return canonical_json({"payload": _encode(payload), "payloadType": PAYLOAD_TYPE, "signatures": list(signatures)})
 
 
+@dataclass(frozen=True)
+class Envelope:
+    """An envelope whose signature is not checked yet.
+
+    Args:
+        payload: what is said to be signed.
+        keyid: the address that is said to have signed it.
+        signature: r || s || v.
+    """
+
+    payload: bytes
+    keyid: str
+    signature: bytes
+
+    def signer(self) -> str:
+        """The address that signed the payload.
+
+        Raises:
+            SignatureMismatch: the signature is another key's than the envelope says, or none.
+        """
+        signer = recover(signed_digest(PAYLOAD_TYPE, self.payload), self.signature)
+        if signer != self.keyid:
+            raise SignatureMismatch(
+                f"the certificate says that {self.keyid} signed it, and its signature is {signer}'s"
+                " over other bytes or none at all",
+                "it was altered, or signed by somebody else: ask the owner for it again",
+            )
+        return signer
+
+
 def unseal(data: bytes) -> tuple[bytes, str]:
-    """Check an envelope's signature.
+    """Read an envelope and check its signature.
 
     Returns:
         the payload, and the address that signed it.
 
     Raises:
-        SignatureMismatch: the signature is another key's than the envelope says, or none.
+        SignatureMismatch, InputRefused: as `read_envelope` and `Envelope.signer`.
+    """
+    envelope = read_envelope(data)
+    return envelope.payload, envelope.signer()
+
+
+def read_envelope(data: bytes) -> Envelope:
+    """Read an envelope.
+
+    Raises:
         InputRefused: the bytes are no envelope of a certificate, or one of another version: whoever
             looks at a wrong or cut-off file has refuted nothing.
     """
@@ -67,19 +107,12 @@ def unseal(data: bytes) -> tuple[bytes, str]:
             f"{error.message}",
             hint,
         ) from None
-    signer = recover(signed_digest(kind, payload), signature)
-    if signer != keyid:
-        raise SignatureMismatch(
-            f"the certificate says that {keyid} signed it, and its signature is {signer}'s"
-            " over other bytes or none at all",
-            "it was altered, or signed by somebody else: ask the owner for it again",
-        )
     if kind != PAYLOAD_TYPE:
         raise InputRefused(
             f"the certificate's payload is of type {kind!r:.100}, and {PAYLOAD_TYPE!r} is read here",
             "it may be of another version of Fitchain: check it with that one",
         )
-    return payload, signer
+    return Envelope(payload, keyid, signature)
 
 
 def kind_of_file(data: bytes) -> str:

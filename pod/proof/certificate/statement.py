@@ -234,6 +234,7 @@ class Statement:
         try:
             value = parse_json(data, STATEMENT)
             _require_version(value)
+            _refuse_later_fields(value)
             statement = cls.from_json(value)
         except _OtherVersion:
             raise
@@ -299,24 +300,46 @@ class _OtherVersion(InputRefused):
     """A statement of another version of the format."""
 
 
-def _require_version(value: Any) -> None:
-    """Check of which version a statement is, before anything is made of its form.
+def require_version(data: bytes) -> None:
+    """Check of which version a statement is, before anything is made of its form, or of who signed
+    it; bytes that are no JSON are of none.
 
     Raises:
-        InputRefused: of another; or it says what this version has a place for and does not fill.
+        InputRefused: it is of another.
     """
-    if not isinstance(value, dict):
+    try:
+        value = parse_json(data, STATEMENT)
+    except InputRefused:
         return
-    predicate = value.get("predicate")
-    part = predicate if isinstance(predicate, dict) else {}
-    model = part.get("model")
-    named = ((value, "_type", STATEMENT_TYPE), (value, "predicateType", PREDICATE_TYPE), (part, "version", VERSION))
-    for where, name, expected in named:
+    _require_version(value)
+
+
+def _require_version(value: Json) -> None:
+    """As `require_version`, of a statement's JSON value."""
+    top = value if isinstance(value, dict) else {}
+    part = top.get("predicate")
+    part = part if isinstance(part, dict) else {}
+    for where, name, expected in (
+        (top, "_type", STATEMENT_TYPE),
+        (top, "predicateType", PREDICATE_TYPE),
+        (part, "version", VERSION),
+    ):
         if isinstance(text := where.get(name), str) and text != expected:
             raise _OtherVersion(
                 f"the certificate's {name} is {text!r:.100}, and {expected!r} is what is read here",
                 "check it with the version of Fitchain that issued it",
             )
+
+
+def _refuse_later_fields(value: Json) -> None:
+    """Refuse what this version has a place for and does not fill.
+
+    Raises:
+        InputRefused: a statement says something there.
+    """
+    predicate = value.get("predicate") if isinstance(value, dict) else None
+    part = predicate if isinstance(predicate, dict) else {}
+    model = part.get("model")
     for where, name in ((part, "privacy"), (model if isinstance(model, dict) else {}, "base")):
         if where.get(name) is not None:
             raise _OtherVersion(

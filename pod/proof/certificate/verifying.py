@@ -22,9 +22,9 @@ from fitchain.pod.ports.settings import Settings, load
 from fitchain.pod.ports.trust import look_at_panels, trusted_reading
 from fitchain.pod.proof.certificate import assurance as assuring
 from fitchain.pod.proof.certificate import claims
-from fitchain.pod.proof.certificate.envelope import CERTIFICATE_BYTES, unseal
+from fitchain.pod.proof.certificate.envelope import CERTIFICATE_BYTES, read_envelope
 from fitchain.pod.proof.certificate.jury import Jury, juries_reading
-from fitchain.pod.proof.certificate.statement import Statement
+from fitchain.pod.proof.certificate.statement import Statement, require_version
 from fitchain.pod.proof.certificate.timing import Milestone, timing_of
 from fitchain.pod.proof.certificate.verdict import Assurance, Verdict
 from fitchain.pod.values.errors import AssuranceTooLow, NotFound, reason_of
@@ -65,10 +65,12 @@ def verify(
             a run that has not ended, a file that is not there, or is no certificate or model of
             this version.
     """
-    payload, signer = unseal(certificate if isinstance(certificate, bytes) else _read(Path(certificate)))
+    envelope = read_envelope(certificate if isinstance(certificate, bytes) else _read(Path(certificate)))
+    require_version(envelope.payload)  # nothing can be said here of another, not even who signed it
+    signer = envelope.signer()
     if not isinstance(chain, Chain):
         chain = connect_witnessed(chain if isinstance(chain, Settings) else load(rpc=chain))
-    statement = Statement.parse(payload)
+    statement = Statement.parse(envelope.payload)
     claims.check_deployment(statement, chain.chain_id, chain.addresses)
     chain = chain.snapshot()
     history, juries, models, origins = carry_out(chain, _everything(chain, statement, trust))
