@@ -66,8 +66,8 @@ PLAIN_GAS, NOTHING = 21_000, "nothing, in place of what the chain took back"
 QUEUE_FILE = "transactions.db"
 LAYOUT = Layout("""
 CREATE TABLE transactions(
-  network TEXT NOT NULL, sender TEXT NOT NULL, nonce INTEGER NOT NULL, hash TEXT PRIMARY KEY, raw BLOB NOT NULL,
-  fields TEXT NOT NULL, what TEXT NOT NULL, state TEXT NOT NULL, time REAL NOT NULL)
+  network TEXT NOT NULL, sender TEXT NOT NULL, nonce INTEGER NOT NULL, hash TEXT PRIMARY KEY, raw
+  BLOB NOT NULL, fields TEXT NOT NULL, what TEXT NOT NULL, state TEXT NOT NULL, time REAL NOT NULL)
 """)
 
 
@@ -195,8 +195,9 @@ class Queue:
     # Steps; those that write or send are under the lock
 
     def _reopen(self) -> list[str]:
-        """Take up what was mined and is not any more; what of it is sent again. Two answers must say
-        that a transaction is gone: that its nonce is not used up, and that it has no receipt."""
+        """Take up what was mined and is not any more; what of it is sent again. Two answers must
+        say that a transaction is gone: that its nonce is not used up, and that it has no
+        receipt."""
         count = self._count("latest")
         for nonce in self._undone():
             if nonce < count:
