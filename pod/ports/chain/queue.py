@@ -66,8 +66,8 @@ PLAIN_GAS, NOTHING = 21_000, "nothing, in place of what the chain took back"
 QUEUE_FILE = "transactions.db"
 LAYOUT = Layout("""
 CREATE TABLE transactions(
-  network TEXT NOT NULL, sender TEXT NOT NULL, nonce INTEGER NOT NULL, hash TEXT PRIMARY KEY, raw
-  BLOB NOT NULL, fields TEXT NOT NULL, what TEXT NOT NULL, state TEXT NOT NULL, time REAL NOT NULL)
+  network TEXT NOT NULL, sender TEXT NOT NULL, nonce INTEGER NOT NULL, hash TEXT PRIMARY KEY, raw BLOB NOT NULL,
+  fields TEXT NOT NULL, what TEXT NOT NULL, state TEXT NOT NULL, time REAL NOT NULL)
 """)
 
 
