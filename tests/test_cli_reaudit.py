@@ -10,6 +10,7 @@ import pytest
 
 from fitchain.pod.compute.dataset import Table, register
 from fitchain.pod.jobs.journal import DatasetRow, Journal
+from fitchain.pod.parties.owner.disclosed import DISCLOSED
 from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from tests.audit_scenario import AuditScenario
@@ -36,12 +37,13 @@ def checker(open_account: Callable[..., Account]) -> Account:
 
 
 @pytest.fixture(scope="module")
-def owner(scenario: AuditScenario) -> Account:
-    """The owner, whose home knows the dataset."""
+def owner(scenario: AuditScenario, settled: AgreementId) -> Account:
+    """The owner, whose home knows the dataset and the job."""
     account, terms = scenario.parties.owner, scenario.parties.terms
     journal = Journal(account.chain.settings.home / "journal.db")
     card = register(Table.of({"x": np.arange(9.0)}), bytes(32), "findings").card.encode()
     journal.keep_dataset(DatasetRow(terms.dataset, Path("gone"), {}, b"", terms.dataset_root, card, "none"))
+    journal.keep_fact(AuditRef(settled), DISCLOSED, "0")
     journal.close()
     return account
 

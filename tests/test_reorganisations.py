@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,10 +27,11 @@ from fitchain.pod.parties.scientist import accept_result, dispute
 from fitchain.pod.parties.scientist.request import cancel_job, give_up, send_again, withdraw_unsent
 from fitchain.pod.parties.verifier.ballot import Ballot, keep_ballot, kept_ballot
 from fitchain.pod.parties.verifier.pod import look_s
-from fitchain.pod.ports.agreement import Outcome, Phase, State, commit_key
+from fitchain.pod.ports.agreement import Agreements, Outcome, Phase, State, commit_key
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.chain.abi import interface
 from fitchain.pod.ports.chain.heads import Heads
+from fitchain.pod.ports.chain.permit import Permit
 from fitchain.pod.ports.chain.reader import STOP_S
 from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.errors import NodeUnreachable, NotFound, Unusable
@@ -181,14 +183,15 @@ def test_a_yes_to_a_request_is_none_to_another_with_its_id(workshop: Workshop, t
 
 def test_a_no_that_the_chain_took_back_is_said_again(workshop: Workshop, reader: Chain) -> None:
     owner, scientist = workshop.owner, workshop.scientist
-    fit, id = scientist.fit(), workshop.request(price=PRICE + 8)
+    before = scientist.fit() + scientist.home.agreements.owed(scientist.address)
+    id = workshop.request(price=PRICE + 8)
     reject(owner.home, id, "no")
     take_back(reader, first_block(workshop, id, "Rejected"))
     assert scientist.state(id) is State.REQUESTED
     with owner_runs(owner):
         workshop.until_state(id, State.CANCELLED)
     assert names_of(owner, id) == ["Requested", "Rejected"]
-    assert scientist.fit() + scientist.home.agreements.owed(scientist.address) == fit
+    assert scientist.fit() + scientist.home.agreements.owed(scientist.address) == before
 
 
 def owner_turns(workshop: Workshop, turns: int = 10) -> None:
@@ -232,11 +235,15 @@ def cut_off(party: Party, before: str = "eth_estimateGas") -> Iterator[Home]:
         yield home
 
 
+UNSENT = count()
+
+
 @pytest.fixture
 def unsent(workshop: Workshop) -> AgreementId:
-    """A request that was written down by a command that did not come to sending it."""
+    """A request that was written down by a command that did not come to sending it, and like which
+    there is no other."""
     with cut_off(workshop.scientist) as home, pytest.raises(NodeUnreachable):
-        replace(workshop, scientist=replace(workshop.scientist, home=home)).request()
+        replace(workshop, scientist=replace(workshop.scientist, home=home)).request(price=PRICE + 100 + next(UNSENT))
     id = workshop.scientist.home.journal.request_ids()[-1]
     assert id not in workshop.scientist.home.agreements.list()
     return id
@@ -248,8 +255,9 @@ def test_a_request_that_was_written_down_is_sent_by_the_pod_once(workshop: Works
     with scientist_runs(scientist):
         workshop.until(lambda: unsent in scientist.home.agreements.list())
         workshop.until(scientist.has(unsent, "requested_again"))
-    assert workshop.request() == unsent  # who asks again hears of it, and pays once
-    assert scientist.fit() == fit - PRICE
+    price = scientist.home.agreements.terms(unsent).price
+    assert workshop.request(price=price) == unsent  # who asks again hears of it, and pays once
+    assert scientist.fit() == fit - price
     assert names_of(scientist, unsent) == ["Requested"]
 
 
@@ -271,7 +279,7 @@ def test_a_request_that_is_taken_back_is_no_job_any_more(workshop: Workshop, rea
     assert [each.state for each in calls.read_many([id])] == [State.NONE]
     with pytest.raises(NotFound, match=f"no job {id.short}"):
         calls.read(id)
-    give_up(scientist.home, id, "taken back")
+    scientist.home.chain.rebroadcast()
 
 
 def test_a_request_whose_transaction_is_lost_is_sent_again(workshop: Workshop, reader: Chain) -> None:
@@ -285,13 +293,24 @@ def test_a_request_whose_transaction_is_lost_is_sent_again(workshop: Workshop, r
     assert scientist.kinds(id) == ["requested", "requested_again"]
 
 
-def test_a_request_that_another_overtook_is_signed_anew(workshop: Workshop, reader: Chain) -> None:
-    """Each carries a permit that counts those before it; the queue sends what the chain took back
-    first."""
-    first = workshop.request(price=PRICE + 8)
-    take_back(reader, workshop.scientist.home.agreements.requested_block(first))
-    second = workshop.request(price=PRICE + 9)
-    assert {first, second} <= set(workshop.scientist.home.agreements.list())
+def test_a_request_whose_permit_another_call_overtook_is_signed_anew(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A permit counts those before it, and one that is used first spends the number."""
+    sign, signed = Agreements.permit, list[Permit]()
+
+    def overtaken(calls: Agreements, value: int) -> Permit:
+        permit = sign(calls, value)
+        if not signed:
+            other, spender = sign(calls, 1), calls.chain.addresses["Agreements"]
+            used = (calls.chain.address, spender, other.value, other.deadline, other.v, other.r, other.s)
+            calls.chain.send("FitCoin", "permit", *used)
+        signed.append(permit)
+        return permit
+
+    monkeypatch.setattr(Agreements, "permit", overtaken)
+    id = workshop.request(price=PRICE + 8)
+    assert workshop.scientist.state(id) is State.REQUESTED and len(signed) == 2
 
 
 def test_a_request_is_not_sent_when_its_time_has_passed(
