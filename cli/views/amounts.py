@@ -28,7 +28,7 @@ def parse_fit(text: str) -> int:
         InputRefused: it is no such number, has more than 18 decimals or no contract can hold it.
     """
     if not text.isascii() or not text.replace(".", "", 1).isdigit():
-        raise InputRefused(f"the amount {text!r} is not a decimal number of FIT", "write it as 12.5")
+        raise InputRefused(f"the amount {text!r} is not a decimal number of FIT", "write it as 12.5, without a sign")
     whole, _, decimals = text.partition(".")
     if len(decimals) > DECIMALS:
         raise InputRefused(f"the amount {text} has {len(decimals)} decimals and FIT has {DECIMALS}")

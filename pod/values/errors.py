@@ -19,7 +19,7 @@
         │   ├── NodeUnreachable     no answer from the node: later may be better
         │   ├── NodeRefused         the node answered with an error of its own
         │   ├── NotMinedYet         what was sent is not on the chain, and may come there
-    │   └── Reverted            a contract refuses: sending the same again will not help
+        │   └── Reverted            a contract refuses: sending the same again will not help
         ├── HostUnusable        this host lacks disk or memory now: nobody else is to blame
         ├── HomeDamaged         a file of the home itself is cut, overwritten or gone
         └── StoreUnusable       the store or its node does not answer

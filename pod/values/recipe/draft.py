@@ -85,7 +85,7 @@ def draft(
             card.
     """
     terms = terms or {}
-    refuse_unknown("the recipe's terms", terms, TERMS)
+    refuse_unknown("the recipe", terms, TERMS)
     target = text("target", terms.get("target", card["target"]), 200)
     inputs = _inputs(card, target, terms)
     rows = _rows(card, terms)
