@@ -40,6 +40,9 @@ from tests.limits import LIMIT_S
 
 PRICE, BOND = 12 * ETHER, 6 * ETHER
 HOUR_S = 3600
+LOOK_S = 0.2
+"""Between two looks of a pod: so many pods that look more often leave workers too little of the
+processor."""
 RECIPE = {"steps": 12, "batch_size": 8, "segment_steps": 2, "group_leaves": 2, "learning_rate": 0.01}
 """Seven leaves: three anchors of two, and one leaf over."""
 
@@ -245,7 +248,7 @@ def running(pod: Owner | Scientist | Verifier) -> Iterator[None]:
 @contextmanager
 def owner_runs(party: Party, **how: Any) -> Iterator[Owner]:
     """Run the owner's pod in a thread; it clears an ended job away without waiting for more blocks."""
-    pod = Owner(party.home, party.say, look_s=0.05, turn_s=0, **{"final_blocks": 0} | how)
+    pod = Owner(party.home, party.say, look_s=LOOK_S, turn_s=0, **{"final_blocks": 0} | how)
     with running(pod):
         yield pod
 
@@ -253,7 +256,7 @@ def owner_runs(party: Party, **how: Any) -> Iterator[Owner]:
 @contextmanager
 def scientist_runs(party: Party, auto_accept: bool = True, turn_s: float = 0) -> Iterator[Scientist]:
     """Run the scientist's pod in a thread."""
-    pod = Scientist(party.home, auto_accept, party.say, look_s=0.05, turn_s=turn_s, final_blocks=0)
+    pod = Scientist(party.home, auto_accept, party.say, look_s=LOOK_S, turn_s=turn_s, final_blocks=0)
     with running(pod):
         yield pod
 
@@ -263,7 +266,7 @@ def verifier_runs(*parties: Party, turn_s: float = 0, **how: Any) -> Iterator[No
     """Run verifiers' pods, each in a thread; they wipe without waiting for more blocks."""
     with ExitStack() as stack:
         for party in parties:
-            settings: dict[str, Any] = {"look_s": 0.05, "retry_s": 0.2, "turn_s": turn_s, "final_blocks": 0} | how
+            settings: dict[str, Any] = {"look_s": LOOK_S, "retry_s": 0.2, "turn_s": turn_s, "final_blocks": 0} | how
             stack.enter_context(running(Verifier(party.home, party.say, **settings)))
         yield
 

@@ -1,11 +1,16 @@
 """`python -m fitchain.pod.jobs.worker FOLDER LEVEL`: the process that `Worker` starts."""
 
+import gc
 import os
 import sys
 
 os.chdir("/")  # whatever carried it here: torch's libraries look for others in the working directory
+gc.disable()  # what is imported stays: looking through it for garbage takes a tenth of the start
 
 from fitchain.pod.jobs.worker.child import main  # noqa: E402
+
+gc.freeze()
+gc.enable()
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
