@@ -160,6 +160,17 @@ def test_transaction_that_the_node_forgot_is_sent_again(account: Account, stoppe
 # What a reorganisation takes back
 
 
+def test_what_was_taken_back_is_noticed_and_what_stands_is_not(account: Account) -> None:
+    chain = account.chain
+    block = chain.send("FitCoin", "transfer", TARGET, 1).block
+    assert not chain.was_taken_back()
+    take_back(chain, block)
+    assert chain.was_taken_back()
+    assert chain.rebroadcast() == ["FitCoin.transfer"]
+    chain.catch_up()
+    assert not chain.was_taken_back()
+
+
 def test_what_a_reorganisation_took_back_is_sent_again_under_its_nonce(account: Account) -> None:
     chain, before = account.chain, account.chain.fit_balance(TARGET)
     sent = [chain.send("FitCoin", "transfer", TARGET, value) for value in (1, 2)]
@@ -249,7 +260,7 @@ def test_one_stale_answer_takes_nothing_back(account: Account, running_devnet: D
 
     with proxy(running_devnet.record.rpc, lambda _: None, change=stale) as url:
         chain = connect(replace(account.chain.settings, rpc=url), account.keys)
-        assert chain.rebroadcast() == []
+        assert not chain.was_taken_back() and chain.rebroadcast() == []
         assert states(chain) == [(0, "mined")]
 
 
