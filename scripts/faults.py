@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from fitchain.cli.views.output import log
-from scripts.nightly import PROGRAM, ROOT, digest_of_sources
+from scripts.nightly import PROGRAM, ROOT, digest_of_paths
 from tests.faults.market.plan import Fault, digest, plan
 from tests.faults.market.run import Result, play
 
@@ -65,7 +65,7 @@ def main() -> int:
         result = played(first, plan(first, *length), args.keep)
         show([result])
         return int(bool(result.wrong))
-    series = Series(RESULTS, digest_of_sources(ROOT, PROGRAM), first, args.runs, length)
+    series = Series(RESULTS, digest_of_paths(ROOT, PROGRAM), first, args.runs, length)
     return int(series.run(args.keep))
 
 

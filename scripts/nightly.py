@@ -226,7 +226,7 @@ def git(root: Path, *arguments: str) -> bytes:
     return subprocess.run(["git", *arguments], cwd=root, stdout=subprocess.PIPE, check=True).stdout
 
 
-def digest_of_sources(root: Path, paths: Sequence[str], beside: str = "") -> str:
+def digest_of_paths(root: Path, paths: Sequence[str], beside: str = "") -> str:
     """A digest of names and bytes of a working copy's files below some paths, but for those that
     git ignores, and of a text beside them.
 
@@ -264,7 +264,7 @@ class Night:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "commit", git(self.root, "rev-parse", "HEAD").decode().strip())
-        digests = {part.name: digest_of_sources(self.root, part.paths, part.command_lines) for part in self.parts}
+        digests = {part.name: digest_of_paths(self.root, part.paths, part.command_lines) for part in self.parts}
         object.__setattr__(self, "sources", digests)
 
     def run(self, names: Sequence[str] = (), seed: int | None = None) -> bool:

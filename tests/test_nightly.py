@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from scripts.nightly import PARTS, SEED, Night, Part, digest_of_sources
+from scripts.nightly import PARTS, SEED, Night, Part, digest_of_paths
 
 ROOT = Path(__file__).parent.parent
 
@@ -122,14 +122,14 @@ def test_a_command_that_fails_ends_its_part(folder: Path) -> None:
 
 
 def test_sources_are_names_and_bytes_of_what_git_does_not_ignore(folder: Path) -> None:
-    digests = [digest_of_sources(folder, ["."])]
+    digests = [digest_of_paths(folder, ["."])]
     for name, text in (("file", "two"), ("new", "new"), ("new", "other"), ("other", "other")):
         (folder / name).write_text(text)
-        digests.append(digest_of_sources(folder, ["."]))
+        digests.append(digest_of_paths(folder, ["."]))
     assert len(set(digests)) == 5
     (folder / "a").write_text("ignored")
     (folder / "other").unlink()
-    assert digest_of_sources(folder, ["."]) == digests[3]
+    assert digest_of_paths(folder, ["."]) == digests[3]
 
 
 @pytest.mark.parametrize("given", PARTS, ids=lambda given: given.name)

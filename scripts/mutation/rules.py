@@ -627,9 +627,11 @@ RULES = (
         "Verifiers.sol",
         "            _memberships[number][accounts[i]].invited = true;\n",
         """            _memberships[number][accounts[i]].invited = true;
-            if (numberOf[accounts[i]] == 0 || _memberships[number][accounts[i]].place != 0)
-            continue; Table storage table = _tables[number]; uint256 place = table.places.length;
-            _write(table, place, numberOf[accounts[i]]); _resize(table, uint16(place + 1));
+            if (numberOf[accounts[i]] == 0 || _memberships[number][accounts[i]].place != 0) continue;
+            Table storage table = _tables[number];
+            uint256 place = table.places.length;
+            _write(table, place, numberOf[accounts[i]]);
+            _resize(table, uint16(place + 1));
             (_memberships[number][accounts[i]].place, _memberships[number][accounts[i]].joined) =
                 (uint16(place + 1), block.number.toUint40());
 """,
