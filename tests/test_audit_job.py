@@ -38,6 +38,7 @@ from tests.pods import (
     EXPLODING,
     HOUR_S,
     PRICE,
+    Party,
     module_file,
     owner_runs,
     scientist_runs,
@@ -120,6 +121,18 @@ def test_nothing_secret_outlives_the_audit(audited: AuditedWorkshop, honest: Agr
     folders = [party.home.job_folder(honest).path for party in (audited.workshop.owner, *seated)]
     assert [list(folder.glob("*.age")) for folder in folders] == [[]] * 4
     assert [list(folder.iterdir()) for folder in folders[1:]] == [[]] * 3
+
+
+def test_identity_of_a_seat_whose_draw_the_chain_took_back_is_wiped(
+    audited: AuditedWorkshop, honest: AgreementId
+) -> None:
+    """No event names whoever was drawn there any more; only its folder knows of the seat."""
+    other = audited.others(*audited.seated(honest))[0]
+    folder = other.home.job_folder(honest).create()
+    other.home.kept_identity(folder.seat_identity)
+    with verifier_runs(other):
+        audited.until_wiped(honest, other)
+    assert folder.secrets() == []
 
 
 # Who is absent, and who does not replay
@@ -302,6 +315,11 @@ def test_made_up_trace_loses_the_stake_of_the_seat(audited: AuditedWorkshop) -> 
 # The release
 
 
+def worth(party: Party) -> int:
+    """What a verifier has and may collect: it collects what earlier audits have paid, too."""
+    return party.fit() + party.home.verifiers.verifier(party.address).earned
+
+
 @pytest.mark.long
 def test_garbage_key_is_complained_of_and_the_seats_release_what_they_kept(
     audited: AuditedWorkshop, pass_time: PassTime
@@ -312,7 +330,7 @@ def test_garbage_key_is_complained_of_and_the_seats_release_what_they_kept(
         id = workshop.request(audit=audited.terms())
         audited.until_phase(id, Phase.JOINING)
         first, second, third = audited.seated(id)
-        funds = [party.fit() for party in (first, second, third)]
+        funds = [worth(party) for party in (first, second, third)]
         with verifier_runs(first, second):
             with verifier_runs(third):
                 audited.until_phase(id, Phase.COMMITTING)
@@ -329,7 +347,7 @@ def test_garbage_key_is_complained_of_and_the_seats_release_what_they_kept(
         audited.until_wiped(id, third)
     assert delivery(scientist.home, id).model.exists()
     assert "release_accepted" not in scientist.kinds(id)
-    assert changed(funds, [party.fit() for party in (first, second, third)]) == [FEE, FEE, 0]
+    assert changed(funds, [worth(party) for party in (first, second, third)]) == [FEE, FEE, 0]
     assert changed(before, audited.owed()) == [PRICE + BOND, 0]
     assert audited.lost_since(stakes) == {} and audited.free()
 

@@ -19,6 +19,7 @@ import pytest
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.orphans import Orphans
 from fitchain.pod.parties.owner import approve, reject
 from fitchain.pod.parties.owner.anchors import require_same_run
 from fitchain.pod.parties.owner.disclosed import keep_disclosed
@@ -214,6 +215,30 @@ def test_a_run_is_set_aside_and_taken_back_whole_and_few_are_kept(tmp_path: Path
     assert not folder.take_back(seeds[-2])  # there is a run
     folder.set_aside(seeds[-1])
     assert folder.take_back(seeds[-2]) and folder.leaves.read_text() == str(seeds[-2])
+
+
+def test_secrets_of_a_job_that_the_chain_took_back_go_once_that_is_final(workshop: Workshop, reader: Chain) -> None:
+    home = workshop.owner.home
+    finality = Finality(home, 4)
+    orphans = Orphans(home, finality)
+
+    def clear() -> list[AgreementId]:
+        finality.look()
+        return list(orphans.clear())
+
+    stands, gone = (workshop.request(price=PRICE + 20 + number) for number in range(2))
+    folders = [home.job_folder(stands), home.job_folder(gone), home.job_folder(gone).audit(1)]
+    for folder in folders:
+        home.keep_secret(folder.create().seat_identity, "a secret")
+        folder.records.write_bytes(b"records")
+    take_back(reader, home.agreements.requested_block(gone))
+    mine(reader, 4)
+    assert clear() == []  # one look is none
+    mine(reader, 1)
+    assert clear() == [gone] and clear() == []
+    assert [len(folder.secrets()) for folder in folders] == [2, 0, 0]
+    workshop.scientist.home.chain.rebroadcast()
+    folders[0].remove_secrets()
 
 
 # The scientist

@@ -6,11 +6,13 @@ launch         where a worker runs
 metering       what a step of a scientist's own recipe takes
 rehearsal      the first segments of an offer on mock data
 history        what can happen to a job, a class for each thing
+life           what the chain tells of that, and a history may lack
 journal        what a pod must remember across a power cut
 home           a pod's folder, opened
 lanes          what a pod does beside one another, and what goes first
 retry          what a pod does about an error
 finality       what no reorganisation of the chain undoes
+orphans        what is kept of jobs that the chain took back for good
 turns          what anyone may do to bring an audit on
 job_status     how a job stands
 offered        recipe and graph of a request, to be looked at

@@ -73,6 +73,14 @@ class Finality:
 
         return self._is_final(id, "job", over)
 
+    def job_is_gone(self, id: AgreementId) -> bool:
+        """Whether the chain took an agreement back for good."""
+
+        def gone(chain: ChainReader, now: int) -> bool:
+            return State(chain.call("Agreements", "agreement", id)["state"]) is State.NONE
+
+        return self._is_final(id, "gone", gone)
+
     def audit_is_over(self, ref: AuditRef) -> bool:
         """Whether an audit is concluded for good."""
 

@@ -37,6 +37,7 @@ from fitchain.pod.ports.sealed import new_identity, open_sealed, seal
 from fitchain.pod.ports.settings import Settings, load
 from fitchain.pod.ports.store import Store, open_store
 from fitchain.pod.ports.verifiers import Verifiers
+from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import AccessRefused, HostUnusable, NotFound, Unusable, host_errors
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, DatasetId, ModelId
 from fitchain.pod.values.job_folder import JobFolder, sweep_left
@@ -258,6 +259,11 @@ class Home(AbstractContextManager["Home"]):
     def job_folder(self, agreement: AgreementId) -> JobFolder:
         """The folder of one job; asking for it does not make it."""
         return JobFolder(self.settings.home / "jobs" / str(agreement))
+
+    def job_ids(self) -> list[AgreementId]:
+        """The jobs that have a folder."""
+        named = f"jobs/0x{'[0-9a-f]' * 64}"
+        return [AgreementId(Digest.parse(path.name)) for path in sorted(self.settings.home.glob(named))]
 
     def audit_folder(self, audit: AuditRef) -> JobFolder:
         """The folder of one audit, likewise."""

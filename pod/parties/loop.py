@@ -16,6 +16,7 @@ from typing import ClassVar
 from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.lanes import Lanes, Work
+from fitchain.pod.jobs.orphans import Orphans
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
 from fitchain.pod.ports.chain.base import FINAL_BLOCKS
 from fitchain.pod.ports.registry import Role
@@ -50,6 +51,7 @@ class PodLoop:
     ) -> None:
         self.home, self.log, self.look_s = home, log, look_s
         self.finality, self.final_blocks = Finality(home, final_blocks), final_blocks
+        self._orphans = Orphans(home, self.finality)
         self._must_rebroadcast = True  # the first look does not know of what was taken back before it
         self._retry = RetryPolicy(home, log, retry_s)
         self._rebroadcasts = RetryPolicy(home, log, retry_s)  # what keeps it from sending keeps it from nothing else
@@ -101,9 +103,12 @@ class PodLoop:
             self.log(NO_AGREEMENT, "the chain was reorganised: everything is looked at anew")
             self.home.agreements.forget()
             self.forget()
+            self._orphans.forget()
             self._must_rebroadcast = True
         if self._must_rebroadcast and self._rebroadcasts.due(NO_AGREEMENT):
             self._rebroadcasts.attempt(NO_AGREEMENT, self._rebroadcast)
+        for id in self._orphans.clear():
+            self.log(id, "the chain took it back for good: what must not outlive it is cleared away")
         works: dict[str, list[Work]] = {name: [] for name in self.threads}
         for lane, work in self.look():
             if self._retry.due(work.subject) and not self._lanes.is_busy(work.subject):

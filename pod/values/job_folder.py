@@ -349,9 +349,15 @@ class JobFolder:
         self._remove(STATES)
         self._remove(f"{_ASIDE}*")
 
+    def secrets(self) -> list[Path]:
+        """What there is of that which must not outlive the job: the records' copy, and
+        identities."""
+        named = self.records, self.identity, self.seat_identity, self.released_identity
+        return [path for path in named if path.exists()]
+
     def remove_secrets(self) -> None:
-        """Remove what must not outlive the job: the records' copy, and identities."""
-        for path in (self.records, self.identity, self.seat_identity, self.released_identity):
+        """Remove them."""
+        for path in self.secrets():
             path.unlink(missing_ok=True)
 
     def sweep(self, kinds: Sequence[Scratch] = tuple(Scratch), parts: bool = True) -> None:

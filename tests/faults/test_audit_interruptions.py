@@ -179,6 +179,20 @@ def test_every_step_was_taken_once_and_nothing_reverted(bench: AuditableWorkshop
     assert refused(reader, reader.deployment.block, parties) == []
 
 
+def test_histories_tell_all_that_was_sent_once(bench: AuditableWorkshop, job: Survived) -> None:
+    """Also what a pod was killed right after: it finds it done, and never gets its receipt."""
+    workshop = bench.workshop
+    sent_once(workshop.owner, job.id, "accepted", "begun", "finished", "evidence", "released")
+    sent_once(bench.verifier, job.id, "drawn", "joined", "committed", "revealed")
+    sent_once(workshop.scientist, job.id, "requested", "release_accepted")
+
+
+def sent_once(party: Party, id: AgreementId, *kinds: str, ordinal: int = 0) -> None:
+    """Check that a history has an entry of each kind, and only one."""
+    told = [line.entry.kind for line in party.home.journal.history(id) if line.ordinal == ordinal]
+    assert {kind: told.count(kind) for kind in kinds} == dict.fromkeys(kinds, 1)
+
+
 def test_no_identity_and_no_evidence_is_left(bench: AuditableWorkshop, job: Survived) -> None:
     assert list(bench.verifier.home.job_folder(job.id).path.iterdir()) == []
     folder = bench.workshop.owner.home.job_folder(job.id).path
@@ -215,6 +229,8 @@ def test_complaint_and_release_are_made_once_however_often_pods_die(
     assert [names.count(step) for step in ("Complained", "Released", "ReleaseClosed")] == [1, 2, 1]
     assert [release.by for release in audits.releases(AuditRef(id))] == [owner.address, verifier.address]
     assert delivery(scientist.home, id).model.exists()
+    sent_once(scientist, id, "complained")
+    sent_once(verifier, id, "joined", "committed", "revealed", "released")
     assert verifier.fit() == earned + FEE
     assert refused(reader, first, [owner, scientist, verifier]) == []
 
@@ -247,5 +263,7 @@ def test_audit_asked_again_is_paid_once_however_often_pods_die(
     names = [event.name for event in owner.home.agreements.events(job.id) if event.args.get("ordinal") == 1]
     steps = ("AuditAsked", "AuditConsented", "Drawn", "Joined", "EvidenceSubmitted", "Committed", "Revealed")
     assert [names.count(step) for step in steps] == [1] * len(steps)
+    sent_once(owner, job.id, "consented", "evidence", ordinal=1)
+    sent_once(verifier, job.id, "joined", "committed", "revealed", ordinal=1)
     assert spent - asker.fit() == audit.fee_per_seat == verifier.fit() - earned
     assert refused(reader, first, [owner, verifier, asker]) == []

@@ -1,4 +1,4 @@
-"""The short form of test_interruptions.py: an owner's pod is killed at two steps of a job, which
+"""The short form of test_interruptions.py: an owner's pod is killed at three steps of a job, which
 goes through all the same."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from tests.chain_fixtures import Devnet
 from tests.faults.restarted_pod import restarted_pods
 from tests.pods import BOND, PRICE, Workshop, scientist_runs
 
-POINTS = {"owner": ["send:begin:after", "send:finish:before"]}
+POINTS = {"owner": ["send:accept:after", "send:begin:after", "send:finish:after"]}
 
 
 @pytest.mark.long
@@ -29,3 +29,6 @@ def test_job_of_an_owner_that_was_killed_goes_through(
     names = [event.name for event in owner.home.agreements.events(id)]
     assert names == ["Requested", "Accepted", "Begun", *["Anchored"] * 3, "Finished", "Settled"]
     assert owner.home.agreements.owed(owner.address) == PRICE + BOND
+    kinds = [kind for kind in owner.kinds(id) if kind in ("accepted", "begun", "anchored", "finished")]
+    assert sorted(kinds) == ["accepted", *["anchored"] * 3, "begun", "finished"]
+    assert all(owner.told(id, kind)["gas"] for kind in kinds)

@@ -34,6 +34,7 @@ from fitchain.pod.jobs.exchange import send_refusal
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import APPROVE, REJECT, Decision
 from fitchain.pod.jobs.lanes import Work
+from fitchain.pod.jobs.life import owners_life, write_missing
 from fitchain.pod.jobs.retry import RETRY_S, Log
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
 from fitchain.pod.jobs.waiting import show_concerns, shown_concerns
@@ -45,7 +46,6 @@ from fitchain.pod.parties.owner.run import (
     TrainingSession,
     begin,
     order_nonce,
-    record_end,
 )
 from fitchain.pod.ports.agreement import Agreement, Outcome, Phase, State, commit_key
 from fitchain.pod.ports.chain.base import FINAL_BLOCKS
@@ -168,6 +168,7 @@ class Owner(PodLoop):
         self._over: set[AgreementId] = set()
         self._kept: dict[AgreementId, int] = {}
         self._begun: set[AgreementId] = set()
+        self._noted: set[tuple[AgreementId, State]] = set()
         self._rejected: dict[AgreementId, threading.Event] = {}
         self._refusals: dict[str, deque[float]] = {}
 
@@ -196,6 +197,7 @@ class Owner(PodLoop):
     def forget(self) -> None:
         """Look at every agreement again, also at those that were over."""
         self._over.clear()
+        self._noted.clear()
         self._kept.clear()
         self._asked.forget()
 
@@ -246,10 +248,12 @@ class Owner(PodLoop):
 
     def _begin(self, agreement: Agreement) -> None:
         if self._stands(agreement):
+            self._note_sent(agreement)
             begin(self.home, agreement.id)
 
     def _train(self, agreement: Agreement) -> None:
         id = agreement.id
+        self._note_sent(agreement)
         if id not in self._begun:
             self.log(id, "training")
             self._begun.add(id)
@@ -257,20 +261,22 @@ class Owner(PodLoop):
 
     def _settle(self, agreement: Agreement) -> None:
         """Silence is acceptance, but only once the time to dispute is over."""
-        self._note_end(agreement.id)
+        self._note_sent(agreement)
         if self.home.chain.block("latest").timestamp > agreement.dispute_deadline and self._stands(agreement):
             self.home.agreements.settle(agreement.id)
 
     def _answer_audit(self, agreement: Agreement) -> None:
-        self._note_end(agreement.id)
+        self._note_sent(agreement)
         if done := answer_audit(self.home, self._turns, AuditRef(agreement.id)):
             self.log(agreement.id, done)
 
-    def _note_end(self, id: AgreementId) -> None:
-        """Write the end of a training into the history, unless it was: the pod may have been cut
-        off after the last transaction."""
-        if not any(self.home.journal.happened(id, kind) for kind in (history.Finished, history.Diverged)):
-            record_end(self.home, id)
+    def _note_sent(self, agreement: Agreement) -> None:
+        """Write into the history what this pod sent and was cut off before it wrote it down, once
+        for each state that a job comes to."""
+        id, noted = agreement.id, (agreement.id, agreement.state)
+        if noted not in self._noted:
+            write_missing(self.home, id, owners_life(self.home, id, self.home.agreements.events(id)))
+            self._noted.add(noted)
 
     def _answer(self, agreement: Agreement) -> None:
         """Examine a request, ask a person if policy or examination say so, accept."""
@@ -363,7 +369,7 @@ class Owner(PodLoop):
             if done := answer_audit(home, self._turns, audit.ref):
                 self.log(id, done)
             return
-        self._note_end(id)
+        self._note_sent(agreement)
         if verdict := describe_verdict(home, audit):
             self.log(id, verdict)
         if home.journal.record(id, history.REACHED[agreement.state], once=""):

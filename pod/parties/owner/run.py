@@ -25,6 +25,7 @@ from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import OLDER
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
 from fitchain.pod.ports.agreement import RunRecord, State
+from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.chain.base import write_file
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.sealed import recipient_of
@@ -40,8 +41,6 @@ from fitchain.pod.values.recipe import Recipe
 
 COMPARE_S = 5.0
 """How often the chain is asked whether it still has the run that is trained."""
-ENDED = ("Finished", "DivergedAt")
-"""The chain's events of an end."""
 
 
 def begin(home: Home, id: AgreementId) -> None:
@@ -147,9 +146,19 @@ class TrainingSession:
         ending = transcript.ending(self.recipe.group_leaves, checkpoints[-1].roots, weights, key)
         calls = self.home.agreements
         require_same_run(self.home, self.id, run)
-        (calls.diverge if isinstance(ended, Diverged) else calls.finish)(self.id, ending)
-        record_end(self.home, self.id, ended.reason if isinstance(ended, Diverged) else "")
+        receipt = (calls.diverge if isinstance(ended, Diverged) else calls.finish)(self.id, ending)
+        self._record_end(ended, receipt)
         self.folder.records.unlink(missing_ok=True)
+
+    def _record_end(self, ended: Finished | Diverged, receipt: Receipt) -> None:
+        """Put the end of the training into the job's history, as the chain has it."""
+        args = receipt.event("DivergedAt" if isinstance(ended, Diverged) else "Finished").args
+        roots: tuple[Root, Root] = args["transcriptRoot"], args["modelRoot"]
+        sent = history.paid(receipt)
+        entry: history.Entry = history.Finished(*roots, **sent)
+        if isinstance(ended, Diverged):
+            entry = history.Diverged(ended.reason, *roots, **sent)
+        self.home.journal.record(self.id, entry, once=str(roots[0]))
 
     def _deliver(self, transcript: Transcript, checkpoints: Sequence[Checkpoint]) -> tuple[Cid, Cid | None]:
         """Seal weights and certificate to the job's identity, and that identity to the scientist
@@ -218,27 +227,6 @@ def set_aside(folder: JobFolder, run: RunRecord) -> bool:
         return False
     folder.set_aside(context.seed)
     return True
-
-
-def record_end(home: Home, id: AgreementId, reason: str = "") -> None:
-    """Put the end of a training into the job's history, as the chain has it; nothing where it has
-    none.
-
-    Args:
-        home: the owner's.
-        id: an agreement.
-        reason: why it ended early, where that is known.
-    """
-    event = next((event for event in home.agreements.events(id) if event.name in ENDED), None)
-    if event is None:
-        return
-    receipt = home.chain.receipt(event.transaction)
-    roots: tuple[Root, Root] = event.args["transcriptRoot"], event.args["modelRoot"]
-    sent = history.paid(receipt) if receipt else history.Paid(transaction=event.transaction)
-    if event.name == "DivergedAt":
-        home.journal.record(id, history.Diverged(reason, *roots, **sent), once=str(roots[0]))
-    else:
-        home.journal.record(id, history.Finished(*roots, **sent), once=str(roots[0]))
 
 
 def prepare(home: Home, id: AgreementId, run: RunRecord, folder: JobFolder, keep_every: int = 1) -> Train:

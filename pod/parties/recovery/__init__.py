@@ -6,7 +6,7 @@ chain suffice.
     owned      an owner's datasets, its jobs, what audits may open of them
     asked_for  a scientist's models and requests; questions for other audits
     seats      a verifier's seats, and the votes that it committed to
-    life       a job's history, from the chain's events
+    lines      a job's history, which says that it was recovered
     recover    all of it, in the order in which a cut leaves the home as it was
 
 Nothing is guessed: what the chain does not tell is named, with what it costs.

@@ -10,8 +10,9 @@ from pathlib import Path
 from fitchain.pod.jobs.exchange import fetch_folder, send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow, RequestRow
+from fitchain.pod.jobs.life import askers_life, scientists_life
 from fitchain.pod.parties.asker import fresh_bytes, keep_question, question_commitment
-from fitchain.pod.parties.recovery.life import askers_life, scientists_life, write_life
+from fitchain.pod.parties.recovery.lines import write_recovered
 from fitchain.pod.parties.recovery.report import Recovery
 from fitchain.pod.parties.scientist.publish import MODEL_FILES
 from fitchain.pod.parties.scientist.request import SENT_AT, give_up, plain_terms
@@ -46,7 +47,7 @@ def recover_requests(home: Home, recovery: Recovery) -> None:
             _keep_request(home, recovery, agreement)
         events = home.agreements.events(id)
         _keep_said(home, id, events)
-        write_life(home, id, scientists_life(home, id, events))
+        write_recovered(home, id, scientists_life(home, id, events))
         recovery.has("request", id, agreement.state.name.lower())
 
 
@@ -169,7 +170,7 @@ def recover_questions(home: Home, recovery: Recovery) -> None:
             keep_question(home, id, asked.terms, asked.nonce_commitment, fresh)
             how = "consented to" if asked.consented else "taken back" if asked.taken_back else "open"
             recovery.has("question", ref, how)
-        write_life(home, id, askers_life(home, ref, home.agreements.events(id)))
+        write_recovered(home, id, askers_life(home, ref, home.agreements.events(id)))
 
 
 def _fresh(home: Home, asked: AskedAudit) -> bytes | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from fitchain.pod.compute.dataset import Card, Table, check_unchanged
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import DatasetRow
+from fitchain.pod.jobs.life import owners_life
 from fitchain.pod.parties.owner.data import (
     SOURCE,
     SOURCE_VERSION,
@@ -20,7 +21,7 @@ from fitchain.pod.parties.owner.data import (
 )
 from fitchain.pod.parties.owner.disclosed import DISCLOSED, EVIDENCE_MADE, counted_records, keep_disclosed
 from fitchain.pod.parties.owner.examine import RECIPIENT, fetch_offer, read_recipe
-from fitchain.pod.parties.recovery.life import owners_life, write_life
+from fitchain.pod.parties.recovery.lines import write_recovered
 from fitchain.pod.parties.recovery.report import Recovery
 from fitchain.pod.parties.scientist.publish import read_card
 from fitchain.pod.ports.agreement import Agreement, State
@@ -149,7 +150,7 @@ def recover_owned(home: Home, recovery: Recovery) -> None:
             _keep_counted(home, recovery, agreement, events)
         if agreement.state is State.REQUESTED:
             what = "requested; you are asked about it, whatever was said of it before"
-        write_life(home, agreement.id, owners_life(home, agreement.id, events), *_open_questions(home, agreement))
+        write_recovered(home, agreement.id, owners_life(home, agreement.id, events), *_open_questions(home, agreement))
         recovery.has("job", agreement.id, what)
         _miss_identity(home, recovery, agreement)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.parties.recovery.life import verifiers_life, write_life
+from fitchain.pod.jobs.life import verifiers_life
+from fitchain.pod.parties.recovery.lines import write_recovered
 from fitchain.pod.parties.recovery.report import Recovery
 from fitchain.pod.parties.verifier.ballot import Ballot, keep_ballot, kept_ballot, vote_salt
 from fitchain.pod.parties.verifier.examine import EVIDENCE, examine
@@ -30,7 +31,7 @@ def recover_seats(home: Home, recovery: Recovery) -> None:
         ChainUnusable: the node does not answer.
     """
     for audit in home.audits.read_many(home.audits.drawn_for(home.keys.address)):
-        write_life(home, audit.id, verifiers_life(home, audit.ref, home.agreements.events(audit.id)))
+        write_recovered(home, audit.id, verifiers_life(home, audit.ref, home.agreements.events(audit.id)))
         seat = audit.seat_of(home.keys.address)
         if audit.phase is Phase.CONCLUDED or seat is None:
             continue

@@ -16,6 +16,7 @@ from typing import ClassVar
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.lanes import Work
+from fitchain.pod.jobs.life import scientists_life, write_missing
 from fitchain.pod.jobs.retry import RETRY_S, Log
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
 from fitchain.pod.parties.loop import LOOK_S, PodLoop
@@ -70,6 +71,7 @@ class Scientist(PodLoop):
         self._turns = Turns(home, turn_s)
         self.auto_accept = auto_accept
         self._over: set[AgreementId] = set()
+        self._noted: set[AgreementId] = set()
         self._followed_at: dict[AgreementId, float] = {}
 
     def look(self) -> Iterator[tuple[str, Work]]:
@@ -86,6 +88,7 @@ class Scientist(PodLoop):
     def forget(self) -> None:
         """Follow every job again, also those that had ended."""
         self._over.clear()
+        self._noted.clear()
 
     def _follow(self, id: AgreementId) -> None:
         self._followed_at[id] = time.monotonic()
@@ -94,7 +97,15 @@ class Scientist(PodLoop):
         if ended and heard:
             if verdict := describe_verdict(self.home, self.home.audits.read(AuditRef(id))):
                 self.log(id, verdict)
+            self._note_sent(id)
             self._let_go(id)
+
+    def _note_sent(self, id: AgreementId) -> None:
+        """Write into the history what was sent for an ended job by whoever was cut off before it
+        wrote it down, once."""
+        if id not in self._noted:
+            write_missing(self.home, id, scientists_life(self.home, id, self.home.agreements.events(id)))
+            self._noted.add(id)
 
     def _let_go(self, id: AgreementId) -> None:
         """Follow an ended job no more, once no reorganisation of the chain can undo its end."""

@@ -29,6 +29,7 @@ from fitchain.pod.jobs.finality import overlapping
 from fitchain.pod.jobs.history import Entry
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.lanes import Work
+from fitchain.pod.jobs.life import verifiers_life, write_missing
 from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy, log_about
 from fitchain.pod.jobs.turns import FIRST_SEAT_RANK, TURN_S, Turns, describe_verdict, send
@@ -36,6 +37,7 @@ from fitchain.pod.parties.loop import LOOK_S, PodLoop
 from fitchain.pod.parties.verifier.ballot import Ballot, keep_ballot, kept_ballot, question_of, vote_salt
 from fitchain.pod.parties.verifier.consent import NOTHING, ConsentPolicy, Replay, refusal
 from fitchain.pod.parties.verifier.examine import EVIDENCE, Examination, examine
+from fitchain.pod.parties.verifier.explain import seats_of
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, Submission, audit_id
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.chain.base import FINAL_BLOCKS
@@ -140,10 +142,18 @@ class Verifier(PodLoop):
         for ref in self.home.audits.drawn_for(self.home.keys.address, first, head):
             if ref not in self._mine and not self.home.journal.happened(ref, history.Wiped):
                 self._mine[ref] = None
+        if self._next_block is None:
+            self._mine |= dict.fromkeys(self._kept())
         for ref in self._awaited(first, head):
             self._undrawn.setdefault(ref)
         self._next_block = head + 1
         return True
+
+    def _kept(self) -> Iterator[AuditRef]:
+        """The audits for which this home keeps what opens their evidence, also where the chain
+        took back that this account was drawn."""
+        for id in self.home.job_ids():
+            yield from seats_of(self.home, id)
 
     def forget(self) -> None:
         """Look at all draws again, and at the seats that were through with."""
@@ -312,6 +322,8 @@ class Verifier(PodLoop):
         """Collect what was earned, and forget what must not outlive the audit once its end is
         final."""
         if audit.ref not in self._collected:
+            events = self.home.agreements.events(audit.id)
+            write_missing(self.home, audit.id, verifiers_life(self.home, audit.ref, events))
             self._collect(audit)
             self._collected.add(audit.ref)
         if not self.finality.audit_is_over(audit.ref):

@@ -339,6 +339,11 @@ class Agreements:
             raise self._unknown(id)
         return agreement
 
+    def missing_among(self, ids: Sequence[AgreementId]) -> list[AgreementId]:
+        """Those of several agreements, known here or not, that the chain does not have."""
+        answers = self.chain.call_many([("Agreements", "agreement", (id,)) for id in ids])
+        return [id for id, kept in zip(ids, answers, strict=True) if State(kept["state"]) is State.NONE]
+
     def read_many(self, ids: Sequence[AgreementId]) -> list[Agreement]:
         """Several agreements in few round trips; one that was known here, and that the chain took
         back, is in no state. Raises as `read`."""

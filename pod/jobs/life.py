@@ -1,15 +1,17 @@
-"""A job's history from what the chain tells: the lines that a pod would have written, with the
-times of their blocks."""
+"""A job's history from what the chain tells: the lines that a pod writes of what it sends for a
+job, with the times of their blocks. What it collects, and whoever brings an audit on, no event of
+the job tells."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from fitchain.pod.compute.checkpoint import read_leaves, state_steps
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.history import Entry
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.ports.agreement import Outcome, RunRecord
+from fitchain.pod.ports.agreement import Outcome, RunRecord, State
 from fitchain.pod.ports.agreement.calls import cid_in
 from fitchain.pod.ports.chain import Event
 from fitchain.pod.values.amounts import amount_text
@@ -20,26 +22,33 @@ HistoryLine = tuple[Subject, Entry, str | None, float]
 """A line: about what, what happened, what makes it one of its kind, when."""
 
 
-def write_life(home: Home, id: AgreementId, lines: Iterable[HistoryLine] = (), *besides: AuditRef) -> None:
-    """Write lines that a job's history lacks; where it had none, also that they were recovered.
+def write_missing(home: Home, id: AgreementId, lines: Iterable[HistoryLine]) -> None:
+    """Write what the chain says that this home did, and its history lacks: a pod that is cut off
+    between a transaction and its line finds it done, and does it no more.
 
     Args:
-        home: whose journal is being made.
+        home: opened with its key.
         id: the job.
-        lines: what the chain says happened to it.
-        besides: audits of which is not written what a person said.
+        lines: what the chain says happened to it, each with the `once` with which a pod writes it.
+
+    Raises:
+        ChainUnusable: the node does not answer.
     """
-    written = {_place(line.entry, line.ordinal) for line in home.journal.history(id)}
-    subjects: dict[Subject, None] = dict.fromkeys((id, *besides))
+    journal = home.journal
+    written = {_place(line.entry, line.ordinal) for line in journal.history(id)}
     for subject, entry, once, at in lines:
         ordinal = subject.ordinal if isinstance(subject, AuditRef) else 0
-        if once is not None or _place(entry, ordinal) not in written:
-            home.journal.record(subject, entry, once, at)
-        subjects[subject] = None
-    if written:
-        return  # what a person said of it is written
-    for subject in subjects:
-        home.journal.record(subject, history.Recovered(), once="")
+        place = _place(entry, ordinal)
+        if place not in written if once is None else not journal.has(subject, type(entry), once):
+            journal.record(subject, _with_cost(home, entry), once, at)
+
+
+def _with_cost(home: Home, entry: Entry) -> Entry:
+    """The entry with what its transaction cost, where this account sent it."""
+    if not isinstance(entry, history.Sent) or entry.transaction is None:
+        return entry
+    receipt = home.chain.receipt(entry.transaction)
+    return entry if receipt is None or receipt.sender != home.keys.address else replace(entry, gas=receipt.gas_used)
 
 
 def _place(entry: Entry | history.Unrecognised, ordinal: int) -> tuple[str, int, object]:
@@ -60,16 +69,18 @@ def owners_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[Hi
             case "Agreements", "Rejected":
                 yield id, history.Rejected("", **sent), "", at
             case "ProofOfTrain", "Begun":
-                yield id, history.Begun(args["seed"], **sent), "", at
+                yield id, history.Begun(args["seed"], **sent), str(args["seed"]), at
             case "ProofOfTrain", "Anchored":
                 yield from _checkpoints(home, id, run, range(first, first := args["count"]), at)
                 yield id, history.Anchored(first, event.block, **sent), str(first), at
             case "ProofOfTrain", "Finished":
                 yield from _checkpoints(home, id, run, range(first, args["count"]), at)
-                yield id, history.Finished(args["transcriptRoot"], args["modelRoot"], **sent), "", at
+                root = args["transcriptRoot"]
+                yield id, history.Finished(root, args["modelRoot"], **sent), str(root), at
             case "ProofOfTrain", "DivergedAt":
                 yield from _checkpoints(home, id, run, range(first, args["count"]), at)
-                yield id, history.Diverged("", args["transcriptRoot"], args["modelRoot"], **sent), "", at
+                root = args["transcriptRoot"]
+                yield id, history.Diverged("", root, args["modelRoot"], **sent), str(root), at
             case "Agreements", "AuditConsented":
                 yield ref, history.Consented(home.agreements.asked_audit(ref).asker, **sent), "", at
             case "Audits", "EvidenceSubmitted" if (cid := cid_in(args["evidenceCid"])) is not None:
@@ -95,6 +106,8 @@ def _checkpoints(home: Home, id: AgreementId, run: RunRecord, indices: range, at
 
 def scientists_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[HistoryLine]:
     """What a scientist's pod wrote of a job; notes and result it reads again."""
+    is_disputed = any(event.name == "Disputed" for event in events)
+    accepted_until = 0 if is_disputed else home.agreements.read(id).dispute_deadline
     for event in events:
         args, sent, at = event.args, history.Paid(transaction=event.transaction), float(event.timestamp)
         match event.contract, event.name:
@@ -108,7 +121,16 @@ def scientists_life(home: Home, id: AgreementId, events: list[Event]) -> Iterato
             case "Agreements" | "Audits", "Complained" if not args.get("ordinal"):
                 yield id, history.Complained("", **sent), "", at
             case "Agreements", "Disputed":
-                yield id, history.Disputed(**sent), "", at
+                yield id, history.Disputed(**sent), str(event.transaction), at
+            case "Agreements", "Settled" if at <= accepted_until and args["state"] == State.SETTLED:
+                yield id, history.ResultAccepted(**sent), str(event.transaction), at
+            case "Audits", "ReleaseClosed" if not args["ordinal"] and _is_accepted(home, id, event):
+                yield id, history.ReleaseAccepted(**sent), str(event.transaction), at
+
+
+def _is_accepted(home: Home, id: AgreementId, closed: Event) -> bool:
+    """Whether a release window was ended by the scientist, who alone can before its time."""
+    return closed.timestamp <= home.audits.read(AuditRef(id)).deadline
 
 
 def verifiers_life(home: Home, ref: AuditRef, events: list[Event]) -> Iterator[HistoryLine]:
@@ -133,11 +155,12 @@ def verifiers_life(home: Home, ref: AuditRef, events: list[Event]) -> Iterator[H
                 outcome = Outcome(args["outcome"]).name
                 yield ref, history.Revealed(args["round"], outcome, **sent), None, at
             case "Released" if args["by"] == own:
-                yield ref, history.Released(str(cid_in(args["identityCid"])), 0, **sent), None, at
+                cid = str(cid_in(args["identityCid"]))
+                yield ref, history.Released(cid, _round(events, event), **sent), None, at
 
 
 def _round(events: list[Event], of: Event) -> int:
-    """The round in which a seat was taken or given back: that of the newest draw before."""
+    """The round in which a seat was taken, given back or released: that of the newest draw before."""
     before = [event for event in events[: events.index(of)] if event.name == "Drawn"]
     drawn = [event.args["round"] for event in before if event.args["ordinal"] == of.args["ordinal"]]
     return int(drawn[-1]) if drawn else 0

@@ -1,0 +1,56 @@
+"""What a home keeps of jobs that the chain took back and has no more.
+
+Nobody's step clears it away: a pod follows what the chain has. It may still come again, so it stays
+until no reorganisation brings the job back, and a request that is sent again finds the rest of its
+folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fitchain.pod.jobs.finality import Finality
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.job_folder import JobFolder
+
+
+class Orphans:
+    """Jobs of which a home keeps secrets, and that its chain has not.
+
+    Args:
+        home: opened.
+        finality: of its pod.
+    """
+
+    def __init__(self, home: Home, finality: Finality) -> None:
+        self._home, self._finality = home, finality
+        self._missing: set[AgreementId] | None = None  # not looked for yet
+
+    def forget(self) -> None:
+        """Look for them again: the chain took blocks back."""
+        self._missing = None
+
+    def clear(self) -> Iterator[AgreementId]:
+        """Remove the secrets of jobs that are gone for good, as `JobFolder.remove_secrets`.
+
+        Yields:
+            each of them, cleared.
+
+        Raises:
+            ChainUnusable: the node does not answer.
+        """
+        if self._missing is None:
+            kept = [id for id in self._home.job_ids() if any(folder.secrets() for folder in self._folders(id))]
+            self._missing = set(self._home.agreements.missing_among(kept))
+        for id in list(self._missing):
+            if self._finality.job_is_gone(id):
+                for folder in self._folders(id):
+                    folder.remove_secrets()
+                self._missing.remove(id)
+                self._finality.forget(id)
+                yield id
+
+    def _folders(self, id: AgreementId) -> list[JobFolder]:
+        folder = self._home.job_folder(id)
+        return [folder.audit(ordinal) for ordinal in [0, *folder.audits()]]
