@@ -204,7 +204,7 @@ def main() -> int:
     try:
         night = Night(PARTS, RESULTS)
     except (OSError, subprocess.CalledProcessError) as error:
-        print(f"make nightly keeps its results by commit, and git tells none here: {error}", file=sys.stderr)
+        print(f"make nightly runs in a git working copy, by whose files it keeps its results: {error}", file=sys.stderr)
         return 3
     failed = False
     if not args.list:

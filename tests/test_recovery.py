@@ -14,7 +14,7 @@ from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import JOURNAL_FILE, MARK_FILE, Decision
 from fitchain.pod.parties.owner import approve, reject
-from fitchain.pod.parties.owner.disclosed import opened_before
+from fitchain.pod.parties.owner.disclosed import keep_disclosed, opened_before
 from fitchain.pod.parties.owner.run import order_nonce
 from fitchain.pod.parties.recovery import Recovery, recover
 from fitchain.pod.parties.scientist.request import is_unsent, send_again
@@ -170,6 +170,20 @@ def test_journal_that_is_older_than_a_job_is_told_and_filled(asking: Workshop) -
     recover(home.settings, lambda: PASSPHRASE, again=True)
     opened_before(home, agreement, ref)
     assert home.journal.fact(id, "recipient") == asking.scientist.home.keys.recipient
+    reject(home, other)
+
+
+def test_job_counts_from_its_acceptance_on_whatever_its_pod_came_to_write(asking: Workshop) -> None:
+    home, id, other = asking.owner.home, asking.request(price=PRICE + 3), asking.request(price=PRICE + 4)
+    keep_disclosed(home, AuditRef(id), 7)
+
+    def counted() -> int:
+        return opened_before(home, home.agreements.read(other), AuditRef(other)).agreed
+
+    before = counted()
+    home.agreements.accept(id, commit_key(order_nonce(home, id)))  # and here the pod is killed
+    assert counted() == before + 7
+    recover(home.settings, lambda: PASSPHRASE, again=True)
     reject(home, other)
 
 

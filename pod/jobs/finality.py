@@ -43,6 +43,8 @@ class Finality:
     def __init__(self, home: Home, final_blocks: int = FINAL_BLOCKS) -> None:
         self.home = home
         self._heads = Heads(final_blocks)
+        self.is_newer = False
+        """Whether the newest block at the last look is another than at the one before."""
         self._looks: dict[tuple[AgreementId | AuditRef, str], list[int]] = {}
         self._changing = threading.Lock()
 
@@ -55,7 +57,8 @@ class Finality:
         Raises:
             NodeUnreachable: the node does not answer.
         """
-        self._heads = self._heads.look(self.home.chain.node)
+        before, self._heads = self._heads.newest, self._heads.look(self.home.chain.node)
+        self.is_newer = self._heads.newest != before
         return self._heads.reorganised
 
     @property

@@ -99,7 +99,7 @@ class PodLoop:
 
     def _turn(self) -> None:
         looked_at = time.monotonic()
-        if self.finality.look() or self.home.chain.was_taken_back():
+        if self.finality.look() or (self.finality.is_newer and self.home.chain.was_taken_back()):
             self.log(NO_AGREEMENT, "the chain was reorganised: everything is looked at anew")
             self.home.agreements.forget()
             self.forget()

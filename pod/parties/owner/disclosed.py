@@ -8,7 +8,7 @@ since what they open does not leave the owner's place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -75,14 +75,21 @@ def opened_before(home: Home, agreement: Agreement, besides: AuditRef) -> Opened
         Unusable: the journal is older than a job on the dataset that this account accepted, and so
             counts too little.
     """
-    _require_counted(home, agreement, besides)
+    own = _jobs_on(home, agreement)
+    counted = {ref: int(records) for ref, records in home.journal.facts_named(DISCLOSED) if ref.agreement in own}
+    for unknown in accepted_among(home, [id for id in own if AuditRef(id) not in counted.keys() | {besides}]):
+        raise Unusable(
+            f"the journal does not know the job {unknown.short}, which this account accepted: it is older than that",
+            OLDER,
+        )
+    accepted = accepted_among(home, [ref.agreement for ref in counted if not ref.ordinal])
     agreed = again = 0
-    for ref, records in _counted(home, agreement):
+    for ref, records in counted.items():
         if ref == besides or _opened_nothing(home, ref):
             continue
         if ref.ordinal:
             again += records
-        else:
+        elif ref.agreement in accepted:
             agreed += records
     return Opened(agreed, again)
 
@@ -110,34 +117,21 @@ def cap_concern(policy: Policy, terms: AuditTerms, records: int, before: Opened)
     return ""
 
 
-def _counted(home: Home, agreement: Agreement) -> Iterator[tuple[AuditRef, int]]:
-    """Every audit of an agreement's dataset that the owner agreed to, with the most that it opens."""
+def _jobs_on(home: Home, agreement: Agreement) -> list[AgreementId]:
+    """The owner's jobs on an agreement's dataset, accepted or not."""
     calls, dataset = home.agreements, agreement.terms.dataset
-    own = set(calls.list(owner=agreement.terms.owner))  # which reads their terms, all at once
-    for ref, records in home.journal.facts_named(DISCLOSED):
-        of_dataset = ref.agreement in own and calls.terms(ref.agreement).dataset == dataset
-        if of_dataset and (ref.ordinal or was_accepted(home, ref.agreement)):
-            yield ref, int(records)
+    own = calls.list(owner=agreement.terms.owner)  # which reads their terms, all at once
+    return [id for id in own if calls.terms(id).dataset == dataset]
 
 
-def _require_counted(home: Home, agreement: Agreement, besides: AuditRef) -> None:
-    """Check that every accepted job on an agreement's dataset is counted: a journal that was put
-    back from yesterday's copy of the home knows nothing of today's; raises as `opened_before`."""
-    calls, dataset = home.agreements, agreement.terms.dataset
-    counted = {ref for ref, _ in home.journal.facts_named(DISCLOSED)} | {besides}
-    own = [id for id in calls.list(owner=agreement.terms.owner) if calls.terms(id).dataset == dataset]
-    for job in calls.read_many([id for id in own if AuditRef(id) not in counted]):
-        if job.state not in NOT_ACCEPTED:
-            raise Unusable(
-                f"the journal does not know the job {job.id.short}, which this account accepted: it is older than that",
-                OLDER,
-            )
-
-
-def was_accepted(home: Home, id: AgreementId) -> bool:
-    """Whether this home accepted a job: a pod that was cut off right after it has no more than
-    `begun` in its history."""
-    return any(home.journal.happened(id, kind) for kind in (history.Accepted, history.Begun))
+def accepted_among(home: Home, ids: Sequence[AgreementId]) -> list[AgreementId]:
+    """Those of an owner's jobs that it accepted: by its history, which has those that the chain
+    took back and may get again; else by the chain, since a pod may have been cut off right after
+    it said yes."""
+    kinds = history.Accepted, history.Begun
+    untold = [id for id in ids if not any(home.journal.happened(id, kind) for kind in kinds)]
+    refused = {job.id for job in home.agreements.read_many(untold) if job.state in NOT_ACCEPTED}
+    return [id for id in ids if id not in refused]
 
 
 def _opened_nothing(home: Home, ref: AuditRef) -> bool:

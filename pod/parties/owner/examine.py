@@ -26,7 +26,7 @@ from fitchain.pod.jobs.panel_status import panel_of
 from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, REHEARSAL_LIMIT_S, rehearse
 from fitchain.pod.jobs.worker.task import REHEARSED_SEGMENTS
 from fitchain.pod.parties.owner.data import MOCK_RECORDS, read_registered, registration_key
-from fitchain.pod.parties.owner.disclosed import counted_records, keep_disclosed, opened_before, was_accepted
+from fitchain.pod.parties.owner.disclosed import counted_records, keep_disclosed, opened_before
 from fitchain.pod.ports.agreement import Agreement, State
 from fitchain.pod.ports.sealed import check_recipient
 from fitchain.pod.proof.audit.cost import Sampling
@@ -231,9 +231,9 @@ def queued_s(home: Home, agreement: Agreement) -> float:
     """Seconds for which the trainings that were accepted before may keep a job waiting, by their
     rehearsals; jobs train one after the other."""
     calls = home.agreements
-    accepted = [id for id in calls.list(owner=agreement.terms.owner) if id != agreement.id and was_accepted(home, id)]
+    others = [id for id in calls.list(owner=agreement.terms.owner) if id != agreement.id]
     left_s = 0.0
-    for other in calls.read_many([id for id in accepted if not home.journal.happened(id, history.Wiped)]):
+    for other in calls.read_many([id for id in others if not home.journal.happened(id, history.Wiped)]):
         if other.state in (State.ACCEPTED, State.TRAINING):
             left_s += float(home.journal.fact(other.id, TRAINING_S) or 0)
     return left_s

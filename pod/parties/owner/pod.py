@@ -302,6 +302,7 @@ class Owner(PodLoop):
             return
         # A person may have taken days, and from acceptance on changed records cost the bond.
         with self._counting:
+            home.chain.catch_up()  # what else was accepted counts, too
             if decided != home.journal.decision(id):
                 return  # it was answered anew meanwhile, likewise
             if self._holds(agreement, partial(check_again, home, agreement)) and self._stands(agreement):
