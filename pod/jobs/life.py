@@ -135,7 +135,7 @@ def _is_accepted(home: Home, id: AgreementId, closed: Event) -> bool:
 
 def verifiers_life(home: Home, ref: AuditRef, events: list[Event]) -> Iterator[HistoryLine]:
     """What a verifier's pod wrote of its seat."""
-    own, seat = home.keys.address, None
+    own, sitting = home.keys.address, dict[int, str]()  # who joined which seat last: a vote tells the seat alone
     for event in events:
         if event.contract != "Audits" or event.args.get("ordinal") != ref.ordinal:
             continue
@@ -144,12 +144,13 @@ def verifiers_life(home: Home, ref: AuditRef, events: list[Event]) -> Iterator[H
             case "Drawn" if own in args["drawn"]:
                 seat = args["drawn"].index(own)
                 yield ref, history.Drawn(args["round"]), f"{args['round']}/{seat}", at
-            case "Joined" if args["verifier"] == own:
-                seat = args["seat"]
-                yield ref, history.Joined(_round(events, event), **sent), None, at
+            case "Joined":
+                sitting[args["seat"]] = args["verifier"]
+                if args["verifier"] == own:
+                    yield ref, history.Joined(_round(events, event), **sent), None, at
             case "Declined" if args["verifier"] == own:
                 yield ref, history.Declined(_round(events, event), "", **sent), None, at
-            case "Committed" if args["seat"] == seat:
+            case "Committed" if sitting.get(args["seat"]) == own:
                 yield ref, history.Committed(args["round"], **sent), None, at
             case "Revealed" if args["verifier"] == own:
                 outcome = Outcome(args["outcome"]).name
