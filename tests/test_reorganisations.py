@@ -241,6 +241,38 @@ def test_secrets_of_a_job_that_the_chain_took_back_go_once_that_is_final(worksho
     folders[0].remove_secrets()
 
 
+def test_secrets_of_a_job_stay_where_a_node_has_not_come_to_it_yet(workshop: Workshop, reader: Chain) -> None:
+    """A pod starts beside a node that catches up: two of its blocks, and those they rest on, have
+    not the job."""
+    mine(reader, 8)
+    old = reader.block("latest").number
+    mine(reader, 2)
+    home = workshop.owner.home
+    id = workshop.request(price=PRICE + 30)
+    home.agreements.reject(id)
+    home.keep_secret(home.job_folder(id).create().identity, "a secret")
+    newest = [old]
+
+    def lag(call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if call["method"] == "eth_blockNumber":
+            return answer | {"result": hex(newest[0])}
+        params = [hex(newest[0]) if each == "latest" else each for each in call.get("params", [])]
+        lags = params != call.get("params", [])
+        return answer | {"result": reader.node.request(call["method"], *params)} if lags else answer
+
+    with (
+        proxy(home.chain.node.url, lambda _: None, change=lag) as url,
+        Home.open(replace(home.settings, rpc=url), lambda: PASSPHRASE) as behind,
+    ):
+        finality = Finality(behind, 4)
+        orphans = Orphans(behind, finality)
+        for newest[0] in (old, old + 1, old + 2):
+            finality.look()
+            assert list(orphans.clear()) == []
+    assert home.job_folder(id).secrets()
+    home.job_folder(id).remove_secrets()
+
+
 # The scientist
 
 

@@ -159,6 +159,11 @@ class Queue:
         """Note that one of the attempts was mined."""
         self._close(pending.nonce, pending.transaction)
 
+    def nonces(self) -> int:
+        """How many nonces are used up once all that was sent is mined."""
+        rows = self._rows(f"state IN {LIVE}")
+        return int(rows[-1]["nonce"]) + 1 if rows else 0
+
     def was_taken_back(self) -> bool:
         """Whether something that was mined is not any more, by two answers: its nonce is not used
         up, and it has no receipt. A block that comes and goes between two looks at the chain shows
