@@ -3,6 +3,7 @@ once, and by what the chain says then; what belongs to a run that is gone is set
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 import time
@@ -17,12 +18,13 @@ from typing import Any
 import pytest
 
 from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.orphans import Orphans
 from fitchain.pod.parties.owner import approve, reject
 from fitchain.pod.parties.owner.anchors import require_same_run
-from fitchain.pod.parties.owner.disclosed import keep_disclosed
+from fitchain.pod.parties.owner.disclosed import EVIDENCE_ASIDE, EVIDENCE_MADE, keep_disclosed, opened_before
 from fitchain.pod.parties.owner.run import begin, order_nonce
 from fitchain.pod.parties.scientist import accept_result, dispute
 from fitchain.pod.parties.scientist.request import cancel_job, give_up, send_again, withdraw_unsent
@@ -239,6 +241,31 @@ def test_secrets_of_a_job_that_the_chain_took_back_go_once_that_is_final(worksho
     assert [len(folder.secrets()) for folder in folders] == [2, 0, 0]
     workshop.scientist.home.chain.rebroadcast()
     folders[0].remove_secrets()
+
+
+def test_records_that_were_opened_count_whatever_the_chain_takes_back(workshop: Workshop, reader: Chain) -> None:
+    """Evidence for a jury that the chain took back was opened all the same: so was that of a job
+    that is not there any more, and a smaller question in its place makes it no less."""
+    home, scientist = workshop.owner.home, workshop.scientist.home
+    other, id = (workshop.request(price=PRICE + 40 + number) for number in range(2))
+    ref, agreement, asked = AuditRef(id), home.agreements.read(other), home.agreements.read(id)
+
+    def counted() -> int:
+        return opened_before(home, agreement, AuditRef(other)).total
+
+    before = counted()
+    keep_disclosed(home, ref, 7)
+    home.journal.record(id, history.Accepted(), once="")
+    assert (counted(), opened_before(home, asked, ref).total) == (before + 7, before)
+    home.journal.keep_fact(ref, EVIDENCE_MADE, "")
+    home.journal.keep_fact(ref, EVIDENCE_ASIDE, "cid")
+    keep_disclosed(home, ref, 3)
+    assert (counted(), opened_before(home, asked, ref).total) == (before + 14, before + 14)
+    shutil.copyfile(scientist.job_folder(id).recipe, home.job_folder(id).create().recipe)
+    take_back(reader, home.agreements.requested_block(id))
+    home.agreements.forget()
+    assert id not in home.agreements.list(owner=home.keys.address) and counted() == before + 14
+    scientist.chain.rebroadcast()
 
 
 def test_secrets_of_a_job_stay_where_a_node_has_not_come_to_it_yet(workshop: Workshop, reader: Chain) -> None:
