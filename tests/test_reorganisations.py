@@ -345,6 +345,19 @@ def test_a_request_that_was_written_down_is_sent_by_the_pod_once(workshop: Works
     assert names_of(scientist, unsent) == ["Requested"]
 
 
+def test_a_request_that_ended_before_its_asker_heard_of_it_is_paid_once(
+    workshop: Workshop, unsent: AgreementId
+) -> None:
+    scientist = workshop.scientist
+    with scientist_runs(scientist):
+        workshop.until(lambda: unsent in scientist.home.agreements.list())
+        workshop.owner.home.agreements.reject(unsent)
+        workshop.until(scientist.has(unsent, "requested"))
+    price = scientist.home.agreements.terms(unsent).price
+    assert workshop.request(price=price) == unsent
+    assert workshop.request(price=price) != unsent  # by now it was heard of
+
+
 def test_a_request_that_the_chain_took_back_is_sent_again(workshop: Workshop, reader: Chain) -> None:
     scientist, id = workshop.scientist, workshop.request(price=PRICE + 1)
     with scientist_runs(scientist):
