@@ -21,6 +21,7 @@ from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.journal import REJECT, Decision
 from fitchain.pod.jobs.orphans import Orphans
 from fitchain.pod.parties.owner import approve, reject
 from fitchain.pod.parties.owner.anchors import require_same_run
@@ -195,6 +196,20 @@ def test_a_no_that_the_chain_took_back_is_said_again(workshop: Workshop, reader:
         workshop.until_state(id, State.CANCELLED)
     assert names_of(owner, id) == ["Requested", "Rejected"]
     assert scientist.fit() + scientist.home.agreements.owed(scientist.address) == before
+
+
+@pytest.mark.parametrize("by_person", [True, False])
+def test_a_no_whose_sender_was_killed_keeps_its_reason(workshop: Workshop, by_person: bool) -> None:
+    owner, id = workshop.owner, workshop.request(price=PRICE + 50 + by_person)
+    if by_person:
+        owner.home.journal.decide(id, Decision(REJECT, "not now"))
+    else:
+        owner.home.journal.record(id, history.Refused("not now"), once="")
+    owner.home.agreements.reject(id)
+    with owner_runs(owner):
+        workshop.until(owner.has(id, "cancelled"))
+    assert owner.told(id, "rejected")["reason"] == "not now"
+    assert [line.entry.kind for line in owner.home.journal.history(id)].count("rejected") == 1
 
 
 def owner_turns(workshop: Workshop, turns: int = 10) -> None:

@@ -11,6 +11,7 @@ from fitchain.pod.compute.checkpoint import read_leaves, state_steps
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.history import Entry
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.journal import REJECT
 from fitchain.pod.ports.agreement import Outcome, RunRecord, State
 from fitchain.pod.ports.agreement.calls import cid_in
 from fitchain.pod.ports.chain import Event
@@ -67,7 +68,7 @@ def owners_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[Hi
             case "Agreements", "Accepted":
                 yield id, history.Accepted(**sent), "", at
             case "Agreements", "Rejected":
-                yield id, history.Rejected("", **sent), "", at
+                yield id, history.Rejected(_reason(home, id), **sent), "", at
             case "ProofOfTrain", "Begun":
                 yield id, history.Begun(args["seed"], **sent), str(args["seed"]), at
             case "ProofOfTrain", "Anchored":
@@ -88,6 +89,14 @@ def owners_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[Hi
                 yield ref, history.EvidenceGiven(round, str(cid), **sent), str(round), at
             case "Audits", "Released" if args["by"] == home.keys.address:
                 yield ref, history.Released(str(cid_in(args["identityCid"])), **sent), "", at
+
+
+def _reason(home: Home, id: AgreementId) -> str:
+    """Why a request was declined, as it was written down before that was sent."""
+    decision = home.journal.decision(id)
+    if decision is not None and decision.decision == REJECT:
+        return decision.reason
+    return home.journal.last(id, history.Refused).reason if home.journal.happened(id, history.Refused) else ""
 
 
 def _checkpoints(home: Home, id: AgreementId, run: RunRecord, indices: range, at: float) -> Iterator[HistoryLine]:

@@ -422,10 +422,11 @@ def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
     through."""
     on_chain = set(home.agreements.list(scientist=home.keys.address))
     for request in home.journal.requests():
-        id, journal, same = request.agreement, home.journal, request.terms == plain_terms(terms)
-        if same and (journal.fact(id, UNHEARD) or not journal.happened(id, history.Requested)):
-            if id in on_chain or home.store.has(Cid.parse(request.offer)):
-                return request
+        id, journal = request.agreement, home.journal
+        unheard = journal.fact(id, UNHEARD) or not journal.happened(id, history.Requested)
+        same = request.terms == plain_terms(terms)
+        if unheard and same and (id in on_chain or home.store.has(Cid.parse(request.offer))):
+            return request
     return None
 
 
