@@ -264,6 +264,41 @@ def test_one_stale_answer_takes_nothing_back(account: Account, running_devnet: D
         assert states(chain) == [(0, "mined")]
 
 
+def lagging(*methods: str) -> Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]:
+    """Answers of a node that does not know yet what it is asked for by some methods."""
+
+    def lag(call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        is_known = call["params"] and call["params"][0] in ("latest", "0x0")
+        return answer | {"result": None} if call["method"] in methods and not is_known else answer
+
+    return lag
+
+
+def test_node_that_lags_calls_back_nothing_that_is_on_its_way(
+    account: Account, running_devnet: Devnet, stopped_mining: None, bound_transfers: None
+) -> None:
+    account.chain.node.request("evm_mine")
+    pending = account.chain.submit("FitCoin", "transfer", TARGET, 1)
+    with proxy(running_devnet.record.rpc, lambda _: None, change=lagging("eth_getBlockByNumber")) as url:
+        assert connect(replace(account.chain.settings, rpc=url), account.keys).rebroadcast() == []
+    assert states(account.chain) == [(0, "sent")]
+    account.chain.node.request("evm_mine")
+    assert account.chain.wait(pending).transaction == pending.transaction
+
+
+def test_node_that_lags_gives_no_nonce_of_ours_to_a_stranger(
+    account: Account, running_devnet: Devnet, stopped_mining: None
+) -> None:
+    """Whoever is told so sends the same again, and pays twice."""
+    pending = account.chain.submit("FitCoin", "transfer", TARGET, 1)
+    account.chain.node.request("evm_mine")
+    with proxy(running_devnet.record.rpc, lambda _: None, change=lagging("eth_getTransactionReceipt")) as url:
+        connect(replace(account.chain.settings, rpc=url), account.keys).rebroadcast()
+    assert states(account.chain) == [(0, "sent")]
+    assert account.chain.wait(pending).transaction == pending.transaction
+    assert states(account.chain) == [(0, "mined")]
+
+
 def test_price_is_raised_when_gas_became_dearer(account: Account, stopped_mining: None) -> None:
     chain = account.chain
     pending = [chain.submit("FitCoin", "transfer", TARGET, value, gas=GAS) for value in (1, 2)]
@@ -277,7 +312,10 @@ def test_price_is_raised_when_gas_became_dearer(account: Account, stopped_mining
     assert mined_nonces(chain) == 2
 
 
-def test_nonce_taken_by_a_stranger_is_told(account: Account, running_devnet: Devnet, tmp_path: Path) -> None:
+def test_nonce_taken_by_a_stranger_is_told(
+    account: Account, running_devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "STRANGER_S", 0)
     cut_off(account, running_devnet.record.rpc, 7)
     (pending,) = queue_of(account.chain).pending()
     elsewhere = connect(replace(account.chain.settings, home=tmp_path), account.keys)

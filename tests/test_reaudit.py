@@ -234,6 +234,22 @@ def test_silence_gives_the_fees_back(again: Again, pass_time: PassTime) -> None:
     assert again.stranger.fit() == spent
 
 
+def test_asker_that_was_killed_right_after_it_sent_finds_its_history_whole(again: Again, pass_time: PassTime) -> None:
+    home, asked = again.stranger.home, Question(again.own_panel, drawn_segments=7, fee_per_seat=FEE, window=HOUR_S)
+    terms, fresh = asker.terms_of(home, again.id, asked), asker.fresh_bytes(home.keys, again.id, 1)
+    commitment = asker.question_commitment(home.keys, again.id, fresh)
+    asker.keep_question(home, again.id, terms, commitment, fresh)
+    ref = home.agreements.ask_again(again.id, terms, commitment, HOUR_S)  # and here it is killed
+    assert again.question(again.own_panel, drawn=7) == ref
+    pass_time(HOUR_S + 2)
+    receipt = home.agreements.take_back(ref)  # and here
+    for _ in range(2):
+        again.follow(ref, lambda answer: answer.over)
+    lines = [line for line in home.journal.history(again.id) if line.ordinal == ref.ordinal]
+    assert [line.entry.kind for line in lines] == ["asked_again", "taken_back", "fees_collected", "answered"]
+    assert lines[1].entry == history.TakenBack(**history.paid(receipt))
+
+
 def test_question_whose_answer_the_chain_took_back_is_taken_up_and_not_paid_again(
     again: Again, reader: Chain, pass_time: PassTime
 ) -> None:

@@ -3,6 +3,7 @@ once, and by what the chain says then; what belongs to a run that is gone is set
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 import time
@@ -17,12 +18,14 @@ from typing import Any
 import pytest
 
 from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.journal import REJECT, Decision
 from fitchain.pod.jobs.orphans import Orphans
 from fitchain.pod.parties.owner import approve, reject
 from fitchain.pod.parties.owner.anchors import require_same_run
-from fitchain.pod.parties.owner.disclosed import keep_disclosed
+from fitchain.pod.parties.owner.disclosed import EVIDENCE_ASIDE, EVIDENCE_MADE, keep_disclosed, opened_before
 from fitchain.pod.parties.owner.run import begin, order_nonce
 from fitchain.pod.parties.scientist import accept_result, dispute
 from fitchain.pod.parties.scientist.request import cancel_job, give_up, send_again, withdraw_unsent
@@ -195,6 +198,20 @@ def test_a_no_that_the_chain_took_back_is_said_again(workshop: Workshop, reader:
     assert scientist.fit() + scientist.home.agreements.owed(scientist.address) == before
 
 
+@pytest.mark.parametrize("by_person", [True, False])
+def test_a_no_whose_sender_was_killed_keeps_its_reason(workshop: Workshop, by_person: bool) -> None:
+    owner, id = workshop.owner, workshop.request(price=PRICE + 50 + by_person)
+    if by_person:
+        owner.home.journal.decide(id, Decision(REJECT, "not now"))
+    else:
+        owner.home.journal.record(id, history.Refused("not now"), once="")
+    owner.home.agreements.reject(id)
+    with owner_runs(owner):
+        workshop.until(owner.has(id, "cancelled"))
+    assert owner.told(id, "rejected")["reason"] == "not now"
+    assert [line.entry.kind for line in owner.home.journal.history(id)].count("rejected") == 1
+
+
 def owner_turns(workshop: Workshop, turns: int = 10) -> None:
     """Let a running pod look at the chain some times."""
     threading.Event().wait(0.1 * turns)
@@ -241,6 +258,63 @@ def test_secrets_of_a_job_that_the_chain_took_back_go_once_that_is_final(worksho
     folders[0].remove_secrets()
 
 
+def test_records_that_were_opened_count_whatever_the_chain_takes_back(workshop: Workshop, reader: Chain) -> None:
+    """Evidence for a jury that the chain took back was opened all the same: so was that of a job
+    that is not there any more, and a smaller question in its place makes it no less."""
+    home, scientist = workshop.owner.home, workshop.scientist.home
+    other, id = (workshop.request(price=PRICE + 40 + number) for number in range(2))
+    ref, agreement, asked = AuditRef(id), home.agreements.read(other), home.agreements.read(id)
+
+    def counted() -> int:
+        return opened_before(home, agreement, AuditRef(other)).total
+
+    before = counted()
+    keep_disclosed(home, ref, 7)
+    home.journal.record(id, history.Accepted(), once="")
+    assert (counted(), opened_before(home, asked, ref).total) == (before + 7, before)
+    home.journal.keep_fact(ref, EVIDENCE_MADE, "")
+    home.journal.keep_fact(ref, EVIDENCE_ASIDE, "cid")
+    keep_disclosed(home, ref, 3)
+    assert (counted(), opened_before(home, asked, ref).total) == (before + 14, before + 14)
+    shutil.copyfile(scientist.job_folder(id).recipe, home.job_folder(id).create().recipe)
+    take_back(reader, home.agreements.requested_block(id))
+    home.agreements.forget()
+    assert id not in home.agreements.list(owner=home.keys.address) and counted() == before + 14
+    scientist.chain.rebroadcast()
+
+
+def test_secrets_of_a_job_stay_where_a_node_has_not_come_to_it_yet(workshop: Workshop, reader: Chain) -> None:
+    """A pod starts beside a node that catches up: two of its blocks, and those they rest on, have
+    not the job."""
+    mine(reader, 8)
+    old = reader.block("latest").number
+    mine(reader, 2)
+    home = workshop.owner.home
+    id = workshop.request(price=PRICE + 30)
+    home.agreements.reject(id)
+    home.keep_secret(home.job_folder(id).create().identity, "a secret")
+    newest = [old]
+
+    def lag(call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if call["method"] == "eth_blockNumber":
+            return answer | {"result": hex(newest[0])}
+        params = [hex(newest[0]) if each == "latest" else each for each in call.get("params", [])]
+        lags = params != call.get("params", [])
+        return answer | {"result": reader.node.request(call["method"], *params)} if lags else answer
+
+    with (
+        proxy(home.chain.node.url, lambda _: None, change=lag) as url,
+        Home.open(replace(home.settings, rpc=url), lambda: PASSPHRASE) as behind,
+    ):
+        finality = Finality(behind, 4)
+        orphans = Orphans(behind, finality)
+        for newest[0] in (old, old + 1, old + 2):
+            finality.look()
+            assert list(orphans.clear()) == []
+    assert home.job_folder(id).secrets()
+    home.job_folder(id).remove_secrets()
+
+
 # The scientist
 
 
@@ -284,6 +358,19 @@ def test_a_request_that_was_written_down_is_sent_by_the_pod_once(workshop: Works
     assert workshop.request(price=price) == unsent  # who asks again hears of it, and pays once
     assert scientist.fit() == fit - price
     assert names_of(scientist, unsent) == ["Requested"]
+
+
+def test_a_request_that_ended_before_its_asker_heard_of_it_is_paid_once(
+    workshop: Workshop, unsent: AgreementId
+) -> None:
+    scientist = workshop.scientist
+    with scientist_runs(scientist):
+        workshop.until(lambda: unsent in scientist.home.agreements.list())
+        workshop.owner.home.agreements.reject(unsent)
+        workshop.until(scientist.has(unsent, "requested"))
+    price = scientist.home.agreements.terms(unsent).price
+    assert workshop.request(price=price) == unsent
+    assert workshop.request(price=price) != unsent  # by now it was heard of
 
 
 def test_a_request_that_the_chain_took_back_is_sent_again(workshop: Workshop, reader: Chain) -> None:

@@ -14,14 +14,14 @@ from collections.abc import Callable
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.ports.chain.base import FINAL_BLOCKS
+from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.heads import Heads
-from fitchain.pod.ports.chain.reader import ChainReader
 from fitchain.pod.values.errors import NodeRefused
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
 LOOKS = 2
 """Looks that must agree, where reorganisations are reckoned with."""
-Over = Callable[[ChainReader, int], bool]
+Over = Callable[[Chain, int], bool]
 """Whether something is over by the state of a block, and its time in seconds since 1970."""
 
 
@@ -70,24 +70,26 @@ class Finality:
     def job_is_over(self, id: AgreementId) -> bool:
         """Whether an agreement has ended for good, and with it its own audit."""
 
-        def over(chain: ChainReader, now: int) -> bool:
+        def over(chain: Chain, now: int) -> bool:
             agreement, audit = chain.call_many([("Agreements", "agreement", (id,)), ("Audits", "audit", (id, 0))])
             return State(agreement["state"]).ended and Phase(audit["phase"]) in (Phase.NONE, Phase.CONCLUDED)
 
         return self._is_final(id, "job", over)
 
     def job_is_gone(self, id: AgreementId) -> bool:
-        """Whether the chain took an agreement back for good."""
+        """Whether the chain took an agreement back for good. One that is not there yet is not gone:
+        the blocks by which this is told come after all that this home ever sent."""
 
-        def gone(chain: ChainReader, now: int) -> bool:
-            return State(chain.call("Agreements", "agreement", id)["state"]) is State.NONE
+        def gone(chain: Chain, now: int) -> bool:
+            is_there = State(chain.call("Agreements", "agreement", id)["state"]) is not State.NONE
+            return not is_there and chain.has_all_sent()
 
         return self._is_final(id, "gone", gone)
 
     def audit_is_over(self, ref: AuditRef) -> bool:
         """Whether an audit is concluded for good."""
 
-        def over(chain: ChainReader, now: int) -> bool:
+        def over(chain: Chain, now: int) -> bool:
             audit = chain.call("Audits", "audit", ref.agreement, ref.ordinal)
             return Phase(audit["phase"]) is Phase.CONCLUDED
 
@@ -96,7 +98,7 @@ class Finality:
     def audit_is_drawn(self, ref: AuditRef) -> bool:
         """Whether an audit has got its first verifiers for good, or has ended without."""
 
-        def drawn(chain: ChainReader, now: int) -> bool:
+        def drawn(chain: Chain, now: int) -> bool:
             audit = chain.call("Audits", "audit", ref.agreement, ref.ordinal)
             return Phase(audit["phase"]) not in (Phase.NONE, Phase.AWAITING)
 
@@ -105,7 +107,7 @@ class Finality:
     def question_is_unanswered(self, ref: AuditRef) -> bool:
         """Whether the owner can never consent any more to an audit that was asked for."""
 
-        def over(chain: ChainReader, now: int) -> bool:
+        def over(chain: Chain, now: int) -> bool:
             asked = chain.call("Agreements", "asking", ref.agreement, ref.ordinal)
             return (
                 bool(asked["requestBlock"])

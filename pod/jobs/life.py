@@ -11,6 +11,7 @@ from fitchain.pod.compute.checkpoint import read_leaves, state_steps
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.history import Entry
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.journal import REJECT
 from fitchain.pod.ports.agreement import Outcome, RunRecord, State
 from fitchain.pod.ports.agreement.calls import cid_in
 from fitchain.pod.ports.chain import Event
@@ -70,7 +71,7 @@ def owners_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[Hi
             case "Agreements", "Accepted":
                 yield id, history.Accepted(**sent), "", at
             case "Agreements", "Rejected":
-                yield id, history.Rejected("", **sent), "", at
+                yield id, history.Rejected(_reason(home, id), **sent), "", at
             case "ProofOfTrain", "Begun":
                 yield id, history.Begun(args["seed"], **sent), str(args["seed"]), at
             case "ProofOfTrain", "Anchored":
@@ -91,6 +92,14 @@ def owners_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[Hi
                 yield ref, history.EvidenceGiven(round, str(cid), **sent), str(round), at
             case "Audits", "Released" if args["by"] == home.keys.address:
                 yield ref, history.Released(str(cid_in(args["identityCid"])), **sent), "", at
+
+
+def _reason(home: Home, id: AgreementId) -> str:
+    """Why a request was declined, as it was written down before that was sent."""
+    decision = home.journal.decision(id)
+    if decision is not None and decision.decision == REJECT:
+        return decision.reason
+    return home.journal.last(id, history.Refused).reason if home.journal.happened(id, history.Refused) else ""
 
 
 def _checkpoints(home: Home, id: AgreementId, run: RunRecord, indices: range, at: float) -> Iterator[HistoryLine]:
@@ -138,7 +147,7 @@ def _is_accepted(home: Home, id: AgreementId, closed: Event) -> bool:
 
 def verifiers_life(home: Home, ref: AuditRef, events: list[Event]) -> Iterator[HistoryLine]:
     """What a verifier's pod wrote of its seat."""
-    own, seat = home.keys.address, None
+    own, sitting = home.keys.address, dict[int, str]()  # who joined which seat last: a vote tells the seat alone
     for event in events:
         if event.contract != "Audits" or event.args.get("ordinal") != ref.ordinal:
             continue
@@ -147,12 +156,13 @@ def verifiers_life(home: Home, ref: AuditRef, events: list[Event]) -> Iterator[H
             case "Drawn" if own in args["drawn"]:
                 seat = args["drawn"].index(own)
                 yield ref, history.Drawn(args["round"]), f"{args['round']}/{seat}", at
-            case "Joined" if args["verifier"] == own:
-                seat = args["seat"]
-                yield ref, history.Joined(_round(events, event), **sent), None, at
+            case "Joined":
+                sitting[args["seat"]] = args["verifier"]
+                if args["verifier"] == own:
+                    yield ref, history.Joined(_round(events, event), **sent), None, at
             case "Declined" if args["verifier"] == own:
                 yield ref, history.Declined(_round(events, event), "", **sent), None, at
-            case "Committed" if args["seat"] == seat:
+            case "Committed" if sitting.get(args["seat"]) == own:
                 yield ref, history.Committed(args["round"], **sent), None, at
             case "Revealed" if args["verifier"] == own:
                 outcome = Outcome(args["outcome"]).name

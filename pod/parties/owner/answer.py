@@ -14,7 +14,7 @@ from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_key
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.turns import OWNER_RANK, Turns, send
-from fitchain.pod.parties.owner.disclosed import EVIDENCE_MADE, OLDER
+from fitchain.pod.parties.owner.disclosed import EVIDENCE_ASIDE, EVIDENCE_MADE, OLDER
 from fitchain.pod.parties.owner.evidence import build_evidence, job_identity
 from fitchain.pod.parties.owner.examine import RECIPIENT
 from fitchain.pod.ports.agreement import Audit, AuditKind, Outcome, Phase
@@ -25,9 +25,6 @@ from fitchain.pod.values.digest import canonical_json, sha256
 from fitchain.pod.values.errors import NotFound
 from fitchain.pod.values.ids import AuditRef
 from fitchain.pod.values.job_folder import Scratch, scratch
-
-EVIDENCE_ASIDE = "evidence_aside"
-"""Fact of an audit in the journal: evidence that was sealed for a jury that the chain took back."""
 
 
 def answer_audit(home: Home, turns: Turns, ref: AuditRef) -> str:

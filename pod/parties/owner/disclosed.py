@@ -4,6 +4,9 @@ The most that an audit opens is counted before the owner agrees to it. Where it 
 evidence of it was ever made, nothing was opened and nothing counts: else whoever asks for audits in
 whose seats nobody sits would use the cap up and have its fees back. On-site audits do not count,
 since what they open does not leave the owner's place.
+
+What evidence has opened stays opened, whatever the chain takes back afterwards: a jury, a question,
+or the job itself.
 """
 
 from __future__ import annotations
@@ -18,12 +21,16 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.ports.agreement import Agreement, AuditTerms, State
 from fitchain.pod.proof.audit.disclosure import opened_records
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.errors import Unusable
+from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 
 DISCLOSED, EVIDENCE_MADE = "disclosed", "evidence_made"
 """Facts of an audit in the journal: how many records it may open; that evidence of it was made."""
+EVIDENCE_ASIDE = "evidence_aside"
+"""Fact of an audit in the journal: evidence that was sealed for a jury that the chain took back."""
 ANSWERED = (history.Wiped, history.Unanswered)
 """Lines of an audit's history after which it opens nothing more."""
 NOT_ACCEPTED = (State.NONE, State.REQUESTED, State.CANCELLED)
@@ -59,7 +66,10 @@ def counted_records(terms: AuditTerms, recipe: Recipe) -> int:
 
 
 def keep_disclosed(home: Home, ref: AuditRef, records: int) -> None:
-    """Count an audit with so many records, before the owner agrees to it; once."""
+    """Count an audit with so many records, before the owner agrees to it; once. Where evidence was
+    made of another one of its name, which the chain took back, it counts with no fewer."""
+    if _is_made(home, ref):
+        records = max(records, int(home.journal.fact(ref, DISCLOSED) or 0))
     home.journal.keep_fact(ref, DISCLOSED, str(records))
 
 
@@ -69,14 +79,18 @@ def opened_before(home: Home, agreement: Agreement, besides: AuditRef) -> Opened
     Args:
         home: the owner's; its key is not needed.
         agreement: names the dataset.
-        besides: the audit that is not counted.
+        besides: the audit that is not counted; but where its owner did not agree to it yet, what
+            evidence of it has opened before the chain took that back.
 
     Raises:
         Unusable: the journal is older than a job on the dataset that this account accepted, and so
             counts too little.
     """
-    own = _jobs_on(home, agreement)
-    counted = {ref: int(records) for ref, records in home.journal.facts_named(DISCLOSED) if ref.agreement in own}
+    calls, dataset = home.agreements, agreement.terms.dataset
+    every = calls.list(owner=agreement.terms.owner)  # which reads their terms, all at once
+    own = [id for id in every if calls.terms(id).dataset == dataset]
+    facts = {ref: int(records) for ref, records in home.journal.facts_named(DISCLOSED)}
+    counted = {ref: records for ref, records in facts.items() if ref.agreement in own}
     for unknown in accepted_among(home, [id for id in own if AuditRef(id) not in counted.keys() | {besides}]):
         raise Unusable(
             f"the journal does not know the job {unknown.short}, which this account accepted: it is older than that",
@@ -85,12 +99,16 @@ def opened_before(home: Home, agreement: Agreement, besides: AuditRef) -> Opened
     accepted = accepted_among(home, [ref.agreement for ref in counted if not ref.ordinal])
     agreed = again = 0
     for ref, records in counted.items():
-        if ref == besides or _opened_nothing(home, ref):
-            continue
+        if ref == besides and not ref.ordinal and agreement.state not in NOT_ACCEPTED:
+            continue  # it goes on, and what it opens is its own
+        records *= _times_opened(home, ref, ref != besides)
         if ref.ordinal:
             again += records
         elif ref.agreement in accepted:
             agreed += records
+    for ref in facts.keys() - counted.keys():
+        if ref.agreement not in every and _is_made(home, ref) and _may_be_on(home, ref.agreement, agreement):
+            agreed += facts[ref] * _times_opened(home, ref, False)
     return Opened(agreed, again)
 
 
@@ -117,13 +135,6 @@ def cap_concern(policy: Policy, terms: AuditTerms, records: int, before: Opened)
     return ""
 
 
-def _jobs_on(home: Home, agreement: Agreement) -> list[AgreementId]:
-    """The owner's jobs on an agreement's dataset, accepted or not."""
-    calls, dataset = home.agreements, agreement.terms.dataset
-    own = calls.list(owner=agreement.terms.owner)  # which reads their terms, all at once
-    return [id for id in own if calls.terms(id).dataset == dataset]
-
-
 def accepted_among(home: Home, ids: Sequence[AgreementId]) -> list[AgreementId]:
     """Those of an owner's jobs that it accepted: by its history, which has those that the chain
     took back and may get again; else by the chain, since a pod may have been cut off right after
@@ -134,7 +145,23 @@ def accepted_among(home: Home, ids: Sequence[AgreementId]) -> list[AgreementId]:
     return [id for id in ids if id not in refused]
 
 
-def _opened_nothing(home: Home, ref: AuditRef) -> bool:
-    """Whether an audit is over without that evidence was ever made of it."""
+def _times_opened(home: Home, ref: AuditRef, is_open: bool) -> int:
+    """How often evidence of an audit has opened its records, or still may where it is open. For a
+    jury that took the place of another one that the chain took back, it was made once more."""
+    former = len((home.journal.fact(ref, EVIDENCE_ASIDE) or "").split())
     is_over = any(home.journal.happened(ref, kind) for kind in ANSWERED)
-    return is_over and home.journal.fact(ref, EVIDENCE_MADE) is None
+    return former + (_is_made(home, ref) or (is_open and not is_over))
+
+
+def _is_made(home: Home, ref: AuditRef) -> bool:
+    return home.journal.fact(ref, EVIDENCE_MADE) is not None
+
+
+def _may_be_on(home: Home, gone: AgreementId, agreement: Agreement) -> bool:
+    """Whether a job that the chain has not, or not any more, was on an agreement's dataset: by its
+    recipe; where that is gone, too, it may have been."""
+    try:
+        recipe = Recipe.parse(read_at_most(home.job_folder(gone).recipe, RECIPE_BYTES))
+    except (NotFound, InputRefused):
+        return True
+    return recipe.dataset == agreement.terms.dataset_root

@@ -26,7 +26,7 @@ from fitchain.pod.parties.scientist.complaint import complain, may_answer, why_u
 from fitchain.pod.parties.scientist.dispute import dispute
 from fitchain.pod.parties.scientist.messages import read_notes, read_refusal
 from fitchain.pod.parties.scientist.receive import ENDED, has_received
-from fitchain.pod.parties.scientist.request import is_unsent, send_again
+from fitchain.pod.parties.scientist.request import is_unsent, keep_unheard, send_again
 from fitchain.pod.parties.scientist.standing import DISPUTED, RESULT_ACCEPTED, stands
 from fitchain.pod.ports.agreement import Agreement, State
 from fitchain.pod.ports.chain.base import FINAL_BLOCKS
@@ -104,6 +104,7 @@ class Scientist(PodLoop):
         """Write into the history what was sent for an ended job by whoever was cut off before it
         wrote it down, once."""
         if id not in self._noted:
+            keep_unheard(self.home, id)
             write_missing(self.home, id, scientists_life(self.home, id, self.home.agreements.events(id)))
             self._noted.add(id)
 

@@ -51,9 +51,9 @@ from fitchain.pod.values.work import StepWork
 
 DAY_S = 86_400
 WINDOWS = (DAY_S, DAY_S, DAY_S)
-SENT_AT, GIVEN_UP = "sent_at", "given_up"
+SENT_AT, GIVEN_UP, UNHEARD = "sent_at", "given_up", "unheard"
 """Facts of a request in the journal: when somebody asked for it last, by the chain's time; why it
-is not sent by itself any more."""
+is not sent by itself any more; that its pod alone wrote down that it was sent."""
 LOCK = "requests.lock"
 
 
@@ -132,6 +132,7 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
         if not _is_on_chain(home, kept):
             _send(home, kept, terms)
         home.journal.record(kept.agreement, history.Requested(request.dataset, request.model, str(price)), once="")
+        home.journal.keep_fact(kept.agreement, UNHEARD, "")
     return kept.agreement
 
 
@@ -189,6 +190,13 @@ def give_up(home: Home, id: AgreementId, why: str) -> None:
         why: in a word.
     """
     home.journal.keep_fact(id, GIVEN_UP, why)
+
+
+def keep_unheard(home: Home, id: AgreementId) -> None:
+    """Remember, before the history tells that a request was sent, that whoever asked for it did not
+    come to that: asking for the same takes it up, and pays once."""
+    if not home.journal.happened(id, history.Requested):
+        home.journal.keep_fact(id, UNHEARD, "yes")
 
 
 def cancel_job(home: Home, id: AgreementId) -> Receipt:
@@ -414,10 +422,10 @@ def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
     through."""
     on_chain = set(home.agreements.list(scientist=home.keys.address))
     for request in home.journal.requests():
-        unheard = request.terms == plain_terms(terms) and not home.journal.happened(
-            request.agreement, history.Requested
-        )
-        if unheard and (request.agreement in on_chain or home.store.has(Cid.parse(request.offer))):
+        id, journal = request.agreement, home.journal
+        unheard = journal.fact(id, UNHEARD) or not journal.happened(id, history.Requested)
+        same = request.terms == plain_terms(terms)
+        if unheard and same and (id in on_chain or home.store.has(Cid.parse(request.offer))):
             return request
     return None
 

@@ -128,9 +128,9 @@ def balance(address: str, at: int | str = "latest") -> Query[int]:
     return Query("eth_getBalance", [address, tag(at)], quantity)
 
 
-def transaction_count(address: str, at: int | str) -> Query[int]:
+def transaction_count(address: str, at: int | str | Digest) -> Query[int]:
     """How many transactions an account has sent by a block, or with those that wait (`pending`)."""
-    return Query("eth_getTransactionCount", [address, tag(at)], count)
+    return Query("eth_getTransactionCount", [address, _place(at)], count)
 
 
 def code(address: str) -> Query[bytes]:
@@ -146,8 +146,7 @@ def call(fields: Mapping[str, str], at: int | str | Digest, decode: Callable[[by
         at: the block on whose state it runs; by its hash, where it must be of the chain.
         decode: reads the bytes that it returns; raises ValueError where they are none such.
     """
-    block = {"blockHash": str(at), "requireCanonical": True} if isinstance(at, Digest) else tag(at)
-    return Query("eth_call", [dict(fields), block], lambda answer: decode(data(answer)))
+    return Query("eth_call", [dict(fields), _place(at)], lambda answer: decode(data(answer)))
 
 
 def estimate_gas(fields: Mapping[str, str]) -> Query[int]:
@@ -255,6 +254,11 @@ def address(value: Any) -> str:
 def tag(block: int | str) -> str:
     """A block as a parameter: a number in hex, or a tag as it is."""
     return hex(block) if isinstance(block, int) else block
+
+
+def _place(block: int | str | Digest) -> str | dict[str, Any]:
+    """A block as a parameter; one that is named by its hash must be of the chain (EIP-1898)."""
+    return {"blockHash": str(block), "requireCanonical": True} if isinstance(block, Digest) else tag(block)
 
 
 def _header(answer: Any, asked: int | str) -> Header | None:

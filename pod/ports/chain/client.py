@@ -156,6 +156,17 @@ class Chain(ChainReader):
         """
         return [(pending, self._outcome(pending)) for pending in self._sending().pending()]
 
+    def has_all_sent(self) -> bool:
+        """Whether the state that is read here has all that this home sent. A node that still
+        catches up, and whose newest block is an old one, has not.
+
+        Raises:
+            NodeUnreachable: the node does not answer.
+        """
+        sender = self._sending()
+        count = answers.transaction_count(sender.address, self._pinned or "latest")
+        return self.node.ask(count) >= sender.nonces()
+
     def was_taken_back(self) -> bool:
         """Whether the chain has taken something back that this home had mined.
 

@@ -61,6 +61,10 @@ would anchor what nobody trained; pods do them anew, by what the chain says then
 OPEN, LIVE = ("signed", "sent"), ("signed", "sent", "mined")
 FEES, SIGNED_ON = ("maxFeePerGas", "maxPriorityFeePerGas"), "signedOn"
 """Of a row's fields: what is offered; which block was the newest when it was signed."""
+STRANGER_S = 20.0
+"""So long a nonce is used up, and none of our attempts at it has a receipt, before it counts as a
+stranger's: of the nodes behind one address some lag, and who is told that another transaction took
+the nonce does it again."""
 PLAIN_GAS, NOTHING = 21_000, "nothing, in place of what the chain took back"
 """What a transaction takes that does nothing, and what it is called."""
 QUEUE_FILE = "transactions.db"
@@ -105,6 +109,7 @@ class Queue:
         self.signer = signer
         self.fee_cap_wei = fee_cap_wei
         self.confirmations = confirmations
+        self._unclaimed: dict[int, float] = {}  # used-up nonces without a receipt of ours, since when
         self._key = (str(network), signer.address)
         if not self.path.exists():
             create(self.path, LAYOUT)
@@ -159,6 +164,11 @@ class Queue:
         """Note that one of the attempts was mined."""
         self._close(pending.nonce, pending.transaction)
 
+    def nonces(self) -> int:
+        """How many nonces are used up once all that was sent is mined."""
+        rows = self._rows(f"state IN {LIVE}")
+        return int(rows[-1]["nonce"]) + 1 if rows else 0
+
     def was_taken_back(self) -> bool:
         """Whether something that was mined is not any more, by two answers: its nonce is not used
         up, and it has no receipt. A block that comes and goes between two looks at the chain shows
@@ -184,7 +194,9 @@ class Queue:
             for row in rows:
                 if row["nonce"] < count:
                     self._look_up(row["nonce"])
-                elif not self._offer_more(row):
+                    continue
+                self._unclaimed.pop(row["nonce"], None)
+                if not self._offer_more(row):
                     self._broadcast_again(row)
             return again
 
@@ -209,7 +221,10 @@ class Queue:
                 continue
             if any(self._mined(Digest.parse(each["hash"])) for each in live if each["nonce"] == nonce):
                 continue
-            if row["what"] in BOUND and not self._stands(row):
+            stands = self._stands(row) if row["what"] in BOUND else True
+            if stands is None:
+                continue
+            if not stands:
                 self._change("state = 'undone'", f"nonce = ? AND state IN {LIVE}", nonce)
             elif was_mined:
                 self._change("state = 'sent'", "nonce = ? AND state = 'mined'", nonce)
@@ -218,12 +233,13 @@ class Queue:
         self._fill_gaps(count)
         return again
 
-    def _stands(self, row: sqlite3.Row) -> bool:
+    def _stands(self, row: sqlite3.Row) -> bool | None:
         """Whether the block that was the newest when a transaction was signed is of the chain yet,
-        and with it all that this one rests on."""
+        and with it all that this one rests on; None where the node has no block of that number,
+        which one that lags has not either."""
         number, hash = json.loads(row["fields"]).get(SIGNED_ON, (0, ""))
         block = self.node.ask(answers.block(number))
-        return block is not None and str(block.hash) == hash
+        return None if block is None else str(block.hash) == hash
 
     def _undone(self) -> list[int]:
         """The nonces that a reorganisation gave back and nothing has used up since."""
@@ -311,9 +327,13 @@ class Queue:
 
     def _look_up(self, nonce: int) -> None:
         """Close a nonce that is used up on the chain: by one of our attempts, or by a stranger's
-        transaction."""
+        transaction, once it is no node that lags which knows of none of ours."""
         hashes = (Digest.parse(row["hash"]) for row in self._rows("nonce = ?", nonce))
-        self._close(nonce, next((hash for hash in hashes if self._mined(hash)), None))
+        mined, now = next((hash for hash in hashes if self._mined(hash)), None), time.monotonic()
+        if mined is None and now - self._unclaimed.setdefault(nonce, now) < STRANGER_S:
+            return
+        self._unclaimed.pop(nonce, None)
+        self._close(nonce, mined)
 
     def _mined(self, hash: Digest) -> bool:
         return self.node.ask(answers.receipt(hash)) is not None

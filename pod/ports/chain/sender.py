@@ -58,6 +58,10 @@ class Sender(Protocol):
         """Note that one of the attempts was mined."""
         ...
 
+    def nonces(self) -> int:
+        """How many nonces are used up once all that was sent is mined, as far as is written down."""
+        ...
+
     def was_taken_back(self) -> bool:
         """Whether something that was mined is not any more."""
         ...
@@ -98,6 +102,10 @@ class Unlocked:
 
     def settle(self, pending: Pending) -> None:
         """Nothing is written down for a key that the node holds."""
+
+    def nonces(self) -> int:
+        """None that is known: nothing is written down."""
+        return 0
 
     def was_taken_back(self) -> bool:
         """Not known: nothing is written down."""
