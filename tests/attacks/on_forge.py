@@ -104,7 +104,7 @@ FORGE_ATTACKS = (
     # The jury
     ForgeAttack(
         "a panel stuffed after the request",
-        "sixty accounts of the panel's creator appended once both parties are bound",
+        "sixty accounts of the panel's creator moved into its members' places once both parties are bound",
         Caught(DRAW, "Awaiting", "in twenty draws none of them has a seat"),
         "AttacksTest.test_attack_theCreatorStuffsTheAgreedPanelAfterTheRequest",
         "who stood is read as it is now",

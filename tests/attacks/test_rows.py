@@ -68,13 +68,18 @@ def test_an_attack_on_the_contracts_names_the_rule_on_which_it_rests(attack: For
     assert attack.test.partition(".")[0] in rule.tests.split("|")
 
 
-@pytest.mark.nightly
-def test_an_attack_on_the_contracts_is_caught_by_its_rule() -> None:
+@pytest.fixture(scope="module")
+def forge_copy() -> Iterator[ForgeCopy]:
     with ForgeCopy.made() as copy:
-        for attack in FORGE_ATTACKS:
-            rule = next(rule for rule in RULES if rule.name == attack.rule)
-            contract, _, test = attack.test.partition(".")
-            assert copy.fate(rule.source, rule.broken(), contract, test) is Fate.NOTICED, attack.name
+        yield copy
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("attack", FORGE_ATTACKS, ids=lambda attack: attack.name)
+def test_an_attack_on_the_contracts_is_caught_by_its_rule(forge_copy: ForgeCopy, attack: ForgeAttack) -> None:
+    rule = next(rule for rule in RULES if rule.name == attack.rule)
+    contract, _, test = attack.test.partition(".")
+    assert forge_copy.fate(rule.source, rule.broken(), contract, test) is Fate.NOTICED
 
 
 def test_honest_job_matches(lab: AttackLab) -> None:
