@@ -22,6 +22,7 @@ from fitchain.pod.jobs import history
 from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import REJECT, Decision
+from fitchain.pod.jobs.lanes import Work
 from fitchain.pod.jobs.orphans import Orphans
 from fitchain.pod.parties.owner import Owner, approve, reject
 from fitchain.pod.parties.owner.anchors import require_same_run
@@ -269,7 +270,12 @@ def test_secrets_that_cannot_be_removed_keep_a_pod_from_nothing_else(
     folder.records.mkdir()  # what unlinking fails for
     take_back(reader, owner.home.agreements.requested_block(gone))
     pod = Owner(owner.home, owner.say, final_blocks=0)
-    monkeypatch.setattr(pod, "look", lambda: looks.append("look") or [])
+
+    def look() -> list[tuple[str, Work]]:
+        looks.append("look")
+        return []
+
+    monkeypatch.setattr(pod, "look", look)
     for _ in range(2):
         mine(reader, 1)
         pod._turn()
