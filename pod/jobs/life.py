@@ -39,8 +39,11 @@ def write_missing(home: Home, id: AgreementId, lines: Iterable[HistoryLine]) -> 
     written = {_place(line.entry, line.ordinal) for line in journal.history(id)}
     for subject, entry, once, at in lines:
         ordinal = subject.ordinal if isinstance(subject, AuditRef) else 0
-        place = _place(entry, ordinal)
-        if place not in written if once is None else not journal.has(subject, type(entry), once):
+        if once is None:
+            is_missing = _place(entry, ordinal) not in written
+        else:
+            is_missing = not journal.has(subject, type(entry), once)
+        if is_missing:
             journal.record(subject, _with_cost(home, entry), once, at)
 
 

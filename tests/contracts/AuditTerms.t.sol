@@ -44,6 +44,12 @@ contract AuditTermsTest is AuditFixture {
         agreements.request("salt", terms, cid("offer"), noPermit());
     }
 
+    function test_request_withoutSeatsFixesNoJury() public {
+        AgreementId id = requested("salt", defaultTerms());
+
+        vm.assertEq(agreements.agreement(id).places, 0, "places are kept, of a pool that nobody asked for");
+    }
+
     function testFuzz_request_takesOddNumbersOfSeatsOnly(uint8 seats) public {
         seats = seats % 17 + 1;
         Terms memory terms = auditedTerms(seats);

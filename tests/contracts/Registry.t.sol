@@ -281,6 +281,8 @@ contract RegistryTest is Fixture {
         vm.expectRevert(reason);
         registry.registerModel("g", "r", NO_MODEL, parents(model, NO_SUCH_MODEL), 0);
         vm.expectRevert(reason);
+        registry.registerModel("g", "r", NO_MODEL, parents(NO_SUCH_MODEL, model), 0);
+        vm.expectRevert(reason);
         registry.registerModel("g", "r", NO_SUCH_MODEL, new ModelId[](0), 0);
     }
 

@@ -19,9 +19,9 @@ def write_recovered(home: Home, id: AgreementId, lines: Iterable[HistoryLine], *
         lines: what the chain says happened to it.
         besides: audits of which is not written what a person said.
     """
-    lines, known = list(lines), bool(home.journal.history(id))
+    lines, was_empty = list(lines), not home.journal.history(id)
     write_missing(home, id, lines)
-    if known:
+    if not was_empty:
         return  # what a person said of it is written
     subjects: dict[Subject, None] = dict.fromkeys((id, *besides, *(line[0] for line in lines)))
     for subject in subjects:
