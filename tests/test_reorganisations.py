@@ -22,8 +22,9 @@ from fitchain.pod.jobs import history
 from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import REJECT, Decision
+from fitchain.pod.jobs.lanes import Work
 from fitchain.pod.jobs.orphans import Orphans
-from fitchain.pod.parties.owner import approve, reject
+from fitchain.pod.parties.owner import Owner, approve, reject
 from fitchain.pod.parties.owner.anchors import require_same_run
 from fitchain.pod.parties.owner.disclosed import EVIDENCE_ASIDE, EVIDENCE_MADE, keep_disclosed, opened_before
 from fitchain.pod.parties.owner.run import begin, order_nonce
@@ -248,14 +249,39 @@ def test_secrets_of_a_job_that_the_chain_took_back_go_once_that_is_final(worksho
     for folder in folders:
         home.keep_secret(folder.create().seat_identity, "a secret")
         folder.records.write_bytes(b"records")
+    for id in (stands, gone):
+        home.journal.keep_fact(id, "key", "of the identity that is removed")
     take_back(reader, home.agreements.requested_block(gone))
     mine(reader, 4)
     assert clear() == []  # one look is none
     mine(reader, 1)
     assert clear() == [gone] and clear() == []
     assert [len(folder.secrets()) for folder in folders] == [2, 0, 0]
+    assert home.journal.fact(stands, "key") and not home.journal.fact(gone, "key")
     workshop.scientist.home.chain.rebroadcast()
     folders[0].remove_secrets()
+
+
+def test_secrets_that_cannot_be_removed_keep_a_pod_from_nothing_else(
+    workshop: Workshop, reader: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, gone, looks = workshop.owner, workshop.request(price=PRICE + 60), list[str]()
+    folder = owner.home.job_folder(gone).create()
+    folder.records.mkdir()  # what unlinking fails for
+    take_back(reader, owner.home.agreements.requested_block(gone))
+    pod = Owner(owner.home, owner.say, final_blocks=0)
+
+    def look() -> list[tuple[str, Work]]:
+        looks.append("look")
+        return []
+
+    monkeypatch.setattr(pod, "look", look)
+    for _ in range(2):
+        mine(reader, 1)
+        pod._turn()
+    assert looks == ["look"] * 2 and folder.secrets()
+    folder.records.rmdir()
+    workshop.scientist.home.chain.rebroadcast()
 
 
 def test_records_that_were_opened_count_whatever_the_chain_takes_back(workshop: Workshop, reader: Chain) -> None:

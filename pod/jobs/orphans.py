@@ -8,11 +8,15 @@ folder.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import JobFolder
+
+SEALED = ("weights", "key")
+"""Facts of a job in the journal: what was sealed to its identity, or is that, sealed."""
 
 
 class Orphans:
@@ -45,6 +49,8 @@ class Orphans:
             self._missing = set(self._home.agreements.missing_among(kept))
         for id in list(self._missing):
             if self._finality.job_is_gone(id):
+                for name in filter(partial(self._home.journal.fact, id), SEALED):
+                    self._home.journal.keep_fact(id, name, "")  # if it comes again, it has another identity
                 for folder in self._folders(id):
                     folder.remove_secrets()
                 self._missing.remove(id)

@@ -55,6 +55,7 @@ class PodLoop:
         self._must_rebroadcast = True  # the first look does not know of what was taken back before it
         self._retry = RetryPolicy(home, log, retry_s)
         self._rebroadcasts = RetryPolicy(home, log, retry_s)  # what keeps it from sending keeps it from nothing else
+        self._clearings = RetryPolicy(home, log, retry_s)  # likewise
         self._stop = threading.Event()
         self._lanes = Lanes(self.threads, self._retry, self._stop)
 
@@ -97,6 +98,11 @@ class PodLoop:
         if again:
             self.log(NO_AGREEMENT, f"sent again what the chain took back: {', '.join(dict.fromkeys(again))}")
 
+    def _clear_orphans(self) -> None:
+        """Remove what is kept of jobs that the chain took back."""
+        for id in self._orphans.clear():
+            self.log(id, "the chain took it back for good: what must not outlive it is cleared away")
+
     def _turn(self) -> None:
         looked_at = time.monotonic()
         if self.finality.look() or (self.finality.is_newer and self.home.chain.was_taken_back()):
@@ -107,8 +113,8 @@ class PodLoop:
             self._must_rebroadcast = True
         if self._must_rebroadcast and self._rebroadcasts.due(NO_AGREEMENT):
             self._rebroadcasts.attempt(NO_AGREEMENT, self._rebroadcast)
-        for id in self._orphans.clear():
-            self.log(id, "the chain took it back for good: what must not outlive it is cleared away")
+        if self._clearings.due(NO_AGREEMENT):
+            self._clearings.attempt(NO_AGREEMENT, self._clear_orphans)
         works: dict[str, list[Work]] = {name: [] for name in self.threads}
         for lane, work in self.look():
             if self._retry.due(work.subject) and not self._lanes.is_busy(work.subject):

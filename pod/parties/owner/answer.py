@@ -150,7 +150,7 @@ def _build(home: Home, audit: Audit, recipients: Sequence[str]) -> Cid:
 def _release(home: Home, audit: Audit) -> str:
     """Seal the job's identity to the scientist, once, and release it."""
     id = audit.id
-    if (cid := home.journal.fact(id, "key")) is None:
+    if not (cid := home.journal.fact(id, "key")):
         if (recipient := home.journal.fact(id, RECIPIENT)) is None:
             raise NotFound(f"the journal does not know the request {id}", OLDER)
         cid = str(send_key(home.store, id, job_identity(home, home.job_folder(id)), recipient))

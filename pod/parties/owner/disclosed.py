@@ -89,8 +89,8 @@ def opened_before(home: Home, agreement: Agreement, besides: AuditRef) -> Opened
     calls, dataset = home.agreements, agreement.terms.dataset
     every = calls.list(owner=agreement.terms.owner)  # which reads their terms, all at once
     own = [id for id in every if calls.terms(id).dataset == dataset]
-    facts = {ref: int(records) for ref, records in home.journal.facts_named(DISCLOSED)}
-    counted = {ref: records for ref, records in facts.items() if ref.agreement in own}
+    noted = {ref: int(records) for ref, records in home.journal.facts_named(DISCLOSED)}
+    counted = {ref: records for ref, records in noted.items() if ref.agreement in own}
     for unknown in accepted_among(home, [id for id in own if AuditRef(id) not in counted.keys() | {besides}]):
         raise Unusable(
             f"the journal does not know the job {unknown.short}, which this account accepted: it is older than that",
@@ -106,9 +106,9 @@ def opened_before(home: Home, agreement: Agreement, besides: AuditRef) -> Opened
             again += records
         elif ref.agreement in accepted:
             agreed += records
-    for ref in facts.keys() - counted.keys():
+    for ref in noted.keys() - counted.keys():
         if ref.agreement not in every and _is_made(home, ref) and _may_be_on(home, ref.agreement, agreement):
-            agreed += facts[ref] * _times_opened(home, ref, False)
+            agreed += noted[ref] * _times_opened(home, ref, False)
     return Opened(agreed, again)
 
 
