@@ -22,14 +22,14 @@ from fitchain.cli.views.output import KeyValues
 from fitchain.pod.compute.dataset import Card, Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.parties.scientist import JobRequest, plan_audit, publish_model, request_job
-from fitchain.pod.ports.agreement import Audits, AuditTerms, Outcome, State
+from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Outcome, State
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.trust import distrust, look_at_panel, trust
 from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.proof.audit.plan import AuditPlan
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef
 from tests.agreements import ASKER_NONCE, KEY, Parties, anchored, ending
 from tests.audit_actors import DISPUTE, TERMS, StakedVerifiers
@@ -257,6 +257,29 @@ def test_request_tells_its_audit_before_and_after(
     terms = home.agreements.terms(AgreementId(Digest.parse(told["agreement"])))
     assert terms.audit == AuditTerms(5, 3, window=3600, wait=86_400, fee_per_seat=ETHER, seat_stake=20 * ETHER)
     assert told["panel"] is None and "drawn from: the whole pool of verifiers" in said
+
+
+def test_who_asked_is_told_so_whatever_the_node_answers_afterwards(
+    audited: Workshop, fitchain: Fitchain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it asks again, and pays twice."""
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("steps = 100\nsegment_steps = 4\nbatch_size = 8\n")
+    what = ("--dataset", str(audited.dataset.id), "--model", str(audited.model.id), "--recipe", str(recipe))
+    home, before = audited.scientist.home, audited.scientist.home.agreements.list()
+
+    def lagging(*_: Any) -> Any:
+        raise NotFound("the node does not know the job yet")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Agreements, "read", lagging)
+        code, told, said = fitchain(
+            Account(home.keys, home.chain), "job", "request", *what, "--no-rehearsal", "--price", "13"
+        )
+    assert code == 0, said
+    (id,) = set(home.agreements.list()) - set(before)
+    assert (told["agreement"], told["price"], told["bond"]) == (str(id), "13", "13")
+    assert told["owner"] == audited.owner.address
 
 
 def test_request_warns_of_a_panel_before_anything_is_signed(

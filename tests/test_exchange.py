@@ -171,6 +171,16 @@ def test_bytes_that_are_no_json_are_refused(store: LocalStore) -> None:
         fetch_note(store, store.add(seal(b"\xff\x00 not json", [RECIPIENT])), SECRET)
 
 
+def test_metric_that_is_no_double_is_refused(store: LocalStore) -> None:
+    body = canonical_json(
+        {"version": NOTE_VERSION, "agreement": str(JOB), "first": 0, "step": 0, "leaves": [], "metrics": {"loss": 7}}
+    )
+    huge = body.replace(b'"loss":7', b'"loss":1' + b"0" * 400)
+    assert len(huge) > len(body)
+    with pytest.raises(InputRefused, match="a metric is a finite number"):
+        fetch_note(store, store.add(seal(huge, [RECIPIENT])), SECRET)
+
+
 def test_key_of_the_job_arrives(store: LocalStore) -> None:
     assert fetch_key(store, JOB, send_key(store, JOB, STRANGER, RECIPIENT), SECRET) == STRANGER
 

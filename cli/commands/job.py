@@ -152,7 +152,7 @@ def request(
     if rehearsal:
         log("rehearsing the first steps on mock data here, before anything is locked")
     id = scientist.request_job(home, planned)
-    terms = home.agreements.read(id).terms
+    terms = scientist.asked_terms(home, id)
     values: dict[str, Any] = {
         "agreement": id,
         "owner": terms.owner,

@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from fitchain.pod.values.limits import (
     JsonLimits,
 )
 from fitchain.pod.values.recipe import METRICS
+from fitchain.pod.values.recipe.fields import real
 
 NOTE_VERSION = "fitchain/note/v2"
 KEY_VERSION = "fitchain/key/v2"
@@ -190,8 +190,10 @@ def fetch_note(store: Store, cid: Cid, identity: str) -> Note:
     body = _fetch_json(store, cid, identity, NOTE_VERSION, NOTE)
     try:
         leaves = tuple(Digest.parse(leaf) for leaf in body["leaves"])
-        metrics = None if body["metrics"] is None else {name: float(value) for name, value in body["metrics"].items()}
-        if not set(metrics or ()) <= set(METRICS) or not all(map(isfinite, (metrics or {}).values())):
+        metrics = body["metrics"]
+        if metrics is not None:
+            metrics = {name: real("a metric", value) for name, value in metrics.items()}
+        if not set(metrics or ()) <= set(METRICS):
             raise ValueError(f"its metrics are {metrics!r:.80}")
         return Note(
             AgreementId(Digest.parse(body["agreement"])), int(body["first"]), int(body["step"]), leaves, metrics

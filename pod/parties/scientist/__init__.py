@@ -29,7 +29,7 @@ from fitchain.pod.parties.scientist.receive import (
     evaluate,
     fetch_model,
 )
-from fitchain.pod.parties.scientist.request import JobRequest, draft_recipe, request_job
+from fitchain.pod.parties.scientist.request import JobRequest, asked_terms, draft_recipe, request_job
 from fitchain.pod.parties.scientist.watch import watch_job
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "PublishedModel",
     "Scientist",
     "accept_result",
+    "asked_terms",
     "check",
     "complain_of",
     "delivery",

@@ -136,6 +136,19 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
     return kept.agreement
 
 
+def asked_terms(home: Home, id: AgreementId) -> Terms:
+    """The terms of a request that this home sent, as it wrote them down: whoever sent it is told so
+    whatever the node answers now, or asks, and pays, again.
+
+    Raises:
+        NotFound: this home sent no such request.
+    """
+    for row in home.journal.requests():
+        if row.agreement == id:
+            return _terms_in(row.terms)
+    raise NotFound(f"this home did not ask for {id.short}", "see `fitchain job list`")
+
+
 # Sent again
 
 
