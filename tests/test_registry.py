@@ -14,7 +14,7 @@ from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.store.base import RAW, Cid
 from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.digest import ZERO, Root, sha256
-from fitchain.pod.values.errors import InputRefused, NotFound, Reverted
+from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound, Reverted
 from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId, PanelId
 from tests.chain_fixtures import ETHER, Account
 
@@ -59,6 +59,21 @@ def test_pod_never_changes_its_role(registry: Registry, account: Account) -> Non
     registry.register_pod(Role.SCIENTIST, account.keys.recipient)
     with pytest.raises(InputRefused, match="is registered as scientist, not as owner"):
         registry.register_pod(Role.OWNER, account.keys.recipient)
+
+
+def test_node_that_contradicts_itself_about_a_pod_is_waited_for(
+    registry: Registry, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no reason to end: of the nodes behind one address some lag."""
+    registry.register_pod(Role.OWNER, account.keys.recipient)
+
+    def lagging(self: Registry, address: str) -> Pod:
+        raise NotFound(f"no pod is registered for the account {address}")
+
+    monkeypatch.setattr(Registry, "pod", lagging)
+    with pytest.raises(NodeUnreachable, match="contradicts itself"):
+        registry.register_pod(Role.OWNER, account.keys.recipient)
+    assert len(registrations(account.chain, account)) == 1
 
 
 def test_pod_that_is_none_is_not_found(registry: Registry) -> None:

@@ -15,7 +15,7 @@ from fitchain.pod.ports.chain.reads import ReadCall
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.verifiers import PAGE, Member, Verifiers, no_panel
 from fitchain.pod.values.digest import ZERO, Digest, Root
-from fitchain.pod.values.errors import InputRefused, NotFound, Reverted
+from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound, Reverted
 from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId, PanelId
 
 
@@ -144,6 +144,7 @@ class Registry:
         Raises:
             ChainUnusable: the contract refuses, or the account cannot pay.
             InputRefused: the account is registered in another role.
+            NodeUnreachable: the node contradicts itself, or does not answer.
         """
         try:
             entry = self.pod(self.chain.address)
@@ -154,7 +155,7 @@ class Registry:
             except Reverted as refusal:
                 if refusal.error != "PodAlreadyRegistered":
                     raise
-                entry = self.pod(self.chain.address)  # another process of this home was quicker
+                entry = self._registered_meanwhile()
         if entry.role != role:
             raise InputRefused(
                 f"the account {entry.address} is registered as {entry.role.name.lower()}, not as {role.name.lower()}",
@@ -162,6 +163,20 @@ class Registry:
             )
         if (entry.recipient, entry.endpoint) != (recipient, endpoint):
             self.update_pod(recipient, endpoint)
+
+    def _registered_meanwhile(self) -> Pod:
+        """This account's entry, of which the contract said just now that it is there: another
+        process of this home was quicker.
+
+        Raises:
+            NodeUnreachable: another answer of the node says that it is not; of the nodes behind one
+                address some lag.
+        """
+        try:
+            return self.pod(self.chain.address)
+        except NotFound as lagging:
+            message = f"the node contradicts itself: the account is registered, and {lagging.message}"
+            raise NodeUnreachable(message, "wait until the node has caught up") from None
 
     def update_pod(self, recipient: str, endpoint: bytes = b"") -> None:
         """Change this pod's recipient and endpoint."""
