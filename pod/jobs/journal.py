@@ -416,6 +416,17 @@ class Journal:
                 for row in self._rows("SELECT * FROM requests ORDER BY rowid")
             ]
 
+    def request(self, id: AgreementId) -> RequestRow:
+        """One of them.
+
+        Raises:
+            NotFound: this pod made no such request.
+        """
+        for row in self.requests():
+            if row.agreement == id:
+                return row
+        raise NotFound(f"this home did not ask for {id.short}", "see `fitchain job list`")
+
 
 def require_own(path: Path) -> bool:
     """Check that a journal, where there is one, is whole and this home's; nothing is written.

@@ -4,8 +4,9 @@ the job tells."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 from fitchain.pod.compute.checkpoint import read_leaves, state_steps
 from fitchain.pod.jobs import history
@@ -21,6 +22,22 @@ from fitchain.pod.values.ids import AgreementId, AuditRef, Subject
 
 HistoryLine = tuple[Subject, Entry, str | None, float]
 """A line: about what, what happened, what makes it one of its kind, when."""
+Told = TypeVar("Told", AgreementId, AuditRef)
+
+
+def note_sent(home: Home, life: Callable[[Home, Told, list[Event]], Iterable[HistoryLine]], subject: Told) -> None:
+    """Write down what was sent about a job, or an audit of it, by whoever was cut off before that.
+
+    Args:
+        home: opened with its key.
+        life: what its party writes, by the chain's events: `owners_life`, say.
+        subject: what it is about.
+
+    Raises:
+        ChainUnusable: the node does not answer.
+    """
+    id = subject.agreement if isinstance(subject, AuditRef) else AgreementId(subject)
+    write_missing(home, id, life(home, subject, home.agreements.events(id)))
 
 
 def write_missing(home: Home, id: AgreementId, lines: Iterable[HistoryLine]) -> None:

@@ -18,7 +18,7 @@ from enum import Enum
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.asker import asker_nonce
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.life import askers_life, write_missing
+from fitchain.pod.jobs.life import askers_life, note_sent
 from fitchain.pod.jobs.turns import ASKER_RANK, Turns, describe_verdict
 from fitchain.pod.ports.agreement import AskedAudit, AuditTerms, Outcome, Phase, State, commit_nonce
 from fitchain.pod.ports.keys import Keys
@@ -165,7 +165,7 @@ def ask_again(home: Home, id: AgreementId, terms: AuditTerms, consent_window: in
     _catch_up(home)  # else what was sent, and is not on the chain now, would be sent again
     fresh = _open_question(home, id, terms)
     if isinstance(fresh, AuditRef):
-        _note_sent(home, fresh)
+        note_sent(home, askers_life, fresh)
         return fresh
     agreement = home.agreements.read(id)
     parties = agreement.terms.owner, agreement.scientist, home.keys.address
@@ -279,7 +279,7 @@ def follow(home: Home, turns: Turns, ref: AuditRef, log: Callable[[str], None]) 
         # By what it committed to: behind a reorganisation its number may be another question's.
         commitment = answer.asked.nonce_commitment
         if home.journal.fact(ref.agreement, _answered(commitment)) is None:
-            _note_sent(home, ref)
+            note_sent(home, askers_life, ref)
         _collect(home, ref)
         home.journal.keep_fact(ref.agreement, _answered(commitment), answer.state.name)
         home.journal.record(ref, history.Answered(answer.state.name), once=f"{commitment}/{answer.state.name}")
@@ -299,12 +299,6 @@ def nonce_of(home: Home, asked: AskedAudit) -> Digest:
             "follow it from the home that asked",
         )
     return asker_nonce(home.keys, asked.ref.agreement, sha256(bytes.fromhex(fresh)))
-
-
-def _note_sent(home: Home, ref: AuditRef) -> None:
-    """Write into the history what was sent for a question by whoever was cut off before it wrote it
-    down."""
-    write_missing(home, ref.agreement, askers_life(home, ref, home.agreements.events(ref.agreement)))
 
 
 def _collect(home: Home, ref: AuditRef) -> None:

@@ -97,6 +97,13 @@ contract AttacksTest is AuditFixture {
         }
     }
 
+    /// @dev Draws where the block of the opening has this hash.
+    function drawBehind(AgreementId id, bytes32 header) private {
+        vm.roll(vm.getBlockNumber() + 1);
+        vm.setBlockhash(audit(id).openedBlock, header);
+        audits.draw(id, 0, ASKER_NONCE);
+    }
+
     // --- the jury (row 3)
 
     /// @dev The panel's creator is the owner; when the scientist is bound it appends sixty accounts of its own, and
@@ -118,9 +125,7 @@ contract AttacksTest is AuditFixture {
         finish(id, ending(id));
         for (uint256 k = 0; k < 20; k++) {
             uint256 snapshot = vm.snapshotState();
-            vm.roll(vm.getBlockNumber() + 1);
-            vm.setBlockhash(audit(id).openedBlock, keccak256(abi.encode(k)));
-            audits.draw(id, 0, ASKER_NONCE);
+            drawBehind(id, keccak256(abi.encode(k)));
             for (uint256 i = 0; i < 3; i++) {
                 vm.assertTrue(!isAmong(seatOf(id, i), 0xF0000, 60), "a sybil has a seat");
             }
@@ -296,9 +301,7 @@ contract AttacksTest is AuditFixture {
         for (uint256 k = 0; k < 40; k++) {
             uint256 snapshot = vm.snapshotState();
             bytes32 header = bestHeader(id, k % 2 == 0 ? keccak256(abi.encode("guess", k)) : bytes32(0));
-            vm.roll(vm.getBlockNumber() + 1);
-            vm.setBlockhash(audit(id).openedBlock, header);
-            audits.draw(id, 0, ASKER_NONCE);
+            drawBehind(id, header);
             for (uint256 i = 0; i < 3; i++) {
                 if (uint160(seatOf(id, i)) < 0xE003) colluders++;
             }
@@ -412,9 +415,7 @@ contract AttacksTest is AuditFixture {
         AgreementId next = trained("next", auditedTerms(3), scientist);
         for (uint256 k = 0; k < 20; k++) {
             uint256 snapshot = vm.snapshotState();
-            vm.roll(vm.getBlockNumber() + 1);
-            vm.setBlockhash(audit(next).openedBlock, keccak256(abi.encode(k)));
-            audits.draw(next, 0, ASKER_NONCE);
+            drawBehind(next, keccak256(abi.encode(k)));
             for (uint256 i = 0; i < 3; i++) {
                 for (uint256 j = 0; j < 3; j++) {
                     vm.assertNotEq(seatOf(next, i), first[j], "who was silent stalls again");

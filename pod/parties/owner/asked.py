@@ -17,7 +17,7 @@ from fitchain.pod.jobs import history
 from fitchain.pod.jobs.finality import Finality, overlapping
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import CONSENT, REFUSE, Decision
-from fitchain.pod.jobs.life import owners_life, write_missing
+from fitchain.pod.jobs.life import note_sent, owners_life
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_beside
 from fitchain.pod.jobs.retry import Log, log_about
 from fitchain.pod.jobs.turns import Turns, describe_verdict
@@ -142,8 +142,7 @@ class AskedAudits:
             self._say(audit.ref, verdict)
         if not self._finality.audit_is_over(audit.ref):
             return
-        id = audit.id
-        write_missing(self.home, id, owners_life(self.home, id, self.home.agreements.events(id)))
+        note_sent(self.home, owners_life, audit.id)
         remove_evidence(self.home, audit.ref)
         for round in range(audit.round + 1):
             if cid := self.home.journal.fact(audit.ref, f"evidence/{round}"):

@@ -91,12 +91,12 @@ def opened_before(home: Home, agreement: Agreement, besides: AuditRef) -> Opened
     own = [id for id in every if calls.terms(id).dataset == dataset]
     noted = {ref: int(records) for ref, records in home.journal.facts_named(DISCLOSED)}
     counted = {ref: records for ref, records in noted.items() if ref.agreement in own}
-    for unknown in accepted_among(home, [id for id in own if AuditRef(id) not in counted.keys() | {besides}]):
+    accepted = accepted_among(home, own)
+    for unknown in [id for id in accepted if AuditRef(id) not in counted.keys() | {besides}]:
         raise Unusable(
             f"the journal does not know the job {unknown.short}, which this account accepted: it is older than that",
             OLDER,
         )
-    accepted = accepted_among(home, [ref.agreement for ref in counted if not ref.ordinal])
     agreed = again = 0
     for ref, records in counted.items():
         if ref == besides and not ref.ordinal and agreement.state not in NOT_ACCEPTED:

@@ -34,7 +34,7 @@ from fitchain.pod.jobs.exchange import send_refusal
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import APPROVE, REJECT, Decision
 from fitchain.pod.jobs.lanes import Work
-from fitchain.pod.jobs.life import owners_life, write_missing
+from fitchain.pod.jobs.life import note_sent, owners_life
 from fitchain.pod.jobs.retry import RETRY_S, Log
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
 from fitchain.pod.jobs.waiting import show_concerns, shown_concerns
@@ -275,7 +275,7 @@ class Owner(PodLoop):
         for each state that a job comes to."""
         id, noted = agreement.id, (agreement.id, agreement.state)
         if noted not in self._noted:
-            write_missing(self.home, id, owners_life(self.home, id, self.home.agreements.events(id)))
+            note_sent(self.home, owners_life, id)
             self._noted.add(noted)
 
     def _answer(self, agreement: Agreement) -> None:

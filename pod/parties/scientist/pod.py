@@ -16,7 +16,7 @@ from typing import ClassVar
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.lanes import Work
-from fitchain.pod.jobs.life import scientists_life, write_missing
+from fitchain.pod.jobs.life import note_sent, scientists_life
 from fitchain.pod.jobs.retry import RETRY_S, Log
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
 from fitchain.pod.parties.loop import LOOK_S, PodLoop
@@ -105,7 +105,7 @@ class Scientist(PodLoop):
         wrote it down, once."""
         if id not in self._noted:
             keep_unheard(self.home, id)
-            write_missing(self.home, id, scientists_life(self.home, id, self.home.agreements.events(id)))
+            note_sent(self.home, scientists_life, id)
             self._noted.add(id)
 
     def _let_go(self, id: AgreementId) -> None:

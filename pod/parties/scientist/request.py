@@ -143,10 +143,7 @@ def asked_terms(home: Home, id: AgreementId) -> Terms:
     Raises:
         NotFound: this home sent no such request.
     """
-    for row in home.journal.requests():
-        if row.agreement == id:
-            return _terms_in(row.terms)
-    raise NotFound(f"this home did not ask for {id.short}", "see `fitchain job list`")
+    return _terms_in(home.journal.request(id).terms)
 
 
 # Sent again
@@ -173,7 +170,7 @@ def send_again(home: Home, id: AgreementId, log: Log) -> None:
         FitchainError: it cannot be sent now.
     """
     with _sending(home, wait=False) as is_alone:
-        row = next(row for row in home.journal.requests() if row.agreement == id)
+        row = home.journal.request(id)
         terms = _terms_in(row.terms)
         if not is_alone or not is_unsent(home, id):
             return

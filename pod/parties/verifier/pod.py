@@ -29,7 +29,7 @@ from fitchain.pod.jobs.finality import overlapping
 from fitchain.pod.jobs.history import Entry
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.lanes import Work
-from fitchain.pod.jobs.life import verifiers_life, write_missing
+from fitchain.pod.jobs.life import note_sent, verifiers_life
 from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy, log_about
 from fitchain.pod.jobs.turns import FIRST_SEAT_RANK, TURN_S, Turns, describe_verdict, send
@@ -322,8 +322,7 @@ class Verifier(PodLoop):
         """Collect what was earned, and forget what must not outlive the audit once its end is
         final."""
         if audit.ref not in self._collected:
-            events = self.home.agreements.events(audit.id)
-            write_missing(self.home, audit.id, verifiers_life(self.home, audit.ref, events))
+            note_sent(self.home, verifiers_life, audit.ref)
             self._collect(audit)
             self._collected.add(audit.ref)
         if not self.finality.audit_is_over(audit.ref):
