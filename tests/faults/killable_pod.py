@@ -4,7 +4,8 @@ tests.faults.killable_pod ORDER`, the order as JSON.
 A point is `<call>:<name>:before` or `:after`, where the call is `send` (name: a contract's
 function), `keep_fact` or `record` (name: what is written to the journal), `write` (the plain
 evidence; no name) or `replay` (what a verifier does with it; no name). After a send, the
-transaction is in the queue and on its way, and nobody has waited for it.
+transaction is in the queue and on its way, and nobody has waited for it. An order may name the
+agreement that it is about: what the pod does for others does not end it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,20 @@ def say(id: AgreementId, text: str) -> None:
     print(f"{id.short} {text}", flush=True)
 
 
-def killable(call: str, place: int | None, made: Callable[..., Any], point: str) -> Callable[..., Any]:
+def concerns(args: Sequence[Any], agreement: str) -> bool:
+    """Whether arguments of a call name an agreement, or one of its audits."""
+    return any(agreement in (str(arg), str(getattr(arg, "agreement", None))) for arg in args)
+
+
+def killable(
+    call: str, place: int | None, made: Callable[..., Any], point: str, agreement: str | None
+) -> Callable[..., Any]:
     """A call that ends this process before or after it is made, where its argument at a place is
-    the one named."""
+    the one named, and another is the agreement that is meant, if any."""
 
     def called(*args: Any, **named: Any) -> Any:
+        if agreement is not None and not concerns(args, agreement):
+            return made(*args, **named)
         what = "" if place is None else args[place]
         here = f"{call}:{getattr(what, 'kind', what)}"  # an entry of a history, by its word
         if point == f"{here}:before":
@@ -76,23 +86,23 @@ class Asker:
                 stop.wait()
 
 
-def aim(point: str) -> None:
-    """Let this process end at a point."""
-    Chain.submit = killable("send", 2, Chain.submit, point)  # type: ignore[method-assign]
-    Journal.keep_fact = killable("keep_fact", 2, Journal.keep_fact, point)  # type: ignore[method-assign]
-    Journal.record = killable("record", 2, Journal.record, point)  # type: ignore[method-assign]
+def aim(point: str, agreement: str | None) -> None:
+    """Let this process end at a point, of this agreement if one is named."""
+    Chain.submit = killable("send", 2, Chain.submit, point, agreement)  # type: ignore[method-assign]
+    Journal.keep_fact = killable("keep_fact", 2, Journal.keep_fact, point, agreement)  # type: ignore[method-assign]
+    Journal.record = killable("record", 2, Journal.record, point, agreement)  # type: ignore[method-assign]
     for call, place, name in (
         ("write", "fitchain.pod.parties.owner.evidence", "write_evidence"),
         ("replay", "fitchain.pod.parties.verifier.examine", "audit"),
     ):
         module = importlib.import_module(place)
-        setattr(module, name, killable(call, None, getattr(module, name), point))
+        setattr(module, name, killable(call, None, getattr(module, name), point, agreement))
 
 
 def main(order: dict[str, str]) -> None:
     """Run the pod until it is killed, or asked to stop."""
     stop = threading.Event()
-    aim(order["point"])
+    aim(order["point"], order.get("agreement"))
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     chosen = settings.load(home=Path(order["home"]), devnet=Path(order["devnet"]), environ={})
     with Home.open(chosen, lambda: PASSPHRASE) as home:

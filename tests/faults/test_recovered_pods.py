@@ -52,9 +52,10 @@ def lost_journal(party: Party) -> Iterator[Recovery]:
     yield recovery
 
 
-def killed_at(point: str, role: str, party: Party, devnet: Path, log: Path) -> None:
-    """Run a pod until it dies at a point."""
-    order = {"role": role, "home": str(party.home.settings.home), "devnet": str(devnet), "point": point}
+def killed_at(point: str, id: AgreementId, role: str, party: Party, devnet: Path, log: Path) -> None:
+    """Run a pod until it dies at a point of an agreement, whatever it does for others before."""
+    home = str(party.home.settings.home)
+    order = {"role": role, "home": home, "devnet": str(devnet), "point": point, "agreement": str(id)}
     command = [sys.executable, "-m", "tests.faults.killable_pod", json.dumps(order)]
     with log.open("ab") as output:
         done = subprocess.run(command, cwd=ROOT, stdout=output, stderr=output, check=False, timeout=LIMIT_S)
@@ -131,7 +132,7 @@ def test_verifier_whose_journal_is_overwritten_before_it_shows_its_vote(
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
         audited.until_phase(id, Phase.JOINING)
         (seated,) = audited.seated(id)
-        killed_at("send:reveal:before", "verifier", seated, running_devnet.folder, tmp_path / "log")
+        killed_at("send:reveal:before", id, "verifier", seated, running_devnet.folder, tmp_path / "log")
         assert audited.audit(id).phase is Phase.REVEALING
         if not seat_is_there:
             seated.home.job_folder(id).seat_identity.unlink()
