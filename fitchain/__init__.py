@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fitchain.pod.parties.owner import (
         DatasetOffer,
         Owner,
+        PrivacyOffer,
         RegisteredDataset,
         Replay,
         approve,
@@ -94,6 +95,7 @@ __all__ = [
     "PanelId",
     "Passphrase",
     "Policy",
+    "PrivacyOffer",
     "PublishedModel",
     "Refuted",
     "RegisteredDataset",
@@ -134,7 +136,7 @@ _NAMES = {
     "pod.jobs.job_status": "JobStatus",
     "pod.jobs.serving": "ServedPod serve",
     "pod.jobs.watch": "list_jobs",
-    "pod.parties.owner": "DatasetOffer Owner RegisteredDataset Replay approve register_dataset reject replay_job",
+    "pod.parties.owner": "DatasetOffer Owner PrivacyOffer RegisteredDataset Replay approve register_dataset reject replay_job",
     "pod.parties.scientist": "AuditOptions Delivery Evaluation JobRequest PublishedModel Scientist accept_result"
     " evaluate fetch_model plan_audit publish_model read_card request_job watch_job",
     "pod.parties.scientist.dispute": "dispute",

@@ -31,12 +31,13 @@ from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.checking import Problem, check
 from fitchain.pod.proof.audit.evidence import Evidence, write_evidence
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Root, sha256
+from fitchain.pod.values.digest import ZERO, Root, sha256
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import DELIVERY_FILES, JobFolder
+from fitchain.pod.values.privacy.keys import noise_root
 from fitchain.pod.values.recipe import Recipe
-from tests.training_jobs import CTX, SEED, job_folder, recipe, table, train_folder
+from tests.training_jobs import CTX, NOISE, SEED, job_folder, recipe, table, train_folder
 
 REF = AuditRef(AgreementId(sha256(b"agreement")))
 CHALLENGE, KEY = sha256(b"challenge"), bytes(range(32, 64))
@@ -84,6 +85,7 @@ class Case:
             audit=audit_id(REF),
             ctx=CTX,
             seed=SEED,
+            noise_root=noise_root(NOISE, given.segment_count) if given.privacy else ZERO,
             recipe=given.digest,
             graph=given.graph,
             initial_model=given.initial_model,
@@ -114,7 +116,9 @@ class Case:
         place = self.folder.with_name(f".plain-{os.urandom(4).hex()}")
         place.mkdir()
         leaves = record_leaves(self.records, KEY)
-        names = write_evidence(self.folder, place, facts, read_leaves(self.folder), self.records, KEY, leaves, identity)
+        names = write_evidence(
+            *(self.folder, place, facts, read_leaves(self.folder), self.records, KEY, leaves, identity, NOISE)
+        )
         if tamper is not None:
             tamper(place)
         return place, tuple(name for name in names if (place / name).exists())

@@ -17,10 +17,12 @@ from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound
 from fitchain.pod.values.ids import WHOLE_POOL, DatasetId
+from fitchain.pod.values.privacy.ledger import allowed_epsilon, epsilon_of, left
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.dataset import Card, Policy
     from fitchain.pod.jobs.home import Home
+    from fitchain.pod.parties.owner import PrivacyOffer
     from fitchain.pod.ports.registry import DatasetEntry
 
 ANY = "any"
@@ -99,6 +101,20 @@ def register(
             show_default=False,
         ),
     ] = None,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(metavar="E", help="Open a privacy ledger with this budget, once for all.", show_default=False),
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option(metavar="D", help="Beside which epsilons are told.", show_default=False)
+    ] = None,
+    ledger: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Charge this ledger of yours; else the first.", min=1, show_default=False),
+    ] = None,
+    other_people: Annotated[
+        bool, typer.Option("--other-people", help="Open another ledger: nobody here is in your other datasets.")
+    ] = False,
 ) -> Report:
     """Register a table; its records stay here.
 
@@ -141,6 +157,7 @@ def register(
         ranges=dict(_range(text) for text in range_ or ()),
         mock_records=mock_records,
         environments=tuple(environment or ()),
+        privacy=_privacy(epsilon, delta, ledger, other_people),
     )
     before = _registered_from(session.home, source)
     registered = owner.register_dataset(session.home, offer)
@@ -160,6 +177,7 @@ def register(
         ("records", f"{registered.count} of {len(registered.card.columns)} columns, target {target}"),
         ("root", registered.root),
         ("card", registered.card_cid),
+        ("privacy", _budget(session.home, registered.id, registered.card)),
         ("stays here", source.absolute()),
         ("next", "fitchain pod owner"),
     ]
@@ -223,6 +241,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         "price": amount_text(card.price),
         "minimum_price": amount_text(card.policy.minimum_price),
         "card_cid": str(entry.card),
+        "ledger": _ledger_values(home, entry, card),
         "card": json.loads(card.encode()),
     }
     policy = card.policy
@@ -236,6 +255,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         ("licence", card.licence or None),
         ("price", f"{amount_text(card.price)} FIT, at least {amount_text(policy.minimum_price)} FIT"),
         ("conditions", _conditions(policy)),
+        ("privacy", _budget(home, entry.id, card)),
         ("root", entry.root),
         ("card", entry.card),
         ("mock data", card.mock),
@@ -258,6 +278,43 @@ def retire(session: Session, dataset: DatasetArgument) -> Report:
     require_retirable(home, f"the dataset {id.short}", entry.owner, entry.active)
     home.registry.retire_dataset(id)
     return Report({"dataset": id, "active": False}, [f"retired {id.short}: no new request can name it"])
+
+
+def _privacy(epsilon: float | None, delta: float | None, ledger: int | None, others: bool) -> PrivacyOffer | None:
+    """What a person spends of the records' privacy; None where nothing was said of it."""
+    from fitchain.pod.parties.owner import PrivacyOffer
+
+    if epsilon is None and delta is None and ledger is None and not others:
+        return None
+    return PrivacyOffer(epsilon, delta, ledger, others)
+
+
+def _budget(home: Home, id: DatasetId, card: Card) -> str | None:
+    """What is left of the privacy budget that a dataset's trainings are charged to, in words."""
+    if (values := _ledger_values(home, home.registry.dataset(id), card)) is None:
+        return None
+    most, spent, left = (f"{values[name]:.3g}" for name in ("epsilon", "spent", "left"))
+    of = "the only one" if values["ledgers"] == 1 else f"one of {values['ledgers']}"
+    return (
+        f"epsilon {left} is left of {most} ({spent} is spent) beside delta {values['delta']:g}, for each record; "
+        f"ledger {values['ledger']} of its owner, {of}"
+    )
+
+
+def _ledger_values(home: Home, entry: DatasetEntry, card: Card) -> dict[str, Any] | None:
+    """A dataset's privacy ledger as it stands; None where it has none."""
+    if card.privacy is None or not entry.ledger:
+        return None
+    known, delta = home.registry.ledger(entry.owner, entry.ledger), card.privacy.delta
+    return {
+        "ledger": entry.ledger,
+        "ledgers": home.registry.ledger_count(entry.owner),
+        "unit": "record",
+        "delta": delta,
+        "epsilon": allowed_epsilon(known.budget, delta),
+        "spent": epsilon_of(known.spent, delta),
+        "left": left(known.spent, known.budget, delta),
+    }
 
 
 def _registered_from(home: Home, source: Path) -> list[DatasetId]:

@@ -75,6 +75,7 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "leaves": statement.count,
         "steps": statement.steps,
         "orders_checked": verdict.orders_checked,
+        "privacy": statement.privacy and statement.privacy.json() | {"ledger": statement.ledger},
         "milestones": [asdict(milestone) for milestone in verdict.milestones],
         "duration": _duration_values(verdict.timing),
         "audits": [_jury_values(jury) for jury in verdict.juries],
@@ -121,9 +122,35 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("sha-256", statement.subject),
         ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} leaves{which}"),
         ("on", f"{statement.card.count} records: {statement.card.name}"),
+        ("privacy", describe_privacy(verdict)),
         ("began with", _lineage(verdict)),
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
     ]
+
+
+def describe_privacy(verdict: Verdict) -> str | None:
+    """What the training costs of its records' privacy, and who checked the noise, in a sentence;
+    None where it is not private."""
+    statement = verdict.statement
+    if (claim := statement.privacy) is None or statement.recipe.privacy is None:
+        return None
+    segments = statement.count - 1
+    looked = [jury.audited for jury in verdict.juries if jury.verdict is Outcome.MATCH]
+    if looked:
+        least = max(looked)
+        missed = max(segments - least, 0) / segments
+        checked = (
+            f"noise looked at in {least} of {counted(segments, 'segment')} by drawn seats; one segment without it is"
+            f" missed with probability {missed:.2f}; towards those seats, and whomever they tell, it does not hold for"
+            " the records of these segments"
+        )
+    else:
+        checked = "noise as the owner states: nobody else looked"
+    return (
+        f"epsilon {claim.epsilon:.3g} beside delta {claim.delta:g} for each record of {claim.records}"
+        f" (noise multiplier {statement.recipe.privacy.sigma:g}), charged to ledger {statement.ledger} of the owner;"
+        f" {checked}"
+    )
 
 
 def _lineage(verdict: Verdict) -> str:

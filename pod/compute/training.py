@@ -218,8 +218,8 @@ class SegmentMetrics:
     def values(self, names: Iterable[str]) -> dict[str, float]:
         """The metrics asked for: `loss` is the mean of the steps' losses, `accuracy` the share of
         hits."""
-        metrics = {"loss": self.losses / self.steps, "accuracy": self.correct / self.compared}
-        return {name: metrics[name] for name in names}
+        sums = {"loss": (self.losses, self.steps), "accuracy": (self.correct, self.compared)}
+        return {name: sums[name][0] / sums[name][1] for name in names}
 
     def records(self) -> Indices:
         """`[n]`: the records of the segment in the order of training."""

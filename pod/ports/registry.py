@@ -17,6 +17,7 @@ from fitchain.pod.ports.verifiers import PAGE, Member, Verifiers, no_panel
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound, Reverted
 from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId, PanelId
+from fitchain.pod.values.privacy.ledger import add, within
 
 
 class Role(ChainEnum):
@@ -51,6 +52,28 @@ class DatasetEntry:
     card: Cid
     active: bool
     ledger: int = 0
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A privacy ledger of an account, as the contract keeps it: words of eight lanes
+    (`fitchain.pod.values.privacy.ledger`).
+
+    Args:
+        owner: whose.
+        number: from 1 on.
+        budget: what may be spent; it may only fall.
+        spent: what acceptances were charged, with a unit in each lane from the beginning.
+    """
+
+    owner: str
+    number: int
+    budget: int
+    spent: int
+
+    def fits(self, charge: int) -> bool:
+        """Whether the contract would take an acceptance that is charged so much."""
+        return within(add(self.spent, charge), self.budget)
 
 
 @dataclass(frozen=True)
@@ -209,6 +232,38 @@ class Registry:
             ChainUnusable: the contract refuses (it was retired, say), or the account cannot pay.
         """
         return DatasetId(self._registered("Dataset", root, count, ledger, bytes(card)))
+
+    def open_ledger(self, budget: int) -> int:
+        """Open a privacy ledger of this account, for good.
+
+        Args:
+            budget: what may be spent under it, a word of eight lanes.
+
+        Returns:
+            its number.
+        """
+        receipt = self.chain.send("Registry", "openLedger", budget)
+        number: int = receipt.event("LedgerOpened").args["number"]
+        return number
+
+    def lower_budget(self, number: int, budget: int) -> None:
+        """Lower the budget of one of this account's ledgers; it never rises again."""
+        self.chain.send("Registry", "lowerBudget", number, budget)
+
+    def ledger_count(self, owner: str) -> int:
+        """How many privacy ledgers an account has opened."""
+        return int(self.chain.call("Registry", "ledgerCount", owner))
+
+    def ledger(self, owner: str, number: int) -> Ledger:
+        """A privacy ledger.
+
+        Raises:
+            NotFound: the account has none of that number.
+        """
+        entry = self.chain.call("Registry", "ledger", owner, number)
+        if not entry["spent"]:
+            raise NotFound(f"the account {owner} has no privacy ledger {number}")
+        return Ledger(owner, number, entry["budget"], entry["spent"])
 
     def retire_dataset(self, id: DatasetId) -> None:
         """Let no new request name the dataset."""

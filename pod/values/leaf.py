@@ -293,14 +293,16 @@ NO_SALT_KEYS = SaltKeys(bytes(DIGEST_BYTES), bytes(DIGEST_BYTES))
 """The keys where nothing that is salted leaves the host: a rehearsal, an audit, an evaluation."""
 
 
-def records_digest(indices: Indices) -> Digest:
+def records_digest(indices: Indices, salt: Digest | None = None) -> Digest:
     """Digest the records that a segment used, in training order.
 
     Args:
         indices: uint64 `[n]`, the records' places in the registered dataset.
+        salt: where the order is secret, as in private training; None where the order seed gives it.
     """
     little_endian = np.ascontiguousarray(indices, dtype="<u8")
-    return tagged("fitchain/batches/v2", little_endian.size, blake3_digest(little_endian.data.cast("B")))
+    digest = tagged("fitchain/batches/v2", little_endian.size, blake3_digest(little_endian.data.cast("B")))
+    return digest if salt is None else tagged("fitchain/salted-batches/v2", salt, digest)
 
 
 def leaf_salt(key: bytes, index: int) -> Digest:

@@ -230,6 +230,7 @@ def chain_record(owner: Home, job: AgreementId) -> ChainRecord:
         audit=audit_id(ref),
         ctx=run.ctx,
         seed=run.seed,
+        noise_root=run.noise_root,
         recipe=terms.recipe,
         graph=model.graph,
         initial_model=terms.model_root,

@@ -145,6 +145,8 @@ class Recorder(AbstractContextManager["Recorder"]):
             initial model itself.
         recorded: checkpoints recorded before; those taken again must come out equal.
         first: index of the first leaf that will be recorded.
+        records_salt: of a leaf, the salt under which it names its records; None where they are no
+            secret.
         on_leaf: called on the background thread once a leaf is on disk, and its state if that is
             kept.
     """
@@ -162,10 +164,12 @@ class Recorder(AbstractContextManager["Recorder"]):
         *,
         recorded: Sequence[Checkpoint] = (),
         first: int = 0,
+        records_salt: Callable[[int], Digest | None] = lambda leaf: None,
         on_leaf: Callable[[Recorded], None] | None = None,
     ) -> None:
         self.folder, self.ctx, self.seed, self.recipe = folder, ctx, seed, recipe
         self.salt_keys, self.keep_every, self.on_leaf = salt_keys, keep_every, on_leaf
+        self.records_salt = records_salt
         self.checkpoints = list(recorded)
         self._next = first
         self._previous = self.checkpoints[first - 1].leaf.digest(ctx, seed) if first else ZERO
@@ -252,7 +256,7 @@ class Recorder(AbstractContextManager["Recorder"]):
             index=index,
             step=taken.step,
             state=state_word(roots.digest, state_salt),
-            records=records_digest(np.concatenate([_NO_RECORDS, *taken.indices])),
+            records=records_digest(np.concatenate([_NO_RECORDS, *taken.indices]), self.records_salt(index)),
             metrics=metrics_digest(taken.metrics, salt),
             held_out=ZERO,
             previous=self._previous,

@@ -17,10 +17,10 @@ into batches.
 from __future__ import annotations
 
 from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers
-from fitchain.pod.compute.dataset.card import Card, Constants, fit_transform
+from fitchain.pod.compute.dataset.card import Card, CardPrivacy, Constants, fit_transform
 from fitchain.pod.compute.dataset.columns import DTYPES, Column
 from fitchain.pod.compute.dataset.mock import mock_table
-from fitchain.pod.compute.dataset.order import batches, batches_per_epoch
+from fitchain.pod.compute.dataset.order import batches, batches_per_epoch, drawn_batches
 from fitchain.pod.compute.dataset.policy import Disclosure, Policy
 from fitchain.pod.compute.dataset.records import (
     NO_UNIT,
@@ -42,6 +42,7 @@ __all__ = [
     "NO_UNIT",
     "Assemble",
     "Card",
+    "CardPrivacy",
     "Column",
     "Constants",
     "Disclosure",
@@ -52,6 +53,7 @@ __all__ = [
     "assemble",
     "batches",
     "batches_per_epoch",
+    "drawn_batches",
     "check_unchanged",
     "class_numbers",
     "dataset_root",

@@ -35,9 +35,32 @@ VERSION = "fitchain/card/v2"
 MOST_PROBES = 16
 _CLASS_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 CLASSES_BY_DEFAULT = 100
+LEAST_DELTA, MOST_DELTA = 1e-30, 0.01
 _TEXTS = {"name": 200, "description": 20_000, "licence": 200}
 
 Constants = dict[str, dict[str, Any]]  # by column: {"mean": x, "scale": y} or {"categories": [...]}, as in a recipe
+
+
+@dataclass(frozen=True, slots=True)
+class CardPrivacy:
+    """What differential privacy means for a dataset.
+
+    Args:
+        delta: beside which an epsilon is told: about the chance with which its bound may fail, far
+            below one in the number of records.
+    """
+
+    delta: float
+
+    @classmethod
+    def from_json(cls, value: Any) -> CardPrivacy:
+        """Read the card's form.
+
+        Raises:
+            InputRefused: a field is missing, unknown or out of bounds.
+        """
+        fields = Fields("the card: privacy", value, ("delta",))
+        return cls(fields.real("delta", LEAST_DELTA, MOST_DELTA))
 
 
 @dataclass(frozen=True)
@@ -59,9 +82,10 @@ class Card:
         probes: environment classes of the owner's host with their probes' digests, where a class
             ships none.
         unit: the column that says whose record one is.
-        privacy: the budget of differential privacy.
+        privacy: where its trainings are charged to a privacy ledger of its owner's, which the
+            registry names; None where they are not.
 
-    The last two are None: no release supports them yet.
+    `unit` is None: a record is the unit of privacy; no release supports others yet.
     """
 
     name: str
@@ -77,7 +101,7 @@ class Card:
     mock: Cid | None = None
     probes: Mapping[str, str] = field(default_factory=dict)
     unit: None = None
-    privacy: None = None
+    privacy: CardPrivacy | None = None
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -109,7 +133,6 @@ class Card:
         fields = Fields("the card", value, ("version", *cls.__dataclass_fields__))
         fields.choice("version", (VERSION,))
         fields.not_yet("unit", "units of privacy")
-        fields.not_yet("privacy", "budgets of differential privacy")
         texts = {label: _text(label, value[label], longest) for label, longest in _TEXTS.items()}
         transform = Fields("the card's transform", value["transform"], (), value["transform"]).value
         probes = Fields("the card's probes", value["probes"], (), value["probes"]).value
@@ -125,7 +148,7 @@ class Card:
             mock=None if value["mock"] is None else Cid.parse(Fields("mock", value["mock"], ("cid",)).text("cid", 100)),
             probes=_probes(probes),
             unit=None,
-            privacy=None,
+            privacy=None if value["privacy"] is None else CardPrivacy.from_json(value["privacy"]),
         )
 
     def json(self) -> dict[str, Any]:
@@ -141,7 +164,7 @@ class Card:
             "mock": None if self.mock is None else {"cid": str(self.mock)},
             "probes": dict(self.probes),
             "unit": self.unit,
-            "privacy": self.privacy,
+            "privacy": None if self.privacy is None else asdict(self.privacy),
         }
 
     def encode(self) -> bytes:
@@ -194,6 +217,9 @@ class Card:
         low, high = recipe.rows
         if not 0 <= low < high <= self.count:
             raise InputRefused(f"the recipe uses the rows {low} to {high} and the dataset has {self.count} records")
+        if (recipe.privacy is None) != (self.privacy is None):
+            has, lacks = ("the dataset", "the recipe") if self.privacy else ("the recipe", "the dataset")
+            raise InputRefused(f"{has} has terms of privacy, and {lacks} has none")
         for name, constants in recipe.transform.items():
             if dict(constants) != self.transform.get(name):
                 raise InputRefused(

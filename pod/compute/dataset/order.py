@@ -19,12 +19,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.privacy.sampling import sampled
 from fitchain.pod.values.recipe import Recipe
 
 EPOCH_TAG = "fitchain/epoch/v2"
@@ -58,6 +60,25 @@ def batches(recipe: Recipe, seed: Digest, start_step: int = 0) -> Iterator[Indic
             order = permutation(count, epoch_draws(seed, epoch)) + np.uint64(low)
         first = step % per_epoch * size
         yield order[first : first + size]
+
+
+def drawn_batches(recipe: Recipe, seed: Digest, key: Callable[[int], bytes], start_step: int = 0) -> Iterator[Indices]:
+    """The record indices of every step of a private training: each row with the same chance, in
+    secret.
+
+    Args:
+        recipe: with terms of privacy.
+        seed: the order seed.
+        key: of a segment, 32 secret bytes.
+        start_step: how many steps are already done.
+
+    Yields:
+        uint64 record indices, rising, for the steps start_step, ..., steps-1; `[n]` with n a number
+        of its own each time, 0 too.
+    """
+    (low, high), rate = recipe.rows, Fraction(recipe.sampling_rate)
+    for step in range(start_step, recipe.steps):
+        yield sampled(key(step // recipe.segment_steps), seed.value, step, high - low, rate) + np.uint64(low)
 
 
 def batches_per_epoch(count: int, batch_size: int) -> int:

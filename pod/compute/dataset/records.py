@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
-from fitchain.pod.compute.dataset.card import Card, fit_transform
+from fitchain.pod.compute.dataset.card import Card, CardPrivacy, fit_transform
 from fitchain.pod.compute.dataset.columns import Array, Column, schema_bytes
 from fitchain.pod.compute.dataset.policy import Policy
 from fitchain.pod.compute.dataset.table import Table
@@ -150,13 +150,14 @@ def register(
     price: int = 0,
     policy: Policy | None = None,
     probes: Mapping[str, str] | None = None,
+    privacy: CardPrivacy | None = None,
 ) -> Registration:
     """Compute a dataset's leaves, root and card.
 
     Args:
         table: only what may be trained on: identifiers were dropped when it was read.
         key: 32 secret bytes, fresh for this registration; whoever loses them can open no record.
-        name, description, licence, price, policy, probes: for the card.
+        name, description, licence, price, policy, probes, privacy: for the card.
         transform, ranges: as `fit_transform`. The constants are published.
         units: by column, for the card.
 
@@ -182,6 +183,7 @@ def register(
         price=price,
         policy=policy or Policy(),
         probes=dict(probes or {}),
+        privacy=privacy,
     )
     return Registration(
         root, table.count, Card.from_json(card.json()), b"".join(leaves)

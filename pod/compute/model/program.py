@@ -98,10 +98,14 @@ class Program:
     def frozen(self) -> frozenset[str]:
         """The parameters and buffers that training never changes: their digests need be taken only
         once."""
-        written = dry_run(self.graph, 2, True, self.limits).written
         return frozenset(
-            name for name, spec in self.graph.tensors.items() if not spec.trainable and name not in written
+            name for name, spec in self.graph.tensors.items() if not spec.trainable and name not in self.written
         )
+
+    @cached_property
+    def written(self) -> frozenset[str]:
+        """The parameters and buffers that a step writes in place, whatever the optimizer does."""
+        return dry_run(self.graph, 2, True, self.limits).written
 
     def tensors(self) -> dict[str, TensorBytes]:
         """The parameters and buffers as they are now: views of the program's own memory."""

@@ -14,18 +14,21 @@ from torch.optim import Optimizer
 
 from fitchain.pod.compute.checkpoint import KeptState, read_state, read_state_file, state_steps
 from fitchain.pod.compute.checkpoint.recorder import LiveState
-from fitchain.pod.compute.dataset import Assemble, Table, assemble, batches
+from fitchain.pod.compute.dataset import Assemble, Table, assemble, batches, drawn_batches
 from fitchain.pod.compute.environment import EnvironmentClass, environment_class
 from fitchain.pod.compute.model import step_work
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import new_tensor
+from fitchain.pod.compute.private_training import train_privately
 from fitchain.pod.compute.training import Diverged, StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
 from fitchain.pod.jobs.worker.task import Audit, Explain, Rehearse, Task, Trap
 from fitchain.pod.proof.audit.evidence import Evidence, records_of
+from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
 from fitchain.pod.values.job_folder import EVIDENCE, GRAPH, INITIAL, RECORDS
 from fitchain.pod.values.leaf import Checkpoint, Indices
+from fitchain.pod.values.privacy.keys import records_salt, segment_key
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import Tensors, model_root, read_safetensors
 from fitchain.pod.values.work import StepWork
@@ -103,7 +106,7 @@ class Job(Generic[TaskKind]):
             if 0 in task.segments:  # whatever it is worth, it spoils no segment but the first
                 initial()
             evidence = Evidence.read(folder)
-            rows = records_of(recipe, task.seed, task.segments)
+            rows = records_of(recipe, task.seed, task.segments, evidence.noise)
             return Job(folder, task, recipe, graph, initial, evidence.records.table(rows), rows, evidence)
         initial()
         if not (folder / RECORDS).exists():
@@ -127,13 +130,33 @@ class Job(Generic[TaskKind]):
         """Record indices of the steps from one on; mock data may be fewer than the records they
         stand for."""
         if self.rows is not None:  # the table has the records that these batches are of, and no others
-            return batches(self.recipe, self.task.seed, step)
+            return self._batches(step)
         if not isinstance(self.task, Rehearse):
             if (stop := self.recipe.rows[1]) > self.table.count:
                 raise InputRefused(f"the recipe uses rows up to {stop}, and the table has {self.table.count} records")
-            return batches(self.recipe, self.task.seed, step)
+            return self._batches(step)
         count = np.uint64(self.table.count)
-        return (indices % count for indices in batches(self.recipe, self.task.seed, step))
+        return (indices % count for indices in self._batches(step))
+
+    def _batches(self, step: int) -> Iterator[Indices]:
+        if self.recipe.privacy is None:
+            return batches(self.recipe, self.task.seed, step)
+        return drawn_batches(self.recipe, self.task.seed, self.segment_key, step)
+
+    def segment_key(self, segment: int) -> bytes:
+        """What sampling and noise of a segment follow from, 32 bytes.
+
+        Raises:
+            InputRefused: the evidence has no key of it.
+        """
+        if self.evidence is not None:
+            return self.evidence.noise_key(segment).key
+        return segment_key(self.task.context.noise, segment)
+
+    def records_salt(self, leaf: int) -> Digest | None:
+        """The salt under which a leaf names its segment's records; None where they are no secret."""
+        is_secret = self.recipe.privacy is not None and leaf > 0
+        return records_salt(self.segment_key(leaf - 1)) if is_secret else None
 
     def start(self) -> Position:
         """Leaf 0: the agreed initial model and the recipe's fresh optimizer."""
@@ -185,7 +208,9 @@ class Job(Generic[TaskKind]):
     def go_on(self, position: Position) -> Iterator[StepDone]:
         """Train from a place on, to the recipe's last step."""
         seed, step, trap = self.task.seed, position.step, self.task.trap
-        steps = train(position.program, self.recipe, self.batches(step), self.assemble, seed, step, position.optimizer)
+        common = (position.program, self.recipe, self.batches(step), self.assemble, seed, step, position.optimizer)
+        is_private = self.recipe.privacy is not None
+        steps = train_privately(*common, self.segment_key) if is_private else train(*common)
         return steps if trap is None else _up_to(trap, step, steps)
 
 

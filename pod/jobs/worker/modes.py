@@ -83,6 +83,7 @@ def train(
         emit(events.Resumed(position.step, len(checkpoints), dropped))
     recorder = Recorder(
         *(job.folder, job.task.ctx, job.task.seed, job.recipe, job.task.salt_keys, job.task.keep_every),
+        records_salt=job.records_salt,
         recorded=checkpoints,
         first=index + 1 if index else 0,
         on_leaf=lambda recorded: _emit_leaf(emit, recorded),
@@ -304,7 +305,7 @@ def _checkpoint(
         index=index,
         step=step,
         state=state_word(roots.digest, recorded.state_salt),
-        records=records_digest(segment.records()),
+        records=records_digest(segment.records(), job.records_salt(index)),
         metrics=metrics_digest(metrics, recorded.salt),
         held_out=ZERO,
         previous=checkpoints[index - 1].leaf.digest(job.task.ctx, job.task.seed),

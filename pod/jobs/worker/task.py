@@ -17,6 +17,7 @@ from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.job_folder import TASK, part_of
 from fitchain.pod.values.leaf import NO_SALT_KEYS, SaltKeys
 from fitchain.pod.values.limits import TASK as TASK_LIMITS
+from fitchain.pod.values.privacy.keys import NO_SECRET
 from fitchain.pod.values.typed_json import from_json, to_json
 from fitchain.pod.values.work import StepWork
 
@@ -40,10 +41,21 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Of which run: the agreement's context and the order seed, which every leaf's digest binds."""
+    """Of which run.
+
+    Args:
+        ctx, seed: the agreement's context and the order seed, which every leaf's digest binds.
+        noise: the owner's secret that the noise of a private training follows from; who audits it
+            has the keys of its segments in the evidence.
+    """
 
     ctx: Digest
     seed: Digest
+    noise: bytes = field(default=NO_SECRET, repr=False)
+
+    def is_of(self, ctx: Digest, seed: Digest) -> bool:
+        """Whether it is of the run with this context and seed."""
+        return (self.ctx, self.seed) == (ctx, seed)
 
 
 @dataclass(frozen=True, slots=True)

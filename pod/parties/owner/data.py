@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fitchain.pod.compute import environment
-from fitchain.pod.compute.dataset import Card, Policy, Table, check_unchanged, mock_table, register
+from fitchain.pod.compute.dataset import Card, CardPrivacy, Policy, Table, check_unchanged, mock_table, register
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import DatasetRow
 from fitchain.pod.jobs.policy_panels import keep_policy_panels, look_at_policy
@@ -21,10 +21,30 @@ from fitchain.pod.ports.trust import TrustedPanel
 from fitchain.pod.values.digest import Digest, Root, canonical_json, sha256
 from fitchain.pod.values.errors import DatasetChanged, InputRefused
 from fitchain.pod.values.ids import DatasetId
+from fitchain.pod.values.privacy.ledger import allowed_epsilon, budget
 
 MOCK_RECORDS = 256
 LEAVES, SOURCE = "leaves", "source.json"
 SOURCE_VERSION = "fitchain/source/v2"
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyOffer:
+    """What an owner spends of its records' privacy.
+
+    Args:
+        epsilon: the budget of a ledger that is opened; None charges one that is there.
+        delta: beside which epsilons are told; None takes the largest power of ten below a tenth of
+            one in the number of records.
+        ledger: number of the ledger that is charged; None takes the account's first, or opens one
+            where it has none.
+        other_people: opens another ledger: no person of this dataset is in those of the others.
+    """
+
+    epsilon: float | None = None
+    delta: float | None = None
+    ledger: int | None = None
+    other_people: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +64,8 @@ class DatasetOffer:
         mock_records: how many mock records are published; 0 publishes none, and nobody can
             rehearse.
         environments: classes that ship no probe (`cpu-native`), for which this host's is published.
+        privacy: the privacy budget that its trainings are charged to; None where the account has
+            no ledger, and they are charged to none.
     """
 
     source: Path | str
@@ -58,6 +80,7 @@ class DatasetOffer:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     mock_records: int = MOCK_RECORDS
     environments: tuple[str, ...] = ()
+    privacy: PrivacyOffer | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +113,9 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     source = Path(offer.source).absolute()
     table = Table.read(source, drop=offer.drop, target=offer.target)
     panels = look_at_policy(home, offer.policy)
+    privacy = _card_privacy(home, offer, table.count)
     home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
+    number = _ledger(home, offer.privacy, privacy)
     salt = registration_salt(home.keys, registrations(home))
     key = registration_key(home, salt)
     registration = register(
@@ -104,17 +129,74 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
         transform=offer.transform,
         ranges=offer.ranges,
         probes={name: str(probe) for name in offer.environments if (probe := _probe(name)) is not None},
+        privacy=privacy,
     )
     card = registration.card
     if offer.mock_records:
         card = card.with_mock(_publish_mock(home, card, table, offer.mock_records, key))
     card_cid = home.store.add(card.encode())
     reading = {"drop": list(offer.drop), "target": offer.target, "categories": list(table.categories)}
-    id = home.registry.register_dataset(registration.root, registration.count, card_cid)
+    id = home.registry.register_dataset(registration.root, registration.count, card_cid, number)
     write_file(home.dataset_folder(id) / LEAVES, registration.leaves, 0o600)
     keep_policy_panels(home, id, panels)
     keep_row(home, DatasetRow(id, source, reading, salt, registration.root, card.encode(), str(card_cid)))
     return RegisteredDataset(id, registration.root, registration.count, card_cid, card, tuple(panels))
+
+
+def _card_privacy(home: Home, offer: DatasetOffer, count: int) -> CardPrivacy | None:
+    """What the card says of privacy, where trainings are charged to a ledger.
+
+    Raises:
+        InputRefused: the account has ledgers, and the offer names none; or exact statistics would
+            be published beside a budget.
+    """
+    asked = offer.privacy
+    if asked is None:
+        if home.registry.ledger_count(home.keys.address):
+            raise InputRefused(
+                "this account keeps a privacy ledger, and each of its datasets is charged to one",
+                "name a ledger (--ledger 1), or open another for other people (--other-people --epsilon E)",
+            )
+        return None
+    if offer.transform == "standard":
+        raise InputRefused(
+            "means and deviations of the records are exact numbers that no budget covers",
+            "give each column a range (--transform ranges --range age=0:120), or publish none (--transform none)",
+        )
+    return CardPrivacy(_usual_delta(count) if asked.delta is None else asked.delta)
+
+
+def _usual_delta(count: int) -> float:
+    """The largest power of ten below a tenth of one in so many records."""
+    return float(f"1e-{len(str(10 * count - 1))}")
+
+
+def _ledger(home: Home, asked: PrivacyOffer | None, privacy: CardPrivacy | None) -> int:
+    """The number of the ledger that trainings are charged to, opened where it is not there yet; 0
+    for none.
+
+    Raises:
+        InputRefused: what is asked for contradicts what is there.
+        NotFound: there is no ledger of that number.
+    """
+    if asked is None or privacy is None:
+        return 0
+    owner, registry = home.keys.address, home.registry
+    count = registry.ledger_count(owner)
+    if asked.other_people or not count:
+        if asked.ledger is not None:
+            raise InputRefused("a ledger that is opened has no number yet", "leave --ledger out")
+        if asked.epsilon is None:
+            raise InputRefused("a privacy ledger is opened with a budget", "add --epsilon 3, say")
+        return registry.open_ledger(budget(asked.epsilon, privacy.delta))
+    number = asked.ledger or 1
+    known = registry.ledger(owner, number)
+    if asked.epsilon is not None and budget(asked.epsilon, privacy.delta) != known.budget:
+        raise InputRefused(
+            f"the ledger {number} has a budget of epsilon {allowed_epsilon(known.budget, privacy.delta):.3g} already",
+            "leave --epsilon out to charge that ledger; --other-people opens another",
+        )
+    return number
 
 
 def _probe(name: str) -> Digest | None:

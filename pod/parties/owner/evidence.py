@@ -14,7 +14,7 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.worker import recompute
 from fitchain.pod.parties.owner.data import read_with_leaves, registration_key
 from fitchain.pod.parties.owner.replay import link_training
-from fitchain.pod.parties.owner.run import prepare
+from fitchain.pod.parties.owner.run import noise_secret, prepare
 from fitchain.pod.ports.agreement import Audit, RunRecord
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord, read_chain_record
@@ -59,7 +59,9 @@ def build_evidence(home: Home, store: Store, audit: Audit, recipients: Sequence[
         if missing := missing_states(job, chain_record):
             prepare(home, id, home.agreements.run_record(id), job)
             recompute(job.path, missing, launcher=home.launcher)
-        names = write_evidence(job.path, plain, chain_record, checkpoints, table, key, leaves, identity)
+        names = write_evidence(
+            *(job.path, plain, chain_record, checkpoints, table, key, leaves, identity, noise_secret(home.keys, id))
+        )
         if (size := sum((plain / name).stat().st_size for name in names)) > EVIDENCE.size_bytes:
             raise Unusable(f"the evidence has {size} bytes, and no verifier fetches more than {EVIDENCE.size_bytes}")
         return send_folder(store, plain, names, recipients)

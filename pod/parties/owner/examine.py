@@ -108,6 +108,7 @@ def examine(home: Home, agreement: Agreement, stop: threading.Event | None = Non
     """
     row, card = dataset_of(home, agreement)
     reasons = check_chain(home, agreement, card.policy)
+    check_budget(home, agreement)
     recipe, graph = fetch_offer(home, agreement, attempts)
     folder = home.job_folder(agreement.id)
     card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe))
@@ -152,6 +153,20 @@ def check_chain(home: Home, agreement: Agreement, policy: Policy) -> list[str]:
     elif policy.names_panel(audit.panel) and (panel := panel_of(home, agreement)) and panel.unknown:
         reasons.append(panel.policy_concern())
     return reasons
+
+
+def check_budget(home: Home, agreement: Agreement) -> None:
+    """Refuse a request for which the dataset's privacy ledger has not enough left: the contract
+    would not take its acceptance.
+
+    Raises:
+        InputRefused: it has not.
+    """
+    terms = agreement.terms
+    if not (number := home.registry.dataset(terms.dataset).ledger):
+        return
+    if not home.registry.ledger(terms.owner, number).fits(terms.charge):
+        raise InputRefused("the training costs more than the dataset's privacy budget has left")
 
 
 def put_mock(home: Home, row: DatasetRow, card: Card, table: Table, path: Path) -> None:
@@ -272,6 +287,7 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
         ("steps of a segment", terms.segment_steps, recipe.segment_steps),
         ("leaves of a group", terms.group_leaves, recipe.group_leaves),
         ("the environment", terms.environment, recipe.environment.digest),
+        ("the charge to the privacy ledger", terms.charge, recipe.charge),
         ("the audit's drawn segments", audit.drawn_segments, asked.drawn_segments),
         ("the audit's verifiers", audit.verifiers, asked.verifiers),
         ("the audit's mode", audit.mode, asked.mode),
@@ -283,13 +299,15 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
 
 def check_again(home: Home, agreement: Agreement) -> None:
     """Check of a request that was examined what may have changed since: the records are those that
-    were registered, and audits of jobs that were accepted meanwhile leave room under the cap.
+    were registered, and jobs that were accepted meanwhile leave room in the privacy budget and, for
+    audits, under the cap.
 
     Raises:
         DatasetChanged, NotFound: as `read_registered`.
         InputRefused: the policy does not admit it any more.
     """
     row, card = dataset_of(home, agreement)
+    check_budget(home, agreement)
     read_registered(home, row)
     recipe = read_recipe(home.job_folder(agreement.id))
     card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe))

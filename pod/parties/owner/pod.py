@@ -42,12 +42,8 @@ from fitchain.pod.parties.loop import LOOK_S, PodLoop
 from fitchain.pod.parties.owner.answer import answer_audit, remove_evidence
 from fitchain.pod.parties.owner.asked import AskedAudits
 from fitchain.pod.parties.owner.examine import check_again, dataset_of, examine
-from fitchain.pod.parties.owner.run import (
-    TrainingSession,
-    begin,
-    order_nonce,
-)
-from fitchain.pod.ports.agreement import Agreement, Outcome, Phase, State, commit_key
+from fitchain.pod.parties.owner.run import TrainingSession, begin, key_commitment
+from fitchain.pod.ports.agreement import Agreement, Outcome, Phase, State
 from fitchain.pod.ports.chain.base import FINAL_BLOCKS
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.sealed import check_recipient
@@ -353,7 +349,7 @@ class Owner(PodLoop):
         return True
 
     def _accept(self, id: AgreementId) -> None:
-        receipt = self.home.agreements.accept(id, commit_key(order_nonce(self.home, id)))
+        receipt = self.home.agreements.accept(id, key_commitment(self.home, id))
         self.home.journal.record(id, history.Accepted(**history.paid(receipt)), once="")
         self.log(id, "accepted")
 

@@ -24,7 +24,7 @@ from fitchain.pod.parties.owner.anchors import Anchors, LeafFile, require_same_r
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import OLDER
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
-from fitchain.pod.ports.agreement import RunRecord, State
+from fitchain.pod.ports.agreement import RunRecord, State, commit_key
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.chain.base import write_file
 from fitchain.pod.ports.keys import Keys
@@ -32,11 +32,12 @@ from fitchain.pod.ports.sealed import recipient_of
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import issue
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import Digest, Root
+from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import DELIVERY_FILES, JobFolder, part_of
 from fitchain.pod.values.leaf import Checkpoint, SaltKeys
+from fitchain.pod.values.privacy.keys import noise_root
 from fitchain.pod.values.recipe import Recipe
 
 COMPARE_S = 5.0
@@ -45,7 +46,7 @@ COMPARE_S = 5.0
 
 def begin(home: Home, id: AgreementId) -> None:
     """Reveal the nonce of an accepted job; its seed is fixed from then on."""
-    receipt = home.agreements.begin(id, order_nonce(home, id))
+    receipt = home.agreements.begin(id, order_nonce(home, id), committed_noise(home, id))
     seed: Digest = receipt.event("Begun").args["seed"]
     home.journal.record(id, history.Begun(seed, **history.paid(receipt)), once=str(seed))
 
@@ -223,7 +224,7 @@ def set_aside(folder: JobFolder, run: RunRecord) -> bool:
     if not folder.leaves.exists():
         return False
     context = read_task(folder.path).context
-    if context == Context(run.ctx, run.seed):
+    if context.is_of(run.ctx, run.seed):
         return False
     folder.set_aside(context.seed)
     return True
@@ -244,7 +245,7 @@ def prepare(home: Home, id: AgreementId, run: RunRecord, folder: JobFolder, keep
     part.touch(mode=0o600)
     table.write_npz(part)
     part.replace(folder.records)
-    task = Train(Context(run.ctx, run.seed), salt_keys(home.keys, id), keep_every)
+    task = Train(Context(run.ctx, run.seed, noise_secret(home.keys, id)), salt_keys(home.keys, id), keep_every)
     task.write(folder.path)
     return task
 
@@ -252,6 +253,29 @@ def prepare(home: Home, id: AgreementId, run: RunRecord, folder: JobFolder, keep
 def salt_keys(keys: Keys, id: AgreementId) -> SaltKeys:
     """The secrets from which the salts of a job's leaves derive; the same after every restart."""
     return SaltKeys(keys.derive("fitchain/metrics/v2", id), keys.derive("fitchain/state-salt/v2", id))
+
+
+def noise_secret(keys: Keys, id: AgreementId) -> bytes:
+    """The secret that the noise of a private training follows from; the same after every
+    restart."""
+    return keys.derive("fitchain/noise/v2", id)
+
+
+def committed_noise(home: Home, id: AgreementId) -> Digest:
+    """The root over the noise keys of a job, which the owner commits to; zero where none is
+    charged for, since it is trained without.
+
+    Raises:
+        NotFound, ChainUnusable: as `Agreements.terms`.
+    """
+    terms = home.agreements.terms(id)
+    segments = -(-terms.steps // terms.segment_steps)
+    return noise_root(noise_secret(home.keys, id), segments) if terms.charge else ZERO
+
+
+def key_commitment(home: Home, id: AgreementId) -> Digest:
+    """What the owner commits to when it accepts a job: its nonce and its noise."""
+    return commit_key(order_nonce(home, id), committed_noise(home, id))
 
 
 def order_nonce(home: Home, id: AgreementId) -> Digest:

@@ -46,6 +46,7 @@ from fitchain.pod.values.errors import (
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.job_folder import GRAPH, OFFER_FILES, RECIPE, Scratch, scratch
+from fitchain.pod.values.privacy.ledger import allowed_epsilon, epsilon_of
 from fitchain.pod.values.recipe import Recipe, draft
 from fitchain.pod.values.work import StepWork
 
@@ -113,7 +114,7 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
     card.admit(recipe, price, home.keys.address, disclosure(audit, recipe))
     Graph.parse((row.folder / GRAPH).read_bytes()).check(environment.environment_class(recipe.environment.name).admits)
     dataset = home.registry.dataset(request.dataset)
-    _require_no_ledger(dataset)
+    _require_fitting(home, dataset, card, recipe)
     terms = terms_of(dataset.owner, request, recipe, price, measured_work(home, recipe, row.folder))
     home.chain.require_fit(price + audit.locked, "the request")
     home.chain.catch_up()
@@ -323,6 +324,7 @@ def terms_of(owner: str, request: JobRequest, recipe: Recipe, price: int, work: 
         training_window=training_window,
         dispute_window=dispute_window,
         audit=audit,
+        charge=recipe.charge,
     )
 
 
@@ -331,17 +333,38 @@ def _committed(home: Home, id: AgreementId, terms: Terms) -> Terms:
     return replace(terms, nonce_commitment=commit_nonce(asker_nonce(home.keys, id))) if terms.audit.seats else terms
 
 
-def _require_no_ledger(dataset: DatasetEntry) -> None:
-    """Refuse a dataset whose trainings are charged to a privacy budget: the chain takes no request
-    for it without a charge, and no recipe says yet what one is.
+def _require_fitting(home: Home, dataset: DatasetEntry, card: Card, recipe: Recipe) -> None:
+    """Refuse, before anything is paid, a training for which the dataset's privacy ledger has not
+    enough left.
 
     Raises:
-        InputRefused: it has a ledger.
+        InputRefused: it would not be accepted.
     """
-    if dataset.ledger:
+    require_same_terms(dataset, card)
+    if card.privacy is None:
+        return
+    ledger, delta = home.registry.ledger(dataset.owner, dataset.ledger), card.privacy.delta
+    if not ledger.fits(recipe.charge):
+        asked, spent = (epsilon_of(word, delta) for word in (recipe.charge, ledger.spent))
         raise InputRefused(
-            f"trainings on the dataset {dataset.id} are charged to the privacy ledger {dataset.ledger} of its owner",
-            "this release has no terms of differential privacy: ask for a dataset without a ledger",
+            f"the training costs epsilon {asked:.3g} beside delta {delta:g}, and of the privacy budget"
+            f" {allowed_epsilon(ledger.budget, delta):.3g} the dataset's ledger has spent {spent:.3g}",
+            "ask with a smaller epsilon, fewer steps or a smaller batch, or for another dataset",
+        )
+
+
+def require_same_terms(dataset: DatasetEntry, card: Card) -> None:
+    """Refuse a dataset whose card says otherwise than the registry whether its trainings are charged
+    to a ledger.
+
+    Raises:
+        InputRefused: it does.
+    """
+    if bool(dataset.ledger) != (card.privacy is not None):
+        says = "has terms of privacy" if card.privacy else "has no terms of privacy"
+        raise InputRefused(
+            f"the card of {dataset.id.short} {says}, and the registry says that its ledger is {dataset.ledger or 'none'}",
+            "ask its owner to register it anew",
         )
 
 

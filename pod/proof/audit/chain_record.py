@@ -28,6 +28,7 @@ class ChainRecord:
         ref: the audit, of agreement and ordinal.
         audit: its id, to which votes and traces are bound.
         ctx, seed: what stands in every leaf; the order seed.
+        noise_root: over the keys of the noise that the owner committed to; zero without.
         recipe, graph, initial_model, dataset_root, dataset_count: as agreed and registered.
         environment, work: digest of the environment record, and what a step takes, by the terms.
         steps, segment_steps, group_leaves: T, k, A of the terms.
@@ -48,6 +49,7 @@ class ChainRecord:
     audit: AuditId
     ctx: Digest
     seed: Digest
+    noise_root: Digest
     recipe: Digest
     graph: Digest
     initial_model: Root
@@ -132,6 +134,7 @@ def read_chain_record(chain: Chain, audit: Audit, evidence_round: int | None = N
         audit=audit_id(audit.ref),
         ctx=run.ctx,
         seed=run.seed,
+        noise_root=run.noise_root,
         recipe=terms.recipe,
         graph=model["graph"],
         initial_model=terms.model_root,

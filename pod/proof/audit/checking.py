@@ -28,6 +28,7 @@ from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
 from fitchain.pod.values.job_folder import GRAPH, INITIAL, RECIPE, state_name
 from fitchain.pod.values.leaf import Indices, OpenedLeaf, records_digest
 from fitchain.pod.values.reading import read_at_most
+from fitchain.pod.values.privacy.keys import records_salt
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
@@ -82,11 +83,14 @@ def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
     problems += _failures(lambda: check_leaves(evidence, chain_record, recipe))
     replayable = []
     for segment in chain_record.audited:
-        indices = segment_records(recipe, chain_record.seed, segment)
-        spoilt = list(_failures(partial(_check_usable, evidence, chain_record, segment, indices, opened), segment))
+        spoilt = list(_failures(partial(_check_noise, evidence, chain_record, recipe, segment), segment))
+        if not spoilt:
+            order = _order(evidence, chain_record, recipe, segment)
+            usable = partial(_check_usable, evidence, chain_record, segment, order.records, opened)
+            spoilt = list(_failures(usable, segment))
         if not spoilt:
             replayable.append(segment)
-        problems += spoilt or _failures(partial(_check_order, evidence, segment, indices), segment)
+        problems += spoilt or _failures(partial(_check_order, evidence, segment, order), segment)
     return Checked(tuple(problems), tuple(replayable))
 
 
@@ -232,12 +236,37 @@ def _check_state(evidence: Evidence, chain_record: ChainRecord, segment: int) ->
         raise type(error)(f"{state_name(segment)}: {error.message}") from None
 
 
-def _check_order(evidence: Evidence, segment: int, indices: Indices) -> None:
-    """The leaf after a segment is of the records that the order seed gives."""
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The records of a segment in the order of training, and the salt under which its leaf names
+    them."""
+
+    records: Indices
+    salt: Digest | None
+
+
+def _order(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, segment: int) -> _Order:
+    key = None if recipe.privacy is None else evidence.noise[segment].key
+    records = segment_records(recipe, chain_record.seed, segment, key)
+    return _Order(records, None if key is None else records_salt(key))
+
+
+def _check_noise(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, segment: int) -> None:
+    """The owner committed to the key that a private segment's sampling and noise follow from."""
+    if recipe.privacy is None:
+        return
+    if segment not in evidence.noise:
+        raise ClaimMismatch(f"the evidence has no noise key of segment {segment}")
+    evidence.noise[segment].verify(segment, recipe.segment_count, chain_record.noise_root)
+
+
+def _check_order(evidence: Evidence, segment: int, order: _Order) -> None:
+    """The leaf after a segment is of the records that the order seed gives, and the segment's key
+    where it is secret."""
     if segment + 1 in evidence.leaves:
         leaf = evidence.leaves[segment + 1].checkpoint.leaf
         what = f"leaf {leaf.index} is of records with the digest"
-        require_equal(what, leaf.records, records_digest(indices), "the order seed says")
+        require_equal(what, leaf.records, records_digest(order.records, order.salt), "the order seed says")
 
 
 def _openings(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> dict[int, str]:

@@ -31,7 +31,7 @@ def opened_records(terms: AuditTerms, recipe: Recipe) -> int:
         return 0
     sampling = Sampling.of(recipe.steps, recipe.segment_steps, terms.drawn_segments)
     segments = min(sampling.audited + 1, sampling.segments)
-    return min(segments * recipe.segment_steps * recipe.batch_size, recipe.rows[1] - recipe.rows[0])
+    return min(recipe.most_records(segments * recipe.segment_steps), recipe.rows[1] - recipe.rows[0])
 
 
 def disclosure(terms: AuditTerms, recipe: Recipe, already: int = 0, besides: Iterable[AuditTerms] = ()) -> Disclosure:

@@ -3,7 +3,7 @@ segments. Writing it, reading it.
 
 A folder, sealed file by file to the drawn verifiers:
 
-    evidence.json                                   which leaves, opened; the job's identity
+    evidence.json                                   which leaves, opened; noise keys; the job's identity
     recipe.json graph.json initial.safetensors      the offer, which no verifier has seen
     <j>.safetensors                                 the state before audited segment j > 0
     records.bin                                     the records that they use (see `records`)
@@ -16,12 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from fitchain.pod.compute.checkpoint.files import state_path
-from fitchain.pod.compute.dataset import Table, batches, open_records
+from fitchain.pod.compute.dataset import Table, batches, drawn_batches, open_records
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
 from fitchain.pod.proof.transcript import Transcript
@@ -32,13 +33,17 @@ from fitchain.pod.values.job_folder import EVIDENCE, OFFER_FILES, RECIPE, state_
 from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
 from fitchain.pod.values.leaf import Checkpoint, Indices
 from fitchain.pod.values.limits import MOST_EVIDENCE_LEAVES, MOST_PATH, evidence_document
+from fitchain.pod.values.privacy.keys import NO_SECRET, OpenedKey, opened_keys
 from fitchain.pod.values.recipe import Recipe
 
 VERSION = "fitchain/evidence/v2"
 MOST_ROWS, MOST_INDICES = 1 << 26, 1 << 28
 """The rows of a recipe, and the records that a segment takes, up to which an audit recomputes the
 order."""
-_FIELDS = ("version", "agreement", "ordinal", "round", "segments", "leaves", "identity")
+SECRET_DRAWS = 4
+"""Of rows that each step of private training draws from, this many powers of two cost as much as a
+record of a public order."""
+_FIELDS = ("version", "agreement", "ordinal", "round", "segments", "leaves", "noise", "identity")
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class Evidence:
         records: the opened records.
         identity: the job's age identity, which opens the delivery; a secret. None in an audit that
             was asked for again, which does not open it.
+        noise: by segment the key of its noise, where the training was private; a secret.
     """
 
     folder: Path
@@ -90,6 +96,7 @@ class Evidence:
     leaves: Mapping[int, EvidenceLeaf]
     records: OpenedRecords
     identity: str | None = field(repr=False)
+    noise: Mapping[int, OpenedKey] = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(cls, folder: Path, leaves: int = MOST_EVIDENCE_LEAVES) -> Evidence:
@@ -116,9 +123,12 @@ class Evidence:
         opened = {leaf.checkpoint.leaf.index: leaf for leaf in map(EvidenceLeaf.from_json, value["leaves"])}
         if len(opened) < len(value["leaves"]):
             raise InputRefused(f"{EVIDENCE} opens a leaf twice")
+        noise = _noise(value["noise"], segments)
         ordinal, round = _counts([value["ordinal"], value["round"]])
         audit = AuditRef(AgreementId(Digest.parse(value["agreement"])), ordinal)
-        return cls(folder, audit, round, segments, opened, OpenedRecords.read(folder / RECORDS), value["identity"])
+        return cls(
+            folder, audit, round, segments, opened, OpenedRecords.read(folder / RECORDS), value["identity"], noise
+        )
 
     def checkpoint(self, index: int) -> Checkpoint:
         """An opened leaf's checkpoint.
@@ -130,6 +140,16 @@ class Evidence:
             raise NotFound(f"the evidence does not open leaf {index}")
         return self.leaves[index].checkpoint
 
+    def noise_key(self, segment: int) -> OpenedKey:
+        """The key of a segment's noise.
+
+        Raises:
+            NotFound: the evidence has none.
+        """
+        if segment not in self.noise:
+            raise NotFound(f"the evidence has no noise key of segment {segment}")
+        return self.noise[segment]
+
     def state_file(self, segment: int) -> Path:
         """The file of the state before a segment other than the first."""
         return self.folder / state_name(segment)
@@ -140,32 +160,43 @@ def files_of(segments: Sequence[int]) -> tuple[str, ...]:
     return (EVIDENCE, *OFFER_FILES, RECORDS, *(state_name(segment) for segment in segments if segment > 0))
 
 
-def segment_records(recipe: Recipe, seed: Digest, segment: int) -> Indices:
-    """The records of a segment in the order of training, `[n]`: a function of the order seed alone.
+def segment_records(recipe: Recipe, seed: Digest, segment: int, key: bytes | None = None) -> Indices:
+    """The records of a segment in the order of training, `[n]`: a function of the order seed, and
+    in private training of the segment's key.
 
     Raises:
         Unusable: they are more than an audit looks at.
     """
     start = segment * recipe.segment_steps
     steps, rows = min(recipe.segment_steps, recipe.steps - start), recipe.rows[1] - recipe.rows[0]
-    if rows > MOST_ROWS or steps * recipe.batch_size > MOST_INDICES:
+    draws = steps * (recipe.batch_size if recipe.privacy is None else rows >> SECRET_DRAWS)
+    if rows > MOST_ROWS or max(draws, recipe.most_records(steps)) > MOST_INDICES:
         raise Unusable(
             f"the order of {rows} rows in segments of {recipe.segment_steps} steps is more than an audit looks at"
         )
-    return np.concatenate(list(islice(batches(recipe, seed, start), steps)))
+    if recipe.privacy is None:
+        order = batches(recipe, seed, start)
+    else:
+        assert key is not None
+        order = drawn_batches(recipe, seed, lambda _: key, start)
+    return np.concatenate(list(islice(order, steps)))
 
 
 def most_records(recipe: Recipe, segments: Sequence[int]) -> int:
     """How many records segments use at most: as many as their steps take."""
     lengths = (min(recipe.segment_steps, recipe.steps - segment * recipe.segment_steps) for segment in segments)
-    return recipe.batch_size * sum(lengths)
+    return recipe.most_records(sum(lengths))
 
 
-def records_of(recipe: Recipe, seed: Digest, segments: Sequence[int]) -> Indices:
-    """The records that segments use, each once, rising."""
+def records_of(
+    recipe: Recipe, seed: Digest, segments: Sequence[int], noise: Mapping[int, OpenedKey] = MappingProxyType({})
+) -> Indices:
+    """The records that segments use, each once, rising; in private training by the keys of their
+    noise."""
     used = np.empty(0, np.uint64)
     for segment in segments:
-        used = np.union1d(used, segment_records(recipe, seed, segment))
+        key = noise[segment].key if recipe.privacy is not None else None
+        used = np.union1d(used, segment_records(recipe, seed, segment, key))
     return used
 
 
@@ -179,6 +210,7 @@ def write_evidence(
     key: bytes,
     record_leaves: Sequence[bytes],
     identity: str | None,
+    noise: bytes = NO_SECRET,
 ) -> tuple[str, ...]:
     """Write the evidence for a challenge.
 
@@ -191,6 +223,7 @@ def write_evidence(
         table, key, record_leaves: the registered records, their registration's key, and the leaves
             of their tree.
         identity: the job's age identity; None where the audit does not open the delivery.
+        noise: the secret that the noise of a private training follows from.
 
     Returns:
         The names of the files written.
@@ -204,14 +237,21 @@ def write_evidence(
     for segment in chain_record.audited[1:]:
         _link(state_path(job, chain_record.step_of(segment)), target / state_name(segment))
     recipe = Recipe.parse((job / RECIPE).read_bytes())
-    used = records_of(recipe, chain_record.seed, chain_record.audited).tolist()
+    audited = chain_record.audited
+    opened = opened_keys(noise, recipe.segment_count, audited) if recipe.privacy is not None else {}
+    used = records_of(recipe, chain_record.seed, audited, opened).tolist()
     openings = open_records(table, key, record_leaves, used)
     write_opened(target / RECORDS, table.columns, table.count, openings, len(used))
-    (target / EVIDENCE).write_bytes(canonical_json(_document(chain_record, checkpoints, identity)))
+    (target / EVIDENCE).write_bytes(canonical_json(_document(chain_record, checkpoints, identity, opened)))
     return names
 
 
-def _document(chain_record: ChainRecord, checkpoints: Sequence[Checkpoint], identity: str | None) -> dict[str, Any]:
+def _document(
+    chain_record: ChainRecord,
+    checkpoints: Sequence[Checkpoint],
+    identity: str | None,
+    noise: Mapping[int, OpenedKey],
+) -> dict[str, Any]:
     transcript = Transcript(chain_record.ctx, chain_record.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
     levels = tree_levels([bytes(digest) for digest in transcript.digests])
     leaves = [EvidenceLeaf(checkpoints[index], path_in(levels, index)).to_json() for index in chain_record.leaves]
@@ -222,6 +262,7 @@ def _document(chain_record: ChainRecord, checkpoints: Sequence[Checkpoint], iden
         "round": chain_record.evidence_round,
         "segments": list(chain_record.audited),
         "leaves": leaves,
+        "noise": [noise[segment].to_json() for segment in sorted(noise)],
         "identity": identity,
     }
 
@@ -240,6 +281,13 @@ def _bytes_of(path: Path, limit_bytes: int) -> bytes:
             return file.read(limit_bytes + 1)
     except FileNotFoundError:
         raise NotFound(f"the evidence lacks {path.name}") from None
+
+
+def _noise(value: Any, segments: tuple[int, ...]) -> dict[int, OpenedKey]:
+    """Noise keys: none, or one for each of the segments."""
+    if not isinstance(value, list) or (value and len(value) != len(segments)):
+        raise InputRefused(f"{EVIDENCE} has a list of as many noise keys as segments, or of none")
+    return dict(zip(segments, map(OpenedKey.from_json, value), strict=False))
 
 
 def _counts(value: Any) -> tuple[int, ...]:

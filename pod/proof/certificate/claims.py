@@ -27,6 +27,7 @@ from fitchain.pod.proof.certificate.statement import (
     MOST_LEAVES,
     Ancestor,
     Outline,
+    PrivacyClaim,
     Statement,
     unsalted_leaves,
 )
@@ -139,6 +140,8 @@ def check_registered(statement: Statement, history: AgreementHistory) -> None:
     dataset, model = history.dataset, history.model
     require_equal("the dataset's root: the certificate says", statement.dataset_root, dataset.root)
     require_equal("the dataset's ledger: the certificate says", statement.ledger, dataset.ledger)
+    has_terms, has_ledger = statement.card.privacy is not None, bool(dataset.ledger)
+    require_equal("that the card has terms of privacy is", has_terms, has_ledger, "that there is a ledger is")
     require_equal("the number of records: the certificate says", statement.card.count, dataset.count)
     require_equal("the card's CID: the certificate says", card_cid(statement), dataset.card)
     require_equal("the graph: the certificate says", statement.recipe.graph, model.graph)
@@ -164,6 +167,8 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
     require_equal(
         "the card's root: the certificate says", card.root, statement.dataset_root, "its dataset has the root"
     )
+    require_equal("the charge to the privacy ledger: the agreement says", terms.charge, recipe.charge, said)
+    require_equal("the privacy: the certificate says", statement.privacy, PrivacyClaim.of(recipe, card), said)
     try:
         card.check_recipe(recipe)
     except InputRefused as error:
@@ -254,6 +259,8 @@ def check_orders(statement: Statement, most_draws: int = MOST_DRAWS) -> int:
         how many leaves were checked.
     """
     recipe, shown = statement.recipe, statement.shown
+    if recipe.privacy is not None:
+        return 0  # the order is secret; the seats of an audit have the keys
     rows = recipe.rows[1] - recipe.rows[0]
     reach = most_draws // rows * (rows // recipe.batch_size)
     stream, done = batches(recipe, statement.seed), 0

@@ -23,8 +23,10 @@ from fitchain.pod.values.ids import NO_MODEL, AgreementId, DatasetId, ModelId, P
 from fitchain.pod.values.job_folder import MODEL
 from fitchain.pod.values.leaf import Leaf, StateRoots
 from fitchain.pod.values.limits import STATEMENT
+from fitchain.pod.values.privacy.ledger import epsilon_of
 from fitchain.pod.values.recipe import Environment, Recipe
 from fitchain.pod.values.recipe.fields import Fields
+from fitchain.pod.values.recipe.terms import MOST_ROWS
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://fitchain.org/certificate/v2"
@@ -94,6 +96,50 @@ class Ancestor:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivacyClaim:
+    """What a training costs of its records' privacy: it is (epsilon, delta)-differentially private
+    for each record, as long as the noise was drawn as agreed.
+
+    Args:
+        records: from how many each step draws.
+        epsilon: by the Renyi orders that the ledger keeps, in its units.
+        delta: the dataset's.
+    """
+
+    records: int
+    epsilon: float
+    delta: float
+
+    @classmethod
+    def of(cls, recipe: Recipe, card: Card) -> PrivacyClaim | None:
+        """What a recipe costs a dataset; None where it has no terms of privacy."""
+        if recipe.privacy is None or card.privacy is None:
+            return None
+        delta = card.privacy.delta
+        return cls(recipe.rows[1] - recipe.rows[0], epsilon_of(recipe.charge, delta), delta)
+
+    def json(self) -> dict[str, Json]:
+        """Its JSON value."""
+        return {
+            "unit": "record",
+            "records": self.records,
+            "epsilon": self.epsilon,
+            "delta": self.delta,
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> PrivacyClaim:
+        """Read it from its JSON value.
+
+        Raises:
+            InputRefused: it has another form.
+        """
+        fields = Fields("the privacy", value, ("unit", "records", "epsilon", "delta"))
+        fields.choice("unit", ("record",))
+        return cls(fields.integer("records", 1, MOST_ROWS), fields.real("epsilon", 0), fields.real("delta", 0, 1))
+
+
+@dataclass(frozen=True, slots=True)
 class ProvenLeaf:
     """A leaf with its audit path to the transcript's tree, from the leaf upwards (RFC 9162, section
     2.1.3)."""
@@ -134,6 +180,7 @@ class Statement:
         recipe, environment: what was agreed, whole; the environment class is the recipe's.
         dataset, dataset_root, ledger, card: the registered dataset: its id, its root, the number of
             the privacy ledger that it is charged to (0: none), its card, whole.
+        privacy: what the training costs of the records' privacy; None where it is not private.
         audit: what was agreed about audits; amounts in base units of FIT.
         ctx, seed: context and order seed, which stand in every leaf.
         transcript_root, count, steps: root of the transcript, its leaves, the steps they cover.
@@ -159,6 +206,7 @@ class Statement:
     dataset_root: Root
     ledger: int
     card: Card
+    privacy: PrivacyClaim | None
     audit: AuditTerms
     ctx: Digest
     seed: Digest
@@ -208,7 +256,7 @@ class Statement:
                     "ledger": self.ledger,
                     "card": self.card.json(),
                 },
-                "privacy": None,
+                "privacy": None if self.privacy is None else self.privacy.json(),
                 "audit": _audit_json(self.audit),
                 "transcript": {
                     "context": str(self.ctx),
@@ -258,7 +306,6 @@ class Statement:
         parts = ("version", "agreement", "model", "recipe", "environment", "dataset", "privacy", "audit", "transcript")
         predicate = Fields("the predicate", value["predicate"], parts)
         predicate.choice("version", (VERSION,))
-        predicate.not_yet("privacy", "terms of differential privacy")
         part = predicate.value
         job = Fields("the agreement", part["agreement"], ("id", "chain_id", "contracts", "owner", "scientist"))
         contracts = Fields("the contracts", job.value["contracts"], NAMED_CONTRACTS)
@@ -284,6 +331,7 @@ class Statement:
             dataset_root=dataset.root("root"),
             ledger=dataset.integer("ledger", 0, MOST_LEDGER),
             card=Card.from_json(dataset.value["card"]),
+            privacy=None if part["privacy"] is None else PrivacyClaim.from_json(part["privacy"]),
             audit=_audit(part["audit"]),
             ctx=transcript.digest("context"),
             seed=transcript.digest("order_seed"),

@@ -1,13 +1,14 @@
 """Recipe: what to train and how, identified by its digest.
 
 `terms` holds the recipe itself: parsed, bounded, frozen; `schedule` makes learning-rate tables;
-`draft` fills in what a scientist left out; `fields` reads foreign JSON strictly. It knows neither
+`privacy` holds the terms of differential privacy; `draft` fills in what a scientist left out; `fields` reads foreign JSON strictly. It knows neither
 torch nor data.
 """
 
 from __future__ import annotations
 
 from fitchain.pod.values.recipe.draft import DEFAULT_CLASS, argument_columns, draft
+from fitchain.pod.values.recipe.privacy import Privacy
 from fitchain.pod.values.recipe.terms import (
     LOSSES,
     METRICS,
@@ -27,6 +28,7 @@ __all__ = [
     "Audit",
     "Choice",
     "Environment",
+    "Privacy",
     "Recipe",
     "Transform",
     "argument_columns",

@@ -13,7 +13,9 @@ from typing import Any
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import MOST_COLUMNS
+from fitchain.pod.values.privacy.terms import sigma_for
 from fitchain.pod.values.recipe.fields import choice, integer, items, real, refuse_unknown, text
+from fitchain.pod.values.recipe.privacy import DEFAULT_CLIP, DEFAULT_GRID, LEAST_SIGMA, MOST_SIGMA, Privacy
 from fitchain.pod.values.recipe.schedule import SCHEDULES, Runs, learning_rates
 from fitchain.pod.values.recipe.terms import (
     CLASSIFICATION,
@@ -50,7 +52,7 @@ _OPTIMIZER_TERMS = tuple(sorted({term for terms in OPTIMIZERS.values() for term 
 _LOSS_TERMS = tuple(sorted({term for terms in LOSSES.values() for term in terms}))
 TERMS = (
     *("inputs", "target", "rows", "transform", "batch_size", "epochs", "steps", "segment_steps"),
-    *("group_leaves", "metrics", "audit", "environment", "threads", "loss", "optimizer"),
+    *("group_leaves", "metrics", "audit", "environment", "threads", "loss", "optimizer", "privacy"),
     *_LOSS_TERMS,
     *_OPTIMIZER_TERMS,
     *_SCHEDULE_TERMS,
@@ -94,6 +96,7 @@ def draft(
     steps = _steps(rows, batch_size, terms)
     default_segment = max(2, -(-steps // DEFAULT_SEGMENTS))
     segment_steps = integer("segment_steps", terms.get("segment_steps", default_segment), 2, MOST_STEPS)
+    privacy = _privacy(card, rows, batch_size, steps, terms)
     metrics = [metric for metric in METRICS if metric == "loss" or loss["name"] in CLASSIFICATION]
     optimizer = _named(terms, "optimizer", "AdamW", OPTIMIZERS)
     return Recipe.from_json(
@@ -117,8 +120,8 @@ def draft(
             "group_leaves": terms.get("group_leaves", _group_leaves(-(-steps // segment_steps) + 1)),
             "dtype": "float32",
             "environment": _environment(torch, terms, probe),
-            "metrics": terms.get("metrics", metrics),
-            "privacy": None,
+            "metrics": terms.get("metrics", [] if privacy else metrics),
+            "privacy": privacy,
             "audit": {**Audit().json(), **_table(terms, "audit")},
         }
     )
@@ -200,6 +203,38 @@ def _steps(rows: list[int], batch_size: int, terms: Mapping[str, Any]) -> int:
         return integer("steps", terms["steps"], 1, MOST_STEPS)
     epochs = real("epochs", terms.get("epochs", DEFAULT_EPOCHS), 0, 1e6)
     return max(1, math.floor(epochs * ((rows[1] - rows[0]) // batch_size)))
+
+
+def _privacy(
+    card: Mapping[str, Any], rows: list[int], batch_size: int, steps: int, terms: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Terms of privacy where a recipe or the dataset asks for them: a sigma, or the least that keeps
+    the training within an epsilon beside the dataset's delta."""
+    offered = card.get("privacy")
+    if "privacy" not in terms:
+        if offered is None:
+            return None
+        raise InputRefused(
+            "trainings on this dataset are charged to a privacy budget, and the recipe has no terms of privacy",
+            "add [privacy] with epsilon = 3, say, or sigma, to the recipe; `fitchain data show` tells what is left",
+        )
+    asked = _table(terms, "privacy")
+    refuse_unknown("privacy", asked, ("epsilon", "sigma", "clip", "grid"))
+    if ("epsilon" in asked) == ("sigma" in asked):
+        raise InputRefused("privacy names an epsilon or a sigma, one of them", "write epsilon = 3, say")
+    if offered is None:
+        raise InputRefused(
+            "the dataset has no privacy budget, so nothing could be charged for its terms of privacy",
+            "leave [privacy] out, or ask for a dataset with a budget",
+        )
+    rate = batch_size / (rows[1] - rows[0])
+    if "sigma" in asked:
+        sigma = real("privacy: sigma", asked["sigma"], LEAST_SIGMA, MOST_SIGMA)
+    else:
+        epsilon = real("privacy: epsilon", asked["epsilon"], 0, 1e6)
+        sigma = max(LEAST_SIGMA, sigma_for(epsilon, offered["delta"], rate, steps))
+    rest = {"clip": asked.get("clip", DEFAULT_CLIP), "grid": asked.get("grid", DEFAULT_GRID)}
+    return Privacy.parse({"sigma": sigma, **rest}).json()
 
 
 def _learning_rates(optimizer: str, steps: int, terms: Mapping[str, Any]) -> Runs:

@@ -8,6 +8,7 @@ have different digests.
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_right
 from collections import Counter
@@ -23,7 +24,10 @@ from fitchain.pod.values.digest import Digest, Json, Root, canonical_json, parse
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.ids import PanelId
 from fitchain.pod.values.limits import MOST_COLUMNS, RECIPE
+from fitchain.pod.values.privacy import ledger
+from fitchain.pod.values.privacy.accountant import renyi
 from fitchain.pod.values.recipe.fields import Fields, choice, flag, integer, items, real, refuse_unknown, text
+from fitchain.pod.values.recipe.privacy import Privacy
 from fitchain.pod.values.recipe.schedule import Runs
 
 VERSION = "fitchain/recipe/v2"
@@ -222,7 +226,6 @@ _FIELDS = (
 _NOT_YET = {
     "base": "models stored as differences from a base",
     "held_out": "held-out records",
-    "privacy": "terms of differential privacy",
 }
 """Fields that have their place in a recipe and no value but null yet, and what they are for."""
 
@@ -253,9 +256,11 @@ class Recipe:
         dtype: float32.
         base: model root of the registered model over which states and delivery are differences.
         held_out: which records are never trained on and evaluate the model.
-        privacy: terms of differential privacy.
+        privacy: terms of differential privacy; None trains without. With them a step draws each row
+            with the same chance in secret, `batch_size` rows on average, and nothing else that the
+            records decide is told: no metrics.
 
-    The last three are None: no release supports them yet.
+    `base` and `held_out` are None: no release supports them yet.
     """
 
     graph: Digest
@@ -278,7 +283,7 @@ class Recipe:
     dtype: str = "float32"
     base: None = None
     held_out: None = None
-    privacy: None = None
+    privacy: Privacy | None = None
 
     @classmethod
     def parse(cls, data: bytes) -> Recipe:
@@ -318,6 +323,7 @@ class Recipe:
             twice = Counter(used).most_common(1)[0][0]
             raise InputRefused(f"the column {twice!r} is used twice in inputs and target")
         loss = Choice.parse("the loss", value["loss"], LOSSES)
+        privacy = None if value["privacy"] is None else Privacy.parse(value["privacy"])
         return cls(
             graph=fields.digest("graph"),
             initial_model=fields.root("initial_model"),
@@ -334,9 +340,10 @@ class Recipe:
             segment_steps=fields.integer("segment_steps", 2, MOST_STEPS),
             group_leaves=_group_leaves(fields),
             environment=Environment.parse(value["environment"]),
-            metrics=_metrics(fields, loss),
+            metrics=_metrics(fields, loss, privacy),
             audit=Audit.parse(value["audit"]),
             dtype=fields.choice("dtype", ("float32",)),
+            privacy=privacy,
         )
 
     def json(self) -> dict[str, Json]:
@@ -362,7 +369,7 @@ class Recipe:
             "dtype": self.dtype,
             "environment": self.environment.json(),
             "metrics": list(self.metrics),
-            "privacy": self.privacy,
+            "privacy": None if self.privacy is None else self.privacy.json(),
             "audit": self.audit.json(),
         }
 
@@ -374,6 +381,33 @@ class Recipe:
     def digest(self) -> Digest:
         """SHA-256 of the canonical JSON: the recipe's name."""
         return sha256(self.encode())
+
+    @cached_property
+    def charge(self) -> int:
+        """What the training costs of a privacy ledger, a word of eight lanes; 0 without terms of
+        privacy."""
+        if self.privacy is None:
+            return 0
+        return ledger.charge(renyi(self.sampling_rate, self.privacy.sigma, self.steps))
+
+    @property
+    def sampling_rate(self) -> float:
+        """The chance with which a step of private training draws a row."""
+        return self.batch_size / (self.rows[1] - self.rows[0])
+
+    def most_records(self, steps: int) -> int:
+        """How many records so many steps take at most; where they are drawn in secret, so many that
+        more come less than once in 2^40 times (Bernstein's inequality)."""
+        expected = steps * self.batch_size
+        if self.privacy is None:
+            return expected
+        beyond = 8 * math.isqrt(expected) + 40
+        return min(expected + beyond, steps * (self.rows[1] - self.rows[0]))
+
+    @property
+    def segment_count(self) -> int:
+        """Segments of a whole transcript."""
+        return self.leaf_count - 1
 
     @property
     def leaf_count(self) -> int:
@@ -464,10 +498,15 @@ def _group_leaves(fields: Fields) -> int:
     return leaves
 
 
-def _metrics(fields: Fields, loss: Choice) -> tuple[str, ...]:
+def _metrics(fields: Fields, loss: Choice, privacy: Privacy | None) -> tuple[str, ...]:
     metrics = tuple(
         choice("the recipe: metrics", metric, METRICS) for metric in fields.items("metrics", 0, len(METRICS))
     )
+    if privacy is not None and metrics:
+        raise InputRefused(
+            "the recipe: metrics of a segment are exact numbers of its records, which private training does not tell",
+            "leave metrics empty beside [privacy]",
+        )
     if len(set(metrics)) != len(metrics):
         raise InputRefused("the recipe: metrics name one of them twice")
     if "accuracy" in metrics and loss.name not in (*CLASSIFICATION, "binary_cross_entropy_with_logits"):

@@ -1,0 +1,208 @@
+"""Private training: DP-SGD in integers, from a state to the next (torch).
+
+A step draws records in secret, takes each one's gradient by itself, clips it, cuts it to whole
+units, and adds a discrete Gaussian to the sum; the recipe's optimizer moves the parameters by the
+result over the expected size of a batch. Nothing else of the records goes on: no loss, no count, no
+statistics, and no error either. A record whose gradient is not finite, or cannot be computed, counts
+as one of zeros: a graph that fails for one person only would else be an exact test of whether that
+person is there.
+
+What a record adds to a sum depends on the state and on that record alone, to the last bit: each runs
+through the graph as a batch of one, its random numbers seeded by its place in the dataset. Computed
+together (`torch.func.vmap`), the last bits of one record's gradient depend on where it stands among
+the others, since a product's rows are not all computed alike; a graph may enlarge such a bit to a
+gradient of any length, and then whoever is not drawn moves the gradients of all who are.
+
+Sources: Abadi et al., Deep Learning with Differential Privacy (2016); Mironov, On Significance of
+the Least Significant Bits for Differential Privacy (2012); Canonne, Kamath & Steinke, The Discrete
+Gaussian for Differential Privacy (2020).
+
+Legend: D trainable numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from fitchain.pod.compute.dataset import Assemble
+from fitchain.pod.compute.model.program import Program
+from fitchain.pod.compute.training import StepDone, as_tensors, fit, loss_function, set_learning_rate
+from fitchain.pod.values.digest import Digest, tagged
+from fitchain.pod.values.errors import InputRefused, Unusable
+from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.leaf import Indices
+from fitchain.pod.values.privacy.noise import discrete_gaussian
+from fitchain.pod.values.recipe import Privacy, Recipe
+
+SegmentKeys = Callable[[int], bytes]
+"""From a segment to the 32 secret bytes that its sampling and noise follow from."""
+
+CLIP_MARGIN = 1 - 2.0**-12
+"""Of the clip that a gradient is scaled to: the rounding of norm and quotient stays below the rest,
+and the whole numbers are checked exactly all the same."""
+NOISE_DOMAIN = 1
+"""Of the keyed stream, beside that of sampling."""
+MIXING = ("batch_norm", "instance_norm")
+"""Operators by which a model normalises over a batch; of a single record they make zeros."""
+FAILURES = (InputRefused, RuntimeError, IndexError, ValueError, ArithmeticError)
+"""What a record's numbers may lead to."""
+
+
+def train_privately(
+    program: Program,
+    recipe: Recipe,
+    batches: Iterable[Indices],
+    assemble: Assemble,
+    seed: Digest,
+    start_step: int,
+    optimizer: Optimizer,
+    keys: SegmentKeys,
+) -> Iterator[StepDone]:
+    """Train from one state on, step by step, as `train` does.
+
+    Args:
+        program, recipe, assemble, seed, start_step, optimizer: as of `train`; the recipe has terms
+            of privacy.
+        batches: the rows that each step draws, any number of them.
+        keys: of the segments.
+
+    Yields:
+        What each step did: of its records only which they were, for the owner and who audits it.
+
+    Raises:
+        InputRefused: the model cannot be trained in private.
+        Unusable: memory ran out.
+    """
+    terms = terms_of(recipe)
+    gradients, noise = RecordGradients(program, recipe), discrete_gaussian(terms.noise_units)
+    unit = terms.clip / (terms.grid * recipe.batch_size)
+    for step, indices in enumerate(batches, start_step):
+        set_learning_rate(optimizer, recipe.learning_rate(step))
+        sum_D = gradients.sum(indices, assemble, seed, step)
+        sum_D += torch.from_numpy(
+            noise.draw(keys(step // recipe.segment_steps), seed.value, step, NOISE_DOMAIN, gradients.count)
+        )
+        gradients.put((sum_D.to(torch.float64) * unit).to(torch.float32))
+        optimizer.step()
+        yield StepDone(step + 1, math.nan, 0, 0, indices)
+
+
+def terms_of(recipe: Recipe) -> Privacy:
+    """The terms of privacy of a recipe that has them.
+
+    Raises:
+        InputRefused: it has none.
+    """
+    if recipe.privacy is None:
+        raise InputRefused("the recipe has no terms of privacy")
+    return recipe.privacy
+
+
+def refuse_graph(graph: Graph) -> None:
+    """Refuse a graph that cannot be trained in private, by the name of what stands against it.
+
+    Raises:
+        InputRefused: it normalises over a batch.
+    """
+    for operator in sorted(graph.operators):
+        if operator.startswith("aten.") and operator.split(".")[1] in MIXING:
+            raise InputRefused(
+                f"the operator {operator} mixes the records of a batch, and private training takes each by itself",
+                "normalise within a record instead: GroupNorm or LayerNorm",
+            )
+
+
+class RecordGradients:
+    """Gradients of records, each clipped and cut to whole units by itself, and added up.
+
+    Args:
+        program: whose trainable parameters they are of.
+        recipe: with terms of privacy.
+
+    Raises:
+        InputRefused: the model cannot be trained in private.
+    """
+
+    def __init__(self, program: Program, recipe: Recipe) -> None:
+        refuse_graph(program.graph)
+        if written := program.written:
+            raise InputRefused(
+                f"a step writes {min(written)!r} in place, and what a record writes is no gradient that noise is added to",
+                "leave running statistics out of a model that is trained in private",
+            )
+        self.terms = terms_of(recipe)
+        self._program, self._loss, self._compute_loss = program, recipe.loss, loss_function(recipe.loss)
+        self._parameters = list(program.trainable.values())
+        self.count = sum(parameter.numel() for parameter in self._parameters)
+
+    def sum(self, indices: Indices, assemble: Assemble, seed: Digest, step: int) -> Tensor:
+        """Add up the gradients of records.
+
+        Args:
+            indices: `[n]`, of the records.
+            assemble: to inputs and target.
+            seed: the order seed.
+            step: completed steps.
+
+        Returns:
+            int64 `[D]`, in units of the grid.
+        """
+        total_D = torch.zeros(self.count, dtype=torch.int64)
+        for place in range(len(indices)):
+            index = indices[place : place + 1]
+            self._program.environment_class.seed(record_seed(seed, step, int(index[0])))
+            gradient_D = self._of_one(*as_tensors(*assemble(index)))
+            if gradient_D is not None:
+                total_D += whole_units(gradient_D, self.terms)
+        return total_D
+
+    def put(self, gradient_D: Tensor) -> None:
+        """Lay a gradient before the optimizer, float32 `[D]`."""
+        sizes = [parameter.numel() for parameter in self._parameters]
+        for parameter, part in zip(self._parameters, gradient_D.split(sizes), strict=True):
+            parameter.grad = part.view(parameter.shape)
+
+    def _of_one(self, inputs: tuple[Tensor, ...], target_1: Tensor) -> Tensor | None:
+        """A record's gradient, float32 `[D]`; None where it cannot be computed."""
+        try:
+            prediction_1K = fit(self._program(*inputs, training=True), target_1, self._loss)
+            loss = self._compute_loss(prediction_1K, target_1)
+            gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True, materialize_grads=True)
+        except FAILURES as error:
+            if "allocate memory" in str(error):
+                raise Unusable("memory ran out in a step", "raise the worker's memory limit") from error
+            return None
+        return torch.cat([gradient.flatten() for gradient in gradients])
+
+
+def whole_units(gradient_D: Tensor, terms: Privacy) -> Tensor:
+    """Clip a gradient and cut it to whole units of the grid, toward zero.
+
+    Args:
+        gradient_D: float32.
+        terms: clip and grid.
+
+    Returns:
+        int64 `[D]`, of a Euclidean norm of at most the grid; zeros where the gradient is not finite.
+    """
+    norm = float(torch.linalg.vector_norm(gradient_D, dtype=torch.float64))
+    if not math.isfinite(norm):
+        return torch.zeros(gradient_D.shape, dtype=torch.int64)
+    most = terms.clip * CLIP_MARGIN
+    scale = (most / norm if norm > most else 1.0) * (terms.grid / terms.clip)
+    units_D = torch.trunc(gradient_D.to(torch.float64) * scale)
+    # Squares of numbers up to 2^24 and their sums are exact in doubles up to 2^53; a sum beyond
+    # that is beyond the square of every grid, 2^48 at most, however it is rounded.
+    if not float(units_D.square().sum()) <= float(terms.grid) ** 2:
+        return torch.zeros(gradient_D.shape, dtype=torch.int64)
+    return units_D.to(torch.int64)
+
+
+def record_seed(seed: Digest, step: int, index: int) -> int:
+    """The seed of every generator before one record's gradient: 63 bits of a tagged hash."""
+    return int.from_bytes(tagged("fitchain/record-step/v2", seed, step, index).value[:8], "big") & (1 << 63) - 1

@@ -1,0 +1,333 @@
+"""Private training: replays bit for bit, resumes, audits; and what one record can do to a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given as examples
+from hypothesis import strategies as st
+from torch import nn
+
+from fitchain.pod.compute import private_training
+from fitchain.pod.compute.checkpoint import read_leaves
+from fitchain.pod.compute.dataset import assemble, drawn_batches
+from fitchain.pod.compute.environment.classes import DEFAULT
+from fitchain.pod.compute.model.export import export
+from fitchain.pod.compute.model.program import Program
+from fitchain.pod.compute.private_training import RecordGradients, whole_units
+from fitchain.pod.jobs.worker import Context, job, run_worker
+from fitchain.pod.jobs.worker.events import Finished, ReplayEnded
+from fitchain.pod.jobs.worker.task import Replay, Train
+from fitchain.pod.ports.agreement import Outcome
+from fitchain.pod.ports.store.local import LocalStore
+from fitchain.pod.proof.audit.checking import check
+from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.graph import Input
+from fitchain.pod.values.privacy.keys import noise_root, opened_keys, segment_key
+from fitchain.pod.values.recipe import Choice, Privacy, Recipe
+from tests.audits import Case, trained, trained_here
+from tests.training_jobs import (
+    COLUMNS,
+    CTX,
+    NOISE,
+    PRIVACY,
+    SALT_KEYS,
+    SEED,
+    PrivateNet,
+    exported,
+    job_folder,
+    leaf_digests,
+    private_recipe,
+    recipe,
+    table,
+    train_folder,
+)
+
+PRIVATELY: dict[str, Any] = {"net": PrivateNet, "privacy": PRIVACY, "metrics": []}
+TERMS = Privacy.parse(PRIVACY)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
+    place = tmp_path_factory.mktemp("store")
+    return LocalStore(place / "store", place / "home")
+
+
+@pytest.fixture(scope="module")
+def honest(store: LocalStore, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """A job trained in private by a worker."""
+    return trained(tmp_path_factory.mktemp("honest") / "job", store, **PRIVATELY)
+
+
+# In a worker
+
+
+def test_private_training_replays_bit_for_bit(honest: Case) -> None:
+    ended = run_worker(honest.folder, Replay(Context(CTX, SEED, NOISE), tuple(range(6))))
+    assert ended == ReplayEnded(6, True)
+
+
+def test_private_training_that_was_interrupted_ends_in_the_same_leaves(honest: Case, tmp_path: Path) -> None:
+    folder = job_folder(tmp_path / "job", honest.recipe)
+    steps = 0
+
+    def until_half(event: Any) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_folder(folder, until_half)
+    assert len(read_leaves(folder)) < 7
+    assert isinstance(train_folder(folder), Finished)
+    assert leaf_digests(read_leaves(folder)) == leaf_digests(read_leaves(honest.folder))
+
+
+def test_other_noise_gives_another_model_and_other_records(tmp_path: Path) -> None:
+    folders = [job_folder(tmp_path / name, private_recipe()) for name in ("one", "other")]
+    Train(Context(CTX, SEED, bytes(32)), SALT_KEYS).write(folders[1])
+    ends = [train_folder(folder) for folder in folders]
+    one, other = (read_leaves(folder)[1].leaf for folder in folders)
+    assert ends[0] != ends[1] and one.records != other.records and one.state != other.state
+
+
+def test_evidence_of_a_private_training_matches_and_opens_no_other_key(honest: Case) -> None:
+    facts = honest.facts(honest.deliver(), drawn=2)
+    examined = honest.examined(facts)
+    assert (examined.outcome, examined.problems) == (Outcome.MATCH, ())
+    evidence = honest.evidence(facts)
+    assert tuple(evidence.noise) == facts.audited and NOISE.hex() not in repr(evidence)
+    text = (evidence.folder / "evidence.json").read_text()
+    closed = set(range(6)) - set(facts.audited)
+    assert NOISE.hex() not in text and not any(segment_key(NOISE, segment).hex() in text for segment in closed)
+
+
+@pytest.mark.parametrize("what", ["another secret", "another segment", "none", "of other noise"])
+def test_segment_whose_key_was_not_committed_to_cannot_be_replayed(honest: Case, what: str) -> None:
+    facts = honest.facts(None, drawn=1)
+    evidence, (first, *_) = honest.evidence(facts), facts.audited
+    match what:
+        case "another secret":
+            keys = opened_keys(bytes(32), 6, facts.audited)
+        case "another segment":
+            keys = opened_keys(NOISE, 6, tuple((segment + 1) % 6 for segment in facts.audited))
+            keys = dict(zip(facts.audited, keys.values(), strict=True))
+        case "none":
+            keys = {}
+        case _:
+            keys, facts = dict(evidence.noise), replace(facts, noise_root=noise_root(bytes(32), 6))
+    checked = check(replace(evidence, noise=keys), facts)
+    assert checked.replayable == () and {problem.segment for problem in checked.problems} == set(facts.audited)
+    assert all("noise" in problem.what for problem in checked.problems) and first in facts.audited
+
+
+# What an owner changes in one segment
+
+
+def _in_segment_2(step: int) -> bool:
+    return step // 4 == 2
+
+
+def _weaker_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = private_training.discrete_gaussian
+
+    def weaker(sigma: Any) -> Any:
+        strong, weak = made(sigma), made(sigma / 2)
+
+        class Mixed:
+            def draw(self, key: bytes, seed: bytes, step: int, domain: int, count: int) -> Any:
+                return (weak if _in_segment_2(step) else strong).draw(key, seed, step, domain, count)
+
+        return Mixed()
+
+    monkeypatch.setattr(private_training, "discrete_gaussian", weaker)
+
+
+def _no_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = private_training.discrete_gaussian
+
+    def none(sigma: Any) -> Any:
+        whole = made(sigma)
+
+        class Silent:
+            def draw(self, key: bytes, seed: bytes, step: int, domain: int, count: int) -> Any:
+                drawn = whole.draw(key, seed, step, domain, count)
+                return np.zeros_like(drawn) if _in_segment_2(step) else drawn
+
+        return Silent()
+
+    monkeypatch.setattr(private_training, "discrete_gaussian", none)
+
+
+def _other_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    add_up = RecordGradients.sum
+
+    def wider(self: RecordGradients, indices: Any, take: Any, seed: Digest, step: int) -> Any:
+        own = self.terms
+        self.terms = replace(own, clip=own.clip * 64) if _in_segment_2(step) else own
+        try:
+            return add_up(self, indices, take, seed, step)
+        finally:
+            self.terms = own
+
+    monkeypatch.setattr(RecordGradients, "sum", wider)
+
+
+def _other_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    honestly = job.segment_key
+    monkeypatch.setattr(job, "segment_key", lambda secret, segment: honestly(secret, segment + 10 * (segment == 2)))
+
+
+def _chosen_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(given: Recipe, seed: Digest, key: Any, start: int = 0) -> Iterator[Any]:
+        for step, drawn in enumerate(drawn_batches(given, seed, key, start), start):
+            yield drawn[: len(drawn) // 2] if _in_segment_2(step) else drawn
+
+    monkeypatch.setattr(job, "drawn_batches", chosen)
+
+
+@pytest.mark.parametrize("cheat", [_weaker_noise, _no_noise, _other_clip, _other_key, _chosen_records])
+def test_segment_with_other_noise_clip_key_or_records_is_a_mismatch_when_drawn(
+    cheat: Any, store: LocalStore, tmp_path: Path
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        cheat(patched)
+        case = trained_here(tmp_path / "job", store, **PRIVATELY)
+    problems = case.replayed_here(case.facts(None))
+    assert {problem.segment for problem in problems} == {2}
+
+
+# One record
+
+
+def gradients(net: nn.Module, inputs: int = 4, loss: str = "cross_entropy") -> RecordGradients:
+    torch.manual_seed(0)
+    graph, weights = export(net, (Input("x", "F32", (inputs,)),), 2)
+    terms = replace(private_recipe(), loss=Choice(loss, {}))
+    return RecordGradients(Program(graph, weights, DEFAULT), terms)
+
+
+def of_rows(x: np.ndarray, y: np.ndarray) -> Any:
+    """What assembles records that lie in arrays."""
+    return lambda indices: ((x[indices.astype(np.int64)],), y[indices.astype(np.int64)])
+
+
+X = np.random.default_rng(3).normal(size=(12, 4)).astype(np.float32)
+Y = np.random.default_rng(4).integers(0, 3, 12)
+
+
+def test_a_record_adds_the_same_whatever_others_are_drawn() -> None:
+    """Rows of a product are not all computed alike, and a graph may enlarge a last bit."""
+    made = gradients(nn.Sequential(nn.Linear(4, 33), nn.ReLU(), nn.Dropout(0.5), nn.Linear(33, 3)))
+    rows = np.arange(12, dtype=np.uint64)
+    whole = made.sum(rows, of_rows(X, Y), SEED, 5)
+    assert torch.equal(whole, made.sum(rows[::-1].copy(), of_rows(X, Y), SEED, 5))
+    alone = [made.sum(rows[place : place + 1], of_rows(X, Y), SEED, 5) for place in range(12)]
+    assert torch.equal(whole, torch.stack(alone).sum(0)) and whole.abs().max() > 0
+    assert all(int((each.double() ** 2).sum()) <= TERMS.grid**2 for each in alone)
+
+
+def test_a_step_without_records_is_noise_alone() -> None:
+    made = gradients(PrivateNet())
+    assert not made.sum(np.empty(0, np.uint64), of_rows(X, Y), SEED, 0).any()
+
+
+class Fails(nn.Module):
+    """Looks a person up: what is asked for is not there, or no number, for one record alone."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.last, self.rows, self.how = nn.Linear(4, 3), nn.Embedding(4, 3), how
+
+    def forward(self, x_B4: torch.Tensor) -> torch.Tensor:
+        if self.how == "index":
+            return self.last(x_B4) + self.rows(x_B4[:, 0].long())
+        return self.last(x_B4) / (x_B4[:, :1] - 7)
+
+
+@pytest.mark.parametrize("how", ["index", "infinite"])
+def test_a_record_that_fails_counts_as_zeros_and_others_as_ever(how: str) -> None:
+    x = np.abs(X) % 1
+    x[3, 0] = 7
+    made, rows = gradients(Fails(how)), np.arange(12, dtype=np.uint64)
+    assert not made.sum(rows[3:4], of_rows(x, Y), SEED, 0).any()
+    rest = np.delete(rows, 3)
+    assert torch.equal(made.sum(rows, of_rows(x, Y), SEED, 0), made.sum(rest, of_rows(x, Y), SEED, 0))
+
+
+@examples(
+    st.lists(st.floats(width=32, allow_nan=True, allow_infinity=True), min_size=1, max_size=64),
+    st.sampled_from([2.0**-20, 0.1, 1.0, 3.7, 1e6]),
+    st.sampled_from([8, 16, 24]),
+)
+def test_no_gradient_is_longer_than_the_clip(numbers: list[float], clip: float, bits: int) -> None:
+    units = whole_units(torch.tensor(numbers, dtype=torch.float32), Privacy(1.0, clip, 1 << bits))
+    assert sum(int(unit) ** 2 for unit in units) <= 1 << 2 * bits
+    if not np.isfinite(numbers).all():
+        assert not units.any()
+
+
+def test_a_short_gradient_keeps_what_the_grid_can_tell() -> None:
+    units = whole_units(torch.tensor([0.25, -0.125, 1e-9]), Privacy(1.0, 1.0, 1 << 16))
+    assert units.tolist() == [1 << 14, -(1 << 13), 0]
+
+
+# Refused by name
+
+
+def test_what_mixes_or_remembers_records_is_refused_by_name() -> None:
+    with pytest.raises(InputRefused, match=r"aten.batch_norm.* mixes the records of a batch.*") as refusal:
+        gradients(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)))
+    assert "GroupNorm" in refusal.value.hint
+
+    class Remembers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = nn.Linear(4, 3)
+            self.register_buffer("seen", torch.zeros(3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            output: torch.Tensor = self.last(x)
+            if self.training:
+                self.seen.copy_(output[0].detach())
+            return output
+
+    with pytest.raises(InputRefused, match="a step writes 'seen' in place"):
+        gradients(Remembers())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sigma": 0.1}, "sigma is a finite number from 0.25"),
+        ({"clip": 0}, "clip is a finite number from"),
+        ({"grid": 1000}, "grid is a power of two, not 1000"),
+        ({"chunk": 3}, "chunk"),
+    ],
+)
+def test_terms_of_privacy_that_cannot_be_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputRefused, match=message):
+        private_recipe(privacy=PRIVACY | change)
+
+
+def test_private_recipe_tells_no_metrics_and_costs_what_its_terms_say() -> None:
+    with pytest.raises(InputRefused, match="metrics of a segment are exact numbers of its records"):
+        private_recipe(metrics=["loss"])
+    assert recipe().charge == 0 and private_recipe().charge > private_recipe(privacy=PRIVACY | {"sigma": 2.0}).charge > 0
+    assert private_recipe().most_records(4) >= 4 * 8 and recipe().most_records(4) == 4 * 8
+    assert Recipe.parse(private_recipe().encode()) == private_recipe()
+
+
+def test_private_net_of_the_tests_is_one_that_is_taken() -> None:
+    graph, weights = exported(PrivateNet)
+    made = RecordGradients(Program(graph, weights, DEFAULT), private_recipe())
+    take = assemble(private_recipe(), table(), ["float32"])
+    assert made.sum(np.arange(8, dtype=np.uint64), take, sha256(b"seed"), 0).any() and len(COLUMNS) == 4
