@@ -243,7 +243,7 @@ class Registry:
             its number.
         """
         receipt = self.chain.send("Registry", "openLedger", budget)
-        number: int = receipt.event("LedgerOpened").args["number"]
+        number: int = receipt.event("LedgerOpened").args["ledger"]
         return number
 
     def lower_budget(self, number: int, budget: int) -> None:

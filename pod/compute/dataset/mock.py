@@ -5,6 +5,8 @@ card's constants or, where the card has none, from the column's smallest and lar
 outwards to one digit; a class from the categories that are not rare. No quantile and no joint
 statistic enters it. A drawn number that happens to equal a real cell of its column is drawn again,
 for columns of real numbers; integers and truth values are drawn without looking.
+
+Beside a privacy budget even that is too much: what is published then is drawn from the card alone.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +32,7 @@ RARE_RECORDS, RARE_SHARE = (
 SPREAD = 2.0  # a range from constants: mean - 2 scale to mean + 2 scale
 
 
-def mock_table(card: Card, table: Table, count: int, key: bytes) -> Table:
+def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: bool = False) -> Table:
     """Draw mock records.
 
     Args:
@@ -37,12 +40,14 @@ def mock_table(card: Card, table: Table, count: int, key: bytes) -> Table:
         table: the real records: their coarse ranges, and the cells that must not be copied.
         count: how many records to draw.
         key: secret bytes; the same key draws the same records.
+        of_card_alone: whether the records are not looked at.
 
     Returns:
         A table of the card's schema, marked as mock.
 
     Raises:
-        InputRefused: no record is asked for, or the card and the table differ.
+        InputRefused: no record is asked for, the card and the table differ, or the card alone does
+            not say from which range a column is drawn.
     """
     if count < 1:
         raise InputRefused(f"mock data has at least one record, not {count}")
@@ -50,11 +55,30 @@ def mock_table(card: Card, table: Table, count: int, key: bytes) -> Table:
     for column in card.columns:
         seed = hashlib.sha256(b"fitchain/mock/v2" + key + column.name.encode()).digest()
         random = np.random.Generator(np.random.Philox(int.from_bytes(seed[:16], "big")))
-        arrays[column.name] = _draw(column, card, table, count, random)
+        draw = _draw_of_card if of_card_alone else partial(_draw, table)
+        arrays[column.name] = draw(column, card, count, random)
     return Table.of(arrays, card.target, table.categories, mock=True)
 
 
-def _draw(column: Column, card: Card, table: Table, count: int, random: np.random.Generator) -> Array:
+def _draw_of_card(column: Column, card: Card, count: int, random: np.random.Generator) -> Array:
+    """Draw evenly among the card's categories, or in the range that it gives."""
+    constants, shape = card.transform.get(column.name, {}), (count, *column.shape)
+    if categories := constants.get("categories"):
+        places = random.integers(0, len(categories), count)
+        values = places if isinstance(categories[0], str) else np.array(categories)[places]
+        return values.astype(np.dtype(column.dtype))
+    if column.dtype == "bool":
+        return random.integers(0, 2, shape).astype(np.bool_)
+    if not constants:
+        raise InputRefused(
+            f"mock data of the column {column.name!r} would be drawn from its real range, which no budget covers",
+            f"give it one (--range {column.name}=LOW:HIGH), or publish no mock data (--mock-records 0)",
+        )
+    drawn = constants["mean"] + constants["scale"] * random.random(shape)
+    return (np.rint(drawn) if column.integral else drawn).astype(np.dtype(column.dtype))
+
+
+def _draw(table: Table, column: Column, card: Card, count: int, random: np.random.Generator) -> Array:
     constants = card.transform.get(column.name, {})
     shape = (count, *column.shape)
     if "categories" in constants:

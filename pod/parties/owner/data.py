@@ -262,5 +262,5 @@ def registration_key(home: Home, salt: bytes) -> bytes:
 def _publish_mock(home: Home, card: Card, table: Table, count: int, key: bytes) -> Cid:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mock.npz"
-        mock_table(card, table, count, key).write_npz(path)
+        mock_table(card, table, count, key, card.privacy is not None).write_npz(path)
         return home.store.add(path)

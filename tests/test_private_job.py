@@ -1,0 +1,154 @@
+"""A private job from the request to a stranger's check: what is charged, what is refused, what the
+certificate says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fitchain.cli.views.verdict import describe_privacy
+from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.parties.owner import PrivacyOffer
+from fitchain.pod.parties.scientist import request as requesting
+from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.registry import Ledger
+from fitchain.pod.proof.certificate import claims, verify
+from fitchain.pod.proof.certificate.envelope import read_envelope
+from fitchain.pod.proof.certificate.statement import Statement
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.privacy.ledger import add, budget, epsilon_of
+from tests.chain_fixtures import Devnet
+from tests.pods import RECIPE, Party, Workshop, owner_runs, scientist_runs, workshop_of
+
+DELTA = 1e-3
+RANGES = {name: (-10.0, 10.0) for name in ("alpha", "beta", "gamma", "delta")}
+PRIVATE = {name: value for name, value in RECIPE.items() if name != "metrics"} | {"privacy": {"epsilon": 3}}
+OFFER: dict[str, Any] = {"transform": "ranges", "ranges": RANGES}
+
+
+@pytest.fixture(scope="module")
+def workshop(open_party: Callable[..., Party], table_path: Path) -> Workshop:
+    """A dataset with a budget of epsilon 3.5."""
+    return workshop_of(
+        open_party("owner"), open_party("scientist"), table_path, privacy=PrivacyOffer(3.5, DELTA), **OFFER
+    )
+
+
+def ledger(workshop: Workshop) -> Ledger:
+    return workshop.owner.home.registry.ledger(workshop.owner.address, 1)
+
+
+@pytest.fixture(scope="module")
+def settled(workshop: Workshop) -> AgreementId:
+    """A job of epsilon 3 that was trained, delivered and settled."""
+    id = workshop.request(recipe_overrides=PRIVATE)
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
+        workshop.until_state(id, State.SETTLED)
+        workshop.until(workshop.scientist.has(id, "received"))
+    return id
+
+
+def test_a_settled_job_was_charged_once_and_its_certificate_says_what_it_cost(
+    workshop: Workshop, settled: AgreementId, running_devnet: Devnet, tmp_path: Path
+) -> None:
+    terms = workshop.scientist.home.agreements.terms(settled)
+    known = ledger(workshop)
+    assert known.budget == budget(3.5, DELTA)
+    assert known.spent == add(int("0x" + "00000001" * 8, 16), terms.charge)
+    folder = workshop.scientist.home.job_folder(settled)
+    verdict = verify(folder.model, folder.certificate, running_devnet.settings(tmp_path))
+    claim = verdict.statement.privacy
+    assert claim is not None and claim.records == 40 and claim.delta == DELTA
+    assert claim.epsilon == epsilon_of(terms.charge, DELTA) and 2.9 < claim.epsilon <= 3
+    told = describe_privacy(verdict)
+    assert told is not None
+    assert "epsilon 2.99 beside delta 0.001 for each record of 40" in told and "as the owner states" in told
+    assert verdict.orders_checked == 0
+
+
+@pytest.mark.parametrize("change", [{"epsilon": 1.0}, {"delta": 1e-9}, {"records": 41}, None])
+def test_a_certificate_whose_privacy_is_altered_is_refuted(
+    workshop: Workshop, settled: AgreementId, change: dict[str, Any] | None
+) -> None:
+    path = workshop.scientist.home.job_folder(settled).certificate
+    statement = Statement.parse(read_envelope(path.read_bytes()).payload)
+    assert statement.privacy is not None
+    altered = replace(statement, privacy=change and replace(statement.privacy, **change))
+    terms = workshop.scientist.home.agreements.terms(settled)
+    claims.check_recipe(statement, terms)
+    with pytest.raises(ClaimMismatch, match="the privacy: the certificate says"):
+        claims.check_recipe(altered, terms)
+    with pytest.raises(ClaimMismatch, match="the charge to the privacy ledger: the agreement says"):
+        claims.check_recipe(statement, replace(terms, charge=terms.charge - 1))
+
+
+def test_no_number_of_the_records_is_told_beside_the_noise(workshop: Workshop, settled: AgreementId) -> None:
+    for party in (workshop.owner, workshop.scientist):
+        for line in party.home.journal.history(settled):
+            assert not line.entry.json().get("metrics"), line
+    card = workshop.dataset.card
+    assert {name: each["mean"] for name, each in card.transform.items() if "mean" in each} == dict.fromkeys(RANGES, -10.0)
+
+
+def test_a_job_beyond_the_budget_is_refused_before_it_is_asked_for(workshop: Workshop, settled: AgreementId) -> None:
+    with pytest.raises(InputRefused, match=r"costs epsilon 2.99 beside delta 0.001, and of the privacy budget 3.5 .*") as no:
+        workshop.request(recipe_overrides=PRIVATE)
+    assert "smaller epsilon" in no.value.hint
+
+
+def test_a_job_beyond_the_budget_that_is_sent_all_the_same_is_declined(
+    workshop: Workshop, settled: AgreementId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = ledger(workshop)
+    monkeypatch.setattr(requesting, "_require_fitting", lambda *args: None)
+    id = workshop.request(recipe_overrides=PRIVATE)
+    with owner_runs(workshop.owner):
+        workshop.until(workshop.owner.has(id, "refused"))
+    assert "privacy budget" in json.dumps(workshop.owner.told(id, "refused"))
+    assert ledger(workshop) == before
+
+
+def test_a_charge_that_is_untrue_is_declined(
+    workshop: Workshop, settled: AgreementId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = requesting.terms_of
+    less = int("0x" + "00000001" * 8, 16)
+    monkeypatch.setattr(requesting, "terms_of", lambda *args: replace(made(*args), charge=less))
+    monkeypatch.setattr(requesting, "_require_fitting", lambda *args: None)
+    id = workshop.request(recipe_overrides=PRIVATE)
+    with owner_runs(workshop.owner):
+        workshop.until(workshop.owner.has(id, "refused"))
+    assert "the charge to the privacy ledger" in json.dumps(workshop.owner.told(id, "refused"))
+
+
+def test_recipe_without_privacy_or_dataset_without_budget_is_refused_with_the_next_step(
+    workshop: Workshop, table_path: Path
+) -> None:
+    with pytest.raises(InputRefused, match="the recipe has no terms of privacy") as no:
+        workshop.request(recipe_overrides=RECIPE)
+    assert "add [privacy] with epsilon" in no.value.hint
+
+
+def test_an_owner_with_a_ledger_registers_nothing_beside_it(workshop: Workshop, table_path: Path) -> None:
+    owner = workshop.owner
+    again = dict(name="again", policy=Policy(manual_approval=False))
+    from tests.pods import offer_table
+
+    with pytest.raises(InputRefused, match="this account keeps a privacy ledger"):
+        offer_table(owner, table_path, **again)
+    with pytest.raises(InputRefused, match="has a budget of epsilon 3.5 already"):
+        offer_table(owner, table_path, privacy=PrivacyOffer(5.0, DELTA), **again, **OFFER)
+    with pytest.raises(InputRefused, match="exact numbers that no budget covers"):
+        offer_table(owner, table_path, privacy=PrivacyOffer(), **again)
+    same = offer_table(owner, table_path, privacy=PrivacyOffer(delta=DELTA), **again, **OFFER)
+    other = offer_table(owner, table_path, privacy=PrivacyOffer(1.0, other_people=True), **again, **OFFER)
+    registry = owner.home.registry
+    assert [registry.dataset(each.id).ledger for each in (same, other)] == [1, 2]
+    assert registry.ledger_count(owner.address) == 2 and other.card.privacy is not None
+    assert other.card.privacy.delta == 1e-3  # the largest power of ten below a tenth of one in 40
