@@ -55,7 +55,7 @@ lock: setup ## bring requirements.lock up to pyproject.toml
 	@resolved=$$(mktemp) && cp requirements.lock "$$resolved" && \
 	    uv pip compile --quiet --universal --all-extras --no-header --no-annotate \
 	        --output-file "$$resolved" pyproject.toml $(ARGS) && \
-	    uv pip compile --quiet --universal --extra demo --extra dev --extra kernels --extra node \
+	    uv pip compile --quiet --universal --extra demo --extra dev --extra kernels --extra node --extra privacy \
 	        --constraint "$$resolved" \
 	        --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	        --output-file requirements.lock pyproject.toml && \

@@ -1,9 +1,9 @@
 """Write the vectors by which contracts and pods are held to one another:
 `python -m scripts.contract_vectors`.
 
-The forge tests read tests/contracts/vectors.json (trees, leaves, traces, chains; entry i of a tree
-is SHA-256 of i as 32 bytes big-endian) and payouts.json (who gets what); tests/test_contracts.py
-makes the texts again and compares, so that neither side can move alone.
+The forge tests read tests/contracts/vectors.json (trees, leaves, traces, chains, lanes; entry i of
+a tree is SHA-256 of i as 32 bytes big-endian) and payouts.json (who gets what);
+tests/test_contracts.py makes the texts again and compares, so that neither side can move alone.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from fitchain.pod.proof.audit.payouts import (
 )
 from fitchain.pod.proof.audit.payouts import payouts as payout_rows
 from fitchain.pod.values.digest import ZERO, Digest, peaks, published_root, sha256, tagged, tree_root
+from fitchain.pod.values.privacy.ledger import FULL, OPENED, add, budget, lanes, within, word
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "contracts"
 PATH = FOLDER / "vectors.json"
@@ -38,10 +39,12 @@ LARGEST = 300
 TRACES = 40
 LINKS = 5
 LINK_BYTES = 26
+WORDS = 40
 
 
 def vectors() -> str:
-    """Trees of 1 to 300 entries, a leaf, empty traces and a hash chain, as JSON text."""
+    """Trees of 1 to 300 entries, a leaf, empty traces, a hash chain and sums of lanes, as JSON
+    text."""
     entries = [sha256(i.to_bytes(32, "big")) for i in range(LARGEST)]
     trees = [entries[:count] for count in range(1, LARGEST + 1)]
     words = ("model", "optimizer", "records", "metrics", "held-out", "previous", "ctx", "seed")
@@ -57,6 +60,7 @@ def vectors() -> str:
             "leaf": str(tagged("fitchain/leaf/v2", ctx, seed, 7, 14, state, records, metrics, held_out, previous)),
             "empty_traces": [str(tagged("fitchain/trace/v2", audit, 2, n, *[ZERO] * n)) for n in range(TRACES)],
             "links": chain(sha256(b"end of a chain"), LINKS),
+            "lanes": lane_rows(),
         },
         indent=1,
     )
@@ -77,6 +81,25 @@ def chain(end: Digest, count: int) -> list[str]:
     while len(links) < count:
         links.append(bytes(keccak(links[-1]))[:LINK_BYTES])
     return ["0x" + link.hex() + "00" * (32 - LINK_BYTES) for link in links]
+
+
+def lane_rows() -> list[str]:
+    """Words of eight lanes added and compared, four a row: a, b, their sum, whether a is within b.
+
+    In every other pair the lanes lie one beside another, in half of these all above; every fifth
+    has a full lane, and a zero one.
+    """
+    rows: list[int] = []
+    for i in range(WORDS):
+        a, b = (int.from_bytes(sha256(f"lanes {i} {side}".encode()).value, "big") for side in "ab")
+        if i % 2 == 0:
+            b = word([max(0, lane - 1 + (i % 4 == 0 and k == i % 8)) for k, lane in enumerate(lanes(a))])
+        if i % 5 == 0:
+            a, b = a | (FULL << 32 * (i % 8)), b & ~(FULL << 32 * (i % 7))
+        rows += [a, b, add(a, b), within(a, b)]
+    for a, b in ((OPENED, budget(3.0, 1e-5)), (OPENED, 0), (2**256 - 1, 2**256 - 1), (OPENED, OPENED), (0, OPENED)):
+        rows += [a, b, add(a, b), within(a, b)]
+    return [f"0x{row:064x}" for row in rows]
 
 
 def payouts() -> str:

@@ -9,6 +9,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,13 @@ def _probe() -> str:
     return f"torch {torch}" if (torch, 1) in DEFAULT.shipped else ""
 
 
+def _accounting() -> str:
+    try:
+        return f"dp-accounting {metadata.version('dp-accounting')}"
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 def _mount() -> str:
     """A disk is mounted where nobody else sees it."""
     command = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
@@ -65,6 +73,7 @@ REQUIREMENTS = {
     "landlock": Requirement(_landlock, "this kernel has no Landlock: nothing keeps a root process out of a folder"),
     "slither": Requirement(version_of_slither, "there is no Slither here: `make slither` brings it"),
     "mount": Requirement(_mount, "this account may not mount a small disk, which then is full"),
+    "accounting": Requirement(_accounting, "there is no dp-accounting here: set-up brings it (the extra `privacy`)"),
     "probe": Requirement(_probe, f"no probe of {DEFAULT.name} ships for the torch that is installed here"),
 }
 

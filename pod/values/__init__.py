@@ -15,6 +15,7 @@
     job_folder   every name in a job's folder
     leaf         what a transcript says of one checkpoint
     hash_chain   links that follow from one secret
+    privacy      what a noised training charges, and its noise
     graph        a model as data, and the operators that it may use
     work         what a training step takes of its host
 

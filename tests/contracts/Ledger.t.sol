@@ -69,6 +69,18 @@ contract LedgerTest is Fixture {
         vm.assertTrue(Lanes.somewhereWithin(a, b) == expected, "a budget is kept otherwise");
     }
 
+    /// @dev tests/contracts/vectors.json: a, b, their sum and whether a is within b, as the pods have it.
+    function test_lanes_areThePods() public view {
+        bytes32[] memory rows = vm.parseJsonBytes32Array(vm.readFile("tests/contracts/vectors.json"), ".lanes");
+        vm.assertGe(rows.length, 160, "there are fewer vectors");
+
+        for (uint256 i = 0; i < rows.length; i += 4) {
+            (uint256 a, uint256 b) = (uint256(rows[i]), uint256(rows[i + 1]));
+            vm.assertEq(Lanes.saturatingAdd(a, b), uint256(rows[i + 2]), "a sum is not the pods'");
+            vm.assertEq(Lanes.somewhereWithin(a, b) ? 1 : 0, uint256(rows[i + 3]), "a comparison is not the pods'");
+        }
+    }
+
     // --- ledgers
 
     function test_openLedger_startsWithOneUnitInEachLane() public {

@@ -1,0 +1,12 @@
+"""The mathematics of differential privacy: what a training charges, and noise that can be drawn
+again.
+
+    accountant   Renyi DP of sampled, noised sums at eight orders, and the epsilon that it means
+    ledger       budgets and charges as a contract keeps them: eight lanes in a word
+    terms        the least noise that keeps a training within an epsilon
+    stream       one keyed stream of bytes for each use of a key
+    noise        the discrete Gaussian, drawn from such a stream
+    sampling     which units a step draws, from such a stream
+
+No torch, and no float in what decides a bit.
+"""
