@@ -129,7 +129,10 @@ def left(spent: int, budget: int, delta: float) -> float:
     Returns:
         The budget's epsilon less that of what was spent; 0 where that is not within.
     """
-    if not within(spent, budget):
-        return 0.0
-    most = accountant.epsilon([lane * UNIT if lane else math.inf for lane in lanes(budget)], delta)
-    return max(0.0, most - epsilon_of(spent, delta))
+    return max(0.0, allowed_epsilon(budget, delta) - epsilon_of(spent, delta)) if within(spent, budget) else 0.0
+
+
+def allowed_epsilon(budget: int, delta: float) -> float:
+    """The epsilon that a budget means beside a delta; infinite where all its lanes are 0, which
+    nothing is within."""
+    return accountant.epsilon([lane * UNIT if lane else math.inf for lane in lanes(budget)], delta)
