@@ -136,7 +136,8 @@ _NAMES = {
     "pod.jobs.job_status": "JobStatus",
     "pod.jobs.serving": "ServedPod serve",
     "pod.jobs.watch": "list_jobs",
-    "pod.parties.owner": "DatasetOffer Owner PrivacyOffer RegisteredDataset Replay approve register_dataset reject replay_job",
+    "pod.parties.owner": "DatasetOffer Owner PrivacyOffer RegisteredDataset Replay approve register_dataset reject"
+    " replay_job",
     "pod.parties.scientist": "AuditOptions Delivery Evaluation JobRequest PublishedModel Scientist accept_result"
     " evaluate fetch_model plan_audit publish_model read_card request_job watch_job",
     "pod.parties.scientist.dispute": "dispute",

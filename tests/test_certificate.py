@@ -254,8 +254,8 @@ OF_ANOTHER_DEPLOYMENT = {("predicate", "agreement", "chain_id")} | {
 can be said of it here."""
 NAMING_A_VERSION = {("_type",), ("predicateType",), ("predicate", "version")}
 """Fields that say how the others are read, whoever signed them."""
-OF_ANOTHER_VERSION = NAMING_A_VERSION | {("predicate", "privacy"), ("predicate", "model", "base")}
-"""Those, and fields that a later version fills."""
+OF_ANOTHER_VERSION = NAMING_A_VERSION | {("predicate", "model", "base")}
+"""Those, and a field that a later version fills."""
 
 
 def refusal_of(path: tuple[Any, ...]) -> type[FitchainError]:

@@ -251,6 +251,9 @@ BAD_CARDS: list[dict[str, Any]] = [
     {"version": "fitchain/card/v1"},
     {"unit": "age"},
     {"privacy": {}},
+    {"privacy": {"delta": 0}},
+    {"privacy": {"delta": 0.5}},
+    {"privacy": {"delta": 1e-5, "epsilon": 3}},
     {"more": 1},
     {"columns": []},
     {"columns": [{"name": "age", "dtype": "object", "shape": [], "unit": ""}]},
@@ -337,6 +340,7 @@ class Plan:
     transform: dict[str, Any] = field(default_factory=lambda: dict(CARD.transform))
     batch_size: int = 8
     steps: int = 100
+    privacy: None = None
 
 
 def recipe(**terms: Any) -> Recipe:

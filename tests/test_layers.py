@@ -115,6 +115,7 @@ def test_only_what_computes_imports_torch() -> None:
         "compute.environment",
         "compute.model",
         "compute.operators",
+        "compute.private_training",
         "compute.training",
         "jobs.worker",
     }

@@ -24,10 +24,10 @@ from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.privacy.ledger import add, budget, epsilon_of
 from tests.chain_fixtures import Devnet
-from tests.pods import RECIPE, Party, Workshop, owner_runs, scientist_runs, workshop_of
+from tests.pods import RECIPE, Party, Workshop, offer_table, owner_runs, scientist_runs, workshop_of
 
 DELTA = 1e-3
-RANGES = {name: (-10.0, 10.0) for name in ("alpha", "beta", "gamma", "delta")}
+RANGES = dict.fromkeys(("alpha", "beta", "gamma", "delta"), (-10.0, 10.0))
 PRIVATE = {name: value for name, value in RECIPE.items() if name != "metrics"} | {"privacy": {"epsilon": 3}}
 OFFER: dict[str, Any] = {"transform": "ranges", "ranges": RANGES}
 
@@ -79,7 +79,7 @@ def test_a_certificate_whose_privacy_is_altered_is_refuted(
     path = workshop.scientist.home.job_folder(settled).certificate
     statement = Statement.parse(read_envelope(path.read_bytes()).payload)
     assert statement.privacy is not None
-    altered = replace(statement, privacy=change and replace(statement.privacy, **change))
+    altered = replace(statement, privacy=replace(statement.privacy, **change) if change else None)
     terms = workshop.scientist.home.agreements.terms(settled)
     claims.check_recipe(statement, terms)
     with pytest.raises(ClaimMismatch, match="the privacy: the certificate says"):
@@ -93,11 +93,15 @@ def test_no_number_of_the_records_is_told_beside_the_noise(workshop: Workshop, s
         for line in party.home.journal.history(settled):
             assert not line.entry.json().get("metrics"), line
     card = workshop.dataset.card
-    assert {name: each["mean"] for name, each in card.transform.items() if "mean" in each} == dict.fromkeys(RANGES, -10.0)
+    assert {name: each["mean"] for name, each in card.transform.items() if "mean" in each} == dict.fromkeys(
+        RANGES, -10.0
+    )
 
 
 def test_a_job_beyond_the_budget_is_refused_before_it_is_asked_for(workshop: Workshop, settled: AgreementId) -> None:
-    with pytest.raises(InputRefused, match=r"costs epsilon 2.99 beside delta 0.001, and of the privacy budget 3.5 .*") as no:
+    with pytest.raises(
+        InputRefused, match=r"costs epsilon 2.99 beside delta 0.001, and of the privacy budget 3.5 .*"
+    ) as no:
         workshop.request(recipe_overrides=PRIVATE)
     assert "smaller epsilon" in no.value.hint
 
@@ -137,12 +141,10 @@ def test_recipe_without_privacy_or_dataset_without_budget_is_refused_with_the_ne
 
 def test_an_owner_with_a_ledger_registers_nothing_beside_it(workshop: Workshop, table_path: Path) -> None:
     owner = workshop.owner
-    again = dict(name="again", policy=Policy(manual_approval=False))
-    from tests.pods import offer_table
-
+    again: dict[str, Any] = {"name": "again", "policy": Policy(manual_approval=False)}
     with pytest.raises(InputRefused, match="this account keeps a privacy ledger"):
         offer_table(owner, table_path, **again)
-    with pytest.raises(InputRefused, match="has a budget of epsilon 3.5 already"):
+    with pytest.raises(InputRefused, match=r"has a budget of epsilon 3\.5 already"):
         offer_table(owner, table_path, privacy=PrivacyOffer(5.0, DELTA), **again, **OFFER)
     with pytest.raises(InputRefused, match="exact numbers that no budget covers"):
         offer_table(owner, table_path, privacy=PrivacyOffer(), **again)

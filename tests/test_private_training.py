@@ -30,6 +30,7 @@ from fitchain.pod.proof.audit.checking import check
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Input
+from fitchain.pod.values.privacy import keys, noise
 from fitchain.pod.values.privacy.keys import noise_root, opened_keys, segment_key
 from fitchain.pod.values.recipe import Choice, Privacy, Recipe
 from tests.audits import Case, trained, trained_here
@@ -137,7 +138,7 @@ def _in_segment_2(step: int) -> bool:
 
 
 def _weaker_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = private_training.discrete_gaussian
+    made = noise.discrete_gaussian
 
     def weaker(sigma: Any) -> Any:
         strong, weak = made(sigma), made(sigma / 2)
@@ -152,7 +153,7 @@ def _weaker_noise(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _no_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = private_training.discrete_gaussian
+    made = noise.discrete_gaussian
 
     def none(sigma: Any) -> Any:
         whole = made(sigma)
@@ -182,7 +183,7 @@ def _other_clip(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _other_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    honestly = job.segment_key
+    honestly = keys.segment_key
     monkeypatch.setattr(job, "segment_key", lambda secret, segment: honestly(secret, segment + 10 * (segment == 2)))
 
 
@@ -248,9 +249,11 @@ class Fails(nn.Module):
         self.last, self.rows, self.how = nn.Linear(4, 3), nn.Embedding(4, 3), how
 
     def forward(self, x_B4: torch.Tensor) -> torch.Tensor:
+        output_B3: torch.Tensor = self.last(x_B4)
         if self.how == "index":
-            return self.last(x_B4) + self.rows(x_B4[:, 0].long())
-        return self.last(x_B4) / (x_B4[:, :1] - 7)
+            looked_up_B3: torch.Tensor = self.rows(x_B4[:, 0].long())
+            return output_B3 + looked_up_B3
+        return output_B3 / (x_B4[:, :1] - 7)
 
 
 @pytest.mark.parametrize("how", ["index", "infinite"])
@@ -292,6 +295,7 @@ def test_what_mixes_or_remembers_records_is_refused_by_name() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.last = nn.Linear(4, 3)
+            self.seen: torch.Tensor
             self.register_buffer("seen", torch.zeros(3))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -321,7 +325,9 @@ def test_terms_of_privacy_that_cannot_be_are_refused(change: dict[str, Any], mes
 def test_private_recipe_tells_no_metrics_and_costs_what_its_terms_say() -> None:
     with pytest.raises(InputRefused, match="metrics of a segment are exact numbers of its records"):
         private_recipe(metrics=["loss"])
-    assert recipe().charge == 0 and private_recipe().charge > private_recipe(privacy=PRIVACY | {"sigma": 2.0}).charge > 0
+    assert (
+        recipe().charge == 0 and private_recipe().charge > private_recipe(privacy=PRIVACY | {"sigma": 2.0}).charge > 0
+    )
     assert private_recipe().most_records(4) >= 4 * 8 and recipe().most_records(4) == 4 * 8
     assert Recipe.parse(private_recipe().encode()) == private_recipe()
 

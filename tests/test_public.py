@@ -47,6 +47,7 @@ NAMES = [
     "PanelId",
     "Passphrase",
     "Policy",
+    "PrivacyOffer",
     "PublishedModel",
     "Refuted",
     "RegisteredDataset",

@@ -235,7 +235,7 @@ def test_parse_refuses_a_field_out_of_bounds(path: str, value: Any) -> None:
         Recipe.parse(changed(path, value))
 
 
-@pytest.mark.parametrize("key", ["base", "held_out", "privacy"])
+@pytest.mark.parametrize("key", ["base", "held_out"])
 def test_parse_refuses_what_no_release_supports_yet(key: str) -> None:
     values: tuple[Any, ...] = ({}, str(MODEL), 0, False)
     for value in values:

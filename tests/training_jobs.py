@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class PrivateNet(nn.Module):
 
 
 @cache
-def exported(net: type[nn.Module] = Net) -> tuple[Graph, dict[str, TensorBytes]]:
+def exported(net: Callable[[], nn.Module] = Net) -> tuple[Graph, dict[str, TensorBytes]]:
     """A net's graph and its initial weights, the same in every run."""
     torch.manual_seed(0)
     return export(net(), (Input("x", "F32", (4,)),), 2)
@@ -87,7 +88,7 @@ def private_recipe(**changes: Any) -> Recipe:
     return recipe(net=PrivateNet, **{"privacy": PRIVACY, "metrics": []} | changes)
 
 
-def recipe(net: type[nn.Module] = Net, **changes: Any) -> Recipe:
+def recipe(net: Callable[[], nn.Module] = Net, **changes: Any) -> Recipe:
     """A recipe of 22 steps in segments of 4: the last segment is shorter."""
     graph, initial = exported(net)
     steps = changes.get("steps", 22)
@@ -131,7 +132,7 @@ def job_folder(
 ) -> Path:
     """Lay a job out in a folder."""
     given = given or recipe()
-    graph, weights = next(made for made in map(exported, (Net, PrivateNet)) if made[0].digest == given.graph)
+    graph, weights = exported(Net if given.privacy is None else PrivateNet)
     weights = initial or weights
     given = replace(given, initial_model=model_root(weights))
     folder.mkdir(parents=True, exist_ok=True)

@@ -305,15 +305,15 @@ def _ledger_values(home: Home, entry: DatasetEntry, card: Card) -> dict[str, Any
     """A dataset's privacy ledger as it stands; None where it has none."""
     if card.privacy is None or not entry.ledger:
         return None
-    known, delta = home.registry.ledger(entry.owner, entry.ledger), card.privacy.delta
+    own, delta = home.registry.ledger(entry.owner, entry.ledger), card.privacy.delta
     return {
         "ledger": entry.ledger,
         "ledgers": home.registry.ledger_count(entry.owner),
         "unit": "record",
         "delta": delta,
-        "epsilon": allowed_epsilon(known.budget, delta),
-        "spent": epsilon_of(known.spent, delta),
-        "left": left(known.spent, known.budget, delta),
+        "epsilon": allowed_epsilon(own.budget, delta),
+        "spent": epsilon_of(own.spent, delta),
+        "left": left(own.spent, own.budget, delta),
     }
 
 

@@ -31,9 +31,19 @@ def pairs_of(recipe: Recipe) -> list[tuple[str, Any]]:
         ("loss", f"{_choice(recipe.loss)}, of the column {_named(recipe.target)}"),
         ("reports", f"{_and(recipe.metrics)} of each checkpoint" if recipe.metrics else "no metric"),
         ("reads", " | ".join(_columns(columns) for columns in recipe.inputs) + _transforms(recipe)),
-        ("order", "of the records by a seed that the chain draws after the acceptance"),
+        *_privacy(recipe),
         ("environment", where),
         ("checkpoints", f"{recipe.leaf_count}, one every {recipe.segment_steps} steps"),
+    ]
+
+
+def _privacy(recipe: Recipe) -> list[tuple[str, Any]]:
+    """Which records a step takes, and what is added to their gradients."""
+    if (terms := recipe.privacy) is None:
+        return [("order", "of the records by a seed that the chain draws after the acceptance")]
+    return [
+        ("order", f"each record with chance {recipe.sampling_rate:.3g} a step, drawn in secret"),
+        ("noise", f"{terms.sigma:g} times the clip, {terms.clip:g}, to which each record's gradient is cut"),
     ]
 
 

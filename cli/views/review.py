@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fitchain.cli.views import model, panels, recipe
 from fitchain.cli.views.amounts import counted, format_duration
 from fitchain.cli.views.output import KeyValues, View
+from fitchain.pod.ports.agreement.terms import State
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.pace import SLOW_HOST
 from fitchain.pod.values.amounts import amount_text
@@ -34,6 +35,7 @@ def describe(review: Review) -> KeyValues:
             ("dataset", dataset),
             *_essence(review),
             *leaves_of(job, review.offered, review.metrics_leave, review.records),
+            *privacy_of(review),
             ("time", describe_times(review)),
             ("money", _money(job.terms)),
         ]
@@ -66,6 +68,7 @@ def sections(review: Review, unopened: str, every: bool) -> list[View]:
         ("asked by", describe_asker(review.asker)),
         *([("offer", unopened)] if unopened else []),
         *leaves_of(job, review.offered, review.metrics_leave, review.records),
+        *privacy_of(review),
         ("time", describe_times(review)),
         *([*_trusted(review), ("may be shown", _shown(review))] if review.terms.seats else []),
     ]
@@ -101,6 +104,18 @@ def describe_asker(asker: Asker) -> str:
     ended = ", ".join(f"{count} {state.name.lower()}" for state, count in asker.earlier.items())
     before = f"{counted(total, 'job')} before: {ended}" if total else "for the first time"
     return f"{asker.address}, {before}{'' if asker.role else '; it has never run a pod'}"
+
+
+def privacy_of(review: Review) -> Pairs:
+    """What accepting costs of the privacy budget; nothing where the dataset has none."""
+    if (cost := review.privacy) is None:
+        return []
+    line = f"costs epsilon {cost.asked:.3g} beside delta {cost.delta:g} for each record"
+    if review.agreement.state is not State.REQUESTED:
+        return [("privacy", f"{line}; {cost.spent:.3g} of the budget {cost.budget:.3g} is spent")]
+    fits = "" if cost.fits else ": more than there is"
+    spent = f"{cost.spent:.3g} of the budget {cost.budget:.3g} is spent, {cost.after:.3g} would be{fits}"
+    return [("privacy", f"{line}, for good once it is accepted; {spent}")]
 
 
 def leaves_of(

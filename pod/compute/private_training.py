@@ -3,15 +3,15 @@
 A step draws records in secret, takes each one's gradient by itself, clips it, cuts it to whole
 units, and adds a discrete Gaussian to the sum; the recipe's optimizer moves the parameters by the
 result over the expected size of a batch. Nothing else of the records goes on: no loss, no count, no
-statistics, and no error either. A record whose gradient is not finite, or cannot be computed, counts
-as one of zeros: a graph that fails for one person only would else be an exact test of whether that
-person is there.
+statistics, and no error either. A record whose gradient is not finite, or cannot be computed,
+counts as one of zeros: a graph that fails for one person only would else be an exact test of
+whether that person is there.
 
-What a record adds to a sum depends on the state and on that record alone, to the last bit: each runs
-through the graph as a batch of one, its random numbers seeded by its place in the dataset. Computed
-together (`torch.func.vmap`), the last bits of one record's gradient depend on where it stands among
-the others, since a product's rows are not all computed alike; a graph may enlarge such a bit to a
-gradient of any length, and then whoever is not drawn moves the gradients of all who are.
+What a record adds to a sum depends on the state and on that record alone, to the last bit: each
+runs through the graph as a batch of one, its random numbers seeded by its place in the dataset.
+Computed together (`torch.func.vmap`), the last bits of one record's gradient depend on where it
+stands among the others, since a product's rows are not all computed alike; a graph may enlarge such
+a bit to a gradient of any length, and then whoever is not drawn moves the gradients of all who are.
 
 Sources: Abadi et al., Deep Learning with Differential Privacy (2016); Mironov, On Significance of
 the Least Significant Bits for Differential Privacy (2012); Canonne, Kamath & Steinke, The Discrete
@@ -53,6 +53,7 @@ FAILURES = (InputRefused, RuntimeError, IndexError, ValueError, ArithmeticError)
 """What a record's numbers may lead to."""
 
 
+# Many parameters: those of `train`, and the keys.
 def train_privately(
     program: Program,
     recipe: Recipe,
@@ -132,7 +133,7 @@ class RecordGradients:
         refuse_graph(program.graph)
         if written := program.written:
             raise InputRefused(
-                f"a step writes {min(written)!r} in place, and what a record writes is no gradient that noise is added to",
+                f"a step writes {min(written)!r} in place, and no noise is added to what a record writes",
                 "leave running statistics out of a model that is trained in private",
             )
         self.terms = terms_of(recipe)
@@ -153,8 +154,8 @@ class RecordGradients:
             int64 `[D]`, in units of the grid.
         """
         total_D = torch.zeros(self.count, dtype=torch.int64)
-        for place in range(len(indices)):
-            index = indices[place : place + 1]
+        for number in range(len(indices)):
+            index = indices[number : number + 1]
             self._program.environment_class.seed(record_seed(seed, step, int(index[0])))
             gradient_D = self._of_one(*as_tensors(*assemble(index)))
             if gradient_D is not None:
@@ -164,7 +165,7 @@ class RecordGradients:
     def put(self, gradient_D: Tensor) -> None:
         """Lay a gradient before the optimizer, float32 `[D]`."""
         sizes = [parameter.numel() for parameter in self._parameters]
-        for parameter, part in zip(self._parameters, gradient_D.split(sizes), strict=True):
+        for parameter, part in zip(self._parameters, torch.split(gradient_D, sizes), strict=True):
             parameter.grad = part.view(parameter.shape)
 
     def _of_one(self, inputs: tuple[Tensor, ...], target_1: Tensor) -> Tensor | None:
@@ -188,7 +189,8 @@ def whole_units(gradient_D: Tensor, terms: Privacy) -> Tensor:
         terms: clip and grid.
 
     Returns:
-        int64 `[D]`, of a Euclidean norm of at most the grid; zeros where the gradient is not finite.
+        int64 `[D]`, of a Euclidean norm of at most the grid; zeros where the gradient is not
+        finite.
     """
     norm = float(torch.linalg.vector_norm(gradient_D, dtype=torch.float64))
     if not math.isfinite(norm):

@@ -75,7 +75,8 @@ def _draw_of_card(column: Column, card: Card, count: int, random: np.random.Gene
             f"give it one (--range {column.name}=LOW:HIGH), or publish no mock data (--mock-records 0)",
         )
     drawn = constants["mean"] + constants["scale"] * random.random(shape)
-    return (np.rint(drawn) if column.integral else drawn).astype(np.dtype(column.dtype))
+    rounded: Array = np.rint(drawn) if column.integral else drawn
+    return rounded.astype(np.dtype(column.dtype))
 
 
 def _draw(table: Table, column: Column, card: Card, count: int, random: np.random.Generator) -> Array:

@@ -16,7 +16,13 @@ delivered and settled.
 """
 
 from fitchain.pod.parties.owner.asked import consent, refuse
-from fitchain.pod.parties.owner.data import DatasetOffer, PrivacyOffer, RegisteredDataset, read_registered, register_dataset
+from fitchain.pod.parties.owner.data import (
+    DatasetOffer,
+    PrivacyOffer,
+    RegisteredDataset,
+    read_registered,
+    register_dataset,
+)
 from fitchain.pod.parties.owner.explain import explain_training, has_training, kept_state_digests
 from fitchain.pod.parties.owner.pod import Owner, approve, reject
 from fitchain.pod.parties.owner.replay import Replay, replay_job
@@ -24,8 +30,8 @@ from fitchain.pod.parties.owner.run import TrainingSession
 
 __all__ = [
     "DatasetOffer",
-    "PrivacyOffer",
     "Owner",
+    "PrivacyOffer",
     "RegisteredDataset",
     "Replay",
     "TrainingSession",

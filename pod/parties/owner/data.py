@@ -190,10 +190,10 @@ def _ledger(home: Home, asked: PrivacyOffer | None, privacy: CardPrivacy | None)
             raise InputRefused("a privacy ledger is opened with a budget", "add --epsilon 3, say")
         return registry.open_ledger(budget(asked.epsilon, privacy.delta))
     number = asked.ledger or 1
-    known = registry.ledger(owner, number)
-    if asked.epsilon is not None and budget(asked.epsilon, privacy.delta) != known.budget:
+    ledger = registry.ledger(owner, number)
+    if asked.epsilon is not None and budget(asked.epsilon, privacy.delta) != ledger.budget:
         raise InputRefused(
-            f"the ledger {number} has a budget of epsilon {allowed_epsilon(known.budget, privacy.delta):.3g} already",
+            f"the ledger {number} has a budget of epsilon {allowed_epsilon(ledger.budget, privacy.delta):.3g} already",
             "leave --epsilon out to charge that ledger; --other-people opens another",
         )
     return number

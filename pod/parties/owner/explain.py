@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from fitchain.pod.compute.checkpoint import read_leaves, read_state
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.worker import Context, Emit, explain
+from fitchain.pod.jobs.worker import Emit, explain
 from fitchain.pod.parties.owner.replay import link_training
 from fitchain.pod.parties.owner.run import prepare
 from fitchain.pod.proof.audit.diagnosis import StateDigests
@@ -42,8 +42,8 @@ def explain_training(home: Home, id: AgreementId, segments: Sequence[int], emit:
             raise NotFound(f"the job {id.short} has no segment {segment}", f"it has 0 to {run.count - 1}")
     with scratch(folder.path, Scratch.REPLAY) as path:
         link_training(folder, JobFolder(path))
-        prepare(home, id, run, JobFolder(path))
-        return explain(path, Context(run.ctx, run.seed), segments, emit, home.launcher)
+        task = prepare(home, id, run, JobFolder(path))
+        return explain(path, task.context, segments, emit, home.launcher)
 
 
 def kept_state_digests(home: Home, id: AgreementId, segments: Iterable[int]) -> tuple[StateDigests, ...]:

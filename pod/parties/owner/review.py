@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from fitchain.pod.compute.dataset import Card
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.offered import Offered, local_offer, open_offer
@@ -24,6 +25,7 @@ from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.trust import trusted_by
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef
+from fitchain.pod.values.privacy.ledger import add, allowed_epsilon, epsilon_of
 
 MOST_EARLIER = 200
 """Earlier jobs of who asks that are looked at."""
@@ -58,6 +60,27 @@ class Times:
 
 
 @dataclass(frozen=True)
+class PrivacyCost:
+    """What accepting costs of the dataset's privacy budget, as epsilons beside its delta.
+
+    Args:
+        asked: of this job; it is charged when it is accepted, and nothing gives it back.
+        spent: so far.
+        after: what will be spent then; they add up order by order, to less than the sum.
+        budget: what may be spent.
+        delta: the dataset's.
+        fits: whether the contract would take the acceptance.
+    """
+
+    asked: float
+    spent: float
+    after: float
+    budget: float
+    delta: float
+    fits: bool
+
+
+@dataclass(frozen=True)
 class Review:
     """What is to be decided on.
 
@@ -78,6 +101,7 @@ class Review:
         metrics_leave: whether notes to the scientist carry its metrics.
         trusted_in_pool: whom of the whole pool, as it stood when the job was requested, this home
             trusts; empty where a panel is named.
+        privacy: what accepting costs of the privacy budget; None where the dataset has none.
         offered: what is to be trained, and how; None where that is not here, or was not opened.
         asked: the question, where it is for another audit.
     """
@@ -95,6 +119,7 @@ class Review:
     times: Times
     metrics_leave: bool
     trusted_in_pool: tuple[str, ...] = ()
+    privacy: PrivacyCost | None = None
     offered: Offered | None = None
     asked: AskedAudit | None = None
 
@@ -147,6 +172,7 @@ def review_job(home: Home, agreement: Agreement) -> Review:
         times=read_times(home, agreement),
         metrics_leave=card.policy.metrics_leave,
         trusted_in_pool=_trusted_in_pool(home, terms, agreement.requested_block),
+        privacy=read_privacy(home, agreement, card),
         offered=offered,
     )
 
@@ -201,6 +227,23 @@ def read_times(home: Home, agreement: Agreement) -> Times:
     kept = home.journal.fact(agreement.id, TRAINING_S)
     waits = agreement.state in (State.REQUESTED, State.ACCEPTED)
     return Times(None if kept is None else float(kept), queued_s(home, agreement) if waits else 0.0)
+
+
+def read_privacy(home: Home, agreement: Agreement, card: Card) -> PrivacyCost | None:
+    """What accepting a job costs of the privacy budget that its dataset is charged to.
+
+    Raises:
+        ChainUnusable: the node does not answer.
+    """
+    terms = agreement.terms
+    number = home.registry.dataset(terms.dataset).ledger
+    if card.privacy is None or not number:
+        return None
+    ledger, delta = home.registry.ledger(terms.owner, number), card.privacy.delta
+    words = (terms.charge, ledger.spent, add(ledger.spent, terms.charge))
+    asked, spent, after = (epsilon_of(word, delta) for word in words)
+    most = allowed_epsilon(ledger.budget, delta)
+    return PrivacyCost(asked, spent, after, most, delta, ledger.fits(terms.charge))
 
 
 def review_question(home: Home, ref: AuditRef) -> Review:

@@ -354,8 +354,8 @@ def _require_fitting(home: Home, dataset: DatasetEntry, card: Card, recipe: Reci
 
 
 def require_same_terms(dataset: DatasetEntry, card: Card) -> None:
-    """Refuse a dataset whose card says otherwise than the registry whether its trainings are charged
-    to a ledger.
+    """Refuse a dataset whose card says otherwise than the registry whether its trainings are
+    charged to a ledger.
 
     Raises:
         InputRefused: it does.
@@ -363,7 +363,7 @@ def require_same_terms(dataset: DatasetEntry, card: Card) -> None:
     if bool(dataset.ledger) != (card.privacy is not None):
         says = "has terms of privacy" if card.privacy else "has no terms of privacy"
         raise InputRefused(
-            f"the card of {dataset.id.short} {says}, and the registry says that its ledger is {dataset.ledger or 'none'}",
+            f"the card of {dataset.id.short} {says}, and in the registry its ledger is {dataset.ledger or 'none'}",
             "ask its owner to register it anew",
         )
 

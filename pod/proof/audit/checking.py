@@ -27,8 +27,8 @@ from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefus
 from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
 from fitchain.pod.values.job_folder import GRAPH, INITIAL, RECIPE, state_name
 from fitchain.pod.values.leaf import Indices, OpenedLeaf, records_digest
-from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.privacy.keys import records_salt
+from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors

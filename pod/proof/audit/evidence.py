@@ -3,7 +3,7 @@ segments. Writing it, reading it.
 
 A folder, sealed file by file to the drawn verifiers:
 
-    evidence.json                                   which leaves, opened; noise keys; the job's identity
+    evidence.json                                   leaves, opened; noise keys; the job's identity
     recipe.json graph.json initial.safetensors      the offer, which no verifier has seen
     <j>.safetensors                                 the state before audited segment j > 0
     records.bin                                     the records that they use (see `records`)

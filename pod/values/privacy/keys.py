@@ -86,7 +86,9 @@ class OpenedKey:
         try:
             tree = root_from_path(_entry(self.key), segment, segments, self.path)
         except InputRefused as error:
-            raise DigestMismatch(f"the noise key of segment {segment} has no place in the tree: {error.message}") from None
+            raise DigestMismatch(
+                f"the noise key of segment {segment} has no place in the tree: {error.message}"
+            ) from None
         if (computed := tagged(NOISE_TAG, segments, tree)) != root:
             raise DigestMismatch(
                 f"the noise key of segment {segment} leads to the root {computed}, and the owner committed to {root}"

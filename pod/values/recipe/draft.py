@@ -15,7 +15,14 @@ from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import MOST_COLUMNS
 from fitchain.pod.values.privacy.terms import sigma_for
 from fitchain.pod.values.recipe.fields import choice, integer, items, real, refuse_unknown, text
-from fitchain.pod.values.recipe.privacy import DEFAULT_CLIP, DEFAULT_GRID, LEAST_SIGMA, MOST_SIGMA, Privacy
+from fitchain.pod.values.recipe.privacy import (
+    DEFAULT_CLIP,
+    DEFAULT_GRID,
+    LEAST_SIGMA,
+    MOST_SIGMA,
+    Privacy,
+    sampling_rate,
+)
 from fitchain.pod.values.recipe.schedule import SCHEDULES, Runs, learning_rates
 from fitchain.pod.values.recipe.terms import (
     CLASSIFICATION,
@@ -208,8 +215,8 @@ def _steps(rows: list[int], batch_size: int, terms: Mapping[str, Any]) -> int:
 def _privacy(
     card: Mapping[str, Any], rows: list[int], batch_size: int, steps: int, terms: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """Terms of privacy where a recipe or the dataset asks for them: a sigma, or the least that keeps
-    the training within an epsilon beside the dataset's delta."""
+    """Terms of privacy where a recipe or the dataset asks for them: a sigma, or the least that
+    keeps the training within an epsilon beside the dataset's delta."""
     offered = card.get("privacy")
     if "privacy" not in terms:
         if offered is None:
@@ -227,7 +234,7 @@ def _privacy(
             "the dataset has no privacy budget, so nothing could be charged for its terms of privacy",
             "leave [privacy] out, or ask for a dataset with a budget",
         )
-    rate = batch_size / (rows[1] - rows[0])
+    rate = sampling_rate(batch_size, rows[1] - rows[0])
     if "sigma" in asked:
         sigma = real("privacy: sigma", asked["sigma"], LEAST_SIGMA, MOST_SIGMA)
     else:

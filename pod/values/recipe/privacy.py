@@ -61,3 +61,9 @@ class Privacy:
     def noise_units(self) -> Fraction:
         """The noise's standard deviation in units of the grid, exact."""
         return Fraction(self.sigma) * self.grid
+
+
+def sampling_rate(batch_size: int, rows: int) -> float:
+    """The chance with which a step of private training draws a row, so that a batch has its size on
+    average: a multiple of 2^-32, rounded up, which a double and the draws have exactly."""
+    return -(-(batch_size << 32) // rows) / (1 << 32)

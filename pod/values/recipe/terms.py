@@ -27,7 +27,7 @@ from fitchain.pod.values.limits import MOST_COLUMNS, RECIPE
 from fitchain.pod.values.privacy import ledger
 from fitchain.pod.values.privacy.accountant import renyi
 from fitchain.pod.values.recipe.fields import Fields, choice, flag, integer, items, real, refuse_unknown, text
-from fitchain.pod.values.recipe.privacy import Privacy
+from fitchain.pod.values.recipe.privacy import Privacy, sampling_rate
 from fitchain.pod.values.recipe.schedule import Runs
 
 VERSION = "fitchain/recipe/v2"
@@ -393,7 +393,7 @@ class Recipe:
     @property
     def sampling_rate(self) -> float:
         """The chance with which a step of private training draws a row."""
-        return self.batch_size / (self.rows[1] - self.rows[0])
+        return sampling_rate(self.batch_size, self.rows[1] - self.rows[0])
 
     def most_records(self, steps: int) -> int:
         """How many records so many steps take at most; where they are drawn in secret, so many that
