@@ -1,12 +1,13 @@
 """What computes on records and weights; the only storey beside `jobs` that may import torch.
 
-    dataset       records that stay, the root and the card that are published, the order of batches
-    environment   what makes a replay exact, and whether this host does it
-    sandbox       what a process that runs foreign recipes may touch
-    operators     kernels, checks and cases of what a graph may do
-    model         an `nn.Module` as a graph, and a graph as a program that trains
-    training      the loop, from one state to the next
-    checkpoint    states become leaves beside the training
+    dataset           records that stay, the root and the card that are published, the order of batches
+    environment       what makes a replay exact, and whether this host does it
+    sandbox           what a process that runs foreign recipes may touch
+    operators         kernels, checks and cases of what a graph may do
+    model             an `nn.Module` as a graph, and a graph as a program that trains
+    training          the loop, from one state to the next
+    private_training  the same with each record's gradient clipped, and noise added
+    checkpoint        states become leaves beside the training
 
 Knows neither keys nor chain.
 """
