@@ -159,12 +159,12 @@ AUDITABLE: dict[str, Any] = {
 """The policy of a dataset that verifiers of the panels which it names may see."""
 
 
-def audited_by(workshop: Workshop, verifiers: Sequence[Party], table: Path) -> AuditedWorkshop:
+def audited_by(workshop: Workshop, verifiers: Sequence[Party], table: Path, **offer: Any) -> AuditedWorkshop:
     """Let a workshop's owner offer its table once more, to be audited by a panel of these
-    verifiers."""
+    verifiers; `offer` as `offer_table` takes it."""
     home = workshop.scientist.home
     panel = panel_of(home.chain, "neighbours", list(verifiers))
-    dataset = offer_table(workshop.owner, table, policy=Policy(panels=(str(panel),), **AUDITABLE))
+    dataset = offer_table(workshop.owner, table, policy=Policy(panels=(str(panel),), **AUDITABLE), **offer)
     model = publish_model(home, module_file(home.settings.home), dataset.id, name="Tiny")
     return AuditedWorkshop(replace(workshop, dataset=dataset, model=model), tuple(verifiers), panel)
 

@@ -13,9 +13,9 @@ import pytest
 
 from fitchain.cli.views.verdict import describe_privacy
 from fitchain.pod.compute.dataset import Policy
-from fitchain.pod.parties.owner import PrivacyOffer
+from fitchain.pod.parties.owner import PrivacyOffer, replay_job
 from fitchain.pod.parties.scientist import request as requesting
-from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.agreement import Outcome, State
 from fitchain.pod.ports.registry import Ledger
 from fitchain.pod.proof.certificate import claims, verify
 from fitchain.pod.proof.certificate.envelope import read_envelope
@@ -23,8 +23,9 @@ from fitchain.pod.proof.certificate.statement import Statement
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.privacy.ledger import add, budget, epsilon_of
+from tests.audited_workshop import PANEL, audited_by
 from tests.chain_fixtures import Devnet
-from tests.pods import RECIPE, Party, Workshop, offer_table, owner_runs, scientist_runs, workshop_of
+from tests.pods import RECIPE, Party, Workshop, offer_table, owner_runs, scientist_runs, verifier_runs, workshop_of
 
 DELTA = 1e-3
 RANGES = dict.fromkeys(("alpha", "beta", "gamma", "delta"), (-10.0, 10.0))
@@ -154,3 +155,27 @@ def test_an_owner_with_a_ledger_registers_nothing_beside_it(workshop: Workshop, 
     assert [registry.dataset(each.id).ledger for each in (same, other)] == [1, 2]
     assert registry.ledger_count(owner.address) == 2 and other.card.privacy is not None
     assert other.card.privacy.delta == 1e-3  # the largest power of ten below a tenth of one in 40
+
+
+@pytest.mark.long
+def test_drawn_verifiers_train_a_private_job_again_and_match(
+    workshop: Workshop,
+    settled: AgreementId,
+    table_path: Path,
+    open_verifier: Callable[[str], Party],
+    running_devnet: Devnet,
+    tmp_path: Path,
+) -> None:
+    verifiers = [open_verifier(f"verifier-{number}") for number in range(PANEL)]
+    audited = audited_by(workshop, verifiers, table_path, privacy=PrivacyOffer(8.0, DELTA, other_people=True), **OFFER)
+    id = audited.workshop.request(recipe_overrides=PRIVATE, audit=audited.terms())
+    with owner_runs(workshop.owner), scientist_runs(workshop.scientist), verifier_runs(*verifiers):
+        audited.until(lambda: workshop.scientist.state(id) is State.SETTLED)
+        audited.until(workshop.scientist.has(id, "received"))
+    assert audited.audit(id).verdict is Outcome.MATCH
+    folder = workshop.scientist.home.job_folder(id)
+    told = describe_privacy(verify(folder.model, folder.certificate, running_devnet.settings(tmp_path)))
+    assert told is not None and "noise looked at in 4 of 6 segments by drawn seats" in told
+    assert "it does not hold for the records of these segments" in told
+    replayed = replay_job(workshop.owner.home, id, 6)
+    assert replayed.equal and replayed.segments == 6
