@@ -36,6 +36,7 @@ from tests.audit_actors import DISPUTE, TERMS, StakedVerifiers
 from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet, secret_file
 from tests.cli_fixtures import Fitchain
 from tests.limits import LIMIT_S
+from tests.node_proxy import leaving_once_mined
 from tests.pods import Workshop, module_file, offer_table, owner_runs
 
 ROOT = Path(__file__).parent.parent
@@ -383,7 +384,10 @@ def test_audit_is_told_from_its_opening_to_its_verdict(
     code, error, _ = fitchain(owner, "job", "settle", str(id))
     assert code == 3 and "only the scientist's pod draws" in error["error"]["message"]
     owner.chain.node.request("anvil_mine", hex(owner.chain.constants.turn_blocks + 1))
-    assert fitchain(owner, "job", "settle", str(id))[1]["phase"] == "Joining"
+    with leaving_once_mined(owner.chain.node.url) as url:
+        code, told, said = fitchain(owner, "job", "settle", str(id), "--rpc", url)
+    assert (code, told["result"], told["phase"]) == (0, "advanced", None) and "now cannot be read" in said
+    assert phase()["phase"] == "Joining"
     code, error, _ = fitchain(owner, "job", "settle", str(id))
     assert code == 3 and "the drawn verifiers may join for" in error["error"]["message"]
     seat = staked_verifiers.seats(owner.chain, id)[0].account
