@@ -28,8 +28,8 @@ from fitchain.pod.parties.owner import Owner, approve, reject
 from fitchain.pod.parties.owner.anchors import require_same_run
 from fitchain.pod.parties.owner.disclosed import EVIDENCE_ASIDE, EVIDENCE_MADE, keep_disclosed, opened_before
 from fitchain.pod.parties.owner.run import begin, order_nonce
-from fitchain.pod.parties.scientist import accept_result, dispute
-from fitchain.pod.parties.scientist.request import cancel_job, give_up, send_again, withdraw_unsent
+from fitchain.pod.parties.scientist import Scientist, accept_result, dispute
+from fitchain.pod.parties.scientist.request import SENT_ON, cancel_job, give_up, send_again, withdraw_unsent
 from fitchain.pod.parties.verifier.ballot import Ballot, keep_ballot, kept_ballot
 from fitchain.pod.parties.verifier.pod import look_s
 from fitchain.pod.ports.agreement import Agreements, Outcome, Phase, State, commit_key
@@ -406,6 +406,20 @@ def test_a_request_that_the_chain_took_back_is_sent_again(workshop: Workshop, re
         take_back(reader, scientist.home.agreements.requested_block(id))
         workshop.until(lambda: id in scientist.home.agreements.list())
     assert names_of(scientist, id) == ["Requested"]
+
+
+def test_a_request_of_another_chain_is_not_sent_to_this_one(workshop: Workshop, unsent: AgreementId) -> None:
+    """Whoever removes `known-chain.json` takes its home to another chain, and means nothing of what
+    its journal still asks for."""
+    home, said = workshop.scientist.home, list[str]()
+    home.journal.keep_fact(unsent, SENT_ON, "31337/0x12/0x34")
+    pod = Scientist(home, False, lambda id, text: said.append(text))
+    for _ in range(2):
+        assert unsent not in [work.subject for lane, work in pod.look() if lane == "request"]
+    assert said == ["was asked for on another chain or deployment: it is not sent to this one"]
+    send_again(home, unsent, workshop.scientist.say)
+    assert unsent not in home.agreements.list()
+    give_up(home, unsent, "over")
 
 
 def test_a_request_that_is_taken_back_is_no_job_any_more(workshop: Workshop, reader: Chain) -> None:

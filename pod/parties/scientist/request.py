@@ -51,9 +51,10 @@ from fitchain.pod.values.work import StepWork
 
 DAY_S = 86_400
 WINDOWS = (DAY_S, DAY_S, DAY_S)
-SENT_AT, GIVEN_UP, UNHEARD = "sent_at", "given_up", "unheard"
-"""Facts of a request in the journal: when somebody asked for it last, by the chain's time; why it
-is not sent by itself any more; that its pod alone wrote down that it was sent."""
+SENT_AT, SENT_ON, GIVEN_UP, UNHEARD = "sent_at", "sent_on", "given_up", "unheard"
+"""Facts of a request in the journal: when somebody asked for it last, by the chain's time; on which
+chain and deployment; why it is not sent by itself any more; that its pod alone wrote down that it
+was sent."""
 LOCK = "requests.lock"
 
 
@@ -127,6 +128,7 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
     kept = kept or _prepare(home, terms, recipe, row.folder, card, request.rehearsed)
     with _sending(home, wait=True):
         home.journal.keep_fact(kept.agreement, SENT_AT, str(home.chain.block("latest").timestamp))
+        home.journal.keep_fact(kept.agreement, SENT_ON, deployment_of(home))
         home.journal.keep_fact(kept.agreement, GIVEN_UP, "")
         home.journal.keep_request(kept)
         if not _is_on_chain(home, kept):
@@ -152,7 +154,28 @@ def asked_terms(home: Home, id: AgreementId) -> Terms:
 def is_unsent(home: Home, id: AgreementId) -> bool:
     """Whether a request that is not on the chain is still wanted there: nobody took it back, the
     contract did not refuse it, and the time in which it may be accepted has not passed."""
+    return _is_wanted(home, id) and _is_of_this_chain(home, id)
+
+
+def is_of_another_chain(home: Home, id: AgreementId) -> bool:
+    """Whether a request is still wanted, and was asked for on another chain or deployment than the
+    one that the home is connected to: nobody said that it is wanted here, too."""
+    return _is_wanted(home, id) and not _is_of_this_chain(home, id)
+
+
+def _is_wanted(home: Home, id: AgreementId) -> bool:
     return not home.journal.fact(id, GIVEN_UP) and home.journal.fact(id, SENT_AT) is not None
+
+
+def _is_of_this_chain(home: Home, id: AgreementId) -> bool:
+    here = deployment_of(home)
+    return home.journal.fact(id, SENT_ON) in (None, here)  # older journals do not say
+
+
+def deployment_of(home: Home) -> str:
+    """The chain and the deployment that a home is connected to, as a request names them."""
+    chain = home.chain
+    return f"{chain.chain_id}/{chain.node.genesis}/{chain.deployment.addresses['Agreements']}"
 
 
 def send_again(home: Home, id: AgreementId, log: Log) -> None:
@@ -434,7 +457,7 @@ def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
     for request in home.journal.requests():
         id, journal = request.agreement, home.journal
         unheard = journal.fact(id, UNHEARD) or not journal.happened(id, history.Requested)
-        same = request.terms == plain_terms(terms)
+        same = request.terms == plain_terms(terms) and _is_of_this_chain(home, id)
         if unheard and same and (id in on_chain or home.store.has(Cid.parse(request.offer))):
             return request
     return None

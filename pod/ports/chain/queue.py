@@ -32,9 +32,10 @@ from typing import Any
 from fitchain.pod.ports.chain import answers
 from fitchain.pod.ports.chain.answers import Header
 from fitchain.pod.ports.chain.base import Pending, Signer
+from fitchain.pod.ports.chain.known import KNOWN_FILE
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.chain.sender import Message
-from fitchain.pod.ports.database import Layout, connect, create, require_sound, sqlite_errors
+from fitchain.pod.ports.database import Layout, connect, create, damaged, require_sound, sqlite_errors
 from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, GWEI
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import Digest
@@ -94,8 +95,8 @@ class Queue:
         confirmations: blocks after which a used-up nonce counts as used up.
 
     Raises:
-        HomeDamaged: the file is none of ours any more. One that is not there is made: what was
-            signed and never sent is lost with it, and every step asks the chain first.
+        HomeDamaged: the file is none of ours any more, or is gone: what was sent and is not mined
+            yet would be done again beside it.
         HostUnusable: it cannot be read or written now, and so in every call.
     """
 
@@ -117,7 +118,10 @@ class Queue:
         self.confirmations = confirmations
         self._unclaimed: dict[int, float] = {}  # used-up nonces without a receipt of ours, since when
         self._key = (str(network), signer.address)
+        has_sent = (home / KNOWN_FILE).exists()  # asked first: a process that begins beside this one makes it last
         if not self.path.exists():
+            if has_sent:
+                raise damaged(self.path, "it is gone, and what was sent may be on its way")
             create(self.path, LAYOUT)
         require_sound(self.path, LAYOUT)
 
