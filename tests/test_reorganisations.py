@@ -40,7 +40,7 @@ from fitchain.pod.ports.chain.permit import Permit
 from fitchain.pod.ports.chain.reader import STOP_S
 from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.errors import NodeUnreachable, NotFound, Unusable
-from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.ids import AgreementId, AuditRef, Subject
 from fitchain.pod.values.job_folder import MOST_ASIDE, JobFolder
 from tests.audited_workshop import COUNTER_BOND, AuditedWorkshop, changed
 from tests.chain_fixtures import PASSPHRASE, Devnet, no_mining, take_back
@@ -240,7 +240,7 @@ def test_secrets_of_a_job_that_the_chain_took_back_go_once_that_is_final(worksho
     finality = Finality(home, 4)
     orphans = Orphans(home, finality)
 
-    def clear() -> list[AgreementId]:
+    def clear() -> list[Subject]:
         finality.look()
         return list(orphans.clear())
 
@@ -260,6 +260,28 @@ def test_secrets_of_a_job_that_the_chain_took_back_go_once_that_is_final(worksho
     assert home.journal.fact(stands, "key") and not home.journal.fact(gone, "key")
     workshop.scientist.home.chain.rebroadcast()
     folders[0].remove_secrets()
+
+
+def test_identity_of_a_seat_goes_once_its_audit_never_comes_again(workshop: Workshop, reader: Chain) -> None:
+    """Of a question that the chain took back, and of a job that ended without the audit that was
+    opened before; both jobs stand."""
+    home, finality = workshop.owner.home, Finality(workshop.owner.home, 4)
+    orphans, id = Orphans(home, finality), workshop.request(price=PRICE + 70)
+    own, again = AuditRef(id), AuditRef(id, 1)
+    for ref in (own, again):
+        home.keep_secret(home.audit_folder(ref).create().seat_identity, "a secret")
+
+    def look() -> list[Subject]:
+        mine(reader, 4)
+        finality.look()
+        return list(orphans.clear())
+
+    assert look() == []  # one look is none
+    assert look() == [again] and look() == []
+    assert [len(home.audit_folder(ref).secrets()) for ref in (own, again)] == [1, 0]
+    home.agreements.reject(id)
+    assert look() == [] and look() == [own]
+    assert not home.audit_folder(own).secrets()
 
 
 def test_secrets_that_cannot_be_removed_keep_a_pod_from_nothing_else(
