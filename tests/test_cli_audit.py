@@ -283,6 +283,17 @@ def test_who_asked_is_told_so_whatever_the_node_answers_afterwards(
     assert told["owner"] == audited.owner.address
 
 
+@pytest.mark.parametrize("how", [(), ("--verifiers", "3")])
+def test_what_is_wrong_with_a_recipe_names_its_file(
+    audited: Workshop, fitchain: Fitchain, tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    recipe, home = tmp_path / "mine.toml", audited.scientist.home
+    recipe.write_text("epoch = 3\n")
+    what = ("--dataset", str(audited.dataset.id), "--model", str(audited.model.id), "--recipe", str(recipe))
+    code, told, _ = fitchain(Account(home.keys, home.chain), "job", "request", *what, *how)
+    assert code == 3 and told["error"]["message"].startswith(f"{recipe}: the recipe has an unknown field 'epoch'")
+
+
 def test_request_warns_of_a_panel_before_anything_is_signed(
     audited: Workshop, staked_verifiers: StakedVerifiers, fitchain: Fitchain, tmp_path: Path
 ) -> None:

@@ -125,6 +125,7 @@ def request(
         find_dataset(home, dataset),
         find_model(home, model),
         recipe_overrides=_read_recipe(recipe),
+        recipe_source="" if recipe is None else str(recipe),
         price=_optional(parse_fit, price),
         bond=_optional(parse_fit, bond),
         windows=(parse_duration(acceptance_window), parse_duration(training_window), parse_duration(dispute_window)),

@@ -75,6 +75,7 @@ class JobRequest:
         audit: who audits the training, or a dispute about it; None: nobody. They stand in the
             recipe, whatever its overrides say.
         rehearsed: train the first segments on the card's mock data here first.
+        recipe_source: where its overrides come from, a file say, for what is said against them.
     """
 
     dataset: DatasetId
@@ -85,6 +86,7 @@ class JobRequest:
     windows: tuple[int, int, int] = WINDOWS
     audit: AuditTerms | None = None
     rehearsed: bool = True
+    recipe_source: str = ""
 
 
 def request_job(home: Home, request: JobRequest) -> AgreementId:
@@ -110,7 +112,7 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
     price = card.price if request.price is None else request.price
     audit = request.audit or AuditTerms()
     overrides = dict(request.recipe_overrides) | ({"audit": _recipe_audit(audit)} if audit.seats else {})
-    recipe = draft_recipe(home, card, row.graph, row.initial_model, overrides)
+    recipe = draft_recipe(home, card, row.graph, row.initial_model, overrides, request.recipe_source)
     card.admit(recipe, price, home.keys.address, disclosure(audit, recipe))
     Graph.parse((row.folder / GRAPH).read_bytes()).check(environment.environment_class(recipe.environment.name).admits)
     dataset = home.registry.dataset(request.dataset)
@@ -379,16 +381,29 @@ def _recipe_audit(audit: AuditTerms) -> dict[str, Any]:
     }
 
 
-def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Root, overrides: Mapping[str, Any]) -> Recipe:
+# As many parameters as a recipe is made of.
+def draft_recipe(
+    home: Home, card: Card, graph: Digest, initial_model: Root, overrides: Mapping[str, Any], source: str = ""
+) -> Recipe:
     """Draft a recipe for this host's torch.
 
     Where no probe ships for it, it names the one that the card publishes, else this host's.
+
+    Args:
+        home: the scientist's.
+        card: of the dataset.
+        graph, initial_model: of the model.
+        overrides: terms of the recipe that differ from the defaults.
+        source: where they come from; what is said against them begins with it.
 
     Raises:
         InputRefused: a term is unknown or out of bounds.
         EnvironmentRefused: this host is not of the wanted class.
     """
-    recipe = draft(graph, initial_model, card.json(), environment.installed_torch(), overrides)
+    try:
+        recipe = draft(graph, initial_model, card.json(), environment.installed_torch(), overrides)
+    except InputRefused as error:
+        raise InputRefused(f"{source}: {error.message}" if source else error.message, error.hint) from None
     wanted = recipe.environment
     if environment.shipped_probe(wanted):
         return recipe
