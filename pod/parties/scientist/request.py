@@ -170,8 +170,7 @@ def _is_wanted(home: Home, id: AgreementId) -> bool:
 
 
 def _is_of_this_chain(home: Home, id: AgreementId) -> bool:
-    here = deployment_of(home)
-    return home.journal.fact(id, SENT_ON) in (None, here)  # older journals do not say
+    return home.journal.fact(id, SENT_ON) in (None, deployment_of(home))  # older journals do not say
 
 
 def deployment_of(home: Home) -> str:
