@@ -372,7 +372,8 @@ class JobFolder:
             kinds: of folders.
             parts: whether half-written files go, too.
         """
-        for pattern in (*(f"{kind.prefix}*" for kind in kinds), *([".*.part", f"{RUN}/.*.part"] if parts else [])):
+        patterns = [f"{folder}.*.part" for folder in ("", f"{RUN}/", f"{STATES}/")] if parts else []
+        for pattern in (*(f"{kind.prefix}*" for kind in kinds), *patterns):
             self._remove(pattern)
 
     def _remove(self, pattern: str) -> None:
