@@ -112,6 +112,18 @@ def test_scratch_of_a_killed_process_is_swept_and_of_a_living_one_not(tmp_path: 
         assert set(tmp_path.iterdir()) == {used, tmp_path / "kept", tmp_path / ".opened-x"}
 
 
+@pytest.mark.parametrize("place", ["", "run", "run/states"])
+def test_sweeping_finds_what_is_half_written_wherever_a_worker_writes(tmp_path: Path, place: str) -> None:
+    folder = JobFolder(tmp_path / "0x1").create()
+    written = folder.path / place / "400.safetensors"
+    written.parent.mkdir(parents=True, exist_ok=True)
+    half = written.with_name(f".{written.name}.01455e51.part")
+    for path in (written, half):
+        path.touch()
+    folder.sweep()
+    assert written.exists() and not half.exists()
+
+
 def test_sweeping_follows_no_link(tmp_path: Path) -> None:
     outside, folder = tmp_path / "outside", JobFolder(tmp_path / "job").create()
     outside.mkdir()

@@ -1,8 +1,8 @@
-"""What a home keeps of jobs that the chain took back and has no more.
+"""What a home keeps of jobs, and of seats in audits, that the chain took back and has no more.
 
 Nobody's step clears it away: a pod follows what the chain has. It may still come again, so it stays
-until no reorganisation brings the job back, and a request that is sent again finds the rest of its
-folder.
+until no reorganisation brings the job or the audit back, and a request that is sent again finds the
+rest of its folder.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from functools import partial
 
 from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.ports.agreement import Phase
+from fitchain.pod.values.ids import AgreementId, AuditRef, Subject
 from fitchain.pod.values.job_folder import JobFolder
 
 SEALED = ("weights", "key")
@@ -20,7 +21,7 @@ SEALED = ("weights", "key")
 
 
 class Orphans:
-    """Jobs of which a home keeps secrets, and that its chain has not.
+    """Jobs, and audits, of which a home keeps secrets, and that its chain has not.
 
     Args:
         home: opened.
@@ -29,33 +30,60 @@ class Orphans:
 
     def __init__(self, home: Home, finality: Finality) -> None:
         self._home, self._finality = home, finality
-        self._missing: set[AgreementId] | None = None  # not looked for yet
+        self._missing: set[Subject] | None = None  # not looked for yet
 
     def forget(self) -> None:
         """Look for them again: the chain took blocks back."""
         self._missing = None
 
-    def clear(self) -> Iterator[AgreementId]:
-        """Remove the secrets of jobs that are gone for good, as `JobFolder.remove_secrets`.
+    def clear(self) -> Iterator[Subject]:
+        """Remove the secrets of jobs and of seats that are gone for good, as
+        `JobFolder.remove_secrets`.
 
         Yields:
-            each of them, cleared.
+            each job, and each audit, cleared.
 
         Raises:
             ChainUnusable: the node does not answer.
         """
         if self._missing is None:
             kept = [id for id in self._home.job_ids() if any(folder.secrets() for folder in self._folders(id))]
-            self._missing = set(self._home.agreements.missing_among(kept))
-        for id in list(self._missing):
-            if self._finality.job_is_gone(id):
-                for name in filter(partial(self._home.journal.fact, id), SEALED):
-                    self._home.journal.keep_fact(id, name, "")  # if it comes again, it has another identity
-                for folder in self._folders(id):
-                    folder.remove_secrets()
-                self._missing.remove(id)
-                self._finality.forget(id)
-                yield id
+            missing = self._home.agreements.missing_among(kept)
+            self._missing = {*missing, *self._missing_audits([id for id in kept if id not in missing])}
+        for subject in list(self._missing):
+            if self._clear_seat(subject) if isinstance(subject, AuditRef) else self._clear_job(subject):
+                self._missing.remove(subject)
+                self._finality.forget(subject)
+                yield subject
+
+    def _missing_audits(self, ids: list[AgreementId]) -> list[AuditRef]:
+        """The audits of several jobs in which this home keeps what a seat was taken with, and that
+        the chain does not have."""
+        refs = [
+            AuditRef(id, ordinal)
+            for id in ids
+            for ordinal in (0, *self._home.job_folder(id).audits())
+            if self._home.job_folder(id).audit(ordinal).seat_secrets()
+        ]
+        calls = [("Audits", "audit", (ref.agreement, ref.ordinal)) for ref in refs]
+        audits = self._home.chain.call_many(calls)
+        return [ref for ref, audit in zip(refs, audits, strict=True) if Phase(audit["phase"]) is Phase.NONE]
+
+    def _clear_job(self, id: AgreementId) -> bool:
+        if not self._finality.job_is_gone(id):
+            return False
+        for name in filter(partial(self._home.journal.fact, id), SEALED):
+            self._home.journal.keep_fact(id, name, "")  # if it comes again, it has another identity
+        for folder in self._folders(id):
+            folder.remove_secrets()
+        return True
+
+    def _clear_seat(self, ref: AuditRef) -> bool:
+        if not self._finality.seat_is_gone(ref):
+            return False
+        for path in self._home.audit_folder(ref).seat_secrets():
+            path.unlink()
+        return True
 
     def _folders(self, id: AgreementId) -> list[JobFolder]:
         folder = self._home.job_folder(id)

@@ -352,8 +352,11 @@ class JobFolder:
     def secrets(self) -> list[Path]:
         """What there is of that which must not outlive the job: the records' copy, and
         identities."""
-        named = self.records, self.identity, self.seat_identity, self.released_identity
-        return [path for path in named if path.exists()]
+        return [path for path in (self.records, self.identity) if path.exists()] + self.seat_secrets()
+
+    def seat_secrets(self) -> list[Path]:
+        """What there is of a verifier's identities."""
+        return [path for path in (self.seat_identity, self.released_identity) if path.exists()]
 
     def remove_secrets(self) -> None:
         """Remove them."""
@@ -369,7 +372,8 @@ class JobFolder:
             kinds: of folders.
             parts: whether half-written files go, too.
         """
-        for pattern in (*(f"{kind.prefix}*" for kind in kinds), *([".*.part", f"{RUN}/.*.part"] if parts else [])):
+        patterns = [f"{folder}.*.part" for folder in ("", f"{RUN}/", f"{STATES}/")] if parts else []
+        for pattern in (*(f"{kind.prefix}*" for kind in kinds), *patterns):
             self._remove(pattern)
 
     def _remove(self, pattern: str) -> None:
