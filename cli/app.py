@@ -43,6 +43,7 @@ from fitchain.cli.commands import (
     proof,
     reaudit,
     recover,
+    remove,
     store,
     trust,
     verifier,
@@ -94,6 +95,7 @@ for group in (devnet, keys, coin, data, model, job, panel, verifier, trust, pod,
 for single in (deploy, demo):
     single.register(app)
 consent.register(job.app)
+remove.register(job.app)
 reaudit.register(proof.app)
 recover.register(pod.app)
 

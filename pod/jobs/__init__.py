@@ -12,6 +12,7 @@ home           a pod's folder, opened
 lanes          what a pod does beside one another, and what goes first
 retry          what a pod does about an error
 finality       what no reorganisation of the chain undoes
+removal        deleting what a home keeps of a job, and noting it
 orphans        what is kept of jobs that the chain took back for good
 turns          what anyone may do to bring an audit on
 job_status     how a job stands

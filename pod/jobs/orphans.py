@@ -12,8 +12,9 @@ from functools import partial
 
 from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.values.ids import AgreementId
-from fitchain.pod.values.job_folder import JobFolder
+from fitchain.pod.jobs.removal import remove
+from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.job_folder import Kept
 
 SEALED = ("weights", "key")
 """Facts of a job in the journal: what was sealed to its identity, or is that, sealed."""
@@ -36,7 +37,7 @@ class Orphans:
         self._missing = None
 
     def clear(self) -> Iterator[AgreementId]:
-        """Remove the secrets of jobs that are gone for good, as `JobFolder.remove_secrets`.
+        """Remove the secrets of jobs that are gone for good.
 
         Yields:
             each of them, cleared.
@@ -45,18 +46,18 @@ class Orphans:
             ChainUnusable: the node does not answer.
         """
         if self._missing is None:
-            kept = [id for id in self._home.job_ids() if any(folder.secrets() for folder in self._folders(id))]
+            folder_of = self._home.audit_folder
+            kept = [id for id in self._home.job_ids() if any(folder_of(ref).secrets() for ref in self._audits(id))]
             self._missing = set(self._home.agreements.missing_among(kept))
         for id in list(self._missing):
             if self._finality.job_is_gone(id):
                 for name in filter(partial(self._home.journal.fact, id), SEALED):
                     self._home.journal.keep_fact(id, name, "")  # if it comes again, it has another identity
-                for folder in self._folders(id):
-                    folder.remove_secrets()
+                for ref in self._audits(id):
+                    remove(self._home, ref, (Kept.RECORDS, Kept.KEYS))
                 self._missing.remove(id)
                 self._finality.forget(id)
                 yield id
 
-    def _folders(self, id: AgreementId) -> list[JobFolder]:
-        folder = self._home.job_folder(id)
-        return [folder.audit(ordinal) for ordinal in [0, *folder.audits()]]
+    def _audits(self, id: AgreementId) -> list[AuditRef]:
+        return [AuditRef(id, ordinal) for ordinal in [0, *self._home.job_folder(id).audits()]]
