@@ -45,6 +45,7 @@ from fitchain.cli.commands import (
     recover,
     remove,
     store,
+    trail,
     trust,
     verifier,
 )
@@ -96,6 +97,7 @@ for single in (deploy, demo):
     single.register(app)
 consent.register(job.app)
 remove.register(job.app)
+trail.register(job.app, proof.app)
 reaudit.register(proof.app)
 recover.register(pod.app)
 

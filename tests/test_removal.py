@@ -17,6 +17,7 @@ from fitchain.pod.jobs.journal import Journal
 from fitchain.pod.jobs.removal import BEGUN, describe_removal, remove
 from fitchain.pod.parties.owner import kept_of, remove_later, replay_job
 from fitchain.pod.parties.owner.asked import lost
+from fitchain.pod.parties.owner.disclosed import disclosed_of
 from fitchain.pod.parties.scientist import accept_result
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import Chain
@@ -153,6 +154,8 @@ def test_job_is_removed_once_its_end_is_final_and_then_nothing_is_audited(
         *("recipe.json", "graph.json", "initial.safetensors", "certificate.json", ".worker.lock")
     }
     assert "was deleted on 20" in lost(home, agreement, asked)  # type: ignore[arg-type]
+    audits = [{"ordinal": 0, "records": 0, "opened": False}]
+    assert disclosed_of(home, agreement) == {"notes": 3, "metrics": ["loss", "accuracy"], "audits": audits}
     with pytest.raises(NotFound) as error:
         replay_job(home, trained, 2)
     assert "was deleted on 20" in error.value.hint

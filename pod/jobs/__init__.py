@@ -24,6 +24,7 @@ links          a verifier's hash chain on one deployment
 staking        a verifier's stake, its commitment to that chain, what it takes to be drawn
 panel_status   a panel beside a job's parties, and what speaks against it
 policy_panels  the panels that a dataset's policy names, as they stood when it was registered
+trail          what happened to a job as a file for strangers
 waiting        what waits for a person's yes
 watch          how a job stands, read until it is over
 serving        a pod in a thread beside its caller
