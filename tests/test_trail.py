@@ -170,14 +170,14 @@ def test_trail_that_is_cut_inside_a_line_is_refused(whole: Path, tmp_path: Path)
         read_trail(tmp_path / "x")
 
 
-def rewritten(whole: Path, path: Path, change: Callable[[list[dict[str, Any]]], None]) -> str:
+def rewritten(whole: Path, path: Path, change: Callable[[list[dict[str, Any]]], object]) -> str:
     """What somebody wrote anew, whose lines follow on one another; the digest of its last line."""
     bodies = [json.loads(line) for line in whole.read_bytes().splitlines()[:-1]]
     change(bodies)
     return str(write_trail(path, bodies))
 
 
-FORGED: dict[str, tuple[Callable[[list[dict[str, Any]]], None], str]] = {
+FORGED: dict[str, tuple[Callable[[list[dict[str, Any]]], object], str]] = {
     "an argument": (lambda bodies: bodies[1]["args"].update(offerCid="0x"), "line 2 of the trail has the event 'Req"),
     "a time": (lambda bodies: bodies[1].update(time=5), "or with other words"),
     "one less": (lambda bodies: bodies.pop(2), "line 3 of the trail has the event 'Begun'"),
