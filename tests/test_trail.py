@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import pytest
 
+from fitchain.cli.app import run
 from fitchain.pod.compute.sandbox.confine import Enforcement
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
@@ -22,9 +23,14 @@ from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefus
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import Kept
 from tests.agreements import Parties, finished
+from tests.certified_jobs import Job, played
+from tests.certified_jobs import registered as registered_card
+from tests.chain_fixtures import Account
 from tests.cli_fixtures import Fitchain
 
 SECRET = "patient 7"
+
+
 HIDDEN = {
     "Refused": ["reason"],
     "Ignored": ["reason"],
@@ -231,5 +237,54 @@ def test_what_a_stranger_wrote_says_what_was_checked_and_what_was_not(
     assert "are the chain's, and it has no others there" in text
     assert "compare it with the one written down: else the file may be another" in text
     assert f"the word of {parties.owner.address}, the job's owner" in text
-    assert "nobody else can check them" in text and "kept states, leaves and what opens them" in text
+    assert "signed by nobody: nobody can check them" in text and "kept states, leaves and what opens them" in text
     assert "not compared with a chain" in shown("proof", "trail", str(whole), "--offline")
+
+
+# What the owner signs
+
+
+@pytest.fixture(scope="module")
+def certified(open_account: Callable[..., Account], tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A job with its certificate, of which the owner deleted something."""
+    place = tmp_path_factory.mktemp("certified")
+    parties = registered_card(open_account(), open_account(), place / "table.npz")
+    job = played(parties, place / "model.safetensors", b"removed")
+    (place / "certificate.json").write_bytes(job.certificate)
+    journal = Journal(parties.owner.chain.settings.home / "journal.db")
+    journal.record(job.id, history.Removed((Kept.STATES,), (history.Ended.REPLAY_FROM_STATES,)))
+    journal.close()
+    return job
+
+
+def test_verify_tells_what_the_owner_signed_as_its_word(
+    certified: Job, fitchain: Fitchain, tmp_path: Path, parties: Parties, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner, job = certified.parties.owner, certified
+    verify = ("proof", "verify", str(job.model), str(job.model.parent / "certificate.json"), "--trail")
+    files = {name: str(tmp_path / name) for name in ("signed", "unsigned", "of the scientist", "forged", "another")}
+    assert fitchain(owner, "job", "trail", str(job.id), "--out", files["signed"], "--sign")[1]["signed"]
+    assert fitchain(owner, "job", "trail", str(job.id), "--out", files["unsigned"])[0] == 0
+    assert (
+        fitchain(certified.parties.scientist, "job", "trail", str(job.id), "--out", files["of the scientist"])[0] == 0
+    )
+    code, told, _ = fitchain(parties.owner, *verify, files["signed"])
+    assert code == 0 and told["holds"]
+    assert told["stated"]["account"] == owner.address
+    assert [each["what"] for each in told["stated"]["deleted"]] == [["states"]]
+    assert run([*verify, files["signed"], "--home", str(parties.owner.chain.settings.home)]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "the owner states that kept states of its home were deleted on 20" in text
+    assert "nobody can check that" in text
+    bodies = [json.loads(line) for line in Path(files["signed"]).read_bytes().splitlines()]
+    write_trail(Path(files["forged"]), bodies[:-1], parties.owner.keys)
+    write_trail(Path(files["another"]), [{**bodies[0], "chain_id": 1}, *bodies[1:-1]], owner.keys)
+    for name, exit_code, match in (
+        ("unsigned", 3, "is signed by nobody"),
+        ("of the scientist", 1, "the trail's account is"),
+        ("forged", 1, f"says that {owner.address} signed it"),
+        ("another", 1, "the trail's chain is 1"),
+    ):
+        code, told, _ = fitchain(parties.owner, *verify, files[name])
+        assert code == exit_code and match in told["error"]["message"], name
+    assert fitchain(parties.owner, "proof", "trail", files["signed"])[1]["signed"]

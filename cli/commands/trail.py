@@ -28,6 +28,7 @@ def export(
     session: Session,
     agreement: AgreementArgument,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A new file, of JSON lines.", show_default=False)],
+    sign: Annotated[bool, typer.Option("--sign", help="Sign it with this home's account.")] = False,
 ) -> Report:
     """Write what happened to a job into a file for others.
 
@@ -42,8 +43,9 @@ def export(
     home = session.reader
     job = home.agreements.read(find_agreement(home, agreement))
     disclosed = disclosed_of(home, job) if is_own(home, job) else None
-    digest = export_trail(home, job.id, session.own_address(), out, disclosed)
-    values = {"agreement": job.id, "file": out, "digest": digest}
+    signer = session.home.keys if sign else None
+    digest = export_trail(home, job.id, session.own_address(), out, disclosed, signer)
+    values = {"agreement": job.id, "file": out, "digest": digest, "signed": sign}
     pairs: list[tuple[str, Any]] = [
         ("job", job.id),
         ("file", out),
@@ -88,6 +90,7 @@ def check(
         "agreement": trail.agreement,
         "account": trail.account,
         "role": trail.role,
+        "signed": trail.is_signed,
         "exported": trail.exported,
         "lines": len(trail.lines),
         "events": count,
@@ -111,6 +114,7 @@ def _pairs(trail: Trail, count: int, since: int | None, is_given: bool) -> list[
         more = f"; it has {counted(since, 'event')} more since" if since else ""
         events = f"all {count} up to block {trail.block} are the chain's, and it has no others there{more}"
     who = "" if trail.role == "other" else f", the job's {trail.role}"
+    signed = "signed by it" if trail.is_signed else "signed by nobody"
     deleted = [
         ("deleted", f"{clock(each['time'])}, by the same word: {', '.join(KEPT[kind] for kind in each['what'])}")
         for each in _deletions(trail)
@@ -120,9 +124,25 @@ def _pairs(trail: Trail, count: int, since: int | None, is_given: bool) -> list[
         ("lines", f"{len(trail.lines)} follow on one another"),
         ("digest", f"{trail.digest}; {written}"),
         ("events", events),
-        ("entries", f"the word of {trail.account}{who}, of {clock(trail.exported)}: nobody else can check them"),
+        ("entries", f"the word of {trail.account}{who}, of {clock(trail.exported)}, {signed}: nobody can check them"),
         *deleted,
     ]
+
+
+def describe_stated(trail: Trail) -> tuple[dict[str, Any], KeyValues]:
+    """What an owner's signed trail states of deletions, as values and as lines: never as a fact."""
+    deletions = _deletions(trail)
+    lines: list[tuple[str, Any]] = [
+        (
+            "stated",
+            f"the owner states that {', '.join(KEPT[kind] for kind in each['what'])} of its home "
+            f"were deleted on {clock(each['time'])}; nobody can check that",
+        )
+        for each in deletions
+    ]
+    if not lines:
+        lines.append(("stated", f"the owner's trail of {clock(trail.exported)} names nothing that was deleted"))
+    return {"account": trail.account, "exported": trail.exported, "deleted": deletions}, KeyValues(lines)
 
 
 def _deletions(trail: Trail) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from fitchain.pod.jobs.history import Entry
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import Line
 from fitchain.pod.ports.agreement import Agreement
+from fitchain.pod.ports.chain.base import Signer
 from fitchain.pod.proof.trail import DISCLOSED, ENTRY, event_body, header_of, write_trail
 from fitchain.pod.values.digest import Digest, Json
 from fitchain.pod.values.ids import AgreementId
@@ -45,7 +46,12 @@ EXPORTED_OF: Mapping[type[Entry], frozenset[str]] = {
 
 
 def export_trail(
-    home: Home, id: AgreementId, account: str, path: Path, disclosed: Mapping[str, Json] | None = None
+    home: Home,
+    id: AgreementId,
+    account: str,
+    path: Path,
+    disclosed: Mapping[str, Json] | None = None,
+    signer: Signer | None = None,
 ) -> Digest:
     """Write what happened to a job into a new file.
 
@@ -55,6 +61,7 @@ def export_trail(
         account: the home's.
         path: of the file.
         disclosed: what left, as the owner has counted it (`parties.owner.disclosed`).
+        signer: of that account, which says all of it; None leaves it unsigned.
 
     Returns:
         the digest of the last line.
@@ -67,7 +74,7 @@ def export_trail(
     agreement, head = home.agreements.read(id), home.chain.head()
     header = header_of(home.chain, id, account, _role(agreement, account), int(time.time()), head)
     left = [{"kind": DISCLOSED, **disclosed}] if disclosed is not None else []
-    return write_trail(path, [header, *_happened(home, id, head), *left])
+    return write_trail(path, [header, *_happened(home, id, head), *left], signer)
 
 
 def _happened(home: Home, id: AgreementId, head: int) -> Iterator[dict[str, Json]]:

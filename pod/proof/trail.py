@@ -3,7 +3,8 @@ stranger.
 
 Each line but the first carries the digest of the line before, and the last says how many there are.
 That shows that nothing was changed since somebody wrote the last digest down, and nothing else:
-whoever has the file can write another. What stands in it is of two kinds: entries, which are the
+whoever has the file can write another. The account may sign the last line, by which it says all of
+it; that makes nothing of it true. What stands in it is of two kinds: entries, which are the
 word of whoever exported it, and events of the chain, which anybody can compare with the chain.
 
 It knows lines and events, and nothing of homes and journals.
@@ -11,6 +12,7 @@ It knows lines and events, and nothing of homes and journals.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -19,6 +21,8 @@ from typing import Any
 
 from fitchain.pod.ports.agreement import Agreements
 from fitchain.pod.ports.chain import Chain, Event
+from fitchain.pod.ports.chain.base import Signer
+from fitchain.pod.proof.certificate.envelope import SIGNATURE_BYTES, recover, signed_digest
 from fitchain.pod.values.digest import Digest, Json, canonical_json, parse_json, sha256, tagged
 from fitchain.pod.values.errors import (
     ChainUnusable,
@@ -28,6 +32,7 @@ from fitchain.pod.values.errors import (
     InputRefused,
     NodeUnreachable,
     NotFound,
+    SignatureMismatch,
     host_errors,
     reason_of,
 )
@@ -42,9 +47,12 @@ FIELDS = {
     ENTRY: ("time", "ordinal", "entry", "body"),
     EVENT: ("time", "block", "log_index", "transaction", "contract", "name", "args"),
     DISCLOSED: ("notes", "metrics", "audits"),
-    END: ("lines",),
+    END: ("lines", "signature"),
 }
 """What a line of each kind has, besides its kind and the digest of the line before."""
+SIGNED_TYPE = "application/vnd.fitchain.trail+json"
+"""What the account signs is the last line without its signature, as a payload of this type (DSSE's
+pre-authentication encoding, as a certificate's)."""
 ROLES = ("owner", "scientist", "other")
 
 
@@ -70,6 +78,7 @@ class Trail:
         role: of that account in the job.
         exported: when, in seconds since 1970 by that home's clock.
         block: up to which the chain's events are in it.
+        is_signed: whether that account signed it.
         lines: all of them, the first and the last included.
     """
 
@@ -80,6 +89,7 @@ class Trail:
     role: str
     exported: int
     block: int
+    is_signed: bool
     lines: tuple[TrailLine, ...]
 
     @property
@@ -126,12 +136,13 @@ def event_body(event: Event) -> dict[str, Json]:
     }
 
 
-def write_trail(path: Path, bodies: Iterable[Mapping[str, Json]]) -> Digest:
+def write_trail(path: Path, bodies: Iterable[Mapping[str, Json]], signer: Signer | None = None) -> Digest:
     """Write a trail into a new file.
 
     Args:
         path: the file.
         bodies: the lines' fields, the header's first, without the last line.
+        signer: the header's account; None leaves it unsigned.
 
     Returns:
         the digest of the last line.
@@ -147,7 +158,7 @@ def write_trail(path: Path, bodies: Iterable[Mapping[str, Json]]) -> Digest:
     try:
         with host_errors(f"{path} cannot be written"), file:
             digest: Digest | None = None
-            for line in _lines(bodies):
+            for line in _lines(bodies, signer):
                 digest = line_digest(line)
                 file.write(line + b"\n")
     except BaseException:
@@ -157,7 +168,7 @@ def write_trail(path: Path, bodies: Iterable[Mapping[str, Json]]) -> Digest:
     return digest
 
 
-def _lines(bodies: Iterable[Mapping[str, Json]]) -> Iterator[bytes]:
+def _lines(bodies: Iterable[Mapping[str, Json]], signer: Signer | None) -> Iterator[bytes]:
     """Each body as a line, and the last line."""
     digest, number = None, 0
     for number, body in enumerate(bodies, 1):
@@ -169,7 +180,14 @@ def _lines(bodies: Iterable[Mapping[str, Json]]) -> Iterator[bytes]:
             )
         yield line
         digest = line_digest(line)
-    yield canonical_json({"kind": END, "lines": number + 1, "previous": str(digest)})
+    end: dict[str, Json] = {"kind": END, "lines": number + 1, "previous": str(digest)}
+    signature = None if signer is None else "0x" + signer.sign_digest(_signed(end)).hex()
+    yield canonical_json({**end, "signature": signature})
+
+
+def _signed(end: Mapping[str, Json]) -> Digest:
+    """What is signed of the last line."""
+    return signed_digest(SIGNED_TYPE, canonical_json({**end}))
 
 
 def read_trail(path: Path) -> Trail:
@@ -180,6 +198,7 @@ def read_trail(path: Path) -> Trail:
         InputRefused: it is no trail, or cut off, or beyond a limit; with the line's number.
         DigestMismatch: a line does not follow on the one before: something was changed, dropped or
             moved there.
+        SignatureMismatch: another account signed it than it says, or none.
         HostUnusable: it cannot be read.
     """
     lines = list[TrailLine]()
@@ -189,18 +208,36 @@ def read_trail(path: Path) -> Trail:
     if last is None or last.kind != END:
         raise InputRefused(f"{path.name} is cut off after line {len(lines)}: the last line of a trail says so", AGAIN)
     head = Fields("line 1 of the trail", lines[0].body, lines[0].body)
+    account = head.text("account", 42)
     return Trail(
         agreement=AgreementId(head.digest("agreement")),
         chain_id=head.integer("chain_id", 0, 2**53 - 1),
         contract=head.text("contract", 42),
-        account=head.text("account", 42),
+        account=account,
         role=head.choice("role", ROLES),
         exported=head.integer("exported", 0, 2**53 - 1),
         block=head.integer("block", 0, 2**53 - 1),
+        is_signed=_is_signed(last.body, account),
         lines=tuple(lines),
     )
 
 
+def _is_signed(end: Mapping[str, Any], account: str) -> bool:
+    """Whether a last line is signed, by the account that the first one names.
+
+    Raises:
+        SignatureMismatch: it is signed by somebody else, or over something else.
+    """
+    if end["signature"] is None:
+        return False
+    signed = {name: value for name, value in end.items() if name != "signature"}
+    signer = recover(_signed(signed), bytes.fromhex(end["signature"][2:]))
+    if signer != account:
+        raise SignatureMismatch(f"the trail says that {account} signed it, and its signature is {signer}'s", AGAIN)
+    return True
+
+
+SIGNATURE = re.compile(f"0x[0-9a-f]{{{2 * SIGNATURE_BYTES}}}")
 AGAIN = "ask whoever exported it for the file again"
 
 
@@ -267,6 +304,9 @@ def _require_types(fields: Fields, kind: str) -> None:
             fields.digest(name)
         elif name in ("metrics", "audits"):
             fields.items(name, 0, TRAIL_LINE.items)
+        elif name == "signature":
+            if fields.value[name] is not None and not SIGNATURE.fullmatch(fields.text(name, 132)):
+                raise InputRefused(f"{fields.what}: signature is 0x and 130 hex digits, or null")
         elif not isinstance(fields.value[name], dict):
             raise InputRefused(f"{fields.what}: {name} is a JSON object")
 
@@ -314,6 +354,33 @@ def compare_events(trail: Trail, chain: Chain) -> int:
                 f"{str(line.body['block'])[:20]}, and the chain has {has}"
             )
     return len(events) - len(past)
+
+
+def require_owners(trail: Trail, agreement: AgreementId, owner: str, agreements: str, chain_id: int) -> None:
+    """Check that a trail is what the owner of a run says of it.
+
+    Args:
+        trail: whose lines follow on one another.
+        agreement, owner: of the run.
+        agreements, chain_id: the address of its Agreements, and its chain.
+
+    Raises:
+        ClaimMismatch: it is about another run, or somebody else's.
+        InputRefused: nobody signed it.
+    """
+    for what, stated, wanted in (
+        ("agreement", trail.agreement, agreement),
+        ("account", trail.account, owner),
+        ("contract", trail.contract, agreements),
+        ("chain", trail.chain_id, chain_id),
+    ):
+        if stated != wanted:
+            raise ClaimMismatch(f"the trail's {what} is {stated}, and the certificate has {wanted}")
+    if not trail.is_signed:
+        raise InputRefused(
+            "the trail is signed by nobody: what it says is nobody's word",
+            "ask the owner for one of `fitchain job trail JOB --out FILE --sign`",
+        )
 
 
 def _json(value: Any) -> Json:
