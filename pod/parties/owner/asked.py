@@ -174,6 +174,9 @@ class AskedAudits:
         said = decision.decision if decision else ""
         if said == REFUSE or self._lost.get(ref) == said:
             return False
+        if removed := describe_removal(home, ref):  # no person is asked in vain
+            self._lose(ref, said, removed)
+            return False
         reasons = concerns(home, agreement, asked)
         if reasons if decision is None else decision.uncovered(reasons):
             panel = str(panel_of_question(home, agreement, asked) or "the whole pool")
@@ -183,15 +186,19 @@ class AskedAudits:
                 self._say(ref, text)
             return False
         if reason := lost(home, agreement, asked):
-            self._lost[ref] = said
-            if home.journal.record(ref, history.CannotConsent(reason), once=reason):
-                self._say(ref, f"cannot be consented to: {reason}")
+            self._lose(ref, said, reason)
             return False
         require_records(home, agreement)
         if (records := records_of(home, asked)) is None:
             return False  # it went just now, which the next look tells
         keep_disclosed(home, ref, records)
         return True
+
+    def _lose(self, ref: AuditRef, said: str, reason: str) -> None:
+        """Note once why evidence cannot be given any more, whatever a person said."""
+        self._lost[ref] = said
+        if self.home.journal.record(ref, history.CannotConsent(reason), once=reason):
+            self._say(ref, f"cannot be consented to: {reason}")
 
     def _consent(self, asked: AskedAudit) -> None:
         try:

@@ -170,6 +170,7 @@ class Owner(PodLoop):
         self._turns = Turns(home, turn_s)
         self.remove_after_s = remove_after_s
         self._expiring: dict[AgreementId, int] = {}
+        self._put_off: set[AgreementId] = set()
         self.keep_states, self.keep_every = keep_states, keep_every
         self._counting = threading.Lock()
         self._asked = AskedAudits(home, self._turns, log, self.finality, self._counting)
@@ -409,12 +410,15 @@ class Owner(PodLoop):
     def _expired(self) -> set[AgreementId]:
         """The jobs that were cleared away and of which nothing is to be kept any more: by their
         age, or since a person asked for it."""
+        if self.finality.is_newer:
+            self._put_off.clear()
         old = {id for id, until in self._expiring.items() if self.finality.time > until}
-        return (old | set(asked_removals(self.home))) & self._over
+        return (old | set(asked_removals(self.home))) & (self._over - self._put_off)
 
     def _remove(self, id: AgreementId) -> None:
         """Delete all that is kept of a job, once nothing needs it for good."""
         if (removed := remove_job(self.home, self.finality, id, is_asked(self.home, id))) is None:
+            self._put_off.add(id)  # up to the next block
             return
         self._expiring.pop(id, None)
         if removed:

@@ -95,6 +95,8 @@ def remove_job(home: Home, finality: Finality, id: AgreementId, by_person: bool)
     """
     home.chain.catch_up()  # a consent that was sent may be mined by now
     consented = home.agreements.consented_audits(id)
+    if len(consented) != home.agreements.consented_count(id):
+        return None  # one has too few confirmations yet
     final = [finality.job_is_over(id), *(finality.audit_is_over(ref) for ref in consented)]  # looks at all of them
     if not all(final):
         return None
