@@ -59,6 +59,21 @@ def counting(upstream: str) -> Iterator[tuple[str, Traffic]]:
 
 
 @contextmanager
+def leaving_once_mined(upstream: str) -> Iterator[str]:
+    """Run a proxy that refuses everything once it has told of a transaction that it was mined;
+    yields its URL."""
+    mined = list[str]()
+
+    def remember(call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if call["method"] == "eth_getTransactionReceipt" and answer["result"]:
+            mined.append(answer["result"]["transactionHash"])
+        return answer
+
+    with proxy(upstream, lambda _: None, whole=lambda calls: (403, None) if mined else None, change=remember) as url:
+        yield url
+
+
+@contextmanager
 def proxy(
     upstream: str,
     judge: Callable[[dict[str, Any]], Verdict],

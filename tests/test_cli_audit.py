@@ -36,6 +36,7 @@ from tests.audit_actors import DISPUTE, TERMS, StakedVerifiers
 from tests.chain_fixtures import ETHER, PASSPHRASE, Account, Devnet, secret_file
 from tests.cli_fixtures import Fitchain
 from tests.limits import LIMIT_S
+from tests.node_proxy import leaving_once_mined
 from tests.pods import Workshop, module_file, offer_table, owner_runs
 
 ROOT = Path(__file__).parent.parent
@@ -282,6 +283,17 @@ def test_who_asked_is_told_so_whatever_the_node_answers_afterwards(
     assert told["owner"] == audited.owner.address
 
 
+@pytest.mark.parametrize("how", [(), ("--verifiers", "3")])
+def test_what_is_wrong_with_a_recipe_names_its_file(
+    audited: Workshop, fitchain: Fitchain, tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    recipe, home = tmp_path / "mine.toml", audited.scientist.home
+    recipe.write_text("epoch = 3\n")
+    what = ("--dataset", str(audited.dataset.id), "--model", str(audited.model.id), "--recipe", str(recipe))
+    code, told, _ = fitchain(Account(home.keys, home.chain), "job", "request", *what, *how)
+    assert code == 3 and told["error"]["message"].startswith(f"{recipe}: the recipe has an unknown field 'epoch'")
+
+
 def test_request_warns_of_a_panel_before_anything_is_signed(
     audited: Workshop, staked_verifiers: StakedVerifiers, fitchain: Fitchain, tmp_path: Path
 ) -> None:
@@ -383,7 +395,10 @@ def test_audit_is_told_from_its_opening_to_its_verdict(
     code, error, _ = fitchain(owner, "job", "settle", str(id))
     assert code == 3 and "only the scientist's pod draws" in error["error"]["message"]
     owner.chain.node.request("anvil_mine", hex(owner.chain.constants.turn_blocks + 1))
-    assert fitchain(owner, "job", "settle", str(id))[1]["phase"] == "Joining"
+    with leaving_once_mined(owner.chain.node.url) as url:
+        code, told, said = fitchain(owner, "job", "settle", str(id), "--rpc", url)
+    assert (code, told["result"], told["phase"]) == (0, "advanced", None) and "now cannot be read" in said
+    assert phase()["phase"] == "Joining"
     code, error, _ = fitchain(owner, "job", "settle", str(id))
     assert code == 3 and "the drawn verifiers may join for" in error["error"]["message"]
     seat = staked_verifiers.seats(owner.chain, id)[0].account

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from fitchain.cli.app import run
+from fitchain.cli.views.amounts import counted
 from fitchain.pod.jobs.journal import Journal
 from fitchain.pod.ports import keys
 from fitchain.pod.values.digest import Digest
@@ -300,9 +301,11 @@ def test_a_second_pod_of_one_home_does_not_say_that_it_serves(role: str, fitchai
 
 @pytest.mark.parametrize("role", ["owner", "scientist"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_pod_stops_cleanly_when_it_is_asked_to(
-    role: str, number: signal.Signals, home: Path, other_home: Path, running_devnet: Devnet
+def test_a_pod_says_what_it_serves_and_stops_cleanly_when_it_is_asked_to(
+    role: str, number: signal.Signals, home: Path, other_home: Path, running_devnet: Devnet, fitchain: Fitchain
 ) -> None:
+    offered = [each for each in fitchain("data", "list", "--mine")[1]["datasets"] if each["active"]]
+    says = {"owner": f"serves {counted(len(offered), 'dataset')}; ", "scientist": "follows 0 requests; "}
     place = {"owner": home, "scientist": other_home}[role]
     variables = {
         "FITCHAIN_DEVNET": str(running_devnet.folder),
@@ -313,7 +316,7 @@ def test_a_pod_stops_cleanly_when_it_is_asked_to(
     command = [sys.executable, "-m", "fitchain.cli", "pod", role]
     with subprocess.Popen(command, cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True) as pod:
         assert pod.stderr is not None
-        assert "Ctrl-C stops" in pod.stderr.readline()
+        assert f"{says[role]}Ctrl-C stops" in pod.stderr.readline()
         pod.send_signal(number)
         assert pod.wait(LIMIT_S) == 0, pod.stderr.read()
         assert pod.stderr.read().splitlines()[0].endswith("stopping")

@@ -13,8 +13,9 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.verifiers import Verifiers
-from tests.chain_fixtures import ETHER, Account
+from tests.chain_fixtures import ETHER, MONEY, Account, Devnet
 from tests.cli_fixtures import Fitchain
+from tests.node_proxy import leaving_once_mined, proxy
 
 SOMEBODY = "0x" + "1" * 40
 STAKE = 1000
@@ -172,6 +173,65 @@ def test_verifier_stakes_joins_the_pool_leaves_and_takes_its_stake_back(
     pass_time(Verifiers(one.chain).unbonding_time() + 1)
     assert call("verifier", "withdraw")["withdrawn"] == "1000"
     assert call("coin", "balance")["fit"] == "1000"
+
+
+UNTOLD = ["verifier stake 5", "verifier unstake 5", f"coin send {SOMEBODY} 5"]
+"""Commands that move as much once more each time."""
+
+
+@pytest.fixture
+def mover(fitchain: Fitchain, open_account: Callable[..., Account]) -> Account:
+    """A verifier with FIT, and with a stake that may leave."""
+    one = open_account()
+    assert fitchain(one, "verifier", "stake", "20")[0] == 0
+    return one
+
+
+def moved(account: Account) -> int:
+    """FIT that has gone from the account itself, or that is leaving its stake."""
+    verifier = Verifiers(account.chain).verifier(account.address)
+    return (MONEY - account.chain.fit_balance(account.address) + verifier.unbonding) // ETHER - 20
+
+
+@pytest.mark.parametrize("command", UNTOLD)
+def test_what_ended_before_it_could_be_told_is_not_sent_again(
+    fitchain: Fitchain, mover: Account, running_devnet: Devnet, command: str
+) -> None:
+    """The node takes it and says nothing more; whoever looks after the queue meanwhile, as a pod of
+    this home does, is not who asked."""
+
+    def without_receipts(call: dict[str, Any]) -> tuple[int, None] | None:
+        return (403, None) if call["method"] == "eth_getTransactionReceipt" else None
+
+    *words, amount = command.split()
+    with proxy(running_devnet.record.rpc, without_receipts) as url:
+        _, said = refused(fitchain, mover, *words, amount, "--rpc", url)
+    assert "was sent: look whether it was mined before you do it again" in said
+    mover.chain.catch_up()
+    assert moved(mover) == 5
+    code, told, shown = fitchain(mover, *words, amount)
+    assert (code, told["sent_before"], moved(mover)) == (0, True, 5), shown
+    code, told, _ = fitchain(mover, *words, amount)
+    assert (code, told["sent_before"], moved(mover)) == (0, False, 10)
+
+
+def test_other_amount_than_what_could_not_be_told_is_told_first(fitchain: Fitchain, mover: Account) -> None:
+    mover.chain.submit("Verifiers", "unstake", 5 * ETHER)  # and its command was killed
+    kind, said = refused(fitchain, mover, "verifier", "unstake", "7")
+    assert kind == "Unusable" and "an earlier command took back 5 FIT, and could not tell so" in said
+    assert fitchain(mover, "verifier", "unstake", "7")[1]["unbonding"] == "12"
+
+
+@pytest.mark.parametrize("command", UNTOLD)
+def test_what_was_sent_is_told_whatever_the_node_answers_afterwards(
+    fitchain: Fitchain, mover: Account, running_devnet: Devnet, command: str
+) -> None:
+    with leaving_once_mined(running_devnet.record.rpc) as url:
+        code, told, said = fitchain(mover, *command.split(), "--rpc", url)
+    assert (code, moved(mover)) == (0, 5), said
+    assert "5" in (told.get("added"), told.get("leaving"), told.get("sent")) and "now cannot be read" in said
+    code, told, _ = fitchain(mover, *command.split())
+    assert (code, told["sent_before"], moved(mover)) == (0, False, 10)
 
 
 def test_who_was_not_away_and_has_a_good_chain_changes_nothing(

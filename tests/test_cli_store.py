@@ -53,6 +53,15 @@ def test_an_object_goes_in_out_onto_a_stick_and_away(fitchain: Fitchain, tmp_pat
     assert fitchain("store", "gc")[1] == {"blocks": 0, "size_bytes": 0, "freed_bytes": 0}
 
 
+def test_what_is_there_is_not_fetched_over(fitchain: Fitchain, tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("theirs")
+    (tmp_path / "notes").write_text("mine")
+    cid = fitchain("store", "add", "one")[1]["cid"]
+    code, told, _ = fitchain("store", "get", cid, "notes")
+    assert code == 3 and "notes exists already and would be overwritten" in told["error"]["message"]
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     "arguments", [("get", "nonsense"), ("import", "missing.car"), ("add", "missing"), ("pin", "bafkqaaa")]
 )

@@ -157,7 +157,7 @@ def account(open_account: Callable[..., Account]) -> Account:
     return open_account()
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=NAMES.get)
+@pytest.mark.parametrize("damage", [*DAMAGES, Path.unlink], ids=lambda damage: str(damage.__name__))
 def test_damaged_list_of_transactions_is_refused(account: Account, damage: Damage) -> None:
     place = account.chain.settings
     path = place.home / QUEUE_FILE

@@ -139,7 +139,8 @@ def test_each_kind_is_removed_by_itself_and_the_offer_stays(tmp_path: Path) -> N
     (tmp_path / ".evidence-x").mkdir()
     files = {
         Kept.RECORDS: [folder.records],
-        Kept.KEYS: [folder.identity, folder.seat_identity, folder.released_identity],
+        Kept.KEYS: [folder.identity],
+        Kept.SEAT_KEYS: [folder.seat_identity, folder.released_identity],
         Kept.STATES: [folder.state(4)],
         Kept.EVIDENCE: [folder.handed_over(0), tmp_path / ".evidence-x" / "records.bin"],
         Kept.MODEL: [folder.final, folder.model],

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,9 @@ from fitchain.pod.ports.agreement import State, commit_key
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.chain.known import KNOWN_FILE
 from fitchain.pod.ports.chain.queue import QUEUE_FILE
-from fitchain.pod.values.errors import DatasetChanged, NotFound, Unusable
+from fitchain.pod.values.errors import DatasetChanged, HomeDamaged, NodeUnreachable, NotFound, NotMinedYet, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef, DatasetId
-from tests.chain_fixtures import PASSPHRASE, take_back
+from tests.chain_fixtures import PASSPHRASE, no_mining, take_back
 from tests.cli_fixtures import Fitchain
 from tests.damage import DAMAGES, Damage, contents, overwrite
 from tests.pods import PRICE, Party, Workshop, offer_table, owner_runs, private_table, scientist_runs
@@ -248,6 +249,38 @@ def test_other_damaged_files_are_made_anew_and_the_journal_kept(workshop: Worksh
     if name == QUEUE_FILE:
         assert any(each.kind == "transactions" for each in recovery.lost)
     owner.home.registry.update_pod(owner.home.keys.recipient, b"elsewhere")  # it sends
+
+
+def test_lost_list_of_transactions_is_made_anew_once_nothing_is_on_its_way(
+    workshop: Workshop, reader: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, settings = workshop.owner, workshop.owner.home.settings
+    monkeypatch.setattr(import_module("fitchain.pod.parties.recovery.recover"), "ON_THEIR_WAY_S", 0.0)
+    with no_mining(reader):
+        owner.home.chain.submit("Registry", "updatePod", owner.home.keys.recipient, b"on its way")
+        owner.home.close()
+        (settings.home / QUEUE_FILE).unlink()
+        with pytest.raises(NotMinedYet, match="1 of the account's transactions are on their way"):
+            recover(settings, lambda: PASSPHRASE)
+        with pytest.raises(HomeDamaged, match="it is gone"):
+            Home.open(settings, lambda: PASSPHRASE)
+    assert list(recover(settings, lambda: PASSPHRASE).damage) == [QUEUE_FILE]
+    owner.home = Home.open(settings, lambda: PASSPHRASE)
+    assert owner.home.registry.pod(owner.address).endpoint == b"on its way"
+
+
+def test_recovery_that_was_cut_off_after_it_put_the_known_chain_aside_comes_to_the_same_end(
+    workshop: Workshop, reader: Chain
+) -> None:
+    owner, path = workshop.owner, workshop.owner.home.settings.home / KNOWN_FILE
+    before, settings = path.read_bytes(), owner.home.settings
+    owner.home.close()
+    overwrite(path)
+    with pytest.raises(NodeUnreachable):
+        recover(settings.with_node("http://127.0.0.1:1", reader.chain_id), lambda: PASSPHRASE)
+    recovery = recover(settings, lambda: PASSPHRASE)
+    assert path.read_bytes() == before and any(each.kind == "chain" for each in recovery.lost)
+    owner.home = Home.open(settings, lambda: PASSPHRASE)
 
 
 def test_command_says_what_it_did(workshop: Workshop, fitchain: Fitchain, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,8 +28,8 @@ from fitchain.pod.parties.owner import Owner, approve, reject
 from fitchain.pod.parties.owner.anchors import require_same_run
 from fitchain.pod.parties.owner.disclosed import EVIDENCE_ASIDE, EVIDENCE_MADE, keep_disclosed, opened_before
 from fitchain.pod.parties.owner.run import begin, order_nonce
-from fitchain.pod.parties.scientist import accept_result, dispute
-from fitchain.pod.parties.scientist.request import cancel_job, give_up, send_again, withdraw_unsent
+from fitchain.pod.parties.scientist import Scientist, accept_result, dispute
+from fitchain.pod.parties.scientist.request import SENT_ON, cancel_job, give_up, send_again, withdraw_unsent
 from fitchain.pod.parties.verifier.ballot import Ballot, keep_ballot, kept_ballot
 from fitchain.pod.parties.verifier.pod import look_s
 from fitchain.pod.ports.agreement import Agreements, Outcome, Phase, State, commit_key
@@ -40,8 +40,8 @@ from fitchain.pod.ports.chain.permit import Permit
 from fitchain.pod.ports.chain.reader import STOP_S
 from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.errors import NodeUnreachable, NotFound, Unusable
-from fitchain.pod.values.ids import AgreementId, AuditRef
-from fitchain.pod.values.job_folder import MOST_ASIDE, JobFolder, Kept
+from fitchain.pod.values.ids import AgreementId, AuditRef, Subject
+from fitchain.pod.values.job_folder import MOST_ASIDE, SECRETS, JobFolder
 from tests.audited_workshop import COUNTER_BOND, AuditedWorkshop, changed
 from tests.chain_fixtures import PASSPHRASE, Devnet, no_mining, take_back
 from tests.cli_fixtures import Fitchain
@@ -240,7 +240,7 @@ def test_secrets_of_a_job_that_the_chain_took_back_go_once_that_is_final(worksho
     finality = Finality(home, 4)
     orphans = Orphans(home, finality)
 
-    def clear() -> list[AgreementId]:
+    def clear() -> list[Subject]:
         finality.look()
         return list(orphans.clear())
 
@@ -259,7 +259,29 @@ def test_secrets_of_a_job_that_the_chain_took_back_go_once_that_is_final(worksho
     assert [len(folder.secrets()) for folder in folders] == [2, 0, 0]
     assert home.journal.fact(stands, "key") and not home.journal.fact(gone, "key")
     workshop.scientist.home.chain.rebroadcast()
-    folders[0].remove([Kept.RECORDS, Kept.KEYS])
+    folders[0].remove(SECRETS)
+
+
+def test_identity_of_a_seat_goes_once_its_audit_never_comes_again(workshop: Workshop, reader: Chain) -> None:
+    """Of a question that the chain took back, and of a job that ended without the audit that was
+    opened before; both jobs stand."""
+    home, finality = workshop.owner.home, Finality(workshop.owner.home, 4)
+    orphans, id = Orphans(home, finality), workshop.request(price=PRICE + 70)
+    own, again = AuditRef(id), AuditRef(id, 1)
+    for ref in (own, again):
+        home.keep_secret(home.audit_folder(ref).create().seat_identity, "a secret")
+
+    def look() -> list[Subject]:
+        mine(reader, 4)
+        finality.look()
+        return list(orphans.clear())
+
+    assert look() == []  # one look is none
+    assert look() == [again] and look() == []
+    assert [len(home.audit_folder(ref).secrets()) for ref in (own, again)] == [1, 0]
+    home.agreements.reject(id)
+    assert look() == [] and look() == [own]
+    assert not home.audit_folder(own).secrets()
 
 
 def test_secrets_that_cannot_be_removed_keep_a_pod_from_nothing_else(
@@ -338,7 +360,7 @@ def test_secrets_of_a_job_stay_where_a_node_has_not_come_to_it_yet(workshop: Wor
             finality.look()
             assert list(orphans.clear()) == []
     assert home.job_folder(id).secrets()
-    home.job_folder(id).remove([Kept.RECORDS, Kept.KEYS])
+    home.job_folder(id).remove(SECRETS)
 
 
 # The scientist
@@ -406,6 +428,20 @@ def test_a_request_that_the_chain_took_back_is_sent_again(workshop: Workshop, re
         take_back(reader, scientist.home.agreements.requested_block(id))
         workshop.until(lambda: id in scientist.home.agreements.list())
     assert names_of(scientist, id) == ["Requested"]
+
+
+def test_a_request_of_another_chain_is_not_sent_to_this_one(workshop: Workshop, unsent: AgreementId) -> None:
+    """Whoever removes `known-chain.json` takes its home to another chain, and means nothing of what
+    its journal still asks for."""
+    home, said = workshop.scientist.home, list[str]()
+    home.journal.keep_fact(unsent, SENT_ON, "31337/0x12/0x34")
+    pod = Scientist(home, False, lambda id, text: said.append(text))
+    for _ in range(2):
+        assert unsent not in [work.subject for lane, work in pod.look() if lane == "request"]
+    assert said == ["was asked for on another chain or deployment: it is not sent to this one"]
+    send_again(home, unsent, workshop.scientist.say)
+    assert unsent not in home.agreements.list()
+    give_up(home, unsent, "over")
 
 
 def test_a_request_that_is_taken_back_is_no_job_any_more(workshop: Workshop, reader: Chain) -> None:

@@ -51,6 +51,7 @@ HIDDEN = {
     "CannotConsent": ["reason"],
     "Error": ["message", "hint"],
     "Refuted": ["message", "hint"],
+    "Wiped": ["states"],
 }
 """What of the history stays at home: whoever adds a field decides about it here."""
 

@@ -15,7 +15,7 @@ from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound
+from fitchain.pod.values.errors import FitchainError, InputRefused
 from fitchain.pod.values.ids import WHOLE_POOL, DatasetId
 
 if TYPE_CHECKING:
@@ -262,16 +262,10 @@ def retire(session: Session, dataset: DatasetArgument) -> Report:
 
 def _registered_from(home: Home, source: Path) -> list[DatasetId]:
     """The datasets that this home has registered from a file, as far as they are open."""
+    from fitchain.pod.parties.owner.data import datasets_on_offer
+
     ids = [row.id for row in home.journal.datasets() if row.source == source.absolute()]
-    return [id for id in ids if _is_open(home, id)]
-
-
-def _is_open(home: Home, id: DatasetId) -> bool:
-    """Whether a dataset of this home is on offer in this deployment; it may be of an earlier one."""
-    try:
-        return home.registry.dataset(id).active
-    except NotFound:
-        return False
+    return [id for id in datasets_on_offer(home) if id in ids] if ids else []
 
 
 def _range(text: str) -> tuple[str, tuple[float, float]]:

@@ -18,7 +18,7 @@ from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.errors import AccessRefused, InputRefused, Unusable, reason_of
+from fitchain.pod.values.errors import AccessRefused, FitchainError, InputRefused, Unusable, reason_of
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def request(
         find_dataset(home, dataset),
         find_model(home, model),
         recipe_overrides=_read_recipe(recipe),
+        recipe_source="" if recipe is None else str(recipe),
         price=_optional(parse_fit, price),
         bond=_optional(parse_fit, bond),
         windows=(parse_duration(acceptance_window), parse_duration(training_window), parse_duration(dispute_window)),
@@ -535,20 +536,22 @@ def _advanced(session: Session, id: AgreementId) -> Report:
     else:
         left = format_duration(audit.deadline + 1 - latest.timestamp)
         raise Unusable(f"{audits.AWAITED[audit.phase]} for {left}: the audit of {id.short} is under way", _see(id))
-    after = session.reader.audits.read(ref)
-    advanced = f"advanced {id.short} from {audits.phase_name(audit)} to {audits.phase_name(after)}"
-    values = {
+    advanced = f"advanced {id.short} from {audits.phase_name(audit)}"
+    values: dict[str, Any] = {
         "agreement": id,
         "result": "advanced",
-        "phase": after.phase.name.capitalize(),
-        "verdict": after.verdict.name.capitalize() if after.verdict else None,
         "transaction": receipt.transaction,
         "gas": receipt.gas_used,
     }
-    return Report(
-        values,
-        [f"{advanced} ({receipt.gas_used:,} gas)", *([verdict] if (verdict := audits.describe_verdict(after)) else [])],
-    )
+    try:
+        after = session.reader.audits.read(ref)
+    except FitchainError as error:
+        log(f"where it stands now cannot be read: {error.message}; {_see(id)}")
+        return Report({**values, "phase": None, "verdict": None}, [f"{advanced} ({receipt.gas_used:,} gas)"])
+    values["phase"] = after.phase.name.capitalize()
+    values["verdict"] = after.verdict.name.capitalize() if after.verdict else None
+    line = f"{advanced} to {audits.phase_name(after)} ({receipt.gas_used:,} gas)"
+    return Report(values, [line, *([verdict] if (verdict := audits.describe_verdict(after)) else [])])
 
 
 def _own_nonce(session: Session, audit: Audit) -> Digest:

@@ -51,12 +51,18 @@ def owner(
     where it was.
     """
     from fitchain.pod.parties.owner import Owner
+    from fitchain.pod.parties.owner.data import datasets_on_offer
 
     after_s = None if remove_after is None else parse_duration(remove_after)
     home = waited_home(session)
+
+    def started() -> None:
+        served = "its datasets"
+        with suppress(ChainUnusable):  # how many they are is told where the node says
+            served = counted(len(datasets_on_offer(home)), "dataset")
+        log_with_time(f"owner {home.keys.address} serves {served}; Ctrl-C stops")
+
     with stopping() as stop:
-        served = counted(len(home.journal.datasets()), "dataset")
-        started = _log_lines(f"owner {home.keys.address} serves {served}; Ctrl-C stops")
         Owner(home, log_job, keep_states, keep_every, remove_after_s=after_s).run(stop, started)
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.views.amounts import size_text
+from fitchain.cli.views.amounts import counted, size_text
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
+from fitchain.pod.values.errors import InputRefused
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -30,10 +31,12 @@ def status(session: Session) -> Report:
     """Say what the store is, how much is in it, and whom it knows."""
     with _store(session) as store:
         values = store.status()
+    blocks = values["blocks"]
+    assert isinstance(blocks, int)
     pairs = [
         ("store", values["address"]),
         ("kind", f"Kubo {values['version']}" if "version" in values else "folder"),
-        ("holds", f"{values['blocks']} blocks, {_size(values['size_bytes'])}"),
+        ("holds", f"{counted(blocks, 'block')}, {_size(values['size_bytes'])}"),
         ("pinned here", values["pins"]),
     ]
     if "peer" in values:
@@ -68,9 +71,11 @@ def get(
     """Fetch a file or a folder; every byte is checked."""
     from fitchain.pod.ports.store import Cid
 
-    target = target or Path(cid)
+    parsed, target = Cid.parse(cid), target or Path(cid)
+    if target.exists():  # asked before anything is fetched
+        raise InputRefused(f"{target} exists already and would be overwritten", "fetch to another place")
     with _store(session) as store:
-        store.fetch(Cid.parse(cid), target)
+        store.fetch(parsed, target)
     return Report({"cid": cid, "path": target.absolute()}, [f"{cid} is in {target}"])
 
 
@@ -102,7 +107,7 @@ def gc(
         values = {"blocks": garbage.blocks, "size_bytes": garbage.size_bytes, "freed_bytes": 0}
         if not garbage.blocks:
             return Report(values, ["nothing to remove: every block is pinned"])
-        unpinned = f"{garbage.blocks} blocks that nobody has pinned, {_size(garbage.size_bytes)}"
+        unpinned = f"{counted(garbage.blocks, 'block')} that nobody has pinned, {_size(garbage.size_bytes)}"
         if not yes:
             return Report(values, [f"would remove {unpinned}", "`fitchain store gc --yes` removes them"])
         log(f"removing {unpinned}")

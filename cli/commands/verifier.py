@@ -10,13 +10,13 @@ import typer
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import find_address
 from fitchain.cli.views.amounts import counted, format_duration, parse_fit
-from fitchain.cli.views.output import KeyValues, Report, Rows
+from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.pod.values.amounts import amount_text
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.errors import FitchainError, InputRefused
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
-    from fitchain.pod.jobs.staking import Obstacle, VerifierStatus
+    from fitchain.pod.jobs.staking import Obstacle, StakeMove, VerifierStatus
 
 app = group("verifier", "Stake, be drawn, collect fees.")
 
@@ -48,9 +48,12 @@ def stake(
     """
     from fitchain.pod.jobs.staking import stake
 
-    added = stake(session.home, parse_fit(amount) if amount is not None else None)
-    line = f"staked {amount_text(added)} FIT" if added else "staked already"
-    return _status(session.home, line, added=amount_text(added))
+    move = stake(session.home, parse_fit(amount) if amount is not None else None)
+    if move.behind is not None:
+        log(f"its hash chain may be behind: {move.behind.message}; {NEXT_STEPS['CHAIN_BEHIND']}")
+    added = amount_text(move.amount)
+    line = f"staked {added} FIT{_earlier(move)}" if move.amount else "staked already"
+    return _done(session.home, line, added=added, sent_before=move.sent_before)
 
 
 @command(app, "unstake")
@@ -66,8 +69,10 @@ def unstake(
 
     if amount != ALL and not parse_fit(amount):
         raise InputRefused("the amount is zero", "name how much is to leave, or all")
-    leaving = unstake(session.home, None if amount == ALL else parse_fit(amount))
-    return _status(session.home, f"{amount_text(leaving)} FIT is leaving", leaving=amount_text(leaving))
+    move = unstake(session.home, None if amount == ALL else parse_fit(amount))
+    leaving = amount_text(move.amount)
+    line = f"{leaving} FIT is leaving{_earlier(move)}"
+    return _done(session.home, line, leaving=leaving, sent_before=move.sent_before)
 
 
 @command(app, "status")
@@ -78,7 +83,7 @@ def status(
     ] = None,
 ) -> Report:
     """Show a verifier's stake, fees, places and open seats, and what to do next."""
-    return _status(session.reader, None, find_address(address) if address else session.own_address())
+    return _status(session.reader, find_address(address) if address else session.own_address())
 
 
 @command(app, "present")
@@ -90,7 +95,7 @@ def present(session: Session) -> Report:
     from fitchain.pod.jobs.staking import come_back
 
     was_away = come_back(session.home)
-    return _status(session.home, "is there again" if was_away else "was not away", was_away=was_away)
+    return _done(session.home, "is there again" if was_away else "was not away", was_away=was_away)
 
 
 @command(app, "renew")
@@ -103,7 +108,7 @@ def renew(session: Session) -> Report:
     from fitchain.pod.jobs.staking import renew_chain
 
     renewed = renew_chain(session.home)
-    return _status(session.home, "renewed" if renewed else "stands: nothing to renew", renewed=renewed)
+    return _done(session.home, "renewed" if renewed else "stands: nothing to renew", renewed=renewed)
 
 
 @command(app, "withdraw")
@@ -171,11 +176,26 @@ def _trusted(account: bool, panels: int) -> str:
     return f"{' and '.join(places)}, by this home's list" if places else "not by this home's list"
 
 
-def _status(home: Home, line: str | None, address: str | None = None, **done: Any) -> Report:
-    """How an account stands, after what was done."""
+def _earlier(move: StakeMove) -> str:
+    return ", as sent by an earlier command that could not tell so; nothing was sent now" if move.sent_before else ""
+
+
+def _done(home: Home, line: str, **done: Any) -> Report:
+    """What was done, and how the account stands then. What was sent is told whatever the node
+    answers then: who is told of an error instead does it again."""
+    try:
+        status = _status(home, home.keys.address)
+    except FitchainError as error:
+        log(f"how the account stands now cannot be read: {error.message}; later: fitchain verifier status")
+        return Report(done | {"address": home.keys.address}, [line])
+    return Report({**done, **status.values}, [line, *status.views])
+
+
+def _status(home: Home, address: str) -> Report:
+    """How an account stands."""
     from fitchain.pod.jobs.staking import read_status
 
-    status = read_status(home, address or home.keys.address)
+    status = read_status(home, address)
     verifier, values = status.verifier, _values(status)
     places = [*(["the pool"] if status.in_pool else []), *(f"{name} ({id.short})" for id, name in status.panels)]
     pairs: list[tuple[str, Any]] = [
@@ -192,7 +212,7 @@ def _status(home: Home, line: str | None, address: str | None = None, **done: An
         for seat, audit in status.seats
     ]
     table = Rows(("audit", "seat", "phase", "time left"), rows, right=("seat",), empty="sits in no open audit")
-    return Report({**done, **values}, [*([line] if line else []), KeyValues(pairs), table])
+    return Report(values, [KeyValues(pairs), table])
 
 
 def _values(status: VerifierStatus) -> dict[str, Any]:

@@ -30,7 +30,8 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 KEPT: Mapping[Kept, str] = {
     Kept.RECORDS: "the records' copy",
-    Kept.KEYS: "its identities",
+    Kept.KEYS: "the job's identity",
+    Kept.SEAT_KEYS: "the seat's identities",
     Kept.STATES: "kept states",
     Kept.EVIDENCE: "what was left of its evidence",
     Kept.TRAINING: "leaves and what opens them",
@@ -41,7 +42,7 @@ ENDED: Mapping[history.Ended, str] = {
     history.Ended.AUDIT: "no other audit can be consented to",
     history.Ended.REPLAY: "nothing can be replayed",
     history.Ended.REPLAY_FROM_STATES: "a replay trains from the beginning",
-    history.Ended.OPENING: "this home opens what was sealed to them no more",
+    history.Ended.OPENING: "what was sealed to that opens here no more",
 }
 """What cannot be done any more, in words."""
 

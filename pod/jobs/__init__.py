@@ -22,6 +22,8 @@ asker          the nonce of whoever asks for an audit
 panels         panels and the pool: made, filled, joined, left, looked at
 links          a verifier's hash chain on one deployment
 staking        a verifier's stake, its commitment to that chain, what it takes to be drawn
+payments       FIT handed on
+unheard        what an earlier command sent and could not tell of
 panel_status   a panel beside a job's parties, and what speaks against it
 policy_panels  the panels that a dataset's policy names, as they stood when it was registered
 trail          what happened to a job as a file for strangers

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.ports.agreement import Phase, State
@@ -86,6 +87,24 @@ class Finality:
 
         return self._is_final(id, "gone", gone)
 
+    def seat_is_gone(self, ref: AuditRef) -> bool:
+        """Whether an audit that the chain has not, or not any more, will never come again: its
+        question was taken back, or is never consented to, or its job ended without it. As
+        `job_is_gone`."""
+
+        def gone(chain: Chain, now: int) -> bool:
+            id, ordinal = ref.agreement, ref.ordinal
+            calls = [("Audits", "audit", (id, ordinal)), ("Agreements", "agreement", (id,))]
+            audit, agreement = chain.call_many(calls)
+            if Phase(audit["phase"]) is not Phase.NONE or not chain.has_all_sent():
+                return False
+            if not ordinal:
+                return State(agreement["state"]).ended
+            asked = chain.call("Agreements", "asking", id, ordinal)
+            return not asked["requestBlock"] or _is_unanswered(asked, now)
+
+        return self._is_final(ref, "seat", gone)
+
     def audit_is_over(self, ref: AuditRef) -> bool:
         """Whether an audit is concluded for good."""
 
@@ -109,11 +128,7 @@ class Finality:
 
         def over(chain: Chain, now: int) -> bool:
             asked = chain.call("Agreements", "asking", ref.agreement, ref.ordinal)
-            return (
-                bool(asked["requestBlock"])
-                and not asked["consented"]
-                and (now > asked["deadline"] or not asked["fees"])
-            )
+            return bool(asked["requestBlock"]) and _is_unanswered(asked, now)
 
         return self._is_final(ref, "question", over)
 
@@ -139,3 +154,8 @@ class Finality:
         with self._changing:
             for key in [key for key in self._looks if key[0] == subject]:
                 del self._looks[key]
+
+
+def _is_unanswered(asked: dict[str, Any], now: int) -> bool:
+    """Whether the owner did not consent, and cannot any more."""
+    return not asked["consented"] and (now > asked["deadline"] or not asked["fees"])

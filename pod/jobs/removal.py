@@ -25,6 +25,7 @@ REMOVAL = "removal"
 """Fact of a job: whether a person asked for its removal, and that it was done."""
 ENDS = {
     Kept.KEYS: (Ended.OPENING,),
+    Kept.SEAT_KEYS: (Ended.OPENING,),
     Kept.STATES: (Ended.REPLAY_FROM_STATES,),
     Kept.TRAINING: (Ended.AUDIT, Ended.REPLAY),
 }

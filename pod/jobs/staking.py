@@ -9,12 +9,13 @@ from enum import Enum
 
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.links import LINKS_AT_ONCE, LinkChain
+from fitchain.pod.jobs.unheard import was_sent_before
 from fitchain.pod.ports.agreement import Audit, Phase, Seat
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.verifiers import NO_LINK, Verifier
 from fitchain.pod.proof.audit.plan import LEAST_STAKE_FEES
 from fitchain.pod.values.amounts import amount_text
-from fitchain.pod.values.errors import Unusable
+from fitchain.pod.values.errors import FitchainError, Unusable
 from fitchain.pod.values.ids import PanelId
 
 MOST_COMMITMENTS = 5
@@ -84,6 +85,22 @@ class VerifierStatus:
         return None
 
 
+@dataclass(frozen=True)
+class StakeMove:
+    """What was moved of a stake.
+
+    Args:
+        amount: FIT in base units.
+        sent_before: an earlier command had sent it, and could not tell so; nothing was sent now.
+        behind: why the hash chain could not be looked at, or renewed, afterwards; None where it
+            stands.
+    """
+
+    amount: int
+    sent_before: bool = False
+    behind: FitchainError | None = None
+
+
 def read_status(home: Home, address: str) -> VerifierStatus:
     """Read how a verifier's account stands; needs no key.
 
@@ -111,29 +128,68 @@ def read_status(home: Home, address: str) -> VerifierStatus:
     )
 
 
-def stake(home: Home, amount: int | None = None) -> int:
+def stake(home: Home, amount: int | None = None) -> StakeMove:
     """Add to this account's stake, and commit to its hash chain where it has not.
+
+    A stake whose sender never heard that it went through is not added a second time.
 
     Args:
         home: the verifier's.
         amount: FIT in base units; None locks what is missing of a place in the pool.
 
     Returns:
-        what was added, in base units.
+        what was added, whatever the node answers once it was sent.
 
     Raises:
-        ChainUnusable: the account cannot pay.
-        Unusable: audits are opened faster than a commitment reaches the chain.
+        ChainUnusable: the account cannot pay, or the node does not answer.
+        Unusable: an earlier command added something else, and could not tell so.
     """
     verifiers, address = home.verifiers, home.keys.address
+    if (added := _sent_before(home, "stake", "staked", amount)) is not None:
+        return StakeMove(added, True, _why_behind(home))
     before = verifiers.verifier(address)
     added = max(verifiers.pool_stake() - before.stake, 0) if amount is None else amount
     links, opened = LinkChain(home.keys, home.chain), home.audits.opened()
     link = links.commitment(opened) if links.needs_renewal(before, opened) else NO_LINK
     if added or link != NO_LINK:
         verifiers.stake(added, link)
-    renew_chain(home)
-    return added
+    return StakeMove(added, behind=_why_behind(home))
+
+
+def _sent_before(home: Home, function: str, did: str, amount: int | None) -> int | None:
+    """FIT in base units that an earlier command moved, and could not tell so; None where there is
+    nothing.
+
+    Args:
+        home: the verifier's.
+        function: of the contract Verifiers; its first argument is an amount.
+        did: what it does, in the past.
+        amount: what is to be moved now; None: whatever an earlier command found.
+
+    Raises:
+        Unusable: it is another amount.
+    """
+    moved = list[int]()
+
+    def is_meant(units: int, *_: object) -> bool:
+        moved.append(units)
+        return amount in (None, units) or not units  # one that only committed to the hash chain
+
+    def describe(units: int, *_: object) -> str:
+        return f"{did} {amount_text(units)} FIT"
+
+    was_sent_before(home.chain, "Verifiers", function, is_meant, describe)
+    return sum(moved) or None
+
+
+def _why_behind(home: Home) -> FitchainError | None:
+    """Commit to the hash chain anew where that is due; why that cannot be done. What was sent
+    before is told all the same."""
+    try:
+        renew_chain(home)
+    except Unusable as error:
+        return error
+    return None
 
 
 def renew_chain(home: Home) -> bool:
@@ -164,20 +220,25 @@ def renew_chain(home: Home) -> bool:
     )
 
 
-def unstake(home: Home, amount: int | None = None) -> int:
+def unstake(home: Home, amount: int | None = None) -> StakeMove:
     """Take stake back that no seat has reserved; it is free after the unbonding time.
+
+    What an earlier command took back, and could not tell so, is not taken back a second time.
 
     Args:
         home: the verifier's.
         amount: FIT in base units; None takes all that is free.
 
     Returns:
-        what leaves, in base units.
+        what leaves.
 
     Raises:
-        Unusable: so much is not free, or the account's place in the pool holds it.
-        ChainUnusable: the account cannot pay.
+        Unusable: so much is not free, or the account's place in the pool holds it; or an earlier
+            command took another amount back, and could not tell so.
+        ChainUnusable: the account cannot pay, or the node does not answer.
     """
+    if (left := _sent_before(home, "unstake", "took back", amount)) is not None:
+        return StakeMove(left, True)
     status = read_status(home, home.keys.address)
     verifier = status.verifier
     leaving = verifier.free if amount is None else amount
@@ -195,7 +256,7 @@ def unstake(home: Home, amount: int | None = None) -> int:
             "leave it first: fitchain panel leave pool",
         )
     home.verifiers.unstake(leaving)
-    return leaving
+    return StakeMove(leaving)
 
 
 def withdraw(home: Home) -> tuple[int, Receipt | None]:

@@ -26,7 +26,7 @@ EXPORTED = frozenset(
     {
         *("transaction", "gas", "dataset", "price", "seed", "step", "steps", "leaves", "index", "count", "block"),
         *("weights", "key", "transcript_root", "model_root", "assurance", "phase", "round", "evidence", "withheld"),
-        *("outcome", "segments", "verdict", "panel", "fees", "asker", "answer", "states", "what", "ends"),
+        *("outcome", "segments", "verdict", "panel", "fees", "asker", "answer", "what", "ends"),
         *("by_person", "equal", "sandbox"),
     }
 )

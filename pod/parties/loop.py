@@ -17,7 +17,7 @@ from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.lanes import Lanes, Work
 from fitchain.pod.jobs.orphans import Orphans
-from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy
+from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy, log_about
 from fitchain.pod.ports.chain.base import FINAL_BLOCKS
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.values.ids import NO_AGREEMENT
@@ -99,9 +99,9 @@ class PodLoop:
             self.log(NO_AGREEMENT, f"sent again what the chain took back: {', '.join(dict.fromkeys(again))}")
 
     def _clear_orphans(self) -> None:
-        """Remove what is kept of jobs that the chain took back."""
-        for id in self._orphans.clear():
-            self.log(id, "the chain took it back for good: what must not outlive it is cleared away")
+        """Remove what is kept of jobs and of seats that the chain took back."""
+        for subject in self._orphans.clear():
+            log_about(self.log, subject, "the chain took it back for good: what must not outlive it is cleared away")
 
     def _turn(self) -> None:
         looked_at = time.monotonic()

@@ -77,7 +77,7 @@ class Scratch(StrEnum):
 class Kept(StrEnum):
     """What a pod keeps of a job and removes, by kind.
 
-    Members: copies of records; identities, a job's own and those of seats; states, those of runs
+    Members: copies of records; a job's own identity; those of a verifier's seat; states, those of runs
     that were set aside among them; evidence, opened or to be handed over; the rest of the training
     (leaves, the salts that open them, what workers wrote), without which neither evidence nor a
     replay comes about; the trained model.
@@ -85,10 +85,15 @@ class Kept(StrEnum):
 
     RECORDS = "records"
     KEYS = "keys"
+    SEAT_KEYS = "seat_keys"
     STATES = "states"
     EVIDENCE = "evidence"
     TRAINING = "training"
     MODEL = "model"
+
+
+SECRETS = (Kept.RECORDS, Kept.KEYS, Kept.SEAT_KEYS)
+"""What must not outlive a job; files, each of them."""
 
 
 @contextmanager
@@ -363,7 +368,8 @@ class JobFolder:
         asides = [self.path / RUN, *self.path.glob(f"{_ASIDE}*")]
         paths = {
             Kept.RECORDS: [self.records],
-            Kept.KEYS: [self.identity, self.seat_identity, self.released_identity],
+            Kept.KEYS: [self.identity],
+            Kept.SEAT_KEYS: [self.seat_identity, self.released_identity],
             Kept.STATES: [self.states, *asides[1:]],
             Kept.EVIDENCE: [
                 *self.path.glob(f"{_HANDED_OVER}*.car"),
@@ -376,13 +382,13 @@ class JobFolder:
 
     def secrets(self) -> list[Path]:
         """What there is of that which must not outlive the job."""
-        return [path for kind in (Kept.RECORDS, Kept.KEYS) for path in self.kept(kind)]
+        return [path for kind in SECRETS for path in self.kept(kind)]
 
     def remove(self, kinds: Iterable[Kept]) -> None:
         """Remove what there is of some kinds, so that a power cut does not bring it back."""
         for kind in kinds:
             for path in self.kept(kind):
-                if kind in (Kept.RECORDS, Kept.KEYS):
+                if kind in SECRETS:
                     path.unlink(missing_ok=True)
                 else:
                     remove_tree(path)

@@ -159,6 +159,17 @@ def keep_row(home: Home, row: DatasetRow) -> None:
     home.journal.keep_dataset(row)
 
 
+def datasets_on_offer(home: Home) -> list[DatasetId]:
+    """The datasets of this home that a request may name; its journal has retired ones, too, and
+    those of an earlier deployment.
+
+    Raises:
+        ChainUnusable: the node does not answer.
+    """
+    active = {entry.id for entry in home.registry.datasets() if entry.active}
+    return [row.id for row in home.journal.datasets() if row.id in active]
+
+
 def registrations(home: Home) -> int:
     """How many datasets this account has registered on the deployment."""
     return len(home.chain.events("Registry", "DatasetRegistered", owner=home.keys.address))

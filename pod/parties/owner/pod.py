@@ -66,7 +66,7 @@ from fitchain.pod.values.errors import (
     Unusable,
 )
 from fitchain.pod.values.ids import AgreementId, AuditRef
-from fitchain.pod.values.job_folder import Kept
+from fitchain.pod.values.job_folder import SECRETS, Kept
 
 MOST_WAITING = 4
 """So many requests of one account, of those that were not examined yet, wait for it at a time."""
@@ -397,7 +397,7 @@ class Owner(PodLoop):
         home, id = self.home, agreement.id
         folder = home.job_folder(id)
         folder.sweep(())  # half-written files
-        kinds = [Kept.RECORDS, Kept.KEYS, Kept.EVIDENCE, *([] if self.keep_states else [Kept.STATES])]
+        kinds = [*SECRETS, Kept.EVIDENCE, *([] if self.keep_states else [Kept.STATES])]
         remove(home, id, kinds, sealed=sealed_aside(home, AuditRef(id)))
         home.journal.record(id, history.Wiped(states=not self.keep_states), once="")
         if not home.journal.happened(id, history.LetGo):

@@ -15,7 +15,7 @@ from fitchain.pod.parties.asker import fresh_bytes, keep_question, question_comm
 from fitchain.pod.parties.recovery.lines import write_recovered
 from fitchain.pod.parties.recovery.report import Recovery
 from fitchain.pod.parties.scientist.publish import MODEL_FILES
-from fitchain.pod.parties.scientist.request import SENT_AT, give_up, plain_terms
+from fitchain.pod.parties.scientist.request import SENT_AT, SENT_ON, deployment_of, give_up, plain_terms
 from fitchain.pod.parties.scientist.standing import DISPUTED, keep_answer
 from fitchain.pod.ports.agreement import Agreement, AskedAudit
 from fitchain.pod.ports.chain import Event
@@ -73,6 +73,7 @@ def _keep_said(home: Home, id: AgreementId, events: list[Event]) -> None:
     """What its scientist said of a request, and stands by where the chain takes it back: that it
     asked, and when; that it does not want it any more, or disputes what came of it."""
     names = {event.name for event in events}
+    home.journal.keep_fact(id, SENT_ON, deployment_of(home))
     if home.journal.fact(id, SENT_AT) is None:
         home.journal.keep_fact(id, SENT_AT, str(events[0].timestamp))
     if "Cancelled" in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +35,8 @@ def damage_of(home: Path) -> dict[str, str]:
             require_sound(queue, LAYOUT)
         except HomeDamaged as error:
             damage[QUEUE_FILE] = error.message
+    elif (home / KNOWN_FILE).exists():
+        damage[QUEUE_FILE] = f"{queue} is damaged: it is gone"
     try:
         KnownChain.read(home)
     except InputRefused as error:
@@ -59,6 +62,24 @@ def put_aside(home: Path, names: Iterable[str]) -> list[Path]:
         for changed in (folder, home):
             sync_folder(changed)
     return moved
+
+
+def copy_aside(home: Path, name: str) -> Path:
+    """Put a copy of a damaged file into a folder of its own, and leave the file until another one
+    takes its place: a home that lacks it would not be known for a damaged one.
+
+    Returns:
+        where the copy lies.
+
+    Raises:
+        HostUnusable: it cannot be copied.
+    """
+    with host_errors(f"the damaged files of {home} cannot be put aside"):
+        folder = _new_folder(home)
+        os.link(home / name, folder / name)
+        for changed in (folder, home):
+            sync_folder(changed)
+    return folder / name
 
 
 def _new_folder(home: Path) -> Path:

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fitchain.pod.jobs.home import Home, pod_lock
 from fitchain.pod.jobs.journal import JOURNAL_FILE, MARK_FILE, Journal
 from fitchain.pod.parties.recovery.asked_for import recover_models, recover_questions, recover_requests
-from fitchain.pod.parties.recovery.files import damage_of, put_aside
+from fitchain.pod.parties.recovery.files import copy_aside, damage_of, put_aside
 from fitchain.pod.parties.recovery.owned import recover_datasets, recover_owned
 from fitchain.pod.parties.recovery.report import Recovery
 from fitchain.pod.parties.recovery.seats import recover_seats
-from fitchain.pod.ports.chain import connect
+from fitchain.pod.ports.chain import answers, connect
 from fitchain.pod.ports.chain.known import KNOWN_FILE
-from fitchain.pod.ports.chain.queue import QUEUE_FILE
+from fitchain.pod.ports.chain.queue import LAYOUT, QUEUE_FILE
+from fitchain.pod.ports.chain.rpc import Node
+from fitchain.pod.ports.database import create
 from fitchain.pod.ports.keys import unlock
 from fitchain.pod.ports.settings import Settings
 from fitchain.pod.ports.store import open_store
-from fitchain.pod.values.errors import Unusable, host_errors
+from fitchain.pod.values.errors import NotMinedYet, Unusable, host_errors
 from fitchain.pod.values.ids import DatasetId
 from fitchain.pod.values.state import sync_folder
 
 MADE = ".recovered"
 """The folder in which a journal is made, until it is whole."""
+ON_THEIR_WAY_S, LOOK_S = 60.0, 2.0
+"""How long transactions are waited for of which nothing is known any more; between two looks."""
 
 
 # As many parameters as a home is opened with, and what only a person knows.
@@ -64,10 +69,13 @@ def recover(
                 "`fitchain pod recover --again` adds what its journal lacks and the chain has",
             )
         keys = unlock(settings.home, settings.key, passphrase())
-        recovery.moved += put_aside(
-            settings.home, [name for name in (QUEUE_FILE, KNOWN_FILE) if name in recovery.damage]
-        )
-        chain = connect(settings, keys)
+        adopt = KNOWN_FILE in recovery.damage
+        if QUEUE_FILE in recovery.damage:
+            recovery.moved += put_aside(settings.home, [QUEUE_FILE])
+            _make_queue(settings, adopt, keys.address, log)
+        if adopt:
+            recovery.moved.append(copy_aside(settings.home, KNOWN_FILE))
+        chain = connect(settings, keys, adopt)
         _tell_of_files(recovery)
         store = open_store(chain.settings, log)
         try:
@@ -81,6 +89,32 @@ def recover(
         finally:
             store.close()
         return recovery
+
+
+def _make_queue(settings: Settings, adopt: bool, account: str, log: Callable[[str], None]) -> None:
+    """Make an empty list of transactions, once nothing is on its way of which nobody knows any
+    more.
+
+    Raises:
+        NotMinedYet: something still is.
+    """
+    node, deadline = connect(settings, adopt=adopt).node, time.monotonic() + ON_THEIR_WAY_S
+    while left := _on_their_way(node, account):
+        if time.monotonic() > deadline:
+            raise NotMinedYet(
+                f"{left} of the account's transactions are on their way, and this home does not know any more what "
+                "they do",
+                "run it again once they are mined: whatever they do might else be done twice",
+            )
+        log(f"waits for {left} of the account's transactions, of which this home knows nothing any more")
+        time.sleep(LOOK_S)
+    create(settings.home / QUEUE_FILE, LAYOUT)
+
+
+def _on_their_way(node: Node, account: str) -> int:
+    """How many transactions of an account the node has that are not mined."""
+    pending, mined = node.batch([answers.transaction_count(account, block) for block in ("pending", "latest")])
+    return max(0, int(pending) - int(mined))
 
 
 def _new_journal(home: Path) -> Journal:

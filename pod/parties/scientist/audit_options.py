@@ -108,7 +108,8 @@ class _Draft:
         """The recipe as the request will draft it."""
         row = self.home.journal.model(self.request.model)
         overrides = dict(self.request.recipe_overrides) | {"audit": self.table}
-        return draft_recipe(self.home, self.card, row.graph, row.initial_model, overrides)
+        source = self.request.recipe_source
+        return draft_recipe(self.home, self.card, row.graph, row.initial_model, overrides, source)
 
 
 def plan_audit(

@@ -26,7 +26,7 @@ from fitchain.pod.parties.scientist.complaint import complain, may_answer, why_u
 from fitchain.pod.parties.scientist.dispute import dispute
 from fitchain.pod.parties.scientist.messages import read_notes, read_refusal
 from fitchain.pod.parties.scientist.receive import ENDED, has_received
-from fitchain.pod.parties.scientist.request import is_unsent, keep_unheard, send_again
+from fitchain.pod.parties.scientist.request import is_of_another_chain, is_unsent, keep_unheard, send_again
 from fitchain.pod.parties.scientist.standing import DISPUTED, RESULT_ACCEPTED, stands
 from fitchain.pod.ports.agreement import Agreement, State
 from fitchain.pod.ports.chain.base import FINAL_BLOCKS
@@ -72,6 +72,7 @@ class Scientist(PodLoop):
         self.auto_accept = auto_accept
         self._over: set[AgreementId] = set()
         self._noted: set[AgreementId] = set()
+        self._elsewhere: set[AgreementId] = set()
         self._followed_at: dict[AgreementId, float] = {}
 
     def look(self) -> Iterator[tuple[str, Work]]:
@@ -82,8 +83,13 @@ class Scientist(PodLoop):
             if id not in self._over:
                 yield "follow", Work(id, partial(self._follow, id), (self._followed_at.get(id, 0.0),))
         for id in self.home.journal.request_ids():
-            if id not in on_chain and is_unsent(self.home, id):
+            if id in on_chain:
+                continue
+            if is_unsent(self.home, id):
                 yield "request", Work(id, partial(send_again, self.home, id, self.log))
+            elif is_of_another_chain(self.home, id) and id not in self._elsewhere:
+                self._elsewhere.add(id)
+                self.log(id, "was asked for on another chain or deployment: it is not sent to this one")
 
     def forget(self) -> None:
         """Follow every job again, also those that had ended."""

@@ -51,9 +51,10 @@ from fitchain.pod.values.work import StepWork
 
 DAY_S = 86_400
 WINDOWS = (DAY_S, DAY_S, DAY_S)
-SENT_AT, GIVEN_UP, UNHEARD = "sent_at", "given_up", "unheard"
-"""Facts of a request in the journal: when somebody asked for it last, by the chain's time; why it
-is not sent by itself any more; that its pod alone wrote down that it was sent."""
+SENT_AT, SENT_ON, GIVEN_UP, UNHEARD = "sent_at", "sent_on", "given_up", "unheard"
+"""Facts of a request in the journal: when somebody asked for it last, by the chain's time; on which
+chain and deployment; why it is not sent by itself any more; that its pod alone wrote down that it
+was sent."""
 LOCK = "requests.lock"
 
 
@@ -74,6 +75,7 @@ class JobRequest:
         audit: who audits the training, or a dispute about it; None: nobody. They stand in the
             recipe, whatever its overrides say.
         rehearsed: train the first segments on the card's mock data here first.
+        recipe_source: where its overrides come from, a file say, for what is said against them.
     """
 
     dataset: DatasetId
@@ -84,6 +86,7 @@ class JobRequest:
     windows: tuple[int, int, int] = WINDOWS
     audit: AuditTerms | None = None
     rehearsed: bool = True
+    recipe_source: str = ""
 
 
 def request_job(home: Home, request: JobRequest) -> AgreementId:
@@ -109,7 +112,7 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
     price = card.price if request.price is None else request.price
     audit = request.audit or AuditTerms()
     overrides = dict(request.recipe_overrides) | ({"audit": _recipe_audit(audit)} if audit.seats else {})
-    recipe = draft_recipe(home, card, row.graph, row.initial_model, overrides)
+    recipe = draft_recipe(home, card, row.graph, row.initial_model, overrides, request.recipe_source)
     card.admit(recipe, price, home.keys.address, disclosure(audit, recipe))
     Graph.parse((row.folder / GRAPH).read_bytes()).check(environment.environment_class(recipe.environment.name).admits)
     dataset = home.registry.dataset(request.dataset)
@@ -127,6 +130,7 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
     kept = kept or _prepare(home, terms, recipe, row.folder, card, request.rehearsed)
     with _sending(home, wait=True):
         home.journal.keep_fact(kept.agreement, SENT_AT, str(home.chain.block("latest").timestamp))
+        home.journal.keep_fact(kept.agreement, SENT_ON, deployment_of(home))
         home.journal.keep_fact(kept.agreement, GIVEN_UP, "")
         home.journal.keep_request(kept)
         if not _is_on_chain(home, kept):
@@ -152,7 +156,27 @@ def asked_terms(home: Home, id: AgreementId) -> Terms:
 def is_unsent(home: Home, id: AgreementId) -> bool:
     """Whether a request that is not on the chain is still wanted there: nobody took it back, the
     contract did not refuse it, and the time in which it may be accepted has not passed."""
+    return _is_wanted(home, id) and _is_of_this_chain(home, id)
+
+
+def is_of_another_chain(home: Home, id: AgreementId) -> bool:
+    """Whether a request is still wanted, and was asked for on another chain or deployment than the
+    one that the home is connected to: nobody said that it is wanted here, too."""
+    return _is_wanted(home, id) and not _is_of_this_chain(home, id)
+
+
+def _is_wanted(home: Home, id: AgreementId) -> bool:
     return not home.journal.fact(id, GIVEN_UP) and home.journal.fact(id, SENT_AT) is not None
+
+
+def _is_of_this_chain(home: Home, id: AgreementId) -> bool:
+    return home.journal.fact(id, SENT_ON) in (None, deployment_of(home))  # older journals do not say
+
+
+def deployment_of(home: Home) -> str:
+    """The chain and the deployment that a home is connected to, as a request names them."""
+    chain = home.chain
+    return f"{chain.chain_id}/{chain.node.genesis}/{chain.deployment.addresses['Agreements']}"
 
 
 def send_again(home: Home, id: AgreementId, log: Log) -> None:
@@ -356,16 +380,29 @@ def _recipe_audit(audit: AuditTerms) -> dict[str, Any]:
     }
 
 
-def draft_recipe(home: Home, card: Card, graph: Digest, initial_model: Root, overrides: Mapping[str, Any]) -> Recipe:
+# As many parameters as a recipe is made of.
+def draft_recipe(
+    home: Home, card: Card, graph: Digest, initial_model: Root, overrides: Mapping[str, Any], source: str = ""
+) -> Recipe:
     """Draft a recipe for this host's torch.
 
     Where no probe ships for it, it names the one that the card publishes, else this host's.
+
+    Args:
+        home: the scientist's.
+        card: of the dataset.
+        graph, initial_model: of the model.
+        overrides: terms of the recipe that differ from the defaults.
+        source: where they come from; what is said against them begins with it.
 
     Raises:
         InputRefused: a term is unknown or out of bounds.
         EnvironmentRefused: this host is not of the wanted class.
     """
-    recipe = draft(graph, initial_model, card.json(), environment.installed_torch(), overrides)
+    try:
+        recipe = draft(graph, initial_model, card.json(), environment.installed_torch(), overrides)
+    except InputRefused as error:
+        raise InputRefused(f"{source}: {error.message}" if source else error.message, error.hint) from None
     wanted = recipe.environment
     if environment.shipped_probe(wanted):
         return recipe
@@ -434,7 +471,7 @@ def _interrupted(home: Home, terms: Terms) -> RequestRow | None:
     for request in home.journal.requests():
         id, journal = request.agreement, home.journal
         unheard = journal.fact(id, UNHEARD) or not journal.happened(id, history.Requested)
-        same = request.terms == plain_terms(terms)
+        same = request.terms == plain_terms(terms) and _is_of_this_chain(home, id)
         if unheard and same and (id in on_chain or home.store.has(Cid.parse(request.offer))):
             return request
     return None

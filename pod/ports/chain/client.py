@@ -104,16 +104,54 @@ class Chain(ChainReader):
         return sender.submit(Message(to, data, value, gas, what))
 
     def wait(self, pending: Pending) -> Receipt:
-        """Wait until a transaction is mined and confirmed.
+        """Wait, as whoever sent it, until a transaction is mined and confirmed.
 
         Raises:
             Reverted: it was mined and the contract refused.
             NotMinedYet: it is not for a quarter of an hour, or whoever waits was asked to end.
+            NodeUnreachable: the node went away; what was sent is on its way, or mined.
             ChainUnusable: another transaction took its nonce.
         """
+        try:
+            mined = self._settled(pending)
+        except NodeUnreachable as gone:
+            way_on = (
+                f"{pending.what} ({pending.transaction}) was sent: look whether it was mined before you do it again"
+            )
+            raise NodeUnreachable(gone.message, f"{gone.hint}; {way_on}" if gone.hint else way_on) from gone
+        if self.sender is not None:
+            self.sender.hear(pending)
+        return self._succeeded(pending, mined)
+
+    def take_up(self, contract: str, function: str) -> list[tuple[Any, ...]]:
+        """Wait for calls of a function that was sent from this home and moves as much once more
+        each time (`queue.ADDING`), where whoever sent them never heard that they went through.
+
+        Returns:
+            the arguments of each that did, in the order sent; they are told of once.
+
+        Raises:
+            NodeUnreachable, NotMinedYet: whether they did cannot be said now.
+        """
+        taken, call = list[tuple[Any, ...]](), interface(contract).function(function)
+        for pending, data in self._sending().unheard(f"{contract}.{function}"):
+            try:
+                self.wait(pending)
+            except (NodeUnreachable, NotMinedYet):
+                raise
+            except ChainUnusable:
+                continue  # it did nothing, and whoever repeats it does it for the first time
+            taken.append(call.decode_call(data))
+        return taken
+
+    def _settled(self, pending: Pending) -> Mined:
+        """Wait for a transaction, and note that it is mined, whatever came of it."""
         mined = self._await(pending)
         if self.sender is not None:
             self.sender.settle(pending)
+        return mined
+
+    def _succeeded(self, pending: Pending, mined: Mined) -> Receipt:
         if not mined.succeeded:
             raise self._why_reverted(pending.what, mined)
         return self._receipt(mined)
@@ -217,7 +255,7 @@ class Chain(ChainReader):
 
     def _outcome(self, pending: Pending) -> Receipt | ChainUnusable:
         try:
-            return self.wait(pending)
+            return self._succeeded(pending, self._settled(pending))
         except NodeUnreachable:
             raise
         except ChainUnusable as refusal:

@@ -28,13 +28,14 @@ _checked: dict[tuple[str, bytes], tuple[Digest, Constants]] = {}
 changes, so a process reads it once."""
 
 
-def connect(settings: Settings, account: Signer | None = None) -> Chain:
+def connect(settings: Settings, account: Signer | None = None, adopt: bool = False) -> Chain:
     """Connect to the node and the deployment that the settings name.
 
     Args:
         settings: where the node, the home and the devnet are.
         account: an opened key to send with; None reads only. Its unconfirmed transactions are
             looked up and sent again.
+        adopt: take the chain for the home's, whatever its record says.
 
     Raises:
         NodeUnreachable: no node answers.
@@ -42,13 +43,15 @@ def connect(settings: Settings, account: Signer | None = None) -> Chain:
             this Fitchain's contracts; or the home belongs to another chain or deployment.
         NotFound: no deployment on this chain is known.
     """
-    node, settings, genesis, deployment, constants = _open(settings)
-    require_known(settings.home, KnownChain.of(genesis, deployment), node.shown)
+    node, settings, genesis, deployment, constants = _open(settings, adopt)
+    if not adopt:
+        require_known(settings.home, KnownChain.of(genesis, deployment), node.shown)
     sender = None
     if account is not None:
         cap, confirmations = settings.fee_cap_wei, settings.confirmations
-        KnownChain.of(genesis, deployment).keep(settings.home)
         sender = Queue(settings.home, node, genesis, deployment.chain_id, account, cap, confirmations)
+        # Last: a home that has met a chain and lacks the queue has lost it.
+        KnownChain.of(genesis, deployment).keep(settings.home)
         sender.rebroadcast()
     return Chain(node, settings, deployment, sender, account, constants)
 
@@ -113,7 +116,7 @@ def require_contracts(node: Node, deployment: Deployment) -> Constants:
 _WHICH_CHAIN: Sequence[Query[Any]] = (answers.chain_id(), answers.block(0))
 
 
-def _open(settings: Settings) -> tuple[Node, Settings, Digest, Deployment, Constants]:
+def _open(settings: Settings, adopt: bool = False) -> tuple[Node, Settings, Digest, Deployment, Constants]:
     """Check chain and contracts in as few requests as the settings allow."""
     settings = settings.located()
     node = Node(settings.rpc)
@@ -124,7 +127,7 @@ def _open(settings: Settings) -> tuple[Node, Settings, Digest, Deployment, Const
     asked = code_requests(expected) if expected is not None and unread else []
     answered = node.batch([*_WHICH_CHAIN, *asked])
     settings, genesis = _joined(node, settings, answered[: len(_WHICH_CHAIN)])
-    if expected is None:
+    if expected is None and not adopt:
         require_known_genesis(settings.home, answered[0], genesis, node.shown)
     deployment = expected or find_deployment(settings)
     key = (settings.rpc, deployment.encode())

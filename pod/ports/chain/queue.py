@@ -32,9 +32,10 @@ from typing import Any
 from fitchain.pod.ports.chain import answers
 from fitchain.pod.ports.chain.answers import Header
 from fitchain.pod.ports.chain.base import Pending, Signer
+from fitchain.pod.ports.chain.known import KNOWN_FILE
 from fitchain.pod.ports.chain.rpc import Node
 from fitchain.pod.ports.chain.sender import Message
-from fitchain.pod.ports.database import Layout, connect, create, require_sound, sqlite_errors
+from fitchain.pod.ports.database import Layout, connect, create, damaged, require_sound, sqlite_errors
 from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, GWEI
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import Digest
@@ -58,9 +59,15 @@ BOUND = frozenset(
 """Calls that say something of what stood on the chain before them, without naming it: leaves under
 an order seed, evidence for a jury, a vote on it, a result. Sent again behind another seed they
 would anchor what nobody trained; pods do them anew, by what the chain says then."""
+ADDING = frozenset({"FitCoin.transfer", "Verifiers.stake", "Verifiers.unstake"})
+"""Calls that move as much once more each time that they are sent. Whoever was told of an error
+instead of such a call, and repeats its command, must hear of the first, whoever saw it mined."""
 OPEN, LIVE = ("signed", "sent"), ("signed", "sent", "mined")
-FEES, SIGNED_ON = ("maxFeePerGas", "maxPriorityFeePerGas"), "signedOn"
-"""Of a row's fields: what is offered; which block was the newest when it was signed."""
+FEES, SIGNED_ON, UNHEARD = ("maxFeePerGas", "maxPriorityFeePerGas"), "signedOn", "unheard"
+"""Of a row's fields: what is offered; which block was the newest when it was signed; that nobody
+who sent it (`ADDING`) has heard what came of it."""
+OWN_FIELDS = frozenset({SIGNED_ON, UNHEARD})
+"""Those that are no part of the transaction."""
 STRANGER_S = 20.0
 """So long a nonce is used up, and none of our attempts at it has a receipt, before it counts as a
 stranger's: of the nodes behind one address some lag, and who is told that another transaction took
@@ -88,8 +95,8 @@ class Queue:
         confirmations: blocks after which a used-up nonce counts as used up.
 
     Raises:
-        HomeDamaged: the file is none of ours any more. One that is not there is made: what was
-            signed and never sent is lost with it, and every step asks the chain first.
+        HomeDamaged: the file is none of ours any more, or is gone: what was sent and is not mined
+            yet would be done again beside it.
         HostUnusable: it cannot be read or written now, and so in every call.
     """
 
@@ -111,7 +118,10 @@ class Queue:
         self.confirmations = confirmations
         self._unclaimed: dict[int, float] = {}  # used-up nonces without a receipt of ours, since when
         self._key = (str(network), signer.address)
+        has_sent = (home / KNOWN_FILE).exists()  # asked first: a process that begins beside this one makes it last
         if not self.path.exists():
+            if has_sent:
+                raise damaged(self.path, "it is gone, and what was sent may be on its way")
             create(self.path, LAYOUT)
         require_sound(self.path, LAYOUT)
 
@@ -164,6 +174,24 @@ class Queue:
         """Note that one of the attempts was mined."""
         self._close(pending.nonce, pending.transaction)
 
+    def hear(self, pending: Pending) -> None:
+        """Note that whoever sent it has heard what came of it."""
+        for row in self._rows("nonce = ?", pending.nonce):
+            fields = json.loads(row["fields"])
+            if fields.pop(UNHEARD, None):
+                self._write("UPDATE transactions SET fields = ? WHERE hash = ?", json.dumps(fields), row["hash"])
+
+    def unheard(self, what: str) -> list[tuple[Pending, bytes]]:
+        """Calls of a function (`ADDING`) that were written, and of which nobody who sent them has
+        heard what came: each with its call data, in the order sent."""
+        rows = {row["nonce"]: row for row in self._rows(f"what = ? AND state IN {LIVE}", what)}
+        fields = {nonce: json.loads(row["fields"]) for nonce, row in rows.items()}
+        return [
+            (self._pending_of(row), bytes.fromhex(fields[nonce]["data"].removeprefix("0x")))
+            for nonce, row in rows.items()
+            if UNHEARD in fields[nonce]
+        ]
+
     def nonces(self) -> int:
         """How many nonces are used up once all that was sent is mined."""
         rows = self._rows(f"state IN {LIVE}")
@@ -202,7 +230,10 @@ class Queue:
 
     def pending(self) -> list[Pending]:
         """What was written and not yet seen mined, in the order sent."""
-        return [Pending(Digest.parse(row["hash"]), self.address, row["nonce"], row["what"]) for row in self._newest()]
+        return [self._pending_of(row) for row in self._newest()]
+
+    def _pending_of(self, row: sqlite3.Row) -> Pending:
+        return Pending(Digest.parse(row["hash"]), self.address, row["nonce"], row["what"])
 
     # Steps; those that write or send are under the lock
 
@@ -399,13 +430,14 @@ class Queue:
     def _fields(self, message: Message, nonce: int, fees: dict[str, Any]) -> dict[str, Any]:
         fields: dict[str, Any] = {"type": 2, "chainId": self.chain_id, "nonce": nonce, "gas": message.gas}
         fields |= {"value": message.value, "data": "0x" + message.data.hex()} | fees
+        fields |= {UNHEARD: True} if message.what in ADDING else {}
         return fields | ({"to": message.to} if message.to else {})
 
     def _sign(self, fields: dict[str, Any], what: str) -> Pending:
         """Sign and write down."""
         from eth_utils.crypto import keccak
 
-        raw = self.signer.sign_transaction({name: value for name, value in fields.items() if name != SIGNED_ON})
+        raw = self.signer.sign_transaction({name: value for name, value in fields.items() if name not in OWN_FIELDS})
         hash = Digest(bytes(keccak(raw)))
         row = (*self._key, fields["nonce"], str(hash), raw, json.dumps(fields), what, "signed", time.time())
         # The same transaction may have been dropped before, or undone.

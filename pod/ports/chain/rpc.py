@@ -76,6 +76,12 @@ class Node:
         self._record: DevnetRecord | None = None
         self._away = False
 
+    @property
+    def genesis(self) -> Digest | None:
+        """Hash of the first block of the one chain that it is asked about (`stay_on`); None where
+        it may be any."""
+        return self._genesis
+
     def stay_on(self, genesis: Digest, devnet: Callable[[], DevnetRecord | None]) -> None:
         """Be asked about one chain alone, wherever it is served from.
 

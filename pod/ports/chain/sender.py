@@ -58,6 +58,15 @@ class Sender(Protocol):
         """Note that one of the attempts was mined."""
         ...
 
+    def hear(self, pending: Pending) -> None:
+        """Note that whoever sent it has heard what came of it."""
+        ...
+
+    def unheard(self, what: str) -> list[tuple[Pending, bytes]]:
+        """Calls of a function (`queue.ADDING`) of which nobody who sent them has heard what came:
+        each with its call data, in the order sent."""
+        ...
+
     def nonces(self) -> int:
         """How many nonces are used up once all that was sent is mined, as far as is written down."""
         ...
@@ -102,6 +111,13 @@ class Unlocked:
 
     def settle(self, pending: Pending) -> None:
         """Nothing is written down for a key that the node holds."""
+
+    def hear(self, pending: Pending) -> None:
+        """Nothing is written down for a key that the node holds."""
+
+    def unheard(self, what: str) -> list[tuple[Pending, bytes]]:
+        """None that is known: nothing is written down."""
+        return []
 
     def nonces(self) -> int:
         """None that is known: nothing is written down."""

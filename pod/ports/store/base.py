@@ -69,7 +69,7 @@ class Cid:
             parts = libipld.decode_cid(text)
             cid = cls.of(parts["codec"], parts["hash"]["digest"])
         except (ValueError, TypeError) as error:
-            raise InputRefused(f"{text!r:.100} is no CID: {error}") from None
+            raise InputRefused(f"{text!r:.100} is no CID: {error}", "give it whole, as it was printed") from None
         if str(cid) != text:
             raise InputRefused(f"{text!r:.100} is not the CIDv1 in base32 of what it names, {cid}")
         return cid
