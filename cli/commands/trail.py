@@ -33,8 +33,8 @@ def export(
     """Write what happened to a job into a file for others.
 
     Who asked, who approved when, what ran, what left and what was deleted, as this home's history
-    has it, and the chain's events beside it; no metric's value, no key, no record. Each line carries the
-    digest of the one before: write the last digest down.
+    has it, and the chain's events beside it; no metric's value, no key, no record. Each line
+    carries the digest of the one before: write the last digest down.
     """
     from fitchain.pod.jobs.trail import export_trail
     from fitchain.pod.parties.owner.disclosed import disclosed_of

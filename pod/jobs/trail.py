@@ -82,9 +82,9 @@ def _happened(home: Home, id: AgreementId, head: int) -> Iterator[dict[str, Json
     by their times."""
     events = [event for event in home.agreements.events(id) if event.block <= head]
     home.chain.read_times(event.block for event in events)
-    told = ((line.time, _entry_body(line)) for line in home.journal.history(id))
-    seen = ((float(event.timestamp), event_body(event)) for event in events)
-    return (body for _, body in heapq.merge(seen, told, key=lambda pair: pair[0]))
+    entries = ((line.time, _entry_body(line)) for line in home.journal.history(id))
+    changes = ((float(event.timestamp), event_body(event)) for event in events)
+    return (body for _, body in heapq.merge(changes, entries, key=lambda pair: pair[0]))
 
 
 def _entry_body(line: Line) -> dict[str, Json]:

@@ -344,7 +344,8 @@ def compare_events(trail: Trail, chain: Chain) -> int:
     for line, event in zip_longest(lines, past):
         if line is None:
             raise ClaimMismatch(
-                f"after line {number} the trail lacks the event {event.name} of block {event.block}, which the chain has"
+                f"after line {number} the trail lacks the event {event.name} of block {event.block}, which the chain "
+                "has"
             )
         number = line.number
         if event is None or {**line.body, "previous": None} != {**event_body(event), "previous": None}:

@@ -77,10 +77,10 @@ class Scratch(StrEnum):
 class Kept(StrEnum):
     """What a pod keeps of a job and removes, by kind.
 
-    Members: copies of records; a job's own identity; those of a verifier's seat; states, those of runs
-    that were set aside among them; evidence, opened or to be handed over; the rest of the training
-    (leaves, the salts that open them, what workers wrote), without which neither evidence nor a
-    replay comes about; the trained model.
+    Members: copies of records; a job's own identity; those of a verifier's seat; states, those of
+    runs that were set aside among them; evidence, opened or to be handed over; the rest of the
+    training (leaves, the salts that open them, what workers wrote), without which neither evidence
+    nor a replay comes about; the trained model.
     """
 
     RECORDS = "records"
