@@ -677,6 +677,7 @@ OWN_JSON = {
     "cli/demo/parties.py": "what a command of ours printed",
     "pod/compute/environment/checking.py": "a home's memory of its host",
     "pod/jobs/journal.py": "rows of a home's journal",
+    "pod/jobs/removal.py": "a deletion in a home's journal",
     "pod/jobs/metering.py": "a home's memory of what steps take",
     "pod/parties/scientist/request.py": "terms that this process encoded",
     "pod/parties/verifier/ballot.py": "a vote in a home's journal",
