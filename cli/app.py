@@ -43,7 +43,9 @@ from fitchain.cli.commands import (
     proof,
     reaudit,
     recover,
+    remove,
     store,
+    trail,
     trust,
     verifier,
 )
@@ -94,6 +96,8 @@ for group in (devnet, keys, coin, data, model, job, panel, verifier, trust, pod,
 for single in (deploy, demo):
     single.register(app)
 consent.register(job.app)
+remove.register(job.app)
+trail.register(job.app, proof.app)
 reaudit.register(proof.app)
 recover.register(pod.app)
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from fitchain.cli.commands.trail import describe_stated
 from fitchain.pod.compute.checkpoint.files import read_state_file
 from fitchain.pod.compute.dataset import Card, Table
 from fitchain.pod.compute.dataset.npz_file import check_npz
@@ -37,8 +38,9 @@ from fitchain.pod.proof.audit.records import OpenedRecords
 from fitchain.pod.proof.certificate import Statement
 from fitchain.pod.proof.certificate.claims import check_leaves, check_orders
 from fitchain.pod.proof.certificate.envelope import unseal
+from fitchain.pod.proof.trail import VERSION, read_trail, write_trail
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import ZERO, canonical_json, sha256, tree_root
+from fitchain.pod.values.digest import ZERO, canonical_json, parse_json, sha256, tree_root
 from fitchain.pod.values.errors import FitchainError
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId
@@ -406,6 +408,35 @@ def key_files(place: Path) -> list[bytes]:
     return [backup, json.dumps(json.loads(backup)["account"]).encode()]
 
 
+def trail_lines(_: Path) -> list[bytes]:
+    header = {"version": VERSION, "agreement": str(JOB), "chain_id": 1, "contract": "0x" + "1" * 40}
+    header |= {"account": "0x" + "2" * 40, "role": "owner", "exported": 5, "block": 9}
+    removed = {"what": ["states"], "ends": ["audit"], "by_person": True}
+    event = {"time": 5, "block": 7, "log_index": 0, "transaction": str(JOB), "contract": "Agreements"}
+    left = {"notes": 1, "metrics": ["loss"], "audits": [{"ordinal": 0, "records": 9, "opened": False}]}
+    return [
+        canonical_json({"kind": kind, **fields})
+        for kind, fields in (
+            ("header", header),
+            ("entry", {"time": 5, "ordinal": 0, "entry": "removed", "body": removed}),
+            ("event", event | {"name": "Accepted", "args": {"id": str(JOB), "price": "5"}}),
+            ("disclosed", left),
+        )
+    ]
+
+
+def read_trail_line(data: bytes, place: Path) -> None:
+    """A line of a trail in which each follows on the one before, whatever it says."""
+    (place / "x").unlink(missing_ok=True)
+    body = parse_json(data)
+    if not isinstance(body, dict):
+        (place / "x").write_bytes(data)
+    else:
+        header = [] if body.get("kind") == "header" else [json.loads(trail_lines(place)[0])]
+        write_trail(place / "x", [*header, body])
+    describe_stated(read_trail(place / "x"))
+
+
 def leaf_lines(_: Path) -> list[bytes]:
     return (GOLDEN / "leaves.jsonl").read_bytes().splitlines()
 
@@ -456,6 +487,7 @@ PARSERS: dict[str, Parser] = {
     "evidence": Parser(read_evidence, lay_evidence_out),
     "records": Parser(written("records.bin", read_records), golden("evidence/records.bin"), Mutator.records),
     "leaf line": Parser(read_leaf_line, leaf_lines),
+    "trail": Parser(read_trail_line, trail_lines),
     "state digests": Parser(written("x", read_state_digests), state_digest_lines),
     "mock data": Parser(written("x.npz", read_npz), golden("mock.npz"), Mutator.archive),
     "table": Parser(

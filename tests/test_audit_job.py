@@ -111,7 +111,17 @@ def test_every_seat_replayed_and_collected_its_fee(audited: AuditedWorkshop, hon
         assert (told["outcome"], told["segments"], told["problems"]) == ("MATCH", 4, [])
         assert party.fit() == MONEY + FEE
         kinds = [kind for kind in party.kinds(honest) if not kind.startswith("audit_")]
-        assert kinds == ["drawn", "joined", "examined", "committed", "revealed", "verdict", "collected", "wiped"]
+        assert kinds == [
+            "drawn",
+            "joined",
+            "examined",
+            "committed",
+            "revealed",
+            "verdict",
+            "collected",
+            "removed",
+            "wiped",
+        ]
     assert all(party.kinds(honest) == [] for party in audited.others(*seated))
     assert audited.free()
 

@@ -153,6 +153,29 @@ def test_no_more_segments_are_asked_for_than_the_job_has(
     assert scenario.parties.by_owner.asked_audit(ref).terms.drawn_segments == segments
 
 
+def test_job_whose_removal_was_asked_for_is_not_audited_again(
+    fitchain: Fitchain, scenario: AuditScenario, settled: AgreementId, panel: str, checker: Account, owner: Account
+) -> None:
+    """Comes after all that is audited again."""
+    words = ("proof", "reaudit", settled.short, "--panel", panel[:10], "--fee", "1", "--segments", "5", "--no-wait")
+    asked = fitchain(checker, *words)[1]["ordinal"]
+    assert fitchain(owner, "job", "consent", settled.short, "--audit", str(asked), "--yes")[0] == 0
+    code, answer, _ = fitchain(owner, "job", "remove", settled.short, "--yes")
+    assert code == 3 and f"a person said yes to audit {asked}" in answer["error"]["message"]
+    assert fitchain(owner, "job", "consent", settled.short, "--audit", str(asked), "--no")[0] == 0
+    code, answer, said = fitchain(owner, "job", "remove", settled.short, typed="no\n")
+    assert code == 3 and "nothing was deleted" in answer["error"]["message"]
+    assert "no other audit can be consented to" in " ".join(said.split())
+    code, answer, _ = fitchain(checker, "job", "remove", settled.short, "--yes")
+    assert code == 3 and "a dataset of another home" in answer["error"]["message"]
+    code, answer, _ = fitchain(owner, "job", "remove", settled.short, "--yes", "--reason", "the study is over")
+    assert (code, answer["decision"], answer["kept"]) == (0, "removal", {})
+    assert fitchain(owner, "job", "show", settled.short)[1]["history"][-1]["reason"] == "the study is over"
+    code, answer, _ = fitchain(owner, "job", "consent", settled.short, "--audit", str(asked), "--yes")
+    assert code == 3 and "is being deleted, as this home's person asked" in answer["error"]["message"]
+    assert "has the fees back" in answer["error"]["hint"]
+
+
 def test_job_that_is_not_settled_is_not_audited_again(
     fitchain: Fitchain, scenario: AuditScenario, panel: str, checker: Account
 ) -> None:

@@ -17,6 +17,7 @@ from fitchain.pod.jobs.journal import Line
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import Root, sha256
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
+from fitchain.pod.values.job_folder import Kept
 
 JOB = AgreementId(sha256(b"job"))
 ROOT = Root(sha256(b"root"))
@@ -85,6 +86,9 @@ ONE_OF_EACH: tuple[Entry, ...] = (
     history.Error("the node does not answer", "start it"),
     history.Refuted("other bytes", ""),
     history.Wiped(states=True),
+    history.RemovalAsked("its patient objects"),
+    history.Removed((Kept.STATES, Kept.TRAINING), (history.Ended.AUDIT, history.Ended.REPLAY), by_person=True),
+    history.Replayed(5, True),
     history.LetGo(),
     history.Recovered(),
 )

@@ -14,7 +14,7 @@ import pytest
 
 from fitchain.pod.values import job_folder
 from fitchain.pod.values.digest import sha256
-from fitchain.pod.values.job_folder import JobFolder, Scratch, part_of, scratch, sweep_left
+from fitchain.pod.values.job_folder import JobFolder, Kept, Scratch, part_of, scratch, sweep_left
 from tests.source_text import ROOT
 
 OWN = "pod/values/job_folder.py"
@@ -64,8 +64,7 @@ def test_looking_makes_nothing(tmp_path: Path) -> None:
         getattr(folder, name)
     assert folder.audits() == [] and not folder.audit(3).exists
     folder.sweep()
-    folder.remove_secrets()
-    folder.remove_states()
+    folder.remove(Kept)
     assert not (tmp_path / "jobs").exists()
 
 
@@ -141,5 +140,29 @@ def test_a_run_that_is_set_aside_takes_its_files_with_it(tmp_path: Path) -> None
     folder.set_aside(seed)
     aside = tmp_path / f"aside-{seed.value.hex()[:8]}"
     assert {path.name for path in (aside / "run").iterdir()} == {"states", "leaves.jsonl", "final.safetensors"}
-    folder.remove_states()
+    assert folder.kept(Kept.STATES) == [aside]
+    folder.remove([Kept.STATES])
     assert list(tmp_path.iterdir()) == [folder.recipe]
+
+
+def test_each_kind_is_removed_by_itself_and_the_offer_stays(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    folder.states.mkdir(parents=True)
+    (tmp_path / ".evidence-x").mkdir()
+    files = {
+        Kept.RECORDS: [folder.records],
+        Kept.KEYS: [folder.identity],
+        Kept.SEAT_KEYS: [folder.seat_identity, folder.released_identity],
+        Kept.STATES: [folder.state(4)],
+        Kept.EVIDENCE: [folder.handed_over(0), tmp_path / ".evidence-x" / "records.bin"],
+        Kept.MODEL: [folder.final, folder.model],
+        Kept.TRAINING: [folder.leaves, folder.task, folder.log],
+    }
+    for path in [folder.recipe, folder.certificate, *(path for each in files.values() for path in each)]:
+        path.touch()
+    assert set(files) == set(Kept)
+    for kind, paths in files.items():
+        assert folder.kept(kind)
+        folder.remove([kind])
+        assert not folder.kept(kind) and not any(path.exists() for path in paths)
+    assert set(tmp_path.iterdir()) == {folder.recipe, folder.certificate}

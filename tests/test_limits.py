@@ -43,6 +43,7 @@ from fitchain.pod.proof.audit.evidence import Evidence
 from fitchain.pod.proof.audit.records import OPENED_TAG, OpenedRecords
 from fitchain.pod.proof.certificate import Statement
 from fitchain.pod.proof.certificate.envelope import unseal
+from fitchain.pod.proof.trail import read_trail
 from fitchain.pod.values import limits
 from fitchain.pod.values.digest import ZERO, canonical_json, parse_answer, parse_json, sha256
 from fitchain.pod.values.errors import (
@@ -128,6 +129,7 @@ DOCUMENTS: dict[str, list[tuple[JsonLimits, Reader]]] = {
     "file of state digests": [
         (limits.STATE_DIGESTS_LINE, from_file("x", lambda place: read_state_digests(place / "x"))),
     ],
+    "trail": [(limits.TRAIL_LINE, from_file("x", lambda place: read_trail(place / "x")))],
     "trust list": [(limits.TRUST_LIST, from_file(TRUST_FILE, TrustList.read))],
     "keystore, backup of a key": [
         (limits.KEY_FILE, from_file("x", lambda place: keys.import_key(place, "x", place / "x", "x"))),
@@ -675,6 +677,7 @@ OWN_JSON = {
     "cli/demo/parties.py": "what a command of ours printed",
     "pod/compute/environment/checking.py": "a home's memory of its host",
     "pod/jobs/journal.py": "rows of a home's journal",
+    "pod/jobs/removal.py": "a deletion in a home's journal",
     "pod/jobs/metering.py": "a home's memory of what steps take",
     "pod/parties/scientist/request.py": "terms that this process encoded",
     "pod/parties/verifier/ballot.py": "a vote in a home's journal",

@@ -126,13 +126,19 @@ def test_owner_pod_takes_a_job_through_its_states_in_order(done: Done) -> None:
             "delivered",
             "finished",
         ),
-        *("settled", "wiped", "let_go"),
+        *("removed", "settled", "removed", "wiped", "let_go", "replayed"),
     ]
 
 
 def test_scientist_pod_reads_notes_receives_and_accepts(done: Done) -> None:
     kinds = [kind for kind in done.workshop.scientist.kinds(done.id) if kind not in ("accepted", "training", "trained")]
-    assert [kind for kind in kinds if kind != "note"] == ["requested", "received", "result_accepted", "settled"]
+    assert [kind for kind in kinds if kind != "note"] == [
+        "requested",
+        "received",
+        "result_accepted",
+        "settled",
+        "let_go",
+    ]
     assert kinds.count("note") == 3
 
 
@@ -271,6 +277,7 @@ def test_metrics_stay_where_the_policy_keeps_them(workshop: Workshop, pair: tupl
 def test_states_are_wiped_where_they_are_not_kept(workshop: Workshop, pair: tuple[AgreementId, AgreementId]) -> None:
     assert not workshop.owner.home.job_folder(pair[0]).states.exists()
     assert workshop.owner.told(pair[0], "wiped") == {"states": True}
+    assert "states" in workshop.owner.told(pair[0], "removed")["what"]
 
 
 # Divergence, with a scientist who changes its recipient

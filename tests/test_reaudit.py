@@ -3,6 +3,7 @@ nonce, evidence without the job's identity, and money that is paid once and come
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -18,11 +19,12 @@ from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.journal import Decision
+from fitchain.pod.jobs.removal import ask_removal
 from fitchain.pod.jobs.turns import Turns
 from fitchain.pod.jobs.waiting import awaits_consent, shown_concerns
 from fitchain.pod.parties import asker
 from fitchain.pod.parties.asker import Answer, Question, QuestionState
-from fitchain.pod.parties.owner import consent, refuse
+from fitchain.pod.parties.owner import consent, refuse, remove_later
 from fitchain.pod.parties.owner.asked import LEAST_WINDOW_S, MOST_AT_ONCE, AskedAudits, concerns, records_of
 from fitchain.pod.parties.owner.disclosed import DISCLOSED, EVIDENCE_MADE, Opened, cap_concern, opened_before
 from fitchain.pod.parties.owner.examine import dataset_of
@@ -344,7 +346,7 @@ def test_question_that_makes_no_sense_is_never_asked(again: Again, open_party: C
 
 @pytest.mark.long
 def test_question_in_whose_seats_nobody_sits_uses_up_no_cap(again: Again, pass_time: PassTime) -> None:
-    """Comes last: whoever lets a joining window pass is away from then on."""
+    """Comes late: whoever lets a joining window pass is away from then on."""
     with owner_runs(again.owner):
         ref = again.question(again.audited.panel, drawn=3)
         again.audited.until(lambda: again.told(ref, "consented"))
@@ -358,3 +360,34 @@ def test_question_in_whose_seats_nobody_sits_uses_up_no_cap(again: Again, pass_t
         again.audited.until(lambda: again.told(ref, "wiped"))
     assert answer.verdict is Outcome.INCONCLUSIVE
     assert again.counts(ref) == 0
+
+
+@pytest.mark.long
+def test_removal_waits_for_an_audit_and_ends_all_others(again: Again, reader: Chain) -> None:
+    """Comes last: nothing of the job is left then."""
+    owner, verifiers = again.owner, again.audited.verifiers
+    for party in verifiers:
+        if party.home.verifiers.verifier(party.address).away:
+            party.home.verifiers.present()
+    folder = owner.home.job_folder(again.id)
+    with owner_runs(owner):
+        ref = again.question(again.audited.panel, drawn=2)
+        again.audited.until(lambda: again.told(ref, "consented"))
+        with pytest.raises(Unusable, match=f"audit {ref.ordinal} of .* goes on and needs what would be deleted"):
+            remove_later(owner.home, again.id)
+        ask_removal(owner.home, again.id, "")  # as one that came just before the consent
+        reader.node.request("anvil_mine", hex(3))
+        time.sleep(2)
+        assert folder.leaves.exists()
+        with verifier_runs(*verifiers):
+            assert again.follow(ref, lambda answer: answer.over).verdict is Outcome.MATCH
+        while folder.leaves.exists():
+            reader.node.request("anvil_mine", hex(1))
+            time.sleep(0.2)
+        late = again.question(again.audited.panel, drawn=3)
+        again.audited.until(lambda: again.told(late, "cannot_consent"))
+    reason = owner.home.journal.last(late, history.CannotConsent).reason
+    assert re.fullmatch(r"what evidence of 0x\w+ needs was deleted on [-\d]+ [:\d]+ UTC", reason)
+    assert not again.told(late, "consent_needed")
+    with pytest.raises(Unusable, match="was deleted on"):
+        consent(owner.home, late)

@@ -41,7 +41,7 @@ from fitchain.pod.ports.chain.reader import STOP_S
 from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.errors import NodeUnreachable, NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef, Subject
-from fitchain.pod.values.job_folder import MOST_ASIDE, JobFolder
+from fitchain.pod.values.job_folder import MOST_ASIDE, SECRETS, JobFolder
 from tests.audited_workshop import COUNTER_BOND, AuditedWorkshop, changed
 from tests.chain_fixtures import PASSPHRASE, Devnet, no_mining, take_back
 from tests.cli_fixtures import Fitchain
@@ -259,7 +259,7 @@ def test_secrets_of_a_job_that_the_chain_took_back_go_once_that_is_final(worksho
     assert [len(folder.secrets()) for folder in folders] == [2, 0, 0]
     assert home.journal.fact(stands, "key") and not home.journal.fact(gone, "key")
     workshop.scientist.home.chain.rebroadcast()
-    folders[0].remove_secrets()
+    folders[0].remove(SECRETS)
 
 
 def test_identity_of_a_seat_goes_once_its_audit_never_comes_again(workshop: Workshop, reader: Chain) -> None:
@@ -360,7 +360,7 @@ def test_secrets_of_a_job_stay_where_a_node_has_not_come_to_it_yet(workshop: Wor
             finality.look()
             assert list(orphans.clear()) == []
     assert home.job_folder(id).secrets()
-    home.job_folder(id).remove_secrets()
+    home.job_folder(id).remove(SECRETS)
 
 
 # The scientist

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.views.amounts import counted, parse_fit
+from fitchain.cli.views.amounts import counted, parse_duration, parse_fit
 from fitchain.cli.views.output import log_with_time
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import ChainUnusable, HostUnusable, NodeRefused, NodeUnreachable
@@ -35,6 +35,15 @@ def owner(
         bool, typer.Option("--keep-states/--wipe-states", help="Whether a settled job can be replayed from the middle.")
     ] = True,
     keep_every: Annotated[int, typer.Option(metavar="N", help="Keep the state of every N-th checkpoint.", min=1)] = 1,
+    remove_after: Annotated[
+        str | None,
+        typer.Option(
+            "--remove-after",
+            metavar="TIME",
+            help="Delete what is kept of a job so long after its end, as `job remove` does.",
+            show_default="never",
+        ),
+    ] = None,
 ) -> None:
     """Serve this home's datasets.
 
@@ -44,6 +53,7 @@ def owner(
     from fitchain.pod.parties.owner import Owner
     from fitchain.pod.parties.owner.data import datasets_on_offer
 
+    after_s = None if remove_after is None else parse_duration(remove_after)
     home = waited_home(session)
 
     def started() -> None:
@@ -53,7 +63,7 @@ def owner(
         log_with_time(f"owner {home.keys.address} serves {served}; Ctrl-C stops")
 
     with stopping() as stop:
-        Owner(home, log_job, keep_states, keep_every).run(stop, started)
+        Owner(home, log_job, keep_states, keep_every, remove_after_s=after_s).run(stop, started)
 
 
 @command(app, "scientist")

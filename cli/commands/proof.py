@@ -314,6 +314,15 @@ def verify(
         str | None,
         typer.Option(metavar="URL", help="A second node, which must agree with the first.", show_default=False),
     ] = None,
+    trail: Annotated[
+        Path | None,
+        typer.Option(
+            "--trail",
+            metavar="FILE",
+            help="The owner's signed trail: what it states of deletions is shown.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> Report:
     """Check where a model file comes from, and who vouches for it.
 
@@ -321,18 +330,28 @@ def verify(
     certificate's, and a second node may have to agree. Exits 0 if it holds, 1 if it is refuted, 3
     if it could not be checked or fewer vouch for it than you require.
     """
+    from fitchain.cli.commands.trail import describe_stated
     from fitchain.cli.ids import match_panel
     from fitchain.cli.views.verdict import describe_verdict
     from fitchain.pod.ports.chain.witness import connect_witnessed
     from fitchain.pod.ports.registry import Registry
     from fitchain.pod.proof.certificate import Assurance
     from fitchain.pod.proof.certificate import verify as check
+    from fitchain.pod.proof.trail import read_trail, require_owners
 
     level = Assurance.parse(require) if require else None
     settings = replace(session.settings, also_rpc=also_rpc) if also_rpc else session.settings
     chain = connect_witnessed(settings)
     panels = [match_panel(Registry(chain), text) for text in trust or ()]
-    return describe_verdict(check(model, certificate, chain, level, panels), model)
+    owners = None if trail is None else read_trail(trail)
+    verdict = check(model, certificate, chain, level, panels)
+    report = describe_verdict(verdict, model)
+    if owners is None:
+        return report
+    run = verdict.statement
+    require_owners(owners, run.agreement, run.owner, run.contracts["Agreements"], run.chain_id)
+    stated, lines = describe_stated(owners)
+    return Report({**report.values, "stated": stated}, [*report.views, lines])
 
 
 def _log_event(event: Event) -> None:

@@ -19,12 +19,32 @@ from fitchain.pod.proof.audit.pace import SLOW_HOST
 from fitchain.pod.proof.audit.plan import AuditPlan
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.ids import WHOLE_POOL
+from fitchain.pod.values.job_folder import Kept
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.job_status import JobStatus
     from fitchain.pod.jobs.journal import Line
 
 BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+KEPT: Mapping[Kept, str] = {
+    Kept.RECORDS: "the records' copy",
+    Kept.KEYS: "the job's identity",
+    Kept.SEAT_KEYS: "the seat's identities",
+    Kept.STATES: "kept states",
+    Kept.EVIDENCE: "what was left of its evidence",
+    Kept.TRAINING: "leaves and what opens them",
+    Kept.MODEL: "the trained model",
+}
+"""How people call what a pod keeps of a job."""
+ENDED: Mapping[history.Ended, str] = {
+    history.Ended.AUDIT: "no other audit can be consented to",
+    history.Ended.REPLAY: "nothing can be replayed",
+    history.Ended.REPLAY_FROM_STATES: "a replay trains from the beginning",
+    history.Ended.OPENING: "what was sealed to that opens here no more",
+}
+"""What cannot be done any more, in words."""
 
 
 def sparkline(values: Sequence[float], width: int = 40) -> str:
@@ -312,7 +332,13 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
         case history.Refuted(message, hint):
             return f"refuted: {message}{f' ({hint})' if hint else ''}"
         case history.Wiped():
-            return "wiped the records' copy and the job's identity"
+            return "nothing is left that must not outlive it"
+        case history.RemovalAsked(reason):
+            return f"a person had what is kept of it deleted{_answer(reason)}"
+        case history.Removed(what, ends):
+            return f"deleted {', '.join(KEPT[kind] for kind in what)}{_ended(ends)}"
+        case history.Replayed(segments, equal):
+            return f"{counted(segments, 'segment')} replayed by hand: {'equal' if equal else 'not equal'}"
         case history.LetGo():
             return "keeps the sealed files no longer (`fitchain store gc` removes them)"
         case history.Recovered():
@@ -389,6 +415,11 @@ def _answer(reason: str, concerns: Sequence[str] = ()) -> str:
     """What goes with a person's answer: its reason, and what it was shown to speak against it."""
     shown = f", shown: {'; '.join(concerns)}" if concerns else ""
     return f"{f': {reason}' if reason else ''}{shown}"
+
+
+def _ended(ends: Sequence[history.Ended]) -> str:
+    """What a deletion ends; a comma before each."""
+    return f": {', '.join(ENDED[end] for end in ends)}" if ends else ""
 
 
 def _metrics(metrics: Mapping[str, float]) -> str:

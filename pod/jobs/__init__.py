@@ -12,6 +12,7 @@ home           a pod's folder, opened
 lanes          what a pod does beside one another, and what goes first
 retry          what a pod does about an error
 finality       what no reorganisation of the chain undoes
+removal        deleting what a home keeps of a job, and noting it
 orphans        what is kept of jobs that the chain took back for good
 turns          what anyone may do to bring an audit on
 job_status     how a job stands
@@ -25,6 +26,7 @@ payments       FIT handed on
 unheard        what an earlier command sent and could not tell of
 panel_status   a panel beside a job's parties, and what speaks against it
 policy_panels  the panels that a dataset's policy names, as they stood when it was registered
+trail          what happened to a job as a file for strangers
 waiting        what waits for a person's yes
 watch          how a job stands, read until it is over
 serving        a pod in a thread beside its caller

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, ClassVar, Self, TypedDict, get_args
 
 from fitchain.pod.compute.sandbox import Enforcement
@@ -17,6 +18,7 @@ from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.values.digest import Digest, Json, Root
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.ids import DatasetId, ModelId
+from fitchain.pod.values.job_folder import Kept
 from fitchain.pod.values.typed_json import from_json, to_json
 
 
@@ -555,6 +557,15 @@ class FeesCollected(Sent):
 # Ends, and what goes wrong
 
 
+class Ended(StrEnum):
+    """What cannot be done any more once something is deleted."""
+
+    AUDIT = "audit"
+    REPLAY = "replay"
+    REPLAY_FROM_STATES = "replay_from_states"
+    OPENING = "opening"
+
+
 @dataclass(frozen=True)
 class Auditing(_Entry):
     """An audit goes on, as the scientist saw it."""
@@ -624,6 +635,39 @@ class Wiped(_Entry):
 
 
 @dataclass(frozen=True)
+class RemovalAsked(_Entry):
+    """The owner's person had what its home keeps of a job deleted, and why."""
+
+    kind = "removal_asked"
+    reason: str
+
+
+@dataclass(frozen=True)
+class Removed(_Entry):
+    """What this home kept of a job, or of an audit of it, is deleted.
+
+    Args:
+        what: was deleted.
+        ends: what cannot be done any more for that.
+        by_person: whether a person asked for it; else the pod did it by itself.
+    """
+
+    kind = "removed"
+    what: tuple[Kept, ...]
+    ends: tuple[Ended, ...]
+    by_person: bool = False
+
+
+@dataclass(frozen=True)
+class Replayed(_Entry):
+    """The owner trained segments again by hand: how many, and whether all came out equal."""
+
+    kind = "replayed"
+    segments: int
+    equal: bool
+
+
+@dataclass(frozen=True)
 class LetGo(_Entry):
     """The sealed objects of a job are kept no longer."""
 
@@ -688,6 +732,9 @@ JobEntry = (
     | Error
     | Refuted
     | Wiped
+    | RemovalAsked
+    | Removed
+    | Replayed
     | LetGo
     | Recovered
 )

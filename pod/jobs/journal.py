@@ -265,6 +265,12 @@ class Journal:
         with self._believed():
             return [_line(row) for row in self._rows(query, str(subject), last, after)]
 
+    def lines(self, subject: Subject, kind: type[Entry]) -> list[Line]:
+        """The lines of one kind in the history of a job, or of one of its audits, oldest first."""
+        query = "SELECT * FROM history WHERE agreement = ? AND kind = ? ORDER BY id"
+        with self._believed():
+            return [_line(row) for row in self._rows(query, str(subject), kind.kind)]
+
     def subjects(self, kind: type[Entry]) -> list[AuditRef]:
         """The jobs, and audits of them, whose history has an entry of this kind."""
         rows = self._rows("SELECT DISTINCT agreement FROM history WHERE kind = ? ORDER BY agreement", kind.kind)

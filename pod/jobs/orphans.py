@@ -12,9 +12,10 @@ from functools import partial
 
 from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.removal import remove
 from fitchain.pod.ports.agreement import Phase
 from fitchain.pod.values.ids import AgreementId, AuditRef, Subject
-from fitchain.pod.values.job_folder import JobFolder
+from fitchain.pod.values.job_folder import SECRETS, Kept
 
 SEALED = ("weights", "key")
 """Facts of a job in the journal: what was sealed to its identity, or is that, sealed."""
@@ -37,8 +38,7 @@ class Orphans:
         self._missing = None
 
     def clear(self) -> Iterator[Subject]:
-        """Remove the secrets of jobs and of seats that are gone for good, as
-        `JobFolder.remove_secrets`.
+        """Remove the secrets of jobs and of seats that are gone for good, and note it.
 
         Yields:
             each job, and each audit, cleared.
@@ -47,7 +47,8 @@ class Orphans:
             ChainUnusable: the node does not answer.
         """
         if self._missing is None:
-            kept = [id for id in self._home.job_ids() if any(folder.secrets() for folder in self._folders(id))]
+            folder_of = self._home.audit_folder
+            kept = [id for id in self._home.job_ids() if any(folder_of(ref).secrets() for ref in self._audits(id))]
             missing = self._home.agreements.missing_among(kept)
             self._missing = {*missing, *self._missing_audits([id for id in kept if id not in missing])}
         for subject in list(self._missing):
@@ -59,12 +60,7 @@ class Orphans:
     def _missing_audits(self, ids: list[AgreementId]) -> list[AuditRef]:
         """The audits of several jobs in which this home keeps what a seat was taken with, and that
         the chain does not have."""
-        refs = [
-            AuditRef(id, ordinal)
-            for id in ids
-            for ordinal in (0, *self._home.job_folder(id).audits())
-            if self._home.job_folder(id).audit(ordinal).seat_secrets()
-        ]
+        refs = [ref for id in ids for ref in self._audits(id) if self._home.audit_folder(ref).kept(Kept.SEAT_KEYS)]
         calls = [("Audits", "audit", (ref.agreement, ref.ordinal)) for ref in refs]
         audits = self._home.chain.call_many(calls)
         return [ref for ref, audit in zip(refs, audits, strict=True) if Phase(audit["phase"]) is Phase.NONE]
@@ -74,17 +70,15 @@ class Orphans:
             return False
         for name in filter(partial(self._home.journal.fact, id), SEALED):
             self._home.journal.keep_fact(id, name, "")  # if it comes again, it has another identity
-        for folder in self._folders(id):
-            folder.remove_secrets()
+        for ref in self._audits(id):
+            remove(self._home, ref, SECRETS)
         return True
 
     def _clear_seat(self, ref: AuditRef) -> bool:
         if not self._finality.seat_is_gone(ref):
             return False
-        for path in self._home.audit_folder(ref).seat_secrets():
-            path.unlink()
+        remove(self._home, ref, [Kept.SEAT_KEYS])
         return True
 
-    def _folders(self, id: AgreementId) -> list[JobFolder]:
-        folder = self._home.job_folder(id)
-        return [folder.audit(ordinal) for ordinal in [0, *folder.audits()]]
+    def _audits(self, id: AgreementId) -> list[AuditRef]:
+        return [AuditRef(id, ordinal) for ordinal in [0, *self._home.job_folder(id).audits()]]

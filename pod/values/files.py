@@ -109,6 +109,13 @@ def remove_tree(path: Path) -> None:
     path.rmdir()
 
 
+def sync_folder(path: Path) -> None:
+    """Make what was added to a folder, or removed from it, outlast a power cut."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    with _closed_after(folder):
+        os.fsync(folder)
+
+
 def _empty(folder: int, top: int, levels: int) -> None:
     """Empty an open folder: what lies deeper than so many levels goes to the top."""
     for name in os.listdir(folder):

@@ -30,14 +30,14 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from uuid import uuid4
 
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.files import Usage, remove_tree, usage_of
+from fitchain.pod.values.files import Usage, remove_tree, sync_folder, usage_of
 
 RECIPE, GRAPH, INITIAL = "recipe.json", "graph.json", "initial.safetensors"
 OFFER_FILES = (RECIPE, GRAPH, INITIAL)
@@ -72,6 +72,28 @@ class Scratch(StrEnum):
     def prefix(self) -> str:
         """With which the names of such folders begin."""
         return f".{self}-"
+
+
+class Kept(StrEnum):
+    """What a pod keeps of a job and removes, by kind.
+
+    Members: copies of records; a job's own identity; those of a verifier's seat; states, those of
+    runs that were set aside among them; evidence, opened or to be handed over; the rest of the
+    training (leaves, the salts that open them, what workers wrote), without which neither evidence
+    nor a replay comes about; the trained model.
+    """
+
+    RECORDS = "records"
+    KEYS = "keys"
+    SEAT_KEYS = "seat_keys"
+    STATES = "states"
+    EVIDENCE = "evidence"
+    TRAINING = "training"
+    MODEL = "model"
+
+
+SECRETS = (Kept.RECORDS, Kept.KEYS, Kept.SEAT_KEYS)
+"""What must not outlive a job; files, each of them."""
 
 
 @contextmanager
@@ -297,10 +319,6 @@ class JobFolder:
         """Sealed evidence of a round, for a person to hand over."""
         return self.path / f"{_HANDED_OVER}{round}.car"
 
-    def remove_handed_over(self) -> None:
-        """Remove what was there to be handed over."""
-        self._remove(f"{_HANDED_OVER}*.car")
-
     # Clearing away
 
     def set_aside(self, seed: Digest) -> None:
@@ -344,24 +362,39 @@ class JobFolder:
     def _aside(self, seed: Digest) -> Path:
         return self.path / f"{_ASIDE}{str(seed)[2:10]}"
 
-    def remove_states(self) -> None:
-        """Remove the kept states, those of runs that were set aside among them."""
-        self._remove(STATES)
-        self._remove(f"{_ASIDE}*")
+    def kept(self, kind: Kept) -> list[Path]:
+        """What there is of a kind, its own audit's included; those asked for again have folders of
+        their own."""
+        asides = [self.path / RUN, *self.path.glob(f"{_ASIDE}*")]
+        paths = {
+            Kept.RECORDS: [self.records],
+            Kept.KEYS: [self.identity],
+            Kept.SEAT_KEYS: [self.seat_identity, self.released_identity],
+            Kept.STATES: [self.states, *asides[1:]],
+            Kept.EVIDENCE: [
+                *self.path.glob(f"{_HANDED_OVER}*.car"),
+                *(path for of in (Scratch.EVIDENCE, Scratch.AUDIT) for path in self.path.glob(f"{of.prefix}*")),
+            ],
+            Kept.TRAINING: [*asides, self.task, self.log],
+            Kept.MODEL: [self.final, self.model],
+        }
+        return [path for path in paths[kind] if path.exists()]
 
     def secrets(self) -> list[Path]:
-        """What there is of that which must not outlive the job: the records' copy, and
-        identities."""
-        return [path for path in (self.records, self.identity) if path.exists()] + self.seat_secrets()
+        """What there is of that which must not outlive the job."""
+        return [path for kind in SECRETS for path in self.kept(kind)]
 
-    def seat_secrets(self) -> list[Path]:
-        """What there is of a verifier's identities."""
-        return [path for path in (self.seat_identity, self.released_identity) if path.exists()]
-
-    def remove_secrets(self) -> None:
-        """Remove them."""
-        for path in self.secrets():
-            path.unlink(missing_ok=True)
+    def remove(self, kinds: Iterable[Kept]) -> None:
+        """Remove what there is of some kinds, so that a power cut does not bring it back."""
+        for kind in kinds:
+            for path in self.kept(kind):
+                if kind in SECRETS:
+                    path.unlink(missing_ok=True)
+                else:
+                    remove_tree(path)
+        for folder in (self.path, self.run):
+            if folder.is_dir():
+                sync_folder(folder)
 
     def sweep(self, kinds: Sequence[Scratch] = tuple(Scratch), parts: bool = True) -> None:
         """Remove what a killed process had on its way: half-written files, opened or sealed copies.

@@ -89,6 +89,8 @@ STATEMENT = JsonLimits(192 * MIB, 1 << 23, 16)
 LEAF_LINE = JsonLimits(64 * KIB, 64, 4)
 STATE_DIGESTS_LINE = JsonLimits(4 * MIB, 1 << 15, 3)
 MOST_STATE_DIGESTS = 1 << 20
+TRAIL_LINE = JsonLimits(256 * KIB, 1 << 13, 8)
+MOST_TRAIL_LINES = 1 << 20
 TRUST_LIST = JsonLimits(16 * MIB, 1 << 21, 6)
 KEY_FILE = JsonLimits(64 * KIB, 128, 8)
 MOST_DERIVATION = {"n": 1 << 20, "r": 32, "p": 16, "c": 1 << 22, "dklen": 64}
@@ -235,6 +237,13 @@ FOREIGN: tuple[Row, ...] = (
         f"{size_text(STATE_DIGESTS_LINE.text_bytes)} a line",
         f"{MOST_STATE_DIGESTS:,} lines of {STATE_DIGESTS_LINE.items:,} values",
         str(STATE_DIGESTS_LINE.depth),
+        "linear",
+    ),
+    Row(
+        "trail",
+        f"{size_text(TRAIL_LINE.text_bytes)} a line",
+        f"{MOST_TRAIL_LINES:,} lines of {TRAIL_LINE.items:,} values",
+        str(TRAIL_LINE.depth),
         "linear",
     ),
     _json("trust list", TRUST_LIST),

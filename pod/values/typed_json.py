@@ -7,6 +7,7 @@ was taken over, or a journal of another release, writes what it likes.
     float                       a number; what is not finite as `nan`, `inf` or `-inf`
     bytes                       hexadecimal digits
     Digest                      0x and 64 hexadecimal digits; likewise every kind of id
+    a StrEnum                   one of its words
     tuple[T, ...]               a list
     Mapping[str, T]             an object
     T | None                    as T, or null
@@ -21,6 +22,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NewType, TypeVar
 
 from fitchain.pod.values.digest import Digest, Json
@@ -104,6 +106,8 @@ def _form(kind: Any) -> _Form:
         return _form(kind.__supertype__)
     if kind in _PLAIN:
         return _PLAIN[kind]
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return _Form(f"one of {', '.join(kind)}", str, kind)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union) and len(arguments) == 2 and arguments[1] is type(None):
         return _optional(_form(arguments[0]))

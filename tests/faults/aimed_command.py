@@ -9,5 +9,5 @@ from fitchain.cli import main
 from tests.faults.killable_pod import aim
 
 if __name__ == "__main__":
-    aim(sys.argv.pop(1))
+    aim(sys.argv.pop(1), None)
     main()

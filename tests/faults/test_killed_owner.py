@@ -1,5 +1,5 @@
-"""The short form of test_interruptions.py: an owner's pod is killed at three steps of a job, which
-goes through all the same."""
+"""The short form of test_interruptions.py: an owner's pod is killed at some steps of a job, which
+goes through all the same, and whose deletions are noted once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from fitchain.pod.jobs import history
 from tests.chain_fixtures import Devnet
 from tests.faults.restarted_pod import restarted_pods
 from tests.pods import BOND, PRICE, Workshop, scientist_runs
 
-POINTS = {"owner": ["send:accept:after", "send:begin:after", "send:finish:after"]}
+POINTS = {
+    "owner": [
+        *("send:accept:after", "send:begin:after", "send:finish:after"),
+        *("keep_fact:removing:after", "record:removed:before", "record:removed:after"),
+    ]
+}
 
 
 @pytest.mark.long
@@ -32,3 +38,5 @@ def test_job_of_an_owner_that_was_killed_goes_through(
     kinds = [kind for kind in owner.kinds(id) if kind in ("accepted", "begun", "anchored", "finished")]
     assert sorted(kinds) == ["accepted", *["anchored"] * 3, "begun", "finished"]
     assert all(owner.told(id, kind)["gas"] for kind in kinds)
+    removed = [line.entry.json()["what"] for line in owner.home.journal.lines(id, history.Removed)]
+    assert removed == [["records", "keys"]] and not owner.home.job_folder(id).secrets()

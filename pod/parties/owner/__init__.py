@@ -11,6 +11,7 @@ delivered and settled.
     answer     what an audit asks of the owner
     asked      audits that others ask for again: consent, or silence
     disclosed  how many records audits of a dataset have opened, or still may
+    removal    what is kept of an ended job, deleted once nobody can need it
     review     what a person sees before it says yes
     pod        the loop that follows the chain
 """
@@ -25,6 +26,7 @@ from fitchain.pod.parties.owner.data import (
 )
 from fitchain.pod.parties.owner.explain import explain_training, has_training, kept_state_digests
 from fitchain.pod.parties.owner.pod import Owner, approve, reject
+from fitchain.pod.parties.owner.removal import kept_of, remove_later, require_removable
 from fitchain.pod.parties.owner.replay import Replay, replay_job
 from fitchain.pod.parties.owner.run import TrainingSession
 
@@ -39,10 +41,13 @@ __all__ = [
     "consent",
     "explain_training",
     "has_training",
+    "kept_of",
     "kept_state_digests",
     "read_registered",
     "refuse",
     "register_dataset",
     "reject",
+    "remove_later",
     "replay_job",
+    "require_removable",
 ]

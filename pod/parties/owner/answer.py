@@ -121,15 +121,15 @@ def evidence_file(home: Home, audit: Audit) -> Path:
     return home.audit_folder(audit.ref).handed_over(audit.round)
 
 
-def remove_evidence(home: Home, ref: AuditRef) -> None:
-    """Remove what an audit that is over has left of its evidence: plain copies that a killed
-    process left, sealed files to hand over, and what was sealed for a jury that the chain took
-    back."""
-    folder = home.audit_folder(ref)
-    for cid in (home.journal.fact(ref, EVIDENCE_ASIDE) or "").split():
-        home.store.unpin(Cid.parse(cid))
-    folder.sweep([Scratch.EVIDENCE], parts=False)
-    folder.remove_handed_over()
+def sealed_aside(home: Home, ref: AuditRef) -> list[Cid]:
+    """The evidence that was sealed for a jury that the chain took back."""
+    return [Cid.parse(cid) for cid in (home.journal.fact(ref, EVIDENCE_ASIDE) or "").split()]
+
+
+def sealed_evidence(home: Home, audit: Audit) -> list[Cid]:
+    """All evidence of an audit that was sealed, for whatever jury."""
+    sealed = (home.journal.fact(audit.ref, f"evidence/{round}") for round in range(audit.round + 1))
+    return [*sealed_aside(home, audit.ref), *(Cid.parse(cid) for cid in sealed if cid)]
 
 
 def _build(home: Home, audit: Audit, recipients: Sequence[str]) -> Cid:

@@ -19,18 +19,19 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import CONSENT, REFUSE, Decision
 from fitchain.pod.jobs.life import note_sent, owners_life
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_beside
+from fitchain.pod.jobs.removal import describe_removal, remove
 from fitchain.pod.jobs.retry import Log, log_about
 from fitchain.pod.jobs.turns import Turns, describe_verdict
 from fitchain.pod.jobs.waiting import show_concerns, shown_concerns
-from fitchain.pod.parties.owner.answer import answer_audit, remove_evidence
+from fitchain.pod.parties.owner.answer import answer_audit, sealed_evidence
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import ANSWERED, cap_concern, counted_records, keep_disclosed, opened_before
 from fitchain.pod.parties.owner.evidence import read_transcript
 from fitchain.pod.parties.owner.examine import FORGOTTEN, TRAINING_S, WINDOW_SHARE, dataset_of, read_offer, read_recipe
 from fitchain.pod.ports.agreement import Agreement, AskedAudit, Audit, Phase
-from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Refuted, Reverted, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.job_folder import Kept
 
 MOST_AT_ONCE = 8
 """Questions that are looked at in one block besides those that were consented to: anybody can ask
@@ -53,9 +54,12 @@ def consent(home: Home, ref: AuditRef, shown: Sequence[str] | None = None, reaso
     Raises:
         NotFound: nobody asked for it.
         AccessRefused: the run is on a dataset of another home.
-        Unusable: it is answered already, or the time for it has passed.
+        Unusable: it is answered already, the time for it has passed, or what its evidence needs
+            was deleted.
     """
     asked = require_open(home, ref)
+    if removed := describe_removal(home, ref):
+        raise Unusable(f"audit {ref.ordinal} cannot be consented to: {removed}", "its asker has the fees back in time")
     covered = shown_concerns(home, ref, history.ConsentNeeded) if shown is None else tuple(shown)
     home.journal.decide(ref, Decision(CONSENT, reason, covered, _about(asked)))
 
@@ -143,10 +147,7 @@ class AskedAudits:
         if not self._finality.audit_is_over(audit.ref):
             return
         note_sent(self.home, owners_life, audit.id)
-        remove_evidence(self.home, audit.ref)
-        for round in range(audit.round + 1):
-            if cid := self.home.journal.fact(audit.ref, f"evidence/{round}"):
-                self.home.store.unpin(Cid.parse(cid))
+        remove(self.home, audit.ref, [Kept.EVIDENCE], sealed=sealed_evidence(self.home, audit))
         self.home.journal.record(audit.ref, history.Wiped(), once="")
         self._finality.forget(audit.ref)
 
@@ -173,6 +174,9 @@ class AskedAudits:
         said = decision.decision if decision else ""
         if said == REFUSE or self._lost.get(ref) == said:
             return False
+        if removed := describe_removal(home, ref):  # no person is asked in vain
+            self._lose(ref, said, removed)
+            return False
         reasons = concerns(home, agreement, asked)
         if reasons if decision is None else decision.uncovered(reasons):
             panel = str(panel_of_question(home, agreement, asked) or "the whole pool")
@@ -182,15 +186,19 @@ class AskedAudits:
                 self._say(ref, text)
             return False
         if reason := lost(home, agreement, asked):
-            self._lost[ref] = said
-            if home.journal.record(ref, history.CannotConsent(reason), once=reason):
-                self._say(ref, f"cannot be consented to: {reason}")
+            self._lose(ref, said, reason)
             return False
         require_records(home, agreement)
         if (records := records_of(home, asked)) is None:
             return False  # it went just now, which the next look tells
         keep_disclosed(home, ref, records)
         return True
+
+    def _lose(self, ref: AuditRef, said: str, reason: str) -> None:
+        """Note once why evidence cannot be given any more, whatever a person said."""
+        self._lost[ref] = said
+        if self.home.journal.record(ref, history.CannotConsent(reason), once=reason):
+            self._say(ref, f"cannot be consented to: {reason}")
 
     def _consent(self, asked: AskedAudit) -> None:
         try:
@@ -241,6 +249,8 @@ def concerns(home: Home, agreement: Agreement, asked: AskedAudit) -> list[str]:
 def lost(home: Home, agreement: Agreement, asked: AskedAudit) -> str:
     """Why evidence of a run cannot be given any more, or not within an audit's window, whatever
     comes: what the job's folder held is gone. Empty where it can."""
+    if removed := describe_removal(home, agreement.id):
+        return removed
     folder, run = home.job_folder(agreement.id), home.agreements.run_record(agreement.id)
     try:
         read_transcript(folder, run)

@@ -15,12 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from fitchain.pod.compute.dataset import Policy
+from fitchain.pod.compute.dataset import Card, Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.job_status import local_recipe
 from fitchain.pod.ports.agreement import Agreement, AuditTerms, State
 from fitchain.pod.proof.audit.disclosure import opened_records
 from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import Json
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.reading import read_at_most
@@ -133,6 +135,29 @@ def cap_concern(policy: Policy, terms: AuditTerms, records: int, before: Opened)
             f"{int(UNASKED_SHARE * cap)} of the policy's cap of {cap} are for those"
         )
     return ""
+
+
+def disclosed_of(home: Home, agreement: Agreement) -> dict[str, Json]:
+    """What of a job's records, or of what was computed on them, left this home besides the
+    delivery, as its journal has counted it.
+
+    Returns:
+        `notes`: how many were sent; `metrics`: which means they told; `audits`: of each that the
+        owner agreed to, how many records it opens at most, and whether evidence of it was made.
+    """
+    id, journal = agreement.id, home.journal
+    recipe, anchors = local_recipe(home, agreement), home.agreements.run_record(id).anchors
+    leave = Card.parse(journal.dataset(agreement.terms.dataset).card).policy.metrics_leave
+    audits = [
+        {"ordinal": ref.ordinal, "records": int(records), "opened": _is_made(home, ref)}
+        for ref, records in journal.facts_named(DISCLOSED)
+        if ref.agreement == id
+    ]
+    return {
+        "notes": sum(anchor.note is not None for anchor in anchors),
+        "metrics": list(recipe.metrics) if recipe is not None and leave else [],
+        "audits": sorted(audits, key=lambda each: each["ordinal"]),
+    }
 
 
 def accepted_among(home: Home, ids: Sequence[AgreementId]) -> list[AgreementId]:

@@ -35,13 +35,15 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import APPROVE, REJECT, Decision
 from fitchain.pod.jobs.lanes import Work
 from fitchain.pod.jobs.life import note_sent, owners_life
+from fitchain.pod.jobs.removal import asked_removals, is_asked, remove
 from fitchain.pod.jobs.retry import RETRY_S, Log
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
 from fitchain.pod.jobs.waiting import show_concerns, shown_concerns
 from fitchain.pod.parties.loop import LOOK_S, PodLoop
-from fitchain.pod.parties.owner.answer import answer_audit, remove_evidence
+from fitchain.pod.parties.owner.answer import answer_audit, sealed_aside
 from fitchain.pod.parties.owner.asked import AskedAudits
 from fitchain.pod.parties.owner.examine import check_again, dataset_of, examine
+from fitchain.pod.parties.owner.removal import remove_job
 from fitchain.pod.parties.owner.run import TrainingSession, begin, key_commitment
 from fitchain.pod.ports.agreement import Agreement, Outcome, Phase, State
 from fitchain.pod.ports.chain.base import FINAL_BLOCKS
@@ -60,6 +62,7 @@ from fitchain.pod.values.errors import (
     Unusable,
 )
 from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.job_folder import SECRETS, Kept
 
 MOST_WAITING = 4
 """So many requests of one account, of those that were not examined yet, wait for it at a time."""
@@ -131,6 +134,8 @@ class Owner(PodLoop):
         retry_s: seconds until something that failed is tried again.
         turn_s: see `Turns`.
         final_blocks: how many blocks must lie on the end of a job before it is cleared away.
+        remove_after_s: seconds after the end of a job after which all that is kept of it is
+            deleted; None keeps it until a person asks for that.
     """
 
     role = Role.OWNER
@@ -155,9 +160,13 @@ class Owner(PodLoop):
         retry_s: float = RETRY_S,
         turn_s: float = TURN_S,
         final_blocks: int = FINAL_BLOCKS,
+        remove_after_s: int | None = None,
     ) -> None:
         super().__init__(home, log, look_s, retry_s, final_blocks)
         self._turns = Turns(home, turn_s)
+        self.remove_after_s = remove_after_s
+        self._expiring: dict[AgreementId, int] = {}
+        self._put_off: set[AgreementId] = set()
         self.keep_states, self.keep_every = keep_states, keep_every
         self._counting = threading.Lock()
         self._asked = AskedAudits(home, self._turns, log, self.finality, self._counting)
@@ -173,8 +182,11 @@ class Owner(PodLoop):
         calls = self.home.agreements
         own = calls.list(owner=self.home.keys.address)
         now = self.home.chain.block("latest").timestamp
-        for id in [id for id, until in self._kept.items() if self.finality.time > until]:
+        released = [id for id, until in self._kept.items() if self.finality.time > until]
+        for id in released:
             yield "end", Work(id, partial(self._release_objects, id))
+        for id in self._expired() - set(released):  # of each job one thing is done at a time
+            yield "asked", Work(id, partial(self._remove, id))  # where audits are consented to, and not meanwhile
         self._stop_rejected()
         open_ids = [id for id in own if id not in self._over and not self._lanes.is_busy(id)]
         agreements = calls.read_many([id for id in open_ids if self._retry.due(id)])
@@ -195,6 +207,7 @@ class Owner(PodLoop):
         self._over.clear()
         self._noted.clear()
         self._kept.clear()
+        self._expiring.clear()
         self._asked.forget()
 
     def _requests(self, requests: Sequence[Agreement], now: int) -> Iterator[tuple[str, Work]]:
@@ -379,16 +392,33 @@ class Owner(PodLoop):
         identity, states unless they are kept."""
         home, id = self.home, agreement.id
         folder = home.job_folder(id)
-        folder.remove_secrets()
         folder.sweep(())  # half-written files
-        remove_evidence(home, AuditRef(id))
-        if not self.keep_states:
-            folder.remove_states()
+        kinds = [*SECRETS, Kept.EVIDENCE, *([] if self.keep_states else [Kept.STATES])]
+        remove(home, id, kinds, sealed=sealed_aside(home, AuditRef(id)))
         home.journal.record(id, history.Wiped(states=not self.keep_states), once="")
         if not home.journal.happened(id, history.LetGo):
             self._kept[id] = self._needed_until(agreement)
+        if self.remove_after_s is not None:
+            self._expiring[id] = home.agreements.newest_event(id).timestamp + self.remove_after_s
         self._over.add(id)
         self.finality.forget(id)
+
+    def _expired(self) -> set[AgreementId]:
+        """The jobs that were cleared away and of which nothing is to be kept any more: by their
+        age, or since a person asked for it."""
+        if self.finality.is_newer:
+            self._put_off.clear()
+        old = {id for id, until in self._expiring.items() if self.finality.time > until}
+        return (old | set(asked_removals(self.home))) & (self._over - self._put_off)
+
+    def _remove(self, id: AgreementId) -> None:
+        """Delete all that is kept of a job, once nothing needs it for good."""
+        if (removed := remove_job(self.home, self.finality, id, is_asked(self.home, id))) is None:
+            self._put_off.add(id)  # up to the next block
+            return
+        self._expiring.pop(id, None)
+        if removed:
+            self.log(id, f"deleted what was kept of it: {', '.join(removed)}")
 
     def _needed_until(self, agreement: Agreement) -> int:
         """Up to when, in seconds since 1970, the scientist may still fetch what was sealed to it:

@@ -12,7 +12,9 @@ import random
 from dataclasses import dataclass
 
 from fitchain.pod.compute.checkpoint import read_leaves, state_steps
+from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.removal import describe_removal
 from fitchain.pod.jobs.worker import Emit, SegmentReplayed
 from fitchain.pod.jobs.worker import replay as replay_folder
 from fitchain.pod.parties.owner.run import prepare
@@ -57,7 +59,8 @@ def replay_job(home: Home, id: AgreementId, count: int, on_event: Emit | None = 
         raise InputRefused(f"at least one segment is replayed, not {count}")
     run, folder = home.agreements.run_record(id), home.job_folder(id)
     if run.end_block is None or not folder.leaves.exists():
-        raise NotFound(f"the job {id} has no ended training in this home", "only who has the data can replay it")
+        gone = describe_removal(home, id) or "only who has the data can replay it"
+        raise NotFound(f"the job {id} has no ended training in this home", gone)
     leaves = tuple(checkpoint.leaf for checkpoint in read_leaves(folder.path))
     root = Transcript(run.ctx, run.seed, leaves).root
     if root != run.transcript_root:
@@ -67,9 +70,10 @@ def replay_job(home: Home, id: AgreementId, count: int, on_event: Emit | None = 
         training = JobFolder(path)
         link_training(folder, training)
         prepare(home, id, run, training)
-        return Replay(
-            replay_folder(training.path, _drawn(len(leaves) - 1, count), on_event, home.launcher), len(leaves) - 1
-        )
+        verdicts = replay_folder(training.path, _drawn(len(leaves) - 1, count), on_event, home.launcher)
+    replay = Replay(verdicts, len(leaves) - 1)
+    home.journal.record(id, history.Replayed(len(verdicts), replay.equal))
+    return replay
 
 
 def link_training(folder: JobFolder, target: JobFolder) -> None:

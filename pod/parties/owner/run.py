@@ -16,6 +16,7 @@ from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_folder, send_key
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.removal import remove
 from fitchain.pod.jobs.worker import Context, Ending, Event, Worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished, LeafRecorded, Resumed, Skipped, Started
 from fitchain.pod.jobs.worker.task import Train, read_task
@@ -35,7 +36,7 @@ from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId
-from fitchain.pod.values.job_folder import DELIVERY_FILES, JobFolder, part_of
+from fitchain.pod.values.job_folder import DELIVERY_FILES, JobFolder, Kept, part_of
 from fitchain.pod.values.leaf import Checkpoint, SaltKeys
 from fitchain.pod.values.privacy.keys import noise_root
 from fitchain.pod.values.recipe import Recipe
@@ -149,7 +150,7 @@ class TrainingSession:
         require_same_run(self.home, self.id, run)
         receipt = (calls.diverge if isinstance(ended, Diverged) else calls.finish)(self.id, ending)
         self._record_end(ended, receipt)
-        self.folder.records.unlink(missing_ok=True)
+        remove(self.home, self.id, [Kept.RECORDS])
 
     def _record_end(self, ended: Finished | Diverged, receipt: Receipt) -> None:
         """Put the end of the training into the job's history, as the chain has it."""

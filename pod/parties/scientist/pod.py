@@ -118,6 +118,7 @@ class Scientist(PodLoop):
         """Follow an ended job no more, once no reorganisation of the chain can undo its end."""
         if self.finality.job_is_over(id):
             self.home.release_objects(id)
+            self.home.journal.record(id, history.LetGo(), once="")
             self._over.add(id)
             self.finality.forget(id)
 

@@ -31,6 +31,7 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.lanes import Work
 from fitchain.pod.jobs.life import note_sent, verifiers_life
 from fitchain.pod.jobs.links import LinkChain
+from fitchain.pod.jobs.removal import remove
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy, log_about
 from fitchain.pod.jobs.turns import FIRST_SEAT_RANK, TURN_S, Turns, describe_verdict, send
 from fitchain.pod.parties.loop import LOOK_S, PodLoop
@@ -58,7 +59,7 @@ from fitchain.pod.values.errors import (
     StoreUnusable,
 )
 from fitchain.pod.values.ids import NO_AGREEMENT, AuditRef
-from fitchain.pod.values.job_folder import JobFolder, Scratch, scratch
+from fitchain.pod.values.job_folder import JobFolder, Kept, Scratch, scratch
 
 LANES: Mapping[Phase, str] = {Phase.JOINING: "consent", Phase.COMMITTING: "examine"}
 """What takes long has a lane of its own; the other phases share one."""
@@ -327,9 +328,8 @@ class Verifier(PodLoop):
             self._collected.add(audit.ref)
         if not self.finality.audit_is_over(audit.ref):
             return
-        folder = self._folder(audit)
-        folder.sweep()
-        folder.remove_secrets()
+        remove(self.home, audit.ref, tuple(Kept))
+        self._folder(audit).sweep()
         self.home.journal.record(audit.ref, history.Wiped(), once="")
         self._wiped[audit.ref] = None
         del self._mine[audit.ref]

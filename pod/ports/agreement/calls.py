@@ -189,6 +189,11 @@ class Agreements:
         events = self.chain.events("Agreements", "AuditConsented", self._requested(id).block, id=id)
         return [AuditRef(id, event.args["ordinal"]) for event in events]
 
+    def consented_count(self, id: AgreementId) -> int:
+        """To how many audits of an agreement its owner consented, by the newest block, of which
+        `consented_audits` may know none yet."""
+        return int(self.chain.call("Agreements", "askedAndConsented", id, block="latest")[1])
+
     def asked_audit(self, ref: AuditRef) -> AskedAudit:
         """One audit that was asked for again, read from the one block in which it was: however many
         others are asked for.

@@ -72,6 +72,7 @@ POINTS = {
         *("send:finish:before", "send:finish:after", "record:finished:before", "send:settle:after"),
         *("write::after", "keep_fact:evidence/0:before", "keep_fact:evidence/0:after", "send:submit:after"),
         *("keep_fact:key:before", "send:release:before", "send:release:after", "record:wiped:before"),
+        *("keep_fact:removing:after", "record:removed:before", "record:removed:after"),
     ),
     "scientist": (
         *("send:draw:before", "send:draw:after", "record:note:before", "record:note:after"),
@@ -82,7 +83,7 @@ POINTS = {
         *("record:drawn:after", "send:join:before", "send:join:after", "record:joined:before", "replay::before"),
         *("replay::after", "keep_fact:ballot/0:before", "keep_fact:ballot/0:after", "send:commit:before"),
         *("send:commit:after", "send:reveal:before", "send:reveal:after", "record:revealed:before"),
-        *("send:withdraw:after", "record:wiped:before"),
+        *("send:withdraw:after", "keep_fact:removing:after", "record:removed:before", "record:wiped:before"),
     ),
 }
 """Where an aimed pod ends, as `tests.faults.killable_pod` has points."""
