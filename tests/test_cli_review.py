@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from fitchain.cli.app import run
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.parties.owner import Owner, approve, reject
 from fitchain.pod.parties.owner.examine import TRAINING_S, fetch_offer
@@ -24,6 +23,7 @@ from tests.chain_fixtures import Account
 from tests.cli_fixtures import Fitchain
 from tests.dishonest_parties import Offer
 from tests.pods import Party, Workshop, offer_table, owner_runs
+from tests.policies import open_policy
 
 DATE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 LINEAR = {"module": "layers.0", "last": None, "alike": 1, "operators": {"linear": 1}, "parameters": 40, "trainable": 40}
@@ -113,7 +113,7 @@ def test_what_is_shown_fits_80_columns_and_stays_after_the_examination(
 def test_policy_that_keeps_metrics_in_and_jobs_before_are_told(
     workshop: Workshop, table_path: Any, fitchain: Fitchain, seen: Callable[..., str]
 ) -> None:
-    quiet = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=Policy(metrics_leave=False)))
+    quiet = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=open_policy(metrics_leave=False)))
     first = quiet.request()
     reject(workshop.owner.home, first)
     id = quiet.request()
@@ -127,7 +127,7 @@ def test_policy_that_keeps_metrics_in_and_jobs_before_are_told(
 def test_owner_sees_who_could_be_drawn_and_whom_it_trusts(
     workshop: Workshop, table_path: Any, staked_verifiers: StakedVerifiers, fitchain: Fitchain
 ) -> None:
-    policy = Policy(disclosure_mode=AuditMode.OPEN, disclosure_cap=None)
+    policy = open_policy(disclosure_mode=AuditMode.OPEN, disclosure_cap=None)
     shown = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=policy))
     owner = account(workshop.owner)
     assert fitchain(owner, "trust", "add", staked_verifiers.addresses[0], typed="yes\n")[0] == 0
@@ -208,7 +208,7 @@ def test_nobody_is_asked_who_has_answered_during_the_examination(workshop: Works
             approve(self.home, agreement.id)
             self.home.journal.record(agreement.id, history.Checked(()), once="")
 
-    manual = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=Policy()))
+    manual = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=open_policy()))
     home, id = workshop.owner.home, manual.request()
     Slow(home, workshop.owner.say)._answer(home.agreements.read(id))
     assert workshop.owner.kinds(id) == ["approved", "checked"]

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.scientist import follow
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.registry import Role
@@ -25,6 +24,7 @@ from fitchain.pod.values.recipe import Environment
 from fitchain.pod.values.state import TensorBytes, model_root, read_safetensors, write_safetensors
 from tests.dishonest_parties import Offer
 from tests.pods import PRICE, Party, Workshop, offer_table, owner_runs
+from tests.policies import open_policy
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -257,7 +257,7 @@ def test_host_that_fails_the_probe_declines(workshop: Workshop) -> None:
 
 
 def test_policy_is_applied_to_whoever_does_not_apply_it_oneself(workshop: Workshop, table_path: Path) -> None:
-    policy = Policy(minimum_price=PRICE + 1, manual_approval=False)
+    policy = open_policy(minimum_price=PRICE + 1, manual_approval=False)
     strict = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=policy))
     assert "below the policy's minimum" in declined(strict, Offer.honest(strict).send())
 

@@ -50,7 +50,10 @@ class Policy:
         disclosure_cap: how many records may ever be opened to verifiers; None sets no limit.
         metrics_leave: whether notes to the scientist carry the (rounded) metrics; it refuses no
             job.
-        scientists: the accounts that may ask, lower-case 0x...; empty admits everyone.
+        scientists: the accounts that may ask, lower-case 0x...; empty admits everyone where models
+            may reveal records, and nobody else.
+        models_may_reveal_records: the owner's word that a trained model may carry records out to
+            whoever asks: a dataset is open to strangers by it alone.
         panels: ids of the panels that may audit or settle disputes, lower-case 0x..., zeros for the
             whole pool; None admits any. Another one takes a person's yes; so does every one where
             it is empty.
@@ -64,7 +67,27 @@ class Policy:
     disclosure_cap: int | None = 0
     metrics_leave: bool = True
     scientists: tuple[str, ...] = ()
+    models_may_reveal_records: bool = False
     panels: tuple[str, ...] | None = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether strangers may ask."""
+        return not self.scientists and self.models_may_reveal_records
+
+    def require_askers(self) -> None:
+        """Refuse a policy under which nobody may ask: it names no account, and does not say that
+        models may reveal records to strangers. A person's yes to each job closes nothing: it sees a
+        graph, and not what a gradient carries.
+
+        Raises:
+            InputRefused: so it is.
+        """
+        if not self.scientists and not self.models_may_reveal_records:
+            raise InputRefused(
+                "the dataset would be open to strangers, and a trained model can carry records out",
+                "name who may ask with --scientist ADDRESS, or let everybody with --models-may-reveal-records",
+            )
 
     def admit(
         self, job: Recipe, price: int, scientist: str | None = None, disclosure: Disclosure = NOTHING_DISCLOSED
@@ -100,7 +123,7 @@ class Policy:
         Raises:
             InputRefused: the first condition that does not hold, with both values.
         """
-        if self.scientists and (scientist or "").lower() not in self.scientists:
+        if not self.is_open and (scientist or "").lower() not in self.scientists:
             raise InputRefused(f"the account {scientist} may not ask for this dataset", "ask its owner to be named")
         if price < self.minimum_price:
             offered, least = amount_text(price), amount_text(self.minimum_price)
@@ -150,6 +173,7 @@ class Policy:
             disclosure_mode=fields.mode("disclosure_mode"),
             disclosure_cap=None if cap is None else fields.integer("disclosure_cap", 0, MOST_ROWS),
             metrics_leave=fields.flag("metrics_leave"),
+            models_may_reveal_records=fields.flag("models_may_reveal_records"),
             scientists=tuple(_account(account) for account in fields.items("scientists", 0, 10_000)),
             panels=None if panels is None else tuple(_panel(panel) for panel in fields.items("panels", 0, 10_000)),
         )
