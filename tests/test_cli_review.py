@@ -78,6 +78,15 @@ def test_owner_sees_model_recipe_asker_and_what_leaves_before_it_says_yes(
     )
     asked = told["review"]
     assert asked["scientist"]["address"] == workshop.scientist.address and asked["scientist"]["has_pod"]
+    carried = {
+        "parameters": 58,
+        "statistics": 0,
+        "averages": 0,
+        "numbers": 58,
+        "records": 40,
+        "numbers_of_records": 200,
+    }
+    assert (asked["capacity"], asked["models_may_reveal_records"]) == (carried, True)
     assert (asked["price"], asked["bond"], asked["training_window"], asked["training_s"]) == ("12", "6", 3600, None)
     assert not asked["examined"] and not [*workshop.owner.home.settings.home.glob(".opened-*")]
 
@@ -88,6 +97,7 @@ def test_what_is_shown_fits_80_columns_and_stays_after_the_examination(
     id = workshop.request()
     sealed = joined(seen(workshop.owner, "job", "show", str(id)))
     assert "offer sealed, and not shown: no passphrase was given" in sealed and "layers.0" not in sealed
+    assert "could carry not counted before the offer is opened" in sealed
     examined(workshop, id, "a concern of the pod's")
     text = seen(workshop.owner, "job", "show", str(id))
     assert max(map(len, text.splitlines())) <= 80
@@ -97,6 +107,8 @@ def test_what_is_shown_fits_80_columns_and_stays_after_the_examination(
         "58 numbers, 232 bytes, sealed to the scientist",
         "3 notes to the scientist with loss and accuracy; salted hashes of 7 checkpoints",
         "to verifiers nothing",
+        "could carry 58 numbers of the model are moved by the records; 40 records of 5 numbers hold 200",
+        "carry some 29 % of them home: no privacy budget limits that; you said that models may reveal records",
         "about 1m 30s by its rehearsal; its window is 1h",
         "mind a concern of the pod's",
         "steps 12 of 8 records, 2.4 passes over 40 records",
@@ -154,6 +166,7 @@ def test_approval_shows_the_essence_and_stands_in_the_history(workshop: Workshop
         "12 steps of 8 records, 2.4 passes over 40 records; AdamW at 0.01; cross_entropy of finding",
         "12 FIT for you, 6 FIT of bond that you lock",
         "the trained weights: 58 numbers, 232 bytes, sealed to the scientist",
+        "could carry 58 numbers of the model are moved by the records; 40 records of 5 numbers hold 200",
         "its window is 1h",
         "judged by nobody",
     ):

@@ -25,6 +25,7 @@ from fitchain.pod.compute.operators.kernels import kernel, overload
 from fitchain.pod.values.digest import canonical_json
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import OPERATORS, Graph, Input, Symbol
+from fitchain.pod.values.graph.capacity import Capacity, capacity_of
 from fitchain.pod.values.graph.operators.record import Case, Sample
 
 B, K = 4, 3
@@ -537,6 +538,21 @@ def test_ordinary_module_is_exported(name: str) -> None:
     structure = graph.structure
     assert (len(structure.statistics), len(structure.averages), len(structure.counts)) == sizes
     assert dry_run(graph, B).written == structure.written
+
+
+@pytest.mark.parametrize(
+    ("name", "capacity"),
+    [
+        ("BatchNorm1d", Capacity(parameters=4 + 33, statistics=4, averages=0, channels=2)),
+        ("WarmedAverage", Capacity(parameters=15 + 8 + 8, statistics=0, averages=12, channels=0)),
+        ("frozen BatchNorm", Capacity(parameters=33, statistics=4, averages=0, channels=2)),
+    ],
+)
+def test_capacity_counts_what_records_reach(name: str, capacity: Capacity) -> None:
+    """Trainable parameters, running statistics and averages; neither counts nor constants."""
+    shape, make, _ = ORDINARY[name]
+    counted = capacity_of(exported(make(), *shape))
+    assert counted == capacity and counted.numbers == sum((capacity.parameters, capacity.statistics, capacity.averages))
 
 
 # What is said of the operators is so
