@@ -6,6 +6,8 @@ Legend: B batch, F features, K classes, N places of a memory.
 from __future__ import annotations
 
 import inspect
+import json
+import random
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fitchain.pod.compute.environment.classes import NATIVE
-from fitchain.pod.compute.model import Program, dry_run
+from fitchain.pod.compute.model import Program, dry_run, tensor_bytes
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.operators.arguments import symbol
 from fitchain.pod.compute.operators.cases import make_sample
@@ -441,6 +443,86 @@ def test_chain_of_buffers_is_a_memory() -> None:
     tensors = BUFFERS | {name: ("buffer", [4]) for name in names}
     with pytest.raises(InputRefused, match="from buffer to buffer, into 'b"):
         of_batches(*nodes, node("relu.default", X), **tensors).check(NATIVE.admits)
+
+
+# What is let through keeps nothing of a batch
+
+
+STATE = ("w", "ring", "mean", "still")
+
+
+def random_form(chance: random.Random) -> list[dict[str, Any]]:
+    """A form that makes, looks at and writes numbers by fours and twos, at random."""
+    nodes = [node("select.int", X, 0, 0), node("mul.Tensor", MEAN, 1), node("relu.default", W)]
+    fours: list[Any] = [{"tensor": name} for name in STATE] + [value(index) for index in range(3)]
+    twos: list[Any] = []
+
+    def add(made: dict[str, Any], values: list[Any], item: int | None = None) -> None:
+        nodes.append(made)
+        values.append(value(len(nodes) - 1) | ({} if item is None else {"item": item}))
+
+    for _ in range(chance.randrange(4, 16)):
+        values = chance.choice([fours, twos or fours])
+        one, other, third = (chance.choice(values) for _ in range(3))
+        match chance.randrange(12):
+            case 0:
+                add(node(chance.choice(["alias.default", "detach.default", "clone.default"]), one), values)
+            case 1:
+                add(node(chance.choice(["add.Tensor", "mul.Tensor", "maximum.default"]), one, other), values)
+            case 2:
+                start = 2 * chance.randrange(2)
+                add(node("slice.Tensor", chance.choice(fours), 0, start, start + 2), twos)
+            case 3:
+                add(node("chunk.default", chance.choice(fours), 2), twos, chance.randrange(2))
+            case 4:
+                add(node("flip.default", one, [0]), values)
+            case 5:
+                nodes.append(node("gt.Scalar", one, 0))
+                add(node("where.self", value(len(nodes) - 1), other, third), values)
+            case 6:
+                add(node("dropout.default", one, {"float": 0.5}, False), values)
+            case 7:
+                add(node("einsum.default", "i->i", [one]), values)
+            case 8:
+                add(node("zeros_like.default", one), values)
+            case 9:
+                nodes.append(node("gt.Scalar", one, 0))
+                add(node("masked_fill_.Scalar", other, value(len(nodes) - 1), 1), values)
+            case _:
+                add(node(chance.choice(["copy_.default", "add_.Tensor", "mul_.Tensor"]), one, other), values)
+    return nodes
+
+
+def state_after(graph: Graph, x_BF: Tensor) -> list[bytes]:
+    """Parameters and buffers after two steps."""
+    start = {
+        name: tensor_bytes(spec.kind, torch.arange(4.0) - index)
+        for index, (name, spec) in enumerate(graph.tensors.items())
+    }
+    program = Program(graph, start, NATIVE)
+    for _ in range(2):
+        program(x_BF, training=True)
+    return [bytes(tensor.data) for tensor in program.tensors().values()]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_state_that_is_let_through_does_not_depend_on_the_batch(seed: int) -> None:
+    chance, kept = random.Random(seed), 0
+    tensors: dict[str, Any] = {name: ("parameter" if name == "w" else "buffer", [4]) for name in STATE}
+    for _ in range(60):
+        nodes = [{"operator": "gradient.open", "arguments": [False]}]
+        shifted = json.loads(json.dumps(random_form(chance)), object_hook=shift)
+        nodes += [*shifted, {"operator": "gradient.close", "arguments": []}]
+        graph = of_batches(*nodes, node("mul.Tensor", X, W), **tensors)
+        if graph.structure.refusal is None:
+            assert state_after(graph, torch.ones(2, 4)) == state_after(graph, -torch.rand(2, 4)), graph.encode()
+            kept += 1
+    assert kept > 5
+
+
+def shift(tree: dict[str, Any]) -> dict[str, Any]:
+    """A reference to a node, one further: a bracket comes before all."""
+    return tree | {"node": tree["node"] + 1} if "node" in tree else tree
 
 
 # What people do

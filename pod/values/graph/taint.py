@@ -10,7 +10,8 @@ Memory is followed, not names: what is written through a view of a buffer is wri
 walk is one loop over the nodes, repeated until what buffers hold is known, a few times at most.
 
 What this does not see: a gradient carries what its batch says into every parameter; a channel of a
-batch norm that sees one record keeps it; arithmetic can stand in for a comparison.
+batch norm that sees one record keeps it; arithmetic can stand in for a comparison, and a matrix of
+weights for a shift.
 `fitchain.pod.values.graph.capacity` counts what is left.
 """
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, IntFlag
+from enum import Enum
 
 from fitchain.pod.values.graph.nodes import (
     Form,
@@ -40,21 +41,11 @@ OVERWRITES = frozenset({"copy_", "fill_", "zero_"})
 """What writes without reading what was there."""
 
 
-class Taint(IntFlag):
-    """Where a value's numbers come from."""
-
-    NOTHING = 0
-    BATCH = 1
-    """The records of this step."""
-    LEARNT = 2
-    """Trainable parameters, which earlier steps moved."""
-    STATISTIC = 4
-    """The running statistics of a batch norm: records of earlier steps."""
-    COUNT = 8
-    """A buffer that the form moves, and no record reaches."""
-
-
-_PAST = Taint.LEARNT | Taint.STATISTIC
+BATCH, LEARNT, STATISTIC, COUNT = 1, 2, 4, 8
+"""Where a value's numbers come from, added up: the records of this step; trainable parameters, which
+earlier steps moved; a batch norm's running statistics, records of earlier steps; a buffer that the
+form moves, and no record reaches."""
+_PAST = LEARNT | STATISTIC
 
 
 class _Held(Enum):
@@ -130,7 +121,7 @@ class _Content:
         chosen: the node at which a count, or something kept, chose what it is; None where none did.
     """
 
-    taint: Taint = Taint.NOTHING
+    taint: int = 0
     held: Held = None
     chosen: int | None = None
 
@@ -268,7 +259,7 @@ class _Walk:
         if isinstance(memory, str):
             return self.state(memory, view)
         if memory < 0:
-            return _Content(Taint.BATCH)
+            return _Content(BATCH)
         content = self.made.setdefault(memory, _Content())
         if view is None or content.held in (None, _Held.ITERATED):
             return content
@@ -279,13 +270,13 @@ class _Walk:
         as what this one did."""
         spec = self.tensors[name]
         if spec.trainable:
-            return _Content(Taint.LEARNT)
+            return _Content(LEARNT)
         if name in self.statistics:
-            return _Content(Taint.STATISTIC)
+            return _Content(STATISTIC)
         if (content := self.before.get(name)) is None:
             return _Content()
         held: Held = (name, view) if content.taint & _PAST else None
-        return _Content(content.taint | Taint.COUNT, held, content.chosen)
+        return _Content(content.taint | COUNT, held, content.chosen)
 
     def result(self, index: int, node: Node, record: Operator, overwrites: bool = False) -> _Content:
         """What an operator makes of what it reads."""
@@ -329,7 +320,7 @@ class _Walk:
 
     def move_statistics(self, index: int, node: Node, content: _Content) -> None:
         """Look at what a batch norm takes into its running statistics, and where they lie."""
-        if content.taint & Taint.STATISTIC:
+        if content.taint & STATISTIC:
             self.refuse(
                 index,
                 "a batch norm's running statistics are made of running statistics, and so remember every batch",
@@ -371,7 +362,7 @@ class _Walk:
         kept.chosen = read.chosen if kept.chosen is None else kept.chosen
         if self.tensors[name].kind != "buffer":
             self.refuse_parameter(index, name)
-        elif read.taint & Taint.BATCH:
+        elif read.taint & BATCH:
             self.refuse(
                 index,
                 f"the training form writes what it reads of the records into the buffer {name!r},"
@@ -422,17 +413,17 @@ def _base(record: Operator) -> str:
     return record.name.split(".")[1]
 
 
-def _fields(content: _Content | None) -> tuple[Taint, Held, int | None]:
-    return (Taint.NOTHING, None, None) if content is None else (content.taint, None, content.chosen)
+def _fields(content: _Content | None) -> tuple[int, Held, int | None]:
+    return (0, None, None) if content is None else (content.taint, None, content.chosen)
 
 
 def _chooses(content: _Content) -> bool:
     """Whether what decides is a count, or something kept that no record of this batch is mixed
     into."""
-    if content.taint & Taint.COUNT and not content.taint & (Taint.BATCH | _PAST):
+    if content.taint & COUNT and not content.taint & (BATCH | _PAST):
         return True
-    kept = bool(content.taint & Taint.STATISTIC) or content.held not in (None, _Held.ITERATED)
-    return kept and not content.taint & Taint.BATCH
+    kept = bool(content.taint & STATISTIC) or content.held not in (None, _Held.ITERATED)
+    return kept and not content.taint & BATCH
 
 
 def _held(flow: Flow, operands: list[_Content], joined: Held) -> Held:
@@ -453,7 +444,7 @@ def _held(flow: Flow, operands: list[_Content], joined: Held) -> Held:
     if flow is Flow.MEASURES:
         return joined if joined is _Held.ITERATED else _Held.MOVED
     if flow is Flow.PRODUCTS:
-        learnt = any(each.taint & Taint.LEARNT and each.held in (None, _Held.ITERATED) for each in operands)
+        learnt = any(each.taint & LEARNT and each.held in (None, _Held.ITERATED) for each in operands)
         moved = any(each.held is _Held.MOVED for each in operands)
         return _Held.ITERATED if learnt and not moved else _Held.MOVED
     return _Held.MOVED
