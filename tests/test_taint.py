@@ -461,7 +461,7 @@ def random_form(chance: random.Random) -> list[dict[str, Any]]:
         nodes.append(made)
         values.append(value(len(nodes) - 1) | ({} if item is None else {"item": item}))
 
-    for _ in range(chance.randrange(4, 16)):
+    for _ in range(chance.randrange(4, 16)):  # each kind of node as often, writes three times
         values = chance.choice([fours, twos or fours])
         one, other, third = (chance.choice(values) for _ in range(3))
         match chance.randrange(12):
@@ -552,6 +552,13 @@ class WarmedAverage(Kept):
         self.weight_KF.mul_(decay).add_(self.layer.weight * (1 - decay))
 
 
+class AverageOfSome(Kept):
+    """Weights that a mask leaves out keep their average."""
+
+    def keep(self, x_BF: Tensor) -> None:
+        self.weight_KF.copy_(torch.where(self.row_F > 0, self.layer.weight, self.weight_KF))
+
+
 class PowerIteration(Kept):
     """The largest singular value, as spectral normalisation finds it."""
 
@@ -599,6 +606,7 @@ ORDINARY: dict[str, tuple[tuple[int, ...], Callable[[], nn.Module], tuple[int, i
             (AverageInParts, (0, 2, 0)),
             (EvenAverage, (0, 1, 1)),
             (WarmedAverage, (0, 1, 1)),
+            (AverageOfSome, (0, 1, 0)),
             (PowerIteration, (2, 2, 1)),
             (Counted, (0, 0, 2)),
             (Table, (0, 0, 0)),

@@ -68,8 +68,8 @@ class LabelRing(nn.Module):
 
 
 class WeightsInTurn(nn.Module):
-    """Weights that one step's gradient reaches, and no other's: with a batch of one each row becomes
-    its record."""
+    """Weights that one step's gradient reaches, and no other's: with a batch of one each row
+    becomes its record."""
 
     count: Tensor
 
@@ -139,8 +139,8 @@ def rows_taken(name: str) -> Callable[[Tensors, Tensor, Tensor], int]:
 def labels_taken(tensors: Tensors, x_NF: Tensor, y_N1: Tensor) -> int:
     """Counts the labels that stand in the ring, or still in the answers, batch after batch."""
     ring_R, answer_B = new_tensor(tensors["ring_R"]), new_tensor(tensors["answer_B"])
-    told_N = torch.cat([answer_B, ring_R])[:RECORDS].view(-1, len(answer_B)).flip(0).flatten()
-    return int((told_N == y_N1.squeeze(1)).sum())
+    kept_N = torch.cat([answer_B, ring_R])[:RECORDS].view(-1, len(answer_B)).flip(0).flatten()
+    return int((kept_N == y_N1.squeeze(1)).sum())
 
 
 MODEL_ATTACKS = (

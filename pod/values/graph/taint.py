@@ -42,9 +42,9 @@ OVERWRITES = frozenset({"copy_", "fill_", "zero_"})
 
 
 BATCH, LEARNT, STATISTIC, COUNT = 1, 2, 4, 8
-"""Where a value's numbers come from, added up: the records of this step; trainable parameters, which
-earlier steps moved; a batch norm's running statistics, records of earlier steps; a buffer that the
-form moves, and no record reaches."""
+"""Where a value's numbers come from, added up: the records of this step; trainable parameters,
+which earlier steps moved; a batch norm's running statistics, records of earlier steps; a buffer
+that the form moves, and no record reaches."""
 _PAST = LEARNT | STATISTIC
 
 

@@ -73,12 +73,19 @@ ARITHMETIC = (
     *operators("lerp.Scalar", case(unit(*FLAT), unit(*FLAT), 0.3), flow=Flow.ARITHMETIC),
     *operators("addcmul", _THREE, case(*(unit(*FLAT),) * 3, value=0.3), flow=Flow.ARITHMETIC),
     *operators("addcdiv", case(unit(*FLAT), unit(*FLAT), positive(*FLAT)), flow=Flow.ARITHMETIC),
-    *operators("where.self", case(mask(*FLAT), unit(*FLAT), unit(*FLAT)), chosen_by=0),
-    *operators("where.ScalarSelf", case(mask(*FLAT), 0.3, unit(*FLAT)), chosen_by=0),
-    *operators("where.ScalarOther", case(mask(*FLAT), unit(*FLAT), 0.3), chosen_by=0),
-    *operators("where.Scalar", case(mask(*FLAT), 0.3, 0.7), chosen_by=0),
-    *operators("masked_fill.Scalar masked_fill_.Scalar", case(unit(*FLAT), mask(*FLAT), 0.3), chosen_by=1),
-    *operators("masked_fill.Tensor masked_fill_.Tensor", case(unit(*FLAT), mask(*FLAT), unit()), chosen_by=1),
+    *operators("where.self", case(mask(*FLAT), unit(*FLAT), unit(*FLAT)), flow=Flow.ARITHMETIC, chosen_by=0),
+    *operators("where.ScalarSelf", case(mask(*FLAT), 0.3, unit(*FLAT)), flow=Flow.ARITHMETIC, chosen_by=0),
+    *operators("where.ScalarOther", case(mask(*FLAT), unit(*FLAT), 0.3), flow=Flow.ARITHMETIC, chosen_by=0),
+    *operators("where.Scalar", case(mask(*FLAT), 0.3, 0.7), flow=Flow.ARITHMETIC, chosen_by=0),
+    *operators(
+        "masked_fill.Scalar masked_fill_.Scalar", case(unit(*FLAT), mask(*FLAT), 0.3), flow=Flow.ARITHMETIC, chosen_by=1
+    ),
+    *operators(
+        "masked_fill.Tensor masked_fill_.Tensor",
+        case(unit(*FLAT), mask(*FLAT), unit()),
+        flow=Flow.ARITHMETIC,
+        chosen_by=1,
+    ),
     *operators("nan_to_num", case(Sample(FLAT, odd=True)), case(Sample(FLAT, odd=True), 0.0, 1.0, -1.0)),
     *operators("heaviside", case(constant(unit(*FLAT)), constant(unit(*FLAT))), flow=Flow.COMPARES),
 )

@@ -46,7 +46,7 @@ class Flow(Enum):
     in a buffer follows from it (`fitchain.pod.values.graph.taint`)."""
 
     MIXES = "any number may enter any other"
-    ARITHMETIC = "each number stays where it is, in sums, products and quotients"
+    ARITHMETIC = "each number stays where it is, in sums, products, quotients and choices"
     SHAPES = "the same numbers in the same order"
     CUTS = "some of the numbers, or all in another order"
     MEASURES = "a number's function, or how large numbers are together"
