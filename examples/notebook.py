@@ -50,8 +50,8 @@ owner, scientist = new_home("owner"), new_home("scientist")
 # %% [markdown]
 # ## The owner offers a table
 #
-# Its root and its card become public; the records stay in the file. The owner's pod runs beside the
-# notebook from here on.
+# Its root and its card become public; the records stay in the file. A model can carry records out:
+# so the policy says who may ask. The owner's pod runs beside the notebook from here on.
 
 # %%
 data = load_breast_cancer()
@@ -59,7 +59,10 @@ rows = np.random.default_rng(0).permutation(len(data.target))
 for name, chosen in {"private.npz": rows[:455], "test.npz": rows[455:]}.items():
     np.savez(folder / name, cells=data.data[chosen].astype(np.float32), diagnosis=data.target[chosen])
 
-offer = fitchain.DatasetOffer(folder / "private.npz", "breast cancer", target="diagnosis", price=10 * fitchain.FIT)
+policy = fitchain.Policy(scientists=(scientist.keys.address.lower(),))
+offer = fitchain.DatasetOffer(
+    folder / "private.npz", "breast cancer", target="diagnosis", policy=policy, price=10 * fitchain.FIT
+)
 dataset = fitchain.register_dataset(owner, offer)
 pod = opened.enter_context(fitchain.serve(fitchain.Owner(owner, print)))
 print(f"{dataset.count} records offered as {dataset.id.short}")

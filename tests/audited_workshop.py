@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.parties.scientist import publish_model
 from fitchain.pod.parties.verifier import Examination, examine
@@ -26,6 +25,7 @@ from fitchain.pod.values.ids import AgreementId, AuditRef, PanelId
 from tests.chain_fixtures import ETHER
 from tests.limits import LIMIT_S
 from tests.pods import HOUR_S, Party, Workshop, module_file, offer_table
+from tests.policies import open_policy
 
 FEE, COUNTER_BOND = ETHER, 2 * ETHER
 SEAT_STAKE = 20 * FEE
@@ -164,7 +164,8 @@ def audited_by(workshop: Workshop, verifiers: Sequence[Party], table: Path, **of
     verifiers; `offer` as `offer_table` takes it."""
     home = workshop.scientist.home
     panel = panel_of(home.chain, "neighbours", list(verifiers))
-    dataset = offer_table(workshop.owner, table, policy=Policy(panels=(str(panel),), **AUDITABLE), **offer)
+    policy = open_policy(panels=(str(panel),), **AUDITABLE)
+    dataset = offer_table(workshop.owner, table, policy=policy, **offer)
     model = publish_model(home, module_file(home.settings.home), dataset.id, name="Tiny")
     return AuditedWorkshop(replace(workshop, dataset=dataset, model=model), tuple(verifiers), panel)
 

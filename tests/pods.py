@@ -22,7 +22,6 @@ import numpy as np
 import pytest
 
 from fitchain.cli.demo.parties import Side
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.history import KINDS
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.links import LinkChain
@@ -37,6 +36,7 @@ from fitchain.pod.ports.settings import Settings
 from fitchain.pod.values.ids import AgreementId
 from tests.chain_fixtures import ETHER, MONEY, PASSPHRASE, QUICK_WORK, Devnet, secret_file
 from tests.limits import LIMIT_S
+from tests.policies import open_policy
 
 PRICE, BOND = 12 * ETHER, 6 * ETHER
 HOUR_S = 3600
@@ -211,7 +211,7 @@ def offer_table(owner: Party, source: Path, **changes: Any) -> RegisteredDataset
         "price": PRICE,
         "mock_records": 0,
     } | changes
-    policy = how.pop("policy", Policy(manual_approval=False))
+    policy = how.pop("policy", open_policy(manual_approval=False))
     return register_dataset(owner.home, DatasetOffer(source, policy=policy, **how))
 
 

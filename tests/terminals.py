@@ -121,6 +121,8 @@ class Walkers:
         for label, number, _, cid in PRINTED.findall(printed):
             if label != "address":
                 self.words.setdefault(WORDS[label], number or cid)
+            elif name == "scientist":
+                self.words.setdefault("SCIENTIST", number)
             elif name == "verifiers":
                 self.words.setdefault(f"VERIFIER{sum(word.startswith('VERIFIER') for word in self.words) + 1}", number)
         if second := re.search(r"^IPFS node 2 +(\S+)$", printed, re.MULTILINE):

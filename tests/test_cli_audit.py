@@ -19,7 +19,7 @@ from fitchain.cli.commands.job import read_audit_options
 from fitchain.cli.views.amounts import parse_share
 from fitchain.cli.views.cost import percent, views
 from fitchain.cli.views.output import KeyValues
-from fitchain.pod.compute.dataset import Card, Policy
+from fitchain.pod.compute.dataset import Card
 from fitchain.pod.jobs import history
 from fitchain.pod.parties.scientist import JobRequest, plan_audit, publish_model, request_job
 from fitchain.pod.ports.agreement import Agreements, Audits, AuditTerms, Outcome, State
@@ -38,6 +38,7 @@ from tests.cli_fixtures import Fitchain
 from tests.limits import LIMIT_S
 from tests.node_proxy import leaving_once_mined
 from tests.pods import Workshop, module_file, offer_table, owner_runs
+from tests.policies import open_policy
 
 ROOT = Path(__file__).parent.parent
 SOMEBODY, ANOTHER = "0x" + "1" * 40, "0x" + "2" * 40
@@ -132,7 +133,7 @@ def test_what_is_no_chance_is_refused(text: str) -> None:
 @pytest.fixture(scope="module")
 def audited(workshop: Workshop, table_path: Path) -> Workshop:
     """A workshop whose dataset may be shown to verifiers."""
-    policy = Policy(manual_approval=False, disclosure_mode=AuditMode.OPEN, disclosure_cap=None)
+    policy = open_policy(manual_approval=False, disclosure_mode=AuditMode.OPEN, disclosure_cap=None)
     dataset = offer_table(workshop.owner, table_path, policy=policy)
     scientist = workshop.scientist.home
     model = publish_model(scientist, module_file(scientist.settings.home), dataset.id, name="Tiny")
@@ -185,7 +186,9 @@ def test_panel_that_both_trust_is_named_for_a_dispute(
 ) -> None:
     home, said = audited.scientist.home, list[str]()
     panel = staked_verifiers.panel(home.chain, "neighbours")
-    policy = Policy(manual_approval=False, disclosure_mode=AuditMode.OPEN, disclosure_cap=None, panels=(str(panel),))
+    policy = open_policy(
+        manual_approval=False, disclosure_mode=AuditMode.OPEN, disclosure_cap=None, panels=(str(panel),)
+    )
     here = replace(audited, dataset=offer_table(audited.owner, table_path, policy=policy))
     assert ask(here)[0].audit is None  # the owner accepts it, and the scientist does not trust it yet
     trust(home.settings.home, look_at_panel(home.chain, panel))
@@ -204,7 +207,9 @@ def test_panel_that_both_trust_is_named_for_a_dispute(
 
 
 def test_phase_lasts_longer_than_the_replay_on_a_slower_host(audited: Workshop, table_path: Path) -> None:
-    dataset = offer_table(audited.owner, table_path, policy=Policy(disclosure_mode=AuditMode.OPEN), mock_records=16)
+    dataset = offer_table(
+        audited.owner, table_path, policy=open_policy(disclosure_mode=AuditMode.OPEN), mock_records=16
+    )
     home, recipe = audited.scientist.home, {"steps": 20_000_000, "segment_steps": 2_000}
     request = JobRequest(dataset.id, audited.model.id, recipe, 9 * ETHER)
     planned, _ = plan_audit(home, request, read_audit_options(home, verifiers=1, segments=4096))

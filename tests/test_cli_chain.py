@@ -87,18 +87,32 @@ def test_a_deployment_out_of_range_is_refused(fitchain: Fitchain, choice: tuple[
     assert (code, told["error"]["kind"]) == (3, "InputRefused")
 
 
+REGISTER, OPEN = ("data", "register", "--target", "outcome", "--drop", "patient"), "--models-may-reveal-records"
+
+
+def test_a_dataset_is_open_to_strangers_in_so_many_words_only(
+    fitchain: Fitchain, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register = (*REGISTER, str(home / "table.csv"))
+    before = fitchain("data", "list")[1]
+    code, told, _ = fitchain(*register)
+    assert (code, told["error"]["kind"]) == (3, "InputRefused") and fitchain("data", "list")[1] == before
+    assert "--scientist ADDRESS" in told["error"]["hint"] and OPEN in told["error"]["hint"]
+    account = "0x" + "5" * 40
+    for options, (says, named, words) in {
+        (OPEN,): (True, [], "everybody: the owner says that models may reveal records"),
+        ("--scientist", account): (False, [account], "1 named account alone; no privacy budget limits what"),
+    }.items():
+        made = fitchain(*register, *options)[1]
+        assert (made["models_may_reveal_records"], made["open_to"]) == (says, named or None)
+        policy = fitchain("data", "show", made["dataset"])[1]["card"]["policy"]
+        assert (policy["models_may_reveal_records"], policy["scientists"]) == (says, named)
+        assert run(["data", "show", made["dataset"]]) == 0
+        assert words in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_dataset_is_registered_listed_shown_and_retired(fitchain: Fitchain, home: Path) -> None:
-    register = (
-        "data",
-        "register",
-        str(home / "table.csv"),
-        "--target",
-        "outcome",
-        "--drop",
-        "patient",
-        "--price",
-        "2.5",
-    )
+    register = (*REGISTER, str(home / "table.csv"), OPEN, "--price", "2.5")
     code, made, _ = fitchain(*register, "--minimum-batch", "4", "--automatic")
     assert code == 0 and made["records"] == 40 and made["columns"] == ["age", "dose", "outcome"]
     listed = fitchain("data", "list")[1]["datasets"][-1]
@@ -118,7 +132,7 @@ def test_a_dataset_is_registered_listed_shown_and_retired(fitchain: Fitchain, ho
 def test_a_policy_names_whose_verifiers_may_audit(
     fitchain: Fitchain, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    register = ("data", "register", str(home / "table.csv"), "--target", "outcome", "--drop", "patient")
+    register = (*REGISTER, str(home / "table.csv"), OPEN)
     panel = fitchain("panel", "create", "neighbours of data")[1]["panel"]
     said = {
         (): ([], "a person's yes to any verifiers"),
@@ -144,7 +158,7 @@ def test_a_model_is_retired_by_its_author_alone(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    fitchain("data", "register", str(home / "table.csv"), "--target", "outcome", "--drop", "patient")
+    fitchain(*REGISTER, str(home / "table.csv"), OPEN)
     dataset = fitchain("data", "list")[1]["datasets"][-1]["dataset"]
     (home / "line.py").write_text("from torch import nn\n\nline = nn.Linear(2, 2)\n")
     assert run(["model", "publish", f"{home / 'line.py'}:line", "--dataset", dataset]) == 0
@@ -165,7 +179,7 @@ def test_a_model_is_retired_by_its_author_alone(
 
 
 def test_a_dataset_is_shown_to_people_too(fitchain: Fitchain, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    register = ("data", "register", str(home / "table.csv"), "--target", "outcome", "--drop", "patient")
+    register = (*REGISTER, str(home / "table.csv"), OPEN)
     earlier = fitchain(*register)[1]["dataset"][:10]
     journal = Journal(home / "journal.db")
     of_another_deployment = DatasetId(Digest(bytes(31) + b"\x07"))
@@ -192,7 +206,7 @@ def test_a_table_that_cannot_be_registered_is_refused(
 ) -> None:
     (tmp_path / "bad.csv").write_text(change(TABLE))
     before = fitchain("data", "list")[1]
-    code, error, _ = fitchain("data", "register", str(tmp_path / "bad.csv"), "--target", "outcome", "--drop", "patient")
+    code, error, _ = fitchain(*REGISTER, str(tmp_path / "bad.csv"), OPEN)
     assert code == 3 and told in error["error"]["message"]
     assert fitchain("data", "list")[1] == before
 

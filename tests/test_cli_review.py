@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from fitchain.cli.app import run
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.parties.owner import Owner, approve, reject
 from fitchain.pod.parties.owner.examine import TRAINING_S, fetch_offer
@@ -24,6 +23,7 @@ from tests.chain_fixtures import Account
 from tests.cli_fixtures import Fitchain
 from tests.dishonest_parties import Offer
 from tests.pods import Party, Workshop, offer_table, owner_runs
+from tests.policies import open_policy
 
 DATE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 LINEAR = {"module": "layers.0", "last": None, "alike": 1, "operators": {"linear": 1}, "parameters": 40, "trainable": 40}
@@ -78,6 +78,15 @@ def test_owner_sees_model_recipe_asker_and_what_leaves_before_it_says_yes(
     )
     asked = told["review"]
     assert asked["scientist"]["address"] == workshop.scientist.address and asked["scientist"]["has_pod"]
+    carried = {
+        "parameters": 58,
+        "statistics": 0,
+        "averages": 0,
+        "numbers": 58,
+        "records": 40,
+        "numbers_of_records": 200,
+    }
+    assert (asked["capacity"], asked["models_may_reveal_records"]) == (carried, True)
     assert (asked["price"], asked["bond"], asked["training_window"], asked["training_s"]) == ("12", "6", 3600, None)
     assert not asked["examined"] and not [*workshop.owner.home.settings.home.glob(".opened-*")]
 
@@ -88,6 +97,7 @@ def test_what_is_shown_fits_80_columns_and_stays_after_the_examination(
     id = workshop.request()
     sealed = joined(seen(workshop.owner, "job", "show", str(id)))
     assert "offer sealed, and not shown: no passphrase was given" in sealed and "layers.0" not in sealed
+    assert "could carry not counted before the offer is opened" in sealed
     examined(workshop, id, "a concern of the pod's")
     text = seen(workshop.owner, "job", "show", str(id))
     assert max(map(len, text.splitlines())) <= 80
@@ -97,6 +107,8 @@ def test_what_is_shown_fits_80_columns_and_stays_after_the_examination(
         "58 numbers, 232 bytes, sealed to the scientist",
         "3 notes to the scientist with loss and accuracy; salted hashes of 7 checkpoints",
         "to verifiers nothing",
+        "could carry 58 numbers of the model are moved by the records; 40 records of 5 numbers hold 200",
+        "carry some 29 % of them home: no privacy budget limits that; you said that models may reveal records",
         "about 1m 30s by its rehearsal; its window is 1h",
         "mind a concern of the pod's",
         "steps 12 of 8 records, 2.4 passes over 40 records",
@@ -113,7 +125,7 @@ def test_what_is_shown_fits_80_columns_and_stays_after_the_examination(
 def test_policy_that_keeps_metrics_in_and_jobs_before_are_told(
     workshop: Workshop, table_path: Any, fitchain: Fitchain, seen: Callable[..., str]
 ) -> None:
-    quiet = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=Policy(metrics_leave=False)))
+    quiet = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=open_policy(metrics_leave=False)))
     first = quiet.request()
     reject(workshop.owner.home, first)
     id = quiet.request()
@@ -127,7 +139,7 @@ def test_policy_that_keeps_metrics_in_and_jobs_before_are_told(
 def test_owner_sees_who_could_be_drawn_and_whom_it_trusts(
     workshop: Workshop, table_path: Any, staked_verifiers: StakedVerifiers, fitchain: Fitchain
 ) -> None:
-    policy = Policy(disclosure_mode=AuditMode.OPEN, disclosure_cap=None)
+    policy = open_policy(disclosure_mode=AuditMode.OPEN, disclosure_cap=None)
     shown = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=policy))
     owner = account(workshop.owner)
     assert fitchain(owner, "trust", "add", staked_verifiers.addresses[0], typed="yes\n")[0] == 0
@@ -154,6 +166,7 @@ def test_approval_shows_the_essence_and_stands_in_the_history(workshop: Workshop
         "12 steps of 8 records, 2.4 passes over 40 records; AdamW at 0.01; cross_entropy of finding",
         "12 FIT for you, 6 FIT of bond that you lock",
         "the trained weights: 58 numbers, 232 bytes, sealed to the scientist",
+        "could carry 58 numbers of the model are moved by the records; 40 records of 5 numbers hold 200",
         "its window is 1h",
         "judged by nobody",
     ):
@@ -208,7 +221,7 @@ def test_nobody_is_asked_who_has_answered_during_the_examination(workshop: Works
             approve(self.home, agreement.id)
             self.home.journal.record(agreement.id, history.Checked(()), once="")
 
-    manual = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=Policy()))
+    manual = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=open_policy()))
     home, id = workshop.owner.home, manual.request()
     Slow(home, workshop.owner.say)._answer(home.agreements.read(id))
     assert workshop.owner.kinds(id) == ["approved", "checked"]

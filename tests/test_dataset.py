@@ -50,6 +50,7 @@ from fitchain.pod.values.digest import (
 )
 from fitchain.pod.values.errors import ClaimMismatch, DatasetChanged, DigestMismatch, InputRefused
 from fitchain.pod.values.recipe import Recipe
+from tests.policies import open_policy
 from tests.speeds import examples
 
 KEY = bytes(range(32))
@@ -70,7 +71,9 @@ def small_table(count: int = 40, seed: int = 1) -> Table:
 
 
 TABLE = small_table()
-REGISTRATION = register(TABLE, KEY, "People", units={"age": "years"}, licence="CC0-1.0", price=5 * 10**18)
+REGISTRATION = register(
+    TABLE, KEY, "People", units={"age": "years"}, licence="CC0-1.0", price=5 * 10**18, policy=open_policy()
+)
 CARD, LEAVES = REGISTRATION.card, record_leaves(TABLE, KEY)
 
 
@@ -378,23 +381,23 @@ ALICE = "0x" + "ab" * 20
     ("policy", "price", "disclosure", "message"),
     [
         (
-            Policy(minimum_price=10 * FIT),
+            open_policy(minimum_price=10 * FIT),
             9 * FIT // 2,
             Disclosure(),
             "price 4.5 FIT is below the policy's minimum 10 FIT",
         ),
-        (Policy(maximum_steps=99), 0, Disclosure(), "100 steps and the policy admits 99"),
-        (Policy(minimum_batch=9), 0, Disclosure(), "batch size 8 is below the policy's minimum 9"),
-        (Policy(scientists=("0x" + "cd" * 20,)), 0, Disclosure(), "may not ask"),
-        (Policy(), 0, Disclosure(AuditMode.SAMPLED, 5), "shows more than the policy's on-site"),
+        (open_policy(maximum_steps=99), 0, Disclosure(), "100 steps and the policy admits 99"),
+        (open_policy(minimum_batch=9), 0, Disclosure(), "batch size 8 is below the policy's minimum 9"),
+        (open_policy(scientists=("0x" + "cd" * 20,)), 0, Disclosure(), "may not ask"),
+        (open_policy(), 0, Disclosure(AuditMode.SAMPLED, 5), "shows more than the policy's on-site"),
         (
-            Policy(disclosure_mode=AuditMode.SAMPLED),
+            open_policy(disclosure_mode=AuditMode.SAMPLED),
             0,
             Disclosure(AuditMode.OPEN, 5),
             "shows more than the policy's sampled",
         ),
         (
-            Policy(disclosure_mode=AuditMode.OPEN, disclosure_cap=9),
+            open_policy(disclosure_mode=AuditMode.OPEN, disclosure_cap=9),
             0,
             Disclosure(AuditMode.OPEN, 5, 5),
             "opened records to 10; the cap is 9",
@@ -409,9 +412,9 @@ def test_a_policy_refuses(policy: Policy, price: int, disclosure: Disclosure, me
 @pytest.mark.parametrize(
     ("policy", "disclosure"),
     [
-        (Policy(minimum_price=10, maximum_steps=100, minimum_batch=8, scientists=(ALICE,)), Disclosure()),
-        (Policy(disclosure_mode=AuditMode.SAMPLED, disclosure_cap=10), Disclosure(AuditMode.SAMPLED, 5, 5)),
-        (Policy(disclosure_mode=AuditMode.OPEN, disclosure_cap=None), Disclosure(AuditMode.ON_SITE, 10**9)),
+        (open_policy(minimum_price=10, maximum_steps=100, minimum_batch=8, scientists=(ALICE,)), Disclosure()),
+        (open_policy(disclosure_mode=AuditMode.SAMPLED, disclosure_cap=10), Disclosure(AuditMode.SAMPLED, 5, 5)),
+        (open_policy(disclosure_mode=AuditMode.OPEN, disclosure_cap=None), Disclosure(AuditMode.ON_SITE, 10**9)),
     ],
 )
 def test_a_policy_admits_what_meets_it_exactly(policy: Policy, disclosure: Disclosure) -> None:
@@ -419,9 +422,23 @@ def test_a_policy_admits_what_meets_it_exactly(policy: Policy, disclosure: Discl
     assert Policy.from_json(policy.json()) == policy
 
 
+def test_a_policy_that_names_nobody_admits_nobody_unless_it_says_what_models_may_do() -> None:
+    closed = Policy(manual_approval=True)
+    with pytest.raises(InputRefused, match="would be open to strangers"):
+        closed.require_askers(False)
+    with pytest.raises(InputRefused, match="may not ask for this dataset"):
+        closed.admit(recipe(), 10, ALICE)
+    for policy in (Policy(scientists=(ALICE,)), open_policy()):
+        policy.require_askers(False)
+        policy.admit(recipe(), 10, ALICE)
+    assert open_policy().admits_strangers(False) and not open_policy(scientists=(ALICE,)).admits_strangers(False)
+    assert Policy().admits_strangers(True) and not Policy(scientists=(ALICE,)).admits_strangers(True)
+    Policy().require_askers(True)
+
+
 def test_a_policy_accepts_the_panels_that_it_names() -> None:
     named, other, pool = sha256(b"panel"), sha256(b"other"), ZERO
-    some, no, any_panel = Policy(panels=(str(named),)), Policy(), Policy(panels=None)
+    some, no, any_panel = open_policy(panels=(str(named),)), open_policy(), open_policy(panels=None)
     for policy, accepted in ((some, [True, False, False]), (no, [False] * 3), (any_panel, [True] * 3)):
         assert [policy.accepts_panel(panel) for panel in (named, other, pool)] == accepted
         assert Policy.from_json(policy.json()) == policy
@@ -430,10 +447,10 @@ def test_a_policy_accepts_the_panels_that_it_names() -> None:
 @pytest.mark.parametrize(
     "policy",
     [
-        Policy(minimum_batch=0),
-        Policy(scientists=("0xABC",)),
-        Policy(panels=("0x12",)),
-        Policy(panels=(str(ZERO).replace("0x0", "0xA"),)),
+        open_policy(minimum_batch=0),
+        open_policy(scientists=("0xABC",)),
+        open_policy(panels=("0x12",)),
+        open_policy(panels=(str(ZERO).replace("0x0", "0xA"),)),
     ],
 )
 def test_a_policy_that_could_not_be_read_is_not_registered(policy: Policy) -> None:
@@ -444,7 +461,7 @@ def test_a_policy_that_could_not_be_read_is_not_registered(policy: Policy) -> No
 @pytest.mark.parametrize("word", ["all", "secret", "on_site", 0])
 def test_a_policy_of_an_unknown_audit_mode_is_refused(word: object) -> None:
     with pytest.raises(InputRefused, match="disclosure_mode is one of open, sampled, on-site"):
-        Policy.from_json(Policy().json() | {"disclosure_mode": word})
+        Policy.from_json(open_policy().json() | {"disclosure_mode": word})
 
 
 def test_modes_disclose_more_the_further_they_reach() -> None:

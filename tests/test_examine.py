@@ -27,8 +27,9 @@ from tests.audit_actors import DISPUTE, TERMS, StakedVerifiers
 from tests.chain_fixtures import Account
 from tests.dishonest_parties import Offer
 from tests.pods import HOUR_S, PRICE, Workshop, offer_table
+from tests.policies import open_policy
 
-OPEN = Policy(disclosure_mode=AuditMode.OPEN)
+OPEN = open_policy(disclosure_mode=AuditMode.OPEN)
 NOWHERE = Cid.of(DAG_PB, bytes(sha256(b"an offer that is nowhere")))
 
 
@@ -40,7 +41,7 @@ def asked(workshop: Workshop, **changes: Any) -> Agreement:
 @pytest.fixture(scope="module")
 def shown(workshop: Workshop, table_path: Any) -> Workshop:
     """A dataset whose records may be shown to verifiers."""
-    policy = Policy(manual_approval=False, disclosure_mode=AuditMode.OPEN, disclosure_cap=None)
+    policy = open_policy(manual_approval=False, disclosure_mode=AuditMode.OPEN, disclosure_cap=None)
     return replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=policy))
 
 
@@ -144,9 +145,9 @@ def test_who_joins_after_the_request_is_not_shown_as_its_jury(
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
-        (Policy(minimum_price=PRICE + 1), "below the policy's minimum"),
-        (Policy(maximum_steps=11), "has 12 steps and the policy admits 11"),
-        (Policy(scientists=("0x" + "1" * 40,)), "may not ask for this dataset"),
+        (open_policy(minimum_price=PRICE + 1), "below the policy's minimum"),
+        (open_policy(maximum_steps=11), "has 12 steps and the policy admits 11"),
+        (open_policy(scientists=("0x" + "1" * 40,)), "may not ask for this dataset"),
     ],
 )
 def test_what_the_terms_say_is_refused_before_anything_is_fetched(
@@ -168,7 +169,7 @@ def test_offer_that_is_nowhere_is_looked_for_again(workshop: Workshop) -> None:
 
 def test_mode_that_shows_more_than_the_policy_is_refused(shown: Workshop, staked_verifiers: StakedVerifiers) -> None:
     with pytest.raises(InputRefused, match="shows more than the policy's on-site"):
-        check_chain(shown.owner.home, asked(shown, audit=TERMS), Policy())
+        check_chain(shown.owner.home, asked(shown, audit=TERMS), open_policy())
 
 
 def test_bond_beyond_price_and_fees_is_a_concern(shown: Workshop, staked_verifiers: StakedVerifiers) -> None:

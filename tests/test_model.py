@@ -10,7 +10,7 @@ import copy
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -27,7 +27,7 @@ from fitchain.pod.compute.model import Program, dry_run, load_module, restore, t
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.values.digest import canonical_json
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound, OperatorFailed
-from fitchain.pod.values.graph import OPERATORS, Graph, Input, Limits
+from fitchain.pod.values.graph import OPERATORS, Graph, Input, Limits, TensorSpec
 from fitchain.pod.values.state import TensorBytes, model_root
 from tests.own_kernels import own_kernels
 from tests.speeds import long_unless
@@ -153,8 +153,8 @@ class Recurrent(nn.Module):
 
 
 class Odd(nn.Module):
-    """Two inputs, a moving average, gradients switched off, noise, a frozen layer, constants,
-    arithmetic on the batch size."""
+    """Two inputs, a moving average of a parameter, gradients switched off, noise, a frozen layer,
+    constants, arithmetic on the batch size."""
 
     mean_F: Tensor
 
@@ -168,7 +168,7 @@ class Odd(nn.Module):
     def forward(self, x_BF: Tensor, y_BF: Tensor) -> Tensor:
         if self.training:
             with torch.no_grad():
-                self.mean_F.mul_(0.9).add_(y_BF.mean(0), alpha=0.1)
+                self.mean_F.mul_(0.9).add_(self.mix.weight.mean((0, 1)), alpha=0.1)
         mixed_BK = self.mix(torch.tanh(self.enter(x_BF)), y_BF - self.mean_F)
         noise_B1 = torch.rand(x_BF.shape[0], 1) * torch.tensor(0.01)
         parts = torch.cat([mixed_BK, noise_B1.expand(-1, K)]).view(2, x_BF.shape[0], K).unbind(0)
@@ -484,7 +484,7 @@ class Keeping(Refused):
 
 class ChangingInEvaluation(Refused):
     def forward(self, x: Tensor) -> Tensor:
-        self.total += x.sum(0).detach()
+        self.total += self.layer.bias.detach()
         return x
 
 
@@ -621,7 +621,7 @@ def node(operator: str, *arguments: Any, **options: Any) -> dict[str, Any]:
 
 
 def weights(graph: Graph) -> dict[str, TensorBytes]:
-    return {name: tensor_bytes("parameter", torch.zeros(spec.shape)) for name, spec in graph.tensors.items()}
+    return {name: tensor_bytes(spec.kind, torch.zeros(spec.shape)) for name, spec in graph.tensors.items()}
 
 
 def run(graph: Graph, *inputs: Tensor, training: bool = True) -> Tensor:
@@ -776,6 +776,7 @@ def test_a_graph_that_changes_the_model_in_evaluation_is_refused() -> None:
         node("aten.relu.default", X),
         w=[4],
     )
+    graph = replace(graph, tensors={"w": TensorSpec("buffer", "F32", (4,), False)})
     run(graph, torch.rand(2, 4))
     with pytest.raises(InputRefused, match="changes the buffer 'w'"):
         run(graph, torch.rand(2, 4), training=False)

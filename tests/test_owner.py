@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from fitchain.pod.compute.checkpoint import read_leaves
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.waiting import awaits_approval
 from fitchain.pod.parties.owner import Owner, Replay, approve, read_registered, reject, replay_job
@@ -57,6 +56,7 @@ from tests.pods import (
     running,
     scientist_runs,
 )
+from tests.policies import open_policy
 
 PassTime = Callable[[int], None]
 
@@ -84,7 +84,7 @@ class Done:
 @pytest.fixture(scope="module")
 def asked(workshop: Workshop, table_path: Path) -> Workshop:
     """A dataset whose owner is asked about every job, with mock data to rehearse on."""
-    policy = Policy(minimum_price=PRICE, minimum_batch=4, maximum_steps=100)
+    policy = open_policy(minimum_price=PRICE, minimum_batch=4, maximum_steps=100)
     dataset = offer_table(workshop.owner, table_path, policy=policy, mock_records=16)
     return replace(workshop, dataset=dataset)
 
@@ -226,7 +226,7 @@ def pair(
     """Two jobs on two datasets asked for at once; the scientist never says a word."""
     owner, scientist = workshop.owner, workshop.scientist
     images = private_images(tmp_path_factory.mktemp("images") / "images.npz")
-    policy = Policy(manual_approval=False, metrics_leave=False)
+    policy = open_policy(manual_approval=False, metrics_leave=False)
     pixels = offer_table(owner, images, name="images", target="kind", drop=(), policy=policy)
     convolution = publish_model(scientist.home, module_file(scientist.home.settings.home), pixels.id, name="Pixels")
     first = workshop.request()
@@ -512,7 +512,7 @@ def test_owner_without_the_bond_says_so_and_accepts_once_it_has_it(
 def test_dataset_changed_before_acceptance_is_declined(asked: Workshop, tmp_path: Path) -> None:
     owner = asked.owner
     source = private_table(tmp_path / "findings.csv", rows=20)
-    dataset = offer_table(owner, source, policy=Policy())
+    dataset = offer_table(owner, source, policy=open_policy())
     id = asked.request(dataset=dataset.id)
     with owner_runs(owner):
         asked.until(owner.has(id, "approval_needed"))

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitchain.pod.compute.dataset import Policy, Table
+from fitchain.pod.compute.dataset import Table
 from fitchain.pod.jobs import history
 from fitchain.pod.parties.owner import RegisteredDataset
 from fitchain.pod.ports.agreement import State
@@ -22,6 +22,7 @@ from fitchain.pod.ports.chain import Chain
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.ids import AgreementId
 from tests.pods import RECIPE, Party, PodProcess, Workshop, module_file, offer_table, private_table
+from tests.policies import open_policy
 
 COLUMNS = ("alpha", "beta", "gamma", "delta")
 DIGITS = 10
@@ -70,7 +71,7 @@ def command(party: Party, hidden: tuple[str, ...], *arguments: str) -> dict[str,
 def exposed(open_party: Callable[..., Party], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exposed]:
     owner, scientist = open_party("owner"), open_party("scientist")
     source, logs = private_table(tmp_path_factory.mktemp("private") / "findings.csv"), tmp_path_factory.mktemp("logs")
-    dataset = offer_table(owner, source, policy=Policy(manual_approval=False), mock_records=16)
+    dataset = offer_table(owner, source, policy=open_policy(manual_approval=False), mock_records=16)
     modules, terms = module_file(scientist.home.settings.home), scientist.home.settings.home / "recipe.toml"
     terms.write_text("".join(f"{name} = {value}\n" for name, value in RECIPE.items()))
     hidden = (sys.executable, "-m", "fitchain.pod.compute.sandbox", "--hide", str(source.parent), "--")

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.journal import Decision
@@ -38,6 +37,7 @@ from tests.audited_workshop import FEE, AuditedWorkshop, panel_of
 from tests.chain_fixtures import take_back
 from tests.limits import LIMIT_S
 from tests.pods import HOUR_S, Party, owner_runs, scientist_runs, verifier_runs
+from tests.policies import open_policy
 
 PassTime = Callable[[int], None]
 FEES = 3 * FEE
@@ -146,11 +146,11 @@ def test_questions_count_against_the_cap_what_their_audits_open(again: Again) ->
 
 
 def test_strangers_questions_leave_half_of_the_cap_to_agreed_audits() -> None:
-    capped, terms = Policy(disclosure_cap=100), AuditTerms(verifiers=3, mode=AuditMode.SAMPLED)
+    capped, terms = open_policy(disclosure_cap=100), AuditTerms(verifiers=3, mode=AuditMode.SAMPLED)
     assert cap_concern(capped, terms, 20, Opened(agreed=40, again=30)) == ""
     assert "open to 51, and 50 of the policy's cap" in cap_concern(capped, terms, 21, Opened(again=30))
     assert "opened records to 101" in cap_concern(capped, terms, 21, Opened(agreed=80))
-    for policy, other in ((capped, replace(terms, mode=AuditMode.ON_SITE)), (Policy(disclosure_cap=None), terms)):
+    for policy, other in ((capped, replace(terms, mode=AuditMode.ON_SITE)), (open_policy(disclosure_cap=None), terms)):
         assert cap_concern(policy, other, 200, Opened(50, 50)) == ""
 
 

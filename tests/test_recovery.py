@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import JOURNAL_FILE, MARK_FILE, Decision
@@ -29,6 +28,7 @@ from tests.chain_fixtures import PASSPHRASE, no_mining, take_back
 from tests.cli_fixtures import Fitchain
 from tests.damage import DAMAGES, Damage, contents, overwrite
 from tests.pods import PRICE, Party, Workshop, offer_table, owner_runs, private_table, scientist_runs
+from tests.policies import open_policy
 
 
 def recovered(
@@ -127,7 +127,7 @@ def test_file_of_other_records_is_no_source(workshop: Workshop, tmp_path: Path) 
 @pytest.fixture(scope="module")
 def asking(workshop: Workshop, table_path: Path) -> Workshop:
     """A dataset whose policy asks nobody."""
-    dataset = offer_table(workshop.owner, table_path, policy=Policy(manual_approval=False))
+    dataset = offer_table(workshop.owner, table_path, policy=open_policy(manual_approval=False))
     return replace(workshop, dataset=dataset)
 
 

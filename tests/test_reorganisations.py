@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.finality import Finality
 from fitchain.pod.jobs.home import Home
@@ -47,6 +46,7 @@ from tests.chain_fixtures import PASSPHRASE, Devnet, no_mining, take_back
 from tests.cli_fixtures import Fitchain
 from tests.node_proxy import proxy
 from tests.pods import BOND, HOUR_S, PRICE, Party, Workshop, offer_table, owner_runs, scientist_runs, verifier_runs
+from tests.policies import open_policy
 
 PassTime = Callable[[int], None]
 
@@ -167,7 +167,7 @@ def test_a_run_that_the_chain_took_back_is_neither_anchored_nor_ended(workshop: 
 def test_a_yes_to_a_request_is_none_to_another_with_its_id(workshop: Workshop, table_path: Path, reader: Chain) -> None:
     """A salt makes the id, and the terms do not: behind a reorganisation other terms may stand."""
     owner, scientist = workshop.owner, workshop.scientist
-    asked = replace(workshop, dataset=offer_table(owner, table_path, policy=Policy()))
+    asked = replace(workshop, dataset=offer_table(owner, table_path, policy=open_policy()))
     with owner_runs(owner):
         id = asked.request()
         workshop.until(owner.has(id, "approval_needed"))

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import exchange, history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import APPROVE, Decision
@@ -29,12 +28,13 @@ from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.limits import FolderLimits
 from tests.dishonest_parties import Offer
 from tests.pods import PRICE, Party, Workshop, offer_table, owner_runs
+from tests.policies import open_policy
 
 
 @pytest.fixture(scope="module")
 def free(workshop: Workshop, table_path: Any) -> Workshop:
     """A dataset on which anybody may ask for nothing."""
-    policy = Policy(manual_approval=False, minimum_price=0)
+    policy = open_policy(manual_approval=False, minimum_price=0)
     return replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=policy))
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.owner import replay_job
 from fitchain.pod.parties.scientist import (
@@ -41,6 +40,7 @@ from fitchain.pod.values.state import model_root, read_safetensors
 from tests.chain_fixtures import PASSPHRASE
 from tests.node_proxy import proxy
 from tests.pods import EXPLODING, PRICE, RECIPE, Party, Workshop, module_file, offer_table
+from tests.policies import open_policy
 
 
 @contextmanager
@@ -154,7 +154,7 @@ def test_too_little_fit_is_told_before_anything_is_done(workshop: Workshop, open
 
 def test_job_that_explodes_on_mock_data_is_never_asked_for(workshop: Workshop, table_path: Path) -> None:
     home, before = workshop.scientist.home, requests(workshop)
-    dataset = offer_table(workshop.owner, table_path, policy=Policy(), mock_records=16)
+    dataset = offer_table(workshop.owner, table_path, policy=open_policy(), mock_records=16)
     line = publish_model(home, module_file(home.settings.home), dataset.id, name="Line")
     faster = EXPLODING | {"segment_steps": 6}
     with pytest.raises(InputRefused, match=r"leaves the finite numbers at step \d+ on mock data"):
@@ -177,7 +177,7 @@ def test_job_that_explodes_on_mock_data_is_never_asked_for(workshop: Workshop, t
 def test_what_the_card_does_not_admit_is_never_asked_for(
     workshop: Workshop, table_path: Path, terms: dict[str, Any], words: str
 ) -> None:
-    policy = Policy(minimum_price=PRICE, maximum_steps=100, minimum_batch=4)
+    policy = open_policy(minimum_price=PRICE, maximum_steps=100, minimum_batch=4)
     dataset, before = offer_table(workshop.owner, table_path, policy=policy), requests(workshop)
     with pytest.raises(InputRefused, match=words):
         workshop.request(dataset=dataset.id, **terms)

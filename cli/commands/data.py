@@ -59,6 +59,13 @@ def register(
         list[str] | None,
         typer.Option(metavar="ADDRESS", help="Only this account may ask; repeat it for more.", show_default=False),
     ] = None,
+    models_may_reveal_records: Annotated[
+        bool,
+        typer.Option(
+            "--models-may-reveal-records",
+            help="Everybody may ask, though a trained model can carry records out; the card says so.",
+        ),
+    ] = False,
     manual_approval: Annotated[
         bool, typer.Option("--manual-approval/--automatic", help="Whether a person says yes to each request.")
     ] = True,
@@ -142,8 +149,10 @@ def register(
         disclosure_cap=0 if mode is AuditMode.ON_SITE and disclose_records is None else disclose_records,
         metrics_leave=metrics_leave,
         scientists=tuple(find_address(account).lower() for account in scientist or ()),
+        models_may_reveal_records=models_may_reveal_records,
         panels=_panels(session.reader, panel or []),
     )
+    policy.require_askers(_privacy(epsilon, delta, ledger, other_people) is not None)
     offer = owner.DatasetOffer(
         source,
         name=name or source.stem,
@@ -171,6 +180,8 @@ def register(
         "dropped": list(offer.drop),
         "root": registered.root,
         "card": str(registered.card_cid),
+        "open_to": list(policy.scientists) or None,
+        "models_may_reveal_records": policy.models_may_reveal_records,
     }
     pairs = [
         ("dataset", registered.id),
@@ -178,6 +189,7 @@ def register(
         ("root", registered.root),
         ("card", registered.card_cid),
         ("privacy", _budget(session.home, registered.id, registered.card)),
+        ("open to", _askers(registered.card)),
         ("stays here", source.absolute()),
         ("next", "fitchain pod owner"),
     ]
@@ -254,6 +266,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         ("target", _target(card)),
         ("licence", card.licence or None),
         ("price", f"{amount_text(card.price)} FIT, at least {amount_text(policy.minimum_price)} FIT"),
+        ("open to", _askers(card)),
         ("conditions", _conditions(policy)),
         ("privacy", _budget(home, entry.id, card)),
         ("root", entry.root),
@@ -369,12 +382,26 @@ def _conditions(policy: Policy) -> str:
     conditions = [f"batches of {policy.minimum_batch} or more"]
     if policy.maximum_steps is not None:
         conditions.append(f"at most {policy.maximum_steps} steps")
-    if policy.scientists:
-        conditions.append(f"one of {len(policy.scientists)} named accounts")
     conditions.append(f"audits that show no more than {_shown(policy)}")
     conditions.append(_auditors(policy))
     conditions.append("a person's yes" if policy.manual_approval else "no person's yes")
     return ", ".join(conditions)
+
+
+def _askers(card: Card) -> str:
+    """Who may ask, and what that may cost the records, in words."""
+    policy = card.policy
+    if card.privacy is not None:
+        named = counted(len(policy.scientists), "named account")
+        return (
+            f"{named} alone, within the privacy budget" if policy.scientists else "everybody, within the privacy budget"
+        )
+    reveals = "no privacy budget limits what a trained model carries out of the records"
+    if card.is_open:
+        return f"everybody: the owner says that models may reveal records, and {reveals}"
+    named = counted(len(policy.scientists), "named account")
+    besides = "; models may reveal records, the owner says" if policy.models_may_reveal_records else ""
+    return f"{named} alone; {reveals}{besides}" if policy.scientists else "nobody: it names no account"
 
 
 def _auditors(policy: Policy) -> str:

@@ -130,7 +130,7 @@ def play(
         running = stack.enter_context(pods(both, run))
         sample = writing.result()
         panels = [panel, stranger.panel] if panel and stranger else []
-        dataset = offer(owner, sample, panels)
+        dataset = offer(owner, sample, scientist.keys.address, panels)
         progress.done(
             f"registers {dataset.count} records ({sample.name}): "
             f"their root {dataset.root.short} goes on the chain, the records stay"
@@ -173,7 +173,7 @@ def play(
         if terms is not None:
             progress.next("verifiers", "training drawn segments again")
             cheat = audit.Cheat(sides["cheat"], homes["cheat"], run, stack)
-            offered = offer(homes["cheat"], sample, panels)
+            offered = offer(homes["cheat"], sample, scientist.keys.address, panels)
             cheat.tempt(offered, lambda dataset: ask(scientist, dataset, model, which, terms))
             seating_again = beside.submit(stranger.seat_verifiers) if stranger else None
             follower.until(lambda: owner.agreements.read(job).state.ended)
@@ -257,9 +257,9 @@ def probe_beside(stack: ExitStack) -> Future[Environment]:
     return beside.submit(describe_host, DEFAULT_CLASS, 1, host_cache())
 
 
-def offer(home: Home, sample: Sample, panels: Sequence[PanelId]) -> RegisteredDataset:
-    """Register an owner's table under a policy that asks a person about every request, and admits
-    audits by some panels."""
+def offer(home: Home, sample: Sample, scientist: str, panels: Sequence[PanelId]) -> RegisteredDataset:
+    """Register an owner's table under a policy that lets one scientist ask, asks a person about
+    every request, and admits audits by some panels."""
     from fitchain.pod.compute.dataset import Policy
     from fitchain.pod.parties.owner import DatasetOffer, register_dataset
 
@@ -268,6 +268,7 @@ def offer(home: Home, sample: Sample, panels: Sequence[PanelId]) -> RegisteredDa
         minimum_batch=8,
         disclosure_mode=AuditMode.SAMPLED,
         disclosure_cap=None,
+        scientists=(scientist.lower(),),
         panels=tuple(map(str, panels)),
     )
     offered = DatasetOffer(

@@ -14,6 +14,7 @@ from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.pace import SLOW_HOST
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.graph.capacity import capacity_of
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.offered import Offered
@@ -36,6 +37,7 @@ def describe(review: Review) -> KeyValues:
             *_essence(review),
             *leaves_of(job, review.offered, review.metrics_leave, review.records),
             *privacy_of(review),
+            *carried(review),
             ("time", describe_times(review)),
             ("money", _money(job.terms)),
         ]
@@ -69,6 +71,7 @@ def sections(review: Review, unopened: str, every: bool) -> list[View]:
         *([("offer", unopened)] if unopened else []),
         *leaves_of(job, review.offered, review.metrics_leave, review.records),
         *privacy_of(review),
+        *carried(review),
         ("time", describe_times(review)),
         *([*_trusted(review), ("may be shown", _shown(review))] if review.terms.seats else []),
     ]
@@ -144,6 +147,35 @@ def leaves_of(
     ]
 
 
+def carried(review: Review) -> Pairs:
+    """How much of the records the trained weights could carry, in words of who answers for the
+    records."""
+    if review.offered is None or review.trained_on is None:
+        return [("could carry", "not counted before the offer is opened")]
+    capacity, records = capacity_of(review.offered.graph), review.trained_on
+    hold = f"{counted(records.count, 'record')} of {counted(records.each, 'number')} hold {records.numbers:,}"
+    pairs: Pairs = [
+        ("could carry", f"{capacity.numbers:,} numbers of the model are moved by the records; {hold}"),
+        ("", f"{_share(capacity.numbers, records.numbers)}: no privacy budget limits that{_told(review)}"),
+    ]
+    if capacity.statistics:
+        channels = counted(capacity.channels, "channel")
+        pairs.append(("", f"{channels} of batch statistics: one that sees a single record keeps its numbers"))
+    if capacity.averages:
+        pairs.append(("", f"{capacity.averages:,} numbers are averages of what earlier steps taught the model"))
+    return pairs
+
+
+def _share(carried: int, of: int) -> str:
+    if carried >= of:
+        return "a model that was made for it could carry all of them home"
+    return f"a model that was made for it could carry some {-(-100 * carried // of)} % of them home"
+
+
+def _told(review: Review) -> str:
+    return "; you said that models may reveal records" if review.may_reveal else ""
+
+
 def _evidence(audit: AuditTerms, terms: Terms, records: int | None) -> str:
     """What verifiers are given of a job."""
     if not audit.seats:
@@ -208,9 +240,27 @@ def values(review: Review) -> dict[str, Any]:
         "queued_s": review.times.before_s,
         "training_window": terms.training_window,
         "metrics_leave": review.metrics_leave,
+        "capacity": _capacity(review),
+        "models_may_reveal_records": review.may_reveal,
         "price": amount_text(terms.price),
         "bond": amount_text(terms.bond),
         "fees": amount_text(review.terms.fees),
+    }
+
+
+def _capacity(review: Review) -> dict[str, int] | None:
+    """Numbers of the model that records reach, and numbers of the records; None before the offer is
+    opened."""
+    if review.offered is None or review.trained_on is None:
+        return None
+    capacity = capacity_of(review.offered.graph)
+    return {
+        "parameters": capacity.parameters,
+        "statistics": capacity.statistics,
+        "averages": capacity.averages,
+        "numbers": capacity.numbers,
+        "records": review.trained_on.count,
+        "numbers_of_records": review.trained_on.numbers,
     }
 
 

@@ -9,7 +9,6 @@ from unittest.mock import patch
 import numpy as np
 
 from fitchain.cli.views.cost import describe_bribe
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.worker.task import Train
 from fitchain.pod.parties.owner import run
 from fitchain.pod.parties.scientist import AuditOptions, JobRequest, dispute, plan_audit, request_job
@@ -24,6 +23,7 @@ from tests.attacks.attack_lab import MONEY_OF, AttackLab, Caught
 from tests.attacks.pod_stage import ruling, until_concluded
 from tests.chain_fixtures import ETHER
 from tests.pods import HOUR_S, PRICE, RECIPE, offer_table, owner_runs, scientist_runs, verifier_runs
+from tests.policies import open_policy
 
 TERMS = "terms by default"
 
@@ -80,7 +80,7 @@ def two_bribes(lab: AttackLab) -> Caught:
 def short_phase(lab: AttackLab) -> Caught:
     """Ask for an audit whose replay takes longer than a phase, so that honest seats are absent."""
     workshop, home = lab.audited.workshop, lab.audited.workshop.scientist.home
-    policy = Policy(disclosure_mode=AuditMode.OPEN)
+    policy = open_policy(disclosure_mode=AuditMode.OPEN)
     dataset = offer_table(workshop.owner, lab.table, policy=policy, mock_records=16)
     recipe = {"steps": 20_000_000, "segment_steps": 2_000}
     request = JobRequest(dataset.id, workshop.model.id, recipe, PRICE)

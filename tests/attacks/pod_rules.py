@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from fitchain.pod.proof.certificate.statement import Statement
 from fitchain.pod.proof.certificate.timing import Timing
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import require_equal
+from fitchain.pod.values.graph import document
+from fitchain.pod.values.graph.taint import Structure, follow
 from fitchain.pod.values.ids import PanelId
 from fitchain.pod.values.job_folder import RELEASED_IDENTITY
 
@@ -127,6 +129,11 @@ def _whatever_it_takes(*given: Any) -> Any:
     return audit(folder, context, segments, on_event)
 
 
+def _whatever_moves(*given: Any) -> Structure:
+    """Refuse nothing that a training form writes."""
+    return replace(follow(*given), refusal=None)
+
+
 OWNER_EXAMINES = import_module("fitchain.pod.parties.owner.examine")
 VERIFIER_EXAMINES = import_module("fitchain.pod.parties.verifier.examine")
 """Modules whose names their packages give to functions."""
@@ -150,6 +157,7 @@ CREATION = PodRule("what created a contract", (_CREATION,))
 ONE_BLOCK = PodRule("what stands in one block", ((Timing, "in_one_block", property(lambda timing: False)),))
 OUTLINE = PodRule("short transcripts listed", ((claims, "check_leaves", _any_outline),))
 FIRST_LEAF = PodRule("the first leaf shown", ((claims, "_check_states", _shown_states),))
+STATE = PodRule("state that moves as statistics do", ((document, "follow", _whatever_moves),))
 COURT = PodRule("a panel for a dispute that nobody named", ((audit_options, "_name_a_court", _nobody),))
 BRIBES = PodRule("a fee that holds bribes off", ((plan, "seat_fee", _for_the_work),))
 WINDOW = PodRule(

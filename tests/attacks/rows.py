@@ -13,6 +13,7 @@ from tests.attacks import on_chain as chain
 from tests.attacks.attack import Attack
 from tests.attacks.attack_lab import Caught
 from tests.attacks.by_default import DEFAULT_ATTACKS
+from tests.attacks.by_models import MODEL_ATTACKS
 from tests.attacks.by_owners import (
     CHECKS,
     DELIVERY,
@@ -424,6 +425,7 @@ SECTIONS: Mapping[str, tuple[Attack, ...]] = {
     "Grinding": GRINDING,
     "Seats and votes": VOTES,
     "Recipes, disputes, deployments": REQUESTS,
+    "Models that would carry records home": MODEL_ATTACKS,
     "Played by pods": WITH_PODS,
     "Played by forge": ON_FORGE,
     "Certificates that hide what is not so": HIDING,

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.scientist import follow
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.registry import Role
@@ -25,6 +24,7 @@ from fitchain.pod.values.recipe import Environment
 from fitchain.pod.values.state import TensorBytes, model_root, read_safetensors, write_safetensors
 from tests.dishonest_parties import Offer
 from tests.pods import PRICE, Party, Workshop, offer_table, owner_runs
+from tests.policies import open_policy
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -144,6 +144,55 @@ def test_foreign_operator_is_declined_by_name(workshop: Workshop, operator: str)
     assert operator in declined(workshop, edited(Offer.honest(workshop), smuggle).send())
 
 
+def buffer(*shape: int) -> dict[str, Any]:
+    return {"kind": "buffer", "dtype": "F32", "shape": list(shape), "trainable": False}
+
+
+def call(operator: str, *arguments: Any) -> dict[str, Any]:
+    return {"operator": f"aten.{operator}", "arguments": list(arguments)}
+
+
+def hoard_records(value: dict[str, Any]) -> None:
+    """Keep every record as it is, newest first: what brought all records of a dataset home once."""
+    nodes, ring = value["training"]["nodes"], {"tensor": "ring"}
+    value["tensors"]["ring"], at = buffer(512, 4), len(nodes)
+    cut = call("slice.Tensor", {"node": at}, 0, 0, 512)
+    nodes += [call("cat.default", [{"input": 0}, ring]), cut, call("copy_.default", ring, {"node": at + 1})]
+
+
+def hoard_parameters(value: dict[str, Any]) -> None:
+    """Keep what each step taught a parameter: a label at a time, with the right loss and rate."""
+    nodes, ring = value["training"]["nodes"], {"tensor": "ring"}
+    value["tensors"]["ring"], at = buffer(512), len(nodes)
+    cut = call("slice.Tensor", {"node": at}, 0, 0, 512)
+    answer = {"tensor": "layers.2.bias"}
+    nodes += [call("cat.default", [answer, ring]), cut, call("copy_.default", ring, {"node": at + 1})]
+
+
+def hoard_in_a_frozen_parameter(value: dict[str, Any]) -> None:
+    """Add the batch up in a parameter that no gradient moves."""
+    nodes = value["training"]["nodes"]
+    value["tensors"]["still"] = buffer(4) | {"kind": "parameter"}
+    nodes += [
+        call("sum.dim_IntList", {"input": 0}, [0]),
+        call("add_.Tensor", {"tensor": "still"}, {"node": len(nodes)}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("hoard", "sentence"),
+    [
+        (hoard_records, "writes what it reads of the records into the buffer 'ring'"),
+        (hoard_parameters, "the buffer 'ring' remembers what was learnt"),
+        (hoard_in_a_frozen_parameter, "writes into the parameter 'still', which the optimizer alone may move"),
+    ],
+)
+def test_graph_that_would_carry_records_home_is_declined(
+    workshop: Workshop, hoard: Callable[[dict[str, Any]], None], sentence: str
+) -> None:
+    assert sentence in declined(workshop, edited(Offer.honest(workshop), hoard).send())
+
+
 def test_graph_that_unfolds_like_a_zip_bomb_is_declined(workshop: Workshop) -> None:
     def unfold(value: dict[str, Any]) -> None:
         """Add tensors to themselves with a new dimension each time: [B, 8] grows by 64 at every
@@ -208,7 +257,7 @@ def test_host_that_fails_the_probe_declines(workshop: Workshop) -> None:
 
 
 def test_policy_is_applied_to_whoever_does_not_apply_it_oneself(workshop: Workshop, table_path: Path) -> None:
-    policy = Policy(minimum_price=PRICE + 1, manual_approval=False)
+    policy = open_policy(minimum_price=PRICE + 1, manual_approval=False)
     strict = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=policy))
     assert "below the policy's minimum" in declined(strict, Offer.honest(strict).send())
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.parties.scientist import delivery, publish_model
 from fitchain.pod.ports.agreement import AuditTerms, Outcome, Phase, State
@@ -24,6 +23,7 @@ from tests.chain_fixtures import MONEY, Devnet
 from tests.faults.killable_pod import QUESTION
 from tests.faults.restarted_pod import restarted_pods
 from tests.pods import BOND, HOUR_S, PRICE, Party, Workshop, module_file, offer_table
+from tests.policies import open_policy
 
 pytestmark = pytest.mark.long
 
@@ -118,7 +118,9 @@ class Survived:
 def bench(workshop: Workshop, table_path: Path, open_verifier: Callable[[str], Party]) -> AuditableWorkshop:
     verifier, leaver = open_verifier("verifier"), open_verifier("leaver")
     panel = panel_of(workshop.scientist.home.chain, "the two", [verifier, leaver])
-    policy = Policy(manual_approval=False, disclosure_mode=AuditMode.SAMPLED, disclosure_cap=None, panels=(str(panel),))
+    policy = open_policy(
+        manual_approval=False, disclosure_mode=AuditMode.SAMPLED, disclosure_cap=None, panels=(str(panel),)
+    )
     dataset = offer_table(workshop.owner, table_path, policy=policy)
     home = workshop.scientist.home
     model = publish_model(home, module_file(home.settings.home), dataset.id, name="Tiny")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.parties.owner import Owner, reject
 from fitchain.pod.parties.scientist import Scientist
@@ -18,6 +17,7 @@ from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.ids import AgreementId
 from tests.dishonest_parties import Forger
 from tests.pods import Party, Workshop, offer_table, running
+from tests.policies import open_policy
 
 RETRY_S = 0.1
 
@@ -61,7 +61,7 @@ def wait_for(workshop: Workshop, party: Party, id: AgreementId, words: str) -> N
 @pytest.fixture(scope="module")
 def asked(workshop: Workshop, table_path: Path) -> Workshop:
     """A dataset whose owner is asked about every job, with mock data."""
-    return replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=Policy(), mock_records=16))
+    return replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=open_policy(), mock_records=16))
 
 
 def test_owner_waits_for_an_offer_and_for_mock_data(asked: Workshop) -> None:

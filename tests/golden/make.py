@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from fitchain.pod.compute.checkpoint import read_leaves
-from fitchain.pod.compute.dataset import Card, Policy, Table, batches, open_records, record_leaves
+from fitchain.pod.compute.dataset import Card, Table, batches, open_records, record_leaves
 from fitchain.pod.jobs.exchange import send_refusal
 from fitchain.pod.jobs.history import Settled
 from fitchain.pod.jobs.home import Home
@@ -47,8 +47,10 @@ from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import parse_json, sha256
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import DELIVERY_FILES, EVIDENCE, EVIDENCE_RECORDS
+from fitchain.pod.values.leaf import Checkpoint
 from fitchain.pod.values.recipe import Recipe
 from tests.golden import certificate as golden_certificate
+from tests.policies import open_policy
 
 FOLDER = Path(__file__).parent / "v2" / "job"
 OWNERS = (
@@ -113,7 +115,7 @@ def do_job(owner: Home, scientist: Home, place: Path) -> AgreementId:
     """From the dataset's registration to the settlement; the agreement's id."""
     (place / "module.py").write_text(MODULE)
     how: dict[str, Any] = {"name": "golden", "target": "kind", "drop": ("name",), "price": FIT, "mock_records": 64}
-    policy = Policy(manual_approval=False, minimum_batch=4)
+    policy = open_policy(manual_approval=False, minimum_batch=4)
     offer = DatasetOffer(FOLDER / "table.csv", policy=policy, licence="CC0-1.0", **how)
     dataset = register_dataset(owner, offer)
     model = publish_model(scientist, place / "module.py", dataset.id, name="small")
@@ -163,7 +165,7 @@ def collect(owner: Home, scientist: Home, job: AgreementId) -> None:
     recipe = Recipe.parse((FOLDER / "recipe.json").read_bytes())
     order = [batch.tolist() for batch in islice(batches(recipe, proof.seed), recipe.steps)]
     write("batches.json", {"seed": str(proof.seed), "batches": order})
-    write("transcript.json", transcript_of(proof, recipe))
+    write("transcript.json", transcript_of(proof, recipe, read_leaves(folder)))
     salts = salt_keys(owner.keys, job)
     secrets = {"metrics": salts.metrics.hex(), "states": salts.states.hex()}
     write("secrets.json", {"scientist": scientist.keys.identity, **secrets})
@@ -182,10 +184,9 @@ def dataset_of(table: Table, key: bytes) -> dict[str, Any]:
     return {"key": key.hex(), "leaves": [leaf.hex() for leaf in leaves], "opening": opening.json()}
 
 
-def transcript_of(proof: RunRecord, recipe: Recipe) -> dict[str, Any]:
+def transcript_of(proof: RunRecord, recipe: Recipe, checkpoints: tuple[Checkpoint, ...]) -> dict[str, Any]:
     """What the chain recorded, and what `finish` was given."""
     assert proof.delivery is not None and proof.identity is not None
-    checkpoints = read_leaves(FOLDER)
     transcript = Transcript(proof.ctx, proof.seed, tuple(each.leaf for each in checkpoints))
     ending = transcript.ending(recipe.group_leaves, checkpoints[-1].roots, proof.delivery, proof.identity)
     return {

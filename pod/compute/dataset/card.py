@@ -177,6 +177,11 @@ class Card:
         return sha256(self.encode())
 
     @property
+    def is_open(self) -> bool:
+        """Whether strangers may ask for it."""
+        return self.policy.admits_strangers(self.privacy is not None)
+
+    @property
     def categories(self) -> tuple[Any, ...]:
         """The target's categories, in the order of its class numbers; empty for a regression."""
         return tuple(self.transform.get(self.target or "", {}).get("categories", ()))
@@ -237,7 +242,7 @@ class Card:
             ClaimMismatch, InputRefused: as `check_recipe` and `Policy.admit`.
         """
         self.check_recipe(recipe)
-        self.policy.admit(recipe, price, scientist, disclosure)
+        self.policy.admit(recipe, price, scientist, disclosure, self.privacy is not None)
 
 
 def fit_transform(

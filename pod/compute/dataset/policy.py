@@ -50,7 +50,10 @@ class Policy:
         disclosure_cap: how many records may ever be opened to verifiers; None sets no limit.
         metrics_leave: whether notes to the scientist carry the (rounded) metrics; it refuses no
             job.
-        scientists: the accounts that may ask, lower-case 0x...; empty admits everyone.
+        scientists: the accounts that may ask, lower-case 0x...; empty admits everyone where the
+            dataset has a privacy budget or models may reveal records, and else nobody.
+        models_may_reveal_records: the owner's word that a trained model may carry records out to
+            whoever asks: a dataset without a privacy budget is open to strangers by it alone.
         panels: ids of the panels that may audit or settle disputes, lower-case 0x..., zeros for the
             whole pool; None admits any. Another one takes a person's yes; so does every one where
             it is empty.
@@ -64,10 +67,43 @@ class Policy:
     disclosure_cap: int | None = 0
     metrics_leave: bool = True
     scientists: tuple[str, ...] = ()
+    models_may_reveal_records: bool = False
     panels: tuple[str, ...] | None = ()
 
+    def admits_strangers(self, has_budget: bool) -> bool:
+        """Whether everybody may ask.
+
+        Args:
+            has_budget: whether trainings are charged to a privacy budget.
+        """
+        return not self.scientists and (has_budget or self.models_may_reveal_records)
+
+    def require_askers(self, has_budget: bool) -> None:
+        """Refuse a policy under which nobody may ask: it names no account, no privacy budget limits
+        what models carry out, and it does not say that they may reveal records to strangers. A
+        person's yes to each job closes nothing: it sees a graph, and not what a gradient carries.
+
+        Args:
+            has_budget: whether trainings are charged to a privacy budget.
+
+        Raises:
+            InputRefused: so it is.
+        """
+        if not self.scientists and not self.admits_strangers(has_budget):
+            raise InputRefused(
+                "the dataset would be open to strangers, and a trained model can carry records out",
+                "bound that with a privacy budget (--epsilon 3, say), name who may ask (--scientist ADDRESS), or let"
+                " everybody with --models-may-reveal-records",
+            )
+
+    # Many parameters: what is known of a job, and of what its dataset is charged to.
     def admit(
-        self, job: Recipe, price: int, scientist: str | None = None, disclosure: Disclosure = NOTHING_DISCLOSED
+        self,
+        job: Recipe,
+        price: int,
+        scientist: str | None = None,
+        disclosure: Disclosure = NOTHING_DISCLOSED,
+        has_budget: bool = False,
     ) -> None:
         """Refuse a job that the policy does not admit; a person's yes (`manual_approval`) is asked
         elsewhere.
@@ -77,17 +113,20 @@ class Policy:
             price: in base units of the token.
             scientist: the account that asks; None where it is not known.
             disclosure: what an audit of the job may show.
+            has_budget: as of `admits_strangers`.
 
         Raises:
             InputRefused: the first condition that does not hold, with both values.
         """
-        self.admit_terms(job.steps, price, scientist, disclosure.mode)
+        self.admit_terms(job.steps, price, scientist, disclosure.mode, has_budget)
         if job.batch_size < self.minimum_batch:
             raise InputRefused(f"the batch size {job.batch_size} is below the policy's minimum {self.minimum_batch}")
         if disclosure.mode is not None:
             self._admit_disclosure(disclosure.mode, disclosure)
 
-    def admit_terms(self, steps: int, price: int, scientist: str | None, mode: AuditMode | None) -> None:
+    def admit_terms(
+        self, steps: int, price: int, scientist: str | None, mode: AuditMode | None, has_budget: bool = False
+    ) -> None:
         """Refuse what the terms alone, which stand on the chain, say that the policy does not
         admit.
 
@@ -96,11 +135,12 @@ class Policy:
             price: in base units of the token.
             scientist: the account that asks; None where it is not known.
             mode: of an audit or a dispute; None where neither is agreed.
+            has_budget: as of `admits_strangers`.
 
         Raises:
             InputRefused: the first condition that does not hold, with both values.
         """
-        if self.scientists and (scientist or "").lower() not in self.scientists:
+        if not self.admits_strangers(has_budget) and (scientist or "").lower() not in self.scientists:
             raise InputRefused(f"the account {scientist} may not ask for this dataset", "ask its owner to be named")
         if price < self.minimum_price:
             offered, least = amount_text(price), amount_text(self.minimum_price)
@@ -150,6 +190,7 @@ class Policy:
             disclosure_mode=fields.mode("disclosure_mode"),
             disclosure_cap=None if cap is None else fields.integer("disclosure_cap", 0, MOST_ROWS),
             metrics_leave=fields.flag("metrics_leave"),
+            models_may_reveal_records=fields.flag("models_may_reveal_records"),
             scientists=tuple(_account(account) for account in fields.items("scientists", 0, 10_000)),
             panels=None if panels is None else tuple(_panel(panel) for panel in fields.items("panels", 0, 10_000)),
         )

@@ -23,7 +23,7 @@ from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
 from fitchain.pod.compute.model.shape_check import dry_run
 from fitchain.pod.compute.model.tensors import dtype_name, tensor_bytes
-from fitchain.pod.compute.model.torch_output import Heard, quiet, raising_location
+from fitchain.pod.compute.model.torch_output import Heard, Location, quiet, raising_location
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Form, Graph, Input, TensorSpec
@@ -55,13 +55,17 @@ def export(
     admits = ANY if environment_class is None else environment_class.admits
     modes = [(part, part.training) for part in module.modules()]
     try:
-        forms = {mode: _trace(module, inputs, batch, mode, tensors, admits) for mode in (True, False)}
+        (training, locate), (evaluation, _) = (
+            _trace(module, inputs, batch, mode, tensors, admits) for mode in (True, False)
+        )
     finally:
         for part, mode in modes:
             part.training = mode
     specs = {name: _spec(name, tensor) for name, tensor in tensors.items()}
-    written = Graph(tuple(inputs), specs, forms[True], forms[False])
+    written = Graph(tuple(inputs), specs, training, evaluation)
     graph = Graph.parse(written.encode())
+    if refused := graph.structure.refusal:
+        raise InputRefused(at(locate(refused.node), refused.sentence), refused.hint)
     graph.check(admits)
     for mode in (True, False):
         dry_run(graph, max(2, batch), mode)
@@ -107,8 +111,9 @@ def _trace(
     training: bool,
     tensors: dict[str, Tensor],
     admits: Admission,
-) -> Form:
-    """Trace one mode; constants that the trace finds are added to the tensors."""
+) -> tuple[Form, Callable[[int], Location | None]]:
+    """Trace one mode; constants that the trace finds are added to the tensors. Beside the form
+    comes what finds the module's line of a node."""
     module.train(training)
     if module.training != training:
         raise InputRefused(f"{type(module).__name__}.train({training}) leaves the module in the other mode")
@@ -123,7 +128,8 @@ def _trace(
     if failure is not None:
         _refuse(failure, heard)
     _refuse_hidden_state(module, heard, before, after)
-    return Writer(program, module, tensors, admits).form()
+    writer = Writer(program, module, tensors, admits)
+    return writer.form(), writer.location
 
 
 def _example(spec: Input, batch: int) -> Tensor:

@@ -66,6 +66,7 @@ class Writer:
     ) -> None:
         self.program, self.module, self.tensors, self.admits = program, module, tensors, admits
         self.nodes: list[Node] = []
+        self.stacks: list[str | None] = []
         self.values: dict[fx.Node, Argument] = {}
 
     def form(self) -> Form:
@@ -178,8 +179,17 @@ class Writer:
         written = Node(name, positional, named)
         if refused := self.admits.refusal(written):
             raise InputRefused(at(noted_location(node.stack_trace), refused[0]), refused[1])
-        self.nodes.append(written)
+        self.add(written, node.stack_trace)
         return NodeRef(len(self.nodes) - 1)
+
+    def add(self, written: Node, stack: str | None) -> None:
+        """Keep a node, and the stack of the module's lines that led to it."""
+        self.nodes.append(written)
+        self.stacks.append(stack)
+
+    def location(self, index: int) -> Location | None:
+        """The line of the module to which a node of the form belongs."""
+        return noted_location(self.stacks[index])
 
     def bracket(self, traced: fx.GraphModule, node: fx.Node) -> None:
         """Write down a stretch that records gradients or does not, in place."""
@@ -190,9 +200,9 @@ class Writer:
         holders = [inner_node for inner_node in stretch.graph.nodes if inner_node.op == "placeholder"]
         for holder, value in zip(holders, arguments, strict=True):
             self.values[holder] = self.argument(node, value)
-        self.nodes.append(Node(OPEN_GRADIENT, (bool(recording),), {}))
+        self.add(Node(OPEN_GRADIENT, (bool(recording),), {}), None)
         self.values[node] = tuple(self.walk(stretch))
-        self.nodes.append(Node(CLOSE_GRADIENT, (), {}))
+        self.add(Node(CLOSE_GRADIENT, (), {}), None)
 
     def argument(self, node: fx.Node, value: Any) -> Argument:
         """What a graph writes for an argument of a traced node."""

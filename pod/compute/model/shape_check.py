@@ -94,6 +94,8 @@ def dry_run(graph: Graph, batch: int, training: bool = True, limits: Limits = LI
         raise InputRefused(f"the graph's output is a {type(output).__name__}, and a single tensor is needed")
     _check_state(graph, tensors)
     written = _written(tensors, meter.written)
+    if training and (unseen := written - graph.structure.written):
+        raise InputRefused(f"the training form changes {min(unseen)!r} by a view that is not followed")
     if written and not training:
         raise InputRefused(
             f"the evaluation form changes the buffer {min(written)!r}: evaluating must not change a model",

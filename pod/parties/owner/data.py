@@ -58,8 +58,8 @@ class DatasetOffer:
         target: the column to be predicted.
         drop: columns that never enter the tree, such as names and identifiers.
         price: what a job costs, in base units of FIT.
-        policy: the owner's conditions; the default asks the owner about every job. The panels that
-            it names are trusted as they stand when it is registered.
+        policy: the owner's conditions; it names who may ask, or says that models may reveal records
+            to everybody. The panels that it names are trusted as they stand when it is registered.
         transform, ranges: how the published constants come about (`fit_transform`).
         mock_records: how many mock records are published; 0 publishes none, and nobody can
             rehearse.
@@ -71,11 +71,11 @@ class DatasetOffer:
     source: Path | str
     name: str
     target: str | None
+    policy: Policy
     drop: tuple[str, ...] = ()
     description: str = ""
     licence: str = ""
     price: int = 0
-    policy: Policy = field(default_factory=Policy)
     transform: str = "standard"
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     mock_records: int = MOCK_RECORDS
@@ -107,9 +107,12 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
 
     Raises:
         EnvironmentRefused: this host is not of such a class.
+        InputRefused: the policy leaves the dataset open to strangers without saying that models may
+            reveal records.
         NotFound, InputRefused: the table is missing or malformed, or a panel that the policy names.
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
+    offer.policy.require_askers(offer.privacy is not None)
     source = Path(offer.source).absolute()
     table = Table.read(source, drop=offer.drop, target=offer.target)
     panels = look_at_policy(home, offer.policy)

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from fitchain.pod.compute import environment
-from fitchain.pod.compute.dataset import Card, Disclosure, Policy, Table, mock_table
+from fitchain.pod.compute.dataset import Card, Disclosure, Table, mock_table
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import fetch_folder
 from fitchain.pod.jobs.home import Home
@@ -107,7 +107,7 @@ def examine(home: Home, agreement: Agreement, stop: threading.Event | None = Non
             itself, ChainUnusable, StoreUnusable and NotFound) is this host's.
     """
     row, card = dataset_of(home, agreement)
-    reasons = check_chain(home, agreement, card.policy)
+    reasons = check_chain(home, agreement, card.policy, card.privacy is not None)
     check_budget(home, agreement)
     recipe, graph = fetch_offer(home, agreement, attempts)
     folder = home.job_folder(agreement.id)
@@ -123,7 +123,7 @@ def examine(home: Home, agreement: Agreement, stop: threading.Event | None = Non
     return reasons + disk_concerns(recipe, graph, shutil.disk_usage(folder.path).free)
 
 
-def check_chain(home: Home, agreement: Agreement, policy: Policy) -> list[str]:
+def check_chain(home: Home, agreement: Agreement, policy: Policy, has_budget: bool = False) -> list[str]:
     """Check what the chain alone says of a request, before anything of a stranger's is fetched.
 
     Returns:
@@ -135,7 +135,8 @@ def check_chain(home: Home, agreement: Agreement, policy: Policy) -> list[str]:
         InputRefused: the policy does not admit it, or its rehearsal would keep others waiting.
     """
     terms, audit = agreement.terms, agreement.terms.audit
-    policy.admit_terms(terms.steps, terms.price, agreement.scientist, audit.mode if audit.seats else None)
+    mode = audit.mode if audit.seats else None
+    policy.admit_terms(terms.steps, terms.price, agreement.scientist, mode, has_budget)
     steps = min(terms.steps, REHEARSED_SEGMENTS * terms.segment_steps)
     if (needed_s := SLOW_HOST.seconds(terms.work, steps)) > SLOW_HOST_SHARE * REHEARSAL_LIMIT_S:
         raise InputRefused(

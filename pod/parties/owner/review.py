@@ -1,8 +1,8 @@
 """What a person sees before it says yes: to a request, or to another audit of a job.
 
-Who asks, for what model and recipe, what would leave, how long it takes, who would judge, and what
-the pod has against it. Read without a key once the pod has examined it; before that the offer is
-sealed, and whoever holds the keys can open it for a look.
+Who asks, for what model and recipe, what would leave and could be carried in it, how long it takes,
+who would judge, and what the pod has against it. Read without a key once the pod has examined it;
+before that the offer is sealed, and whoever holds the keys can open it for a look.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 
 from fitchain.pod.compute.dataset import Card
 from fitchain.pod.jobs import history
@@ -26,6 +27,7 @@ from fitchain.pod.ports.trust import trusted_by
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef
 from fitchain.pod.values.privacy.ledger import add, allowed_epsilon, epsilon_of
+from fitchain.pod.values.recipe import Recipe
 
 MOST_EARLIER = 200
 """Earlier jobs of who asks that are looked at."""
@@ -81,6 +83,24 @@ class PrivacyCost:
 
 
 @dataclass(frozen=True)
+class Records:
+    """The records that a job trains on, as numbers.
+
+    Args:
+        count: how many records.
+        each: numbers that a model reads of one, its target among them.
+    """
+
+    count: int
+    each: int
+
+    @property
+    def numbers(self) -> int:
+        """All of them."""
+        return self.count * self.each
+
+
+@dataclass(frozen=True)
 class Review:
     """What is to be decided on.
 
@@ -103,6 +123,9 @@ class Review:
             trusts; empty where a panel is named.
         privacy: what accepting costs of the privacy budget; None where the dataset has none.
         offered: what is to be trained, and how; None where that is not here, or was not opened.
+        trained_on: the records that it trains on; likewise.
+        may_reveal: whether the dataset is open to strangers by its owner's word that models may
+            reveal records.
         asked: the question, where it is for another audit.
     """
 
@@ -121,6 +144,8 @@ class Review:
     trusted_in_pool: tuple[str, ...] = ()
     privacy: PrivacyCost | None = None
     offered: Offered | None = None
+    trained_on: Records | None = None
+    may_reveal: bool = False
     asked: AskedAudit | None = None
 
 
@@ -155,7 +180,7 @@ def review_job(home: Home, agreement: Agreement) -> Review:
         reasons = list(home.journal.last(id, history.Checked).concerns)
     else:
         try:
-            reasons = check_chain(home, agreement, card.policy)
+            reasons = check_chain(home, agreement, card.policy, card.privacy is not None)
         except InputRefused as refusal:
             reasons = [f"the policy does not admit it: {refusal.message}"]
     return Review(
@@ -174,6 +199,8 @@ def review_job(home: Home, agreement: Agreement) -> Review:
         trusted_in_pool=_trusted_in_pool(home, terms, agreement.requested_block),
         privacy=read_privacy(home, agreement, card),
         offered=offered,
+        trained_on=records_trained_on(card, offered.recipe) if offered else None,
+        may_reveal=card.is_open and card.privacy is None,
     )
 
 
@@ -188,7 +215,19 @@ def opened(home: Home, review: Review) -> Review:
         As `open_offer`.
     """
     offered = open_offer(home, review.agreement)
-    return replace(review, offered=offered, records=counted_records(review.terms, offered.recipe))
+    counted = counted_records(review.terms, offered.recipe)
+    trained_on = records_trained_on(dataset_of(home, review.agreement)[1], offered.recipe)
+    return replace(review, offered=offered, records=counted, trained_on=trained_on)
+
+
+def records_trained_on(card: Card, recipe: Recipe) -> Records | None:
+    """The records that a recipe trains on; None where it names what the dataset does not have, for
+    which it is declined."""
+    names = [*(name for argument in recipe.inputs for name in argument), recipe.target]
+    shapes = {column.name: column.shape for column in card.columns}
+    if any(name not in shapes for name in names):
+        return None
+    return Records(recipe.rows[1] - recipe.rows[0], sum(prod(shapes[name]) for name in names))
 
 
 def read_asker(home: Home, agreement: Agreement) -> Asker:

@@ -2,7 +2,8 @@
 
 `operators` has a record of each thing that a graph may do, `admission` says which of them a class
 admits, `nodes` what a graph is made of, `document` reads it, bounded and checked before anything is
-allocated; `layers` tells it as people speak of a model.
+allocated; `taint` follows a batch through it and refuses what would be remembered, `capacity`
+counts what records can reach all the same; `layers` tells it as people speak of a model.
 """
 
 from __future__ import annotations

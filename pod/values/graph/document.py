@@ -33,6 +33,7 @@ from fitchain.pod.values.graph.nodes import (
 )
 from fitchain.pod.values.graph.operators import OPERATORS, advice
 from fitchain.pod.values.graph.operators.shapes import CLOSE_GRADIENT, OPEN_GRADIENT
+from fitchain.pod.values.graph.taint import Structure, follow
 from fitchain.pod.values.limits import GRAPH
 from fitchain.pod.values.recipe.fields import Fields, integer, items, text
 from fitchain.pod.values.state import ITEM_BYTES, byte_count
@@ -116,15 +117,22 @@ class Graph:
         """The names of all operators of both forms."""
         return frozenset(node.operator for form in (self.training, self.evaluation) for node in form.nodes)
 
+    @cached_property
+    def structure(self) -> Structure:
+        """What its training form does with parameters and buffers, and whether it may."""
+        return follow(self.tensors, self.training)
+
     def check(self, admission: Admission) -> None:
-        """Refuse a graph that an environment class cannot promise to replay.
+        """Refuse a graph that an environment class cannot promise to replay, or that would keep
+        records in its state.
 
         Args:
             admission: what the class admits.
 
         Raises:
-            InputRefused: it uses an operator or a dtype outside the class; the message names it,
-                the hint says why or what to use.
+            InputRefused: it uses an operator or a dtype outside the class, or its training form
+                writes into a parameter, or into a buffer what is no statistic; the message names
+                it, the hint says why or what to use.
         """
         for name, spec in self.tensors.items():
             if refused := admission.dtype_refusal(spec.dtype):
@@ -133,6 +141,9 @@ class Graph:
             for index, node in enumerate(form.nodes):
                 if refused := admission.refusal(node):
                     raise InputRefused(f"{refused[0]} (node {index} of {form_name})", refused[1])
+        if taken := self.structure.refusal:
+            operator = self.training.nodes[taken.node].operator
+            raise InputRefused(f"{taken.sentence} ({operator}, node {taken.node} of training)", taken.hint)
 
 
 def _inputs(fields: Fields, limits: Limits) -> tuple[Input, ...]:

@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.scientist import publish_model
 from fitchain.pod.ports import settings
@@ -27,6 +26,7 @@ from tests.faults.market.disks import Disk, disk
 from tests.faults.market.moods import UnrulyNode, unruly
 from tests.faults.market.plan import ON_SMALL_DISKS, OWNERS, PODS, SCIENTISTS, VERIFIERS, role_of
 from tests.pods import Party, module_file, offer_table, opened_party, private_table, staked
+from tests.policies import open_policy
 
 STORE_MB, HOME_MB = 96, 48
 WEI, UNITS = 100 * ETHER, 5 * MONEY
@@ -120,7 +120,7 @@ def _party(chain: Devnet, folder: Path, opened: ExitStack) -> Party:
 
 def _offers(folder: Path, parties: Mapping[str, Party], panel: PanelId) -> dict[tuple[str, str], Offer]:
     """Let each owner offer a table, and each scientist publish a model for it."""
-    policy, offers = Policy(panels=(str(panel),), **AUDITABLE), {}
+    policy, offers = open_policy(panels=(str(panel),), **AUDITABLE), {}
     for number, owner in enumerate(OWNERS):
         table = private_table(folder / "tables" / f"{owner}.csv", seed=number)
         dataset = offer_table(parties[owner], table, policy=policy, name=f"findings of {owner}")

@@ -11,6 +11,7 @@ from fitchain.pod.values.graph.operators.record import (
     SEQUENCE,
     SIGNAL,
     TABLE,
+    Flow,
     Guard,
     Sample,
     case,
@@ -63,14 +64,16 @@ ACTIVATIONS = (
 )
 
 DROPOUT = (
-    *operators("dropout dropout_ alpha_dropout alpha_dropout_", case(unit(*FLAT), 0.3, True)),
-    *operators("feature_dropout feature_dropout_ feature_alpha_dropout", case(unit(*IMAGES), 0.3, True)),
+    *operators("dropout alpha_dropout", case(unit(*FLAT), 0.3, True), aliases=True),
+    *operators("dropout_ alpha_dropout_", case(unit(*FLAT), 0.3, True)),
+    *operators("feature_dropout feature_alpha_dropout", case(unit(*IMAGES), 0.3, True), aliases=True),
+    *operators("feature_dropout_", case(unit(*IMAGES), 0.3, True)),
 )
-"""Masks come from the default generator."""
+"""Masks come from the default generator. What drops nothing gives back what it was given."""
 
 RANDOM = (
     *operators("rand randn", case((5003,))),
-    *operators("rand_like randn_like", case(constant(unit(*TABLE)))),
+    *operators("rand_like randn_like", case(constant(unit(*TABLE))), flow=Flow.SIZES),
     *operators("bernoulli", case(constant(Sample(TABLE, 0, 1)))),
     *operators("bernoulli.p", case(constant(unit(*TABLE)), 0.3)),
     *operators("randint", case(100, (5003,))),

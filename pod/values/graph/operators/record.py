@@ -41,6 +41,20 @@ class OwnKernel(Enum):
     LSTM = "a layer of products and elementwise operators"
 
 
+class Flow(Enum):
+    """How numbers go from an operator's arguments into what it makes; what a training form may keep
+    in a buffer follows from it (`fitchain.pod.values.graph.taint`)."""
+
+    MIXES = "any number may enter any other"
+    ARITHMETIC = "each number stays where it is, in sums, products, quotients and choices"
+    SHAPES = "the same numbers in the same order"
+    CUTS = "some of the numbers, or all in another order"
+    MEASURES = "a number's function, or how large numbers are together"
+    PRODUCTS = "sums of products, as of a matrix and a vector"
+    COMPARES = "truths and choices out of numbers"
+    SIZES = "of its first argument the sizes alone"
+
+
 class Layout(Enum):
     """How a sample lies in memory; its numbers are the same."""
 
@@ -162,6 +176,11 @@ class Operator:
         guard: what a dry run checks of it beyond torch's own schema.
         own_kernel: what computes it in classes that ask for it; its bits were shown equal with that
             one alone.
+        flow: how numbers go through it; what is not said mixes them.
+        aliases: whether what it makes may lie in the memory of what it takes: of its first tensor,
+            or of each in a list.
+        chosen_by: the place of the argument whose numbers choose which others enter the result;
+            None where none does.
     """
 
     name: str
@@ -169,14 +188,28 @@ class Operator:
     not_portable: str = ""
     guard: Guard | None = None
     own_kernel: OwnKernel | None = None
+    flow: Flow = Flow.MIXES
+    aliases: bool = False
+    chosen_by: int | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes its first argument in place, as torch's names say it: `add_`. Running
+        statistics are changed besides."""
+        base = self.name.split(".")[1]
+        return base.endswith("_") and not base.startswith("__") and self.flow is not Flow.SHAPES
 
 
+# Many parameters: what a record says, of several operators at once.
 def operators(
     names: str,
     *cases: Case,
     not_portable: str = "",
     guard: Guard | None = None,
     own: OwnKernel | None = None,
+    flow: Flow = Flow.MIXES,
+    aliases: bool = False,
+    chosen_by: int | None = None,
 ) -> tuple[Operator, ...]:
     """Records of operators of which the same is said.
 
@@ -184,11 +217,12 @@ def operators(
         names: of torch's operators, between blanks; one without an overload has the overload
             `default`.
         cases: of each; those of floats are cases of doubles, too.
-        not_portable, guard, own: as in `Operator`.
+        not_portable, guard, own, flow, aliases, chosen_by: as in `Operator`.
     """
     full = (f"aten.{name}" if "." in name else f"aten.{name}.default" for name in names.split())
     doubles = [double for double in map(of_doubles, cases) if double is not None and double not in cases]
-    return tuple(Operator(name, (*cases, *doubles), not_portable, guard, own) for name in full)
+    said = not_portable, guard, own, flow, aliases, chosen_by
+    return tuple(Operator(name, (*cases, *doubles), *said) for name in full)
 
 
 def of_doubles(case: Case) -> Case | None:

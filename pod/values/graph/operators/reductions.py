@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fitchain.pod.values.graph.nodes import Symbol
-from fitchain.pod.values.graph.operators.record import TABLE, Sample, below, case, constant, mask, operators, unit
+from fitchain.pod.values.graph.operators.record import TABLE, Flow, Sample, below, case, constant, mask, operators, unit
 
 _ALL, _LARGE = case(unit(*TABLE)), case(unit(300, 700))
 _ALONG = tuple(case(unit(*TABLE), dim) for dim in (0, 1))
@@ -15,18 +15,30 @@ _ORDERS = (0, 0.5, 1, 1.5, 2, 2.5, 3, 3.7, float("inf"))
 _NORMS = tuple(case(unit(*TABLE), order) for order in _ORDERS)
 
 RECORDS = (
-    *operators("sum mean", _ALL, _LARGE, case(below(9, *TABLE), dtype=Symbol("dtype", "F64"))),
-    *operators("sum.dim_IntList mean.dim", *_ALONG_SEVERAL, case(unit(4, 6, 12, 12), (0, 2, 3), True)),
+    *operators("sum mean", _ALL, _LARGE, case(below(9, *TABLE), dtype=Symbol("dtype", "F64")), flow=Flow.MEASURES),
+    *operators(
+        "sum.dim_IntList mean.dim",
+        *_ALONG_SEVERAL,
+        case(unit(4, 6, 12, 12), (0, 2, 3), True),
+        flow=Flow.MEASURES,
+    ),
     *operators("var std", _ALL, _LARGE, case(unit(*TABLE), False)),
     *operators("var.dim std.dim", *_ALONG_SEVERAL, case(unit(*TABLE), (1,), False, True)),
     *operators("var.correction std.correction var_mean.correction", *_ALONG_SEVERAL, case(unit(*TABLE), correction=0)),
-    *operators("norm.Scalar", _ALL, *_NORMS),
+    *operators("norm.Scalar", _ALL, *_NORMS, flow=Flow.MEASURES),
     *operators(
         "norm.ScalarOpt_dim",
         *(case(unit(*TABLE), order, (1,)) for order in _ORDERS),
         case(unit(*TABLE), None, (0,), True),
+        flow=Flow.MEASURES,
     ),
-    *operators("linalg_vector_norm", _ALL, *_NORMS, *(case(unit(*TABLE), order, (0,)) for order in _ORDERS)),
+    *operators(
+        "linalg_vector_norm",
+        _ALL,
+        *_NORMS,
+        *(case(unit(*TABLE), order, (0,)) for order in _ORDERS),
+        flow=Flow.MEASURES,
+    ),
     *operators("amax amin", _ALL, *_ALONG_SEVERAL),
     *operators("logsumexp", *_ALONG_SEVERAL),
     *operators("max min median", _ALL),

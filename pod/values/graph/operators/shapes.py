@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from fitchain.pod.values.graph.nodes import Symbol
 from fitchain.pod.values.graph.operators.record import (
     IMAGES,
     SEQUENCE,
     TABLE,
     Case,
+    Flow,
     Guard,
     Operator,
     Sample,
@@ -26,44 +29,65 @@ _F64, _I64 = Symbol("dtype", "F64"), Symbol("dtype", "I64")
 
 LOOKUP = (
     *operators(
-        "embedding", case(unit(50, 16), below(50, 64)), case(unit(50, 16), below(50, 4, 9), 3), guard=Guard.DENSE
+        "embedding",
+        case(unit(50, 16), below(50, 64)),
+        case(unit(50, 16), below(50, 4, 9), 3),
+        guard=Guard.DENSE,
+        chosen_by=1,
     ),
-    *operators("gather", case(unit(*TABLE), 1, below(129, 37, 5))),
-    *operators("index_select", case(unit(*TABLE), 0, below(37, 64))),
-    *operators("index.Tensor", case(unit(*TABLE), (below(37, 64),)), case(unit(*TABLE), (None, below(129, 7, 3)))),
-    *operators("one_hot", case(below(9, 64), 9), guard=Guard.ONE_HOT),
+    *operators("gather", case(unit(*TABLE), 1, below(129, 37, 5)), chosen_by=2),
+    *operators("index_select", case(unit(*TABLE), 0, below(37, 64)), chosen_by=2),
+    *operators(
+        "index.Tensor",
+        case(unit(*TABLE), (below(37, 64),)),
+        case(unit(*TABLE), (None, below(129, 7, 3))),
+        chosen_by=1,
+    ),
+    *operators("one_hot", case(below(9, 64), 9), guard=Guard.ONE_HOT, flow=Flow.COMPARES),
 )
 
 _TABLE, _IMAGES = unit(*TABLE), unit(*IMAGES)
 _PIECES = (unit(4, 5), unit(4, 5), unit(4, 5))
+
+
+class _View(TypedDict):
+    """What is said of a view: how its numbers stand to those of what it is a view of."""
+
+    flow: Flow
+    aliases: bool
+
+
+_SAME, _CUT = _View(flow=Flow.SHAPES, aliases=True), _View(flow=Flow.CUTS, aliases=True)
 VIEWS = (
-    *operators("view reshape", case(_IMAGES, (4, 6, -1))),
-    *operators("flatten.using_ints", case(_IMAGES, 1)),
-    *operators("unflatten.int", case(_IMAGES, 1, (2, 3))),
-    *operators("transpose.int swapaxes swapdims movedim.int moveaxis.int", case(_IMAGES, 1, 3)),
-    *operators("permute", case(_IMAGES, (0, 2, 3, 1))),
-    *operators("movedim.intlist", case(_IMAGES, (0, 1), (2, 3))),
-    *operators("t numpy_T mT adjoint", case(_TABLE)),
-    *operators("squeeze", case(unit(3, 1, 5))),
-    *operators("squeeze.dim squeeze_.dim", case(unit(3, 1, 5), 1)),
-    *operators("squeeze.dims", case(unit(3, 1, 1), (1, 2))),
-    *operators("unsqueeze unsqueeze_", case(_TABLE, 1)),
-    *operators("expand broadcast_to", case(unit(3, 1), (4, 3, 5))),
-    *operators("expand_as", case(unit(129), constant(_TABLE))),
-    *operators("select.int", case(_TABLE, 1, 7)),
-    *operators("slice.Tensor", case(_TABLE, 1, 3, 100, 7)),
-    *operators("narrow", case(_TABLE, 1, 3, 50)),
-    *operators("split.Tensor", case(_TABLE, 10), guard=Guard.SPLIT),
-    *operators("split.sizes split_with_sizes", case(_TABLE, (30, 7))),
-    *operators("chunk tensor_split.sections", case(_TABLE, 5), guard=Guard.PIECES),
-    *operators("unbind.int", case(_TABLE, 0), guard=Guard.UNBIND),
-    *operators("unfold", case(_TABLE, 1, 9, 4)),
-    *operators("diagonal", case(_TABLE, 1)),
-    *operators("view_as reshape_as", case(unit(36), constant(unit(4, 9)))),
-    *operators("ravel alias detach atleast_1d atleast_2d", case(_TABLE)),
-    *operators("detach_", case(constant(_TABLE))),
+    *operators("view reshape", case(_IMAGES, (4, 6, -1)), **_SAME),
+    *operators("flatten.using_ints", case(_IMAGES, 1), **_SAME),
+    *operators("unflatten.int", case(_IMAGES, 1, (2, 3)), **_SAME),
+    *operators("transpose.int swapaxes swapdims movedim.int moveaxis.int", case(_IMAGES, 1, 3), **_CUT),
+    *operators("permute", case(_IMAGES, (0, 2, 3, 1)), **_CUT),
+    *operators("movedim.intlist", case(_IMAGES, (0, 1), (2, 3)), **_CUT),
+    *operators("t numpy_T mT adjoint", case(_TABLE), **_CUT),
+    *operators("squeeze", case(unit(3, 1, 5)), **_SAME),
+    *operators("squeeze.dim squeeze_.dim", case(unit(3, 1, 5), 1), **_SAME),
+    *operators("squeeze.dims", case(unit(3, 1, 1), (1, 2)), **_SAME),
+    *operators("unsqueeze unsqueeze_", case(_TABLE, 1), **_SAME),
+    *operators("expand broadcast_to", case(unit(3, 1), (4, 3, 5)), **_CUT),
+    *operators("expand_as", case(unit(129), constant(_TABLE)), **_CUT),
+    *operators("select.int", case(_TABLE, 1, 7), **_CUT),
+    *operators("slice.Tensor", case(_TABLE, 1, 3, 100, 7), **_CUT),
+    *operators("narrow", case(_TABLE, 1, 3, 50), **_CUT),
+    *operators("split.Tensor", case(_TABLE, 10), guard=Guard.SPLIT, **_CUT),
+    *operators("split.sizes split_with_sizes", case(_TABLE, (30, 7)), **_CUT),
+    *operators("chunk tensor_split.sections", case(_TABLE, 5), guard=Guard.PIECES, **_CUT),
+    *operators("unbind.int", case(_TABLE, 0), guard=Guard.UNBIND, **_CUT),
+    *operators("unfold", case(_TABLE, 1, 9, 4), **_CUT),
+    *operators("diagonal", case(_TABLE, 1), **_CUT),
+    *operators("view_as reshape_as", case(unit(36), constant(unit(4, 9))), **_SAME),
+    *operators("ravel alias detach atleast_1d atleast_2d", case(_TABLE), **_SAME),
+    *operators("detach_", case(constant(_TABLE)), **_SAME),
 )
 
+_LAID_OUT = case(_IMAGES), case(_IMAGES, memory_format=Symbol("memory_format", "channels_last"))
+_CONVERTED = case(_TABLE, dtype=_F64), case(_TABLE, device=Symbol("device", "model"))
 COPIES = (
     *operators("tril triu", case(_TABLE, 1)),
     *operators("flip", case(_IMAGES, (1, 3))),
@@ -71,20 +95,20 @@ COPIES = (
     *operators("rot90", case(_TABLE)),
     *operators("repeat tile", case(_TABLE, (2, 3))),
     *operators("repeat_interleave.self_int", case(_TABLE, 3, 1)),
-    *operators(
-        "contiguous clone", case(_IMAGES), case(_IMAGES, memory_format=Symbol("memory_format", "channels_last"))
-    ),
-    *operators("lift_fresh_copy", case(_TABLE)),
-    *operators("type_as to.other", case(_TABLE, Sample(TABLE, dtype="F64", requires_grad=False))),
+    *operators("contiguous", *_LAID_OUT, **_SAME),
+    *operators("clone", *_LAID_OUT, flow=Flow.SHAPES),
+    *operators("lift_fresh_copy", case(_TABLE), flow=Flow.SHAPES),
+    *operators("type_as to.other", case(_TABLE, Sample(TABLE, dtype="F64", requires_grad=False)), **_SAME),
     *operators("cat concat concatenate stack", case(_PIECES), case(_PIECES, 1)),
     *operators("hstack vstack dstack", case(_PIECES)),
-    *operators("meshgrid.indexing", case((unit(4), unit(5)), indexing="ij")),
+    *operators("meshgrid.indexing", case((unit(4), unit(5)), indexing="ij"), **_CUT),
     *operators("pixel_shuffle", case(unit(2, 8, 3, 3), 2)),
     *operators("pixel_unshuffle", case(_IMAGES, 2)),
     *operators("channel_shuffle", case(_IMAGES, 3)),
-    *operators("to.dtype", case(_TABLE, _F64), case(Sample(TABLE, -9, 9), _I64)),
-    *operators("to.device", case(_TABLE, Symbol("device", "model"), _F64)),
-    *operators("to.dtype_layout _to_copy", case(_TABLE, dtype=_F64), case(_TABLE, device=Symbol("device", "model"))),
+    *operators("to.dtype", case(_TABLE, _F64), case(Sample(TABLE, -9, 9), _I64), **_SAME),
+    *operators("to.device", case(_TABLE, Symbol("device", "model"), _F64), **_SAME),
+    *operators("to.dtype_layout", *_CONVERTED, **_SAME),
+    *operators("_to_copy", *_CONVERTED, flow=Flow.SHAPES),
     *operators("pad", *(case(unit(*SEQUENCE), (2, 3), mode) for mode in ("constant", "reflect", "replicate"))),
     *operators("constant_pad_nd", case(_TABLE, (2, 3, 1, 0), 0.3)),
 )
@@ -92,10 +116,10 @@ COPIES = (
 CREATION = (
     *operators("zeros ones", case((37, 9)), case((37, 9), dtype=_I64)),
     *operators("full", case((37, 9), 0.3)),
-    *operators("zeros_like ones_like", case(constant(_TABLE))),
-    *operators("full_like", case(constant(_TABLE), 0.3)),
-    *operators("new_zeros new_ones", case(constant(_TABLE), (37, 9))),
-    *operators("new_full", case(constant(_TABLE), (37, 9), 0.3)),
+    *operators("zeros_like ones_like", case(constant(_TABLE)), flow=Flow.SIZES),
+    *operators("full_like", case(constant(_TABLE), 0.3), flow=Flow.SIZES),
+    *operators("new_zeros new_ones", case(constant(_TABLE), (37, 9)), flow=Flow.SIZES),
+    *operators("new_full", case(constant(_TABLE), (37, 9), 0.3), flow=Flow.SIZES),
     *operators("arange", case(5003), case(50.3)),
     *operators("arange.start", case(-3, 500)),
     *operators("arange.start_step", case(-3, 500, 7), case(-1.0, 1.0, 0.003)),
@@ -106,14 +130,14 @@ CREATION = (
 )
 
 
-def _numbers(names: str, *cases: Case) -> tuple[Operator, ...]:
+def _numbers(names: str, *cases: Case, flow: Flow = Flow.MIXES) -> tuple[Operator, ...]:
     """Operators on numbers, which the interpreter computes itself."""
-    return tuple(Operator(name, cases) for name in names.split())
+    return tuple(Operator(name, cases, flow=flow) for name in names.split())
 
 
 NUMBERS = (
-    *_numbers("int.size", case(constant(_TABLE), 1)),
-    *_numbers("int.numel", case(constant(_TABLE))),
+    *_numbers("int.size", case(constant(_TABLE), 1), flow=Flow.SIZES),
+    *_numbers("int.numel", case(constant(_TABLE)), flow=Flow.SIZES),
     *_numbers("int.add int.sub int.mul int.floordiv int.mod int.max int.min", case(-7, 3)),
     *_numbers("int.neg", case(7)),
     *_numbers("real.of", case(7)),
