@@ -156,7 +156,7 @@ def carried(review: Review) -> Pairs:
     hold = f"{counted(records.count, 'record')} of {counted(records.each, 'number')} hold {records.numbers:,}"
     pairs: Pairs = [
         ("could carry", f"{capacity.numbers:,} numbers of the model are moved by the records; {hold}"),
-        ("", f"{_share(capacity.numbers, records.numbers)}: no privacy budget limits that{_told(review)}"),
+        ("", f"{_share(capacity.numbers, records.numbers)}{_limit(review)}"),
     ]
     if capacity.statistics:
         channels = counted(capacity.channels, "channel")
@@ -172,8 +172,12 @@ def _share(carried: int, of: int) -> str:
     return f"a model that was made for it could carry some {-(-100 * carried // of)} % of them home"
 
 
-def _told(review: Review) -> str:
-    return "; you said that models may reveal records" if review.may_reveal else ""
+def _limit(review: Review) -> str:
+    """What keeps a model from carrying what it could, if anything does."""
+    if review.privacy is not None:
+        return " without noise; the privacy budget limits what it learns of each"
+    told = "; you said that models may reveal records" if review.may_reveal else ""
+    return f": no privacy budget limits that{told}"
 
 
 def _evidence(audit: AuditTerms, terms: Terms, records: int | None) -> str:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from fitchain.pod.compute import environment
-from fitchain.pod.compute.dataset import Card, Disclosure, Table, mock_table
+from fitchain.pod.compute.dataset import Card, Disclosure, Policy, Table, mock_table
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import fetch_folder
 from fitchain.pod.jobs.home import Home
