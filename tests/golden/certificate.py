@@ -81,6 +81,7 @@ def main() -> int:
         dataset_root=card.root,
         ledger=0,
         card=card,
+        privacy=None,
         audit=AUDIT,
         ctx=transcript.ctx,
         seed=transcript.seed,
