@@ -167,7 +167,9 @@ def test_variation_of_a_sum_is_bounded_where_it_is_large_enough_to_be_seen(
     assert Decimal("1e-40") < bound / 10 < actual <= bound
 
 
-@pytest.mark.parametrize("sigma", [Fraction(1, 2), Fraction(129), Fraction(150), Fraction(10**6, 7), Fraction(2**24)])
+@pytest.mark.parametrize(
+    "sigma", [Fraction(1, 2), Fraction(129), Fraction(150), Fraction(10**6, 7), Fraction(2**24), Fraction(2**34)]
+)
 def test_variances_of_the_summands_add_up_exactly(sigma: Fraction) -> None:
     variance = sigma**2
     for level in reversed(levels(variance)[1:]):
@@ -180,7 +182,7 @@ def test_variances_of_the_summands_add_up_exactly(sigma: Fraction) -> None:
 
 
 def test_total_variation_of_a_long_training_is_nothing_beside_a_delta() -> None:
-    for sigma in (Fraction(1, 2), Fraction(1000), Fraction(2**24)):
+    for sigma in (Fraction(1, 2), Fraction(1000), Fraction(2**24), Fraction(2**34)):
         gaussian = DiscreteGaussian(sigma)
         assert 0 < gaussian.total_variation < 1e-34
         assert gaussian.total_variation_of(10**12) < 1e-22
@@ -247,9 +249,9 @@ def test_every_key_seed_step_and_domain_has_its_own_noise() -> None:
     assert abs(correlations).max() < 0.05
 
 
-@pytest.mark.parametrize("sigma", [Fraction(49, 100), 2**24 + 1, 0, -1])
+@pytest.mark.parametrize("sigma", [Fraction(49, 100), 2**34 + 1, 0, -1])
 def test_a_sigma_out_of_range_is_refused(sigma: Fraction | int) -> None:
-    with pytest.raises(InputRefused, match="sigma of 1/2 to 16777216"):
+    with pytest.raises(InputRefused, match="sigma of 1/2 to 17179869184"):
         DiscreteGaussian(sigma)
 
 

@@ -140,6 +140,14 @@ def test_recipe_without_privacy_or_dataset_without_budget_is_refused_with_the_ne
     assert "add [privacy] with epsilon" in no.value.hint
 
 
+def test_a_registration_that_is_refused_opens_no_ledger(open_party: Callable[..., Party], table_path: Path) -> None:
+    owner = open_party("beginner")
+    how: dict[str, Any] = {"privacy": PrivacyOffer(3.0), "transform": "none", "mock_records": 16}
+    with pytest.raises(InputRefused, match="would be drawn from its real range"):
+        offer_table(owner, table_path, **how)
+    assert owner.home.registry.ledger_count(owner.address) == 0
+
+
 def test_an_owner_with_a_ledger_registers_nothing_beside_it(workshop: Workshop, table_path: Path) -> None:
     owner = workshop.owner
     again: dict[str, Any] = {"name": "again", "policy": Policy(manual_approval=False)}

@@ -16,7 +16,7 @@ from torch import nn
 
 from fitchain.pod.compute import private_training
 from fitchain.pod.compute.checkpoint import read_leaves
-from fitchain.pod.compute.dataset import assemble, drawn_batches
+from fitchain.pod.compute.dataset import Table, assemble, drawn_batches
 from fitchain.pod.compute.environment.classes import DEFAULT
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.model.program import Program
@@ -27,12 +27,15 @@ from fitchain.pod.jobs.worker.task import Replay, Train
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.audit.checking import check
+from fitchain.pod.proof.audit.evidence import segment_records
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Input
 from fitchain.pod.values.privacy import keys, noise
 from fitchain.pod.values.privacy.keys import noise_root, opened_keys, segment_key
 from fitchain.pod.values.recipe import Choice, Privacy, Recipe
+from fitchain.pod.values.recipe.privacy import DEFAULT_GRID, LEAST_GRID, LEAST_SIGMA, MOST_GRID, MOST_SIGMA
+from tests import audits, training_jobs
 from tests.audits import Case, trained, trained_here
 from tests.training_jobs import (
     COLUMNS,
@@ -109,6 +112,21 @@ def test_evidence_of_a_private_training_matches_and_opens_no_other_key(honest: C
     text = (evidence.folder / "evidence.json").read_text()
     closed = set(range(6)) - set(facts.audited)
     assert NOISE.hex() not in text and not any(segment_key(NOISE, segment).hex() in text for segment in closed)
+
+
+def test_audit_of_segments_that_drew_nobody_matches(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its `records.bin` holds no record."""
+    short = {"batch_size": 1, "steps": 2, "segment_steps": 2, "group_leaves": 1, "learning_rates": [[2, 0.01]]}
+    given = private_recipe(**short)
+    secrets = (number.to_bytes(32, "big") for number in range(256))
+    nobody = next(one for one in secrets if not segment_records(given, SEED, 0, segment_key(one, 0)).size)
+    for module in (audits, training_jobs):
+        monkeypatch.setattr(module, "NOISE", nobody)
+    case = trained(tmp_path / "job", store, **PRIVATELY | short)
+    examined = case.examined(case.facts(case.deliver()))
+    assert (examined.outcome, examined.problems) == (Outcome.MATCH, ())
 
 
 @pytest.mark.parametrize("what", ["another secret", "another segment", "none", "of other noise"])
@@ -266,6 +284,24 @@ def test_a_record_that_fails_counts_as_zeros_and_others_as_ever(how: str) -> Non
     assert torch.equal(made.sum(rows, of_rows(x, Y), SEED, 0), made.sum(rest, of_rows(x, Y), SEED, 0))
 
 
+def test_a_record_whose_class_is_none_counts_as_zeros_and_stops_nobody() -> None:
+    whole = table()
+    arrays = {name: array.copy() for name, array in whole.arrays.items()}
+    arrays["kind"][3] = -1
+    given = private_recipe(transform={})
+    take = assemble(given, Table.of(arrays, "kind"), ["float32"])
+    made, rows = gradients(PrivateNet()), np.arange(12, dtype=np.uint64)
+    assert not made.sum(rows[3:4], take, SEED, 0).any()
+    assert torch.equal(made.sum(rows, take, SEED, 0), made.sum(np.delete(rows, 3), take, SEED, 0))
+
+
+def test_noise_of_every_recipe_can_be_drawn() -> None:
+    for sigma, grid in ((MOST_SIGMA, MOST_GRID), (LEAST_SIGMA, LEAST_GRID), (17.125, DEFAULT_GRID)):
+        terms = Privacy.parse({"sigma": sigma, "clip": 1.0, "grid": grid})
+        drawn = noise.discrete_gaussian(terms.noise_units).draw(bytes(32), bytes(32), 0, 1, 1000)
+        assert 0.8 < np.std(drawn / grid) / sigma < 1.2
+
+
 @examples(
     st.lists(st.floats(width=32, allow_nan=True, allow_infinity=True), min_size=1, max_size=64),
     st.sampled_from([2.0**-20, 0.1, 1.0, 3.7, 1e6]),
@@ -284,6 +320,36 @@ def test_a_short_gradient_keeps_what_the_grid_can_tell() -> None:
 
 
 # Refused by name
+
+
+class RemembersOne(nn.Module):
+    """Writes what it sees into a buffer where a batch has one record, and else into a copy."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.last, self.how = nn.Linear(4, 3), how
+        self.seen: torch.Tensor
+        self.register_buffer("seen", torch.zeros(4))
+
+    def forward(self, x_B4: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            seen_B4 = self.seen.expand_as(x_B4)
+            if self.how == "contiguous":
+                seen_B4.contiguous().copy_(x_B4)
+            else:
+                seen_B4.reshape(-1).copy_(x_B4.flatten())
+        output_B3: torch.Tensor = self.last(x_B4)
+        return output_B3
+
+
+@pytest.mark.parametrize("how", ["contiguous", "reshape"])
+def test_buffer_that_only_a_batch_of_one_writes_is_refused_by_name(how: str) -> None:
+    with pytest.raises(InputRefused, match="a step writes 'seen' in place"):
+        gradients(RemembersOne(how))
+    graph, weights = export(RemembersOne(how), (Input("x", "F32", (4,)),), 2)
+    program = Program(graph, weights, DEFAULT)
+    program(torch.ones(1, 4), training=True)
+    assert program.buffers["seen"].tolist() == [1] * 4 and program.frozen == frozenset()
 
 
 def test_what_mixes_or_remembers_records_is_refused_by_name() -> None:

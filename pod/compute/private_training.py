@@ -30,6 +30,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from fitchain.pod.compute.dataset import Assemble
+from fitchain.pod.compute.model.executor import FAILURES as OPERATOR_FAILURES
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.training import StepDone, as_tensors, fit, loss_function, set_learning_rate
 from fitchain.pod.values.digest import Digest, tagged
@@ -49,8 +50,8 @@ NOISE_DOMAIN = 1
 """Of the keyed stream, beside that of sampling."""
 MIXING = ("batch_norm", "instance_norm")
 """Operators by which a model normalises over a batch; of a single record they make zeros."""
-FAILURES = (InputRefused, RuntimeError, IndexError, ValueError, ArithmeticError)
-"""What a record's numbers may lead to."""
+FAILURES = (InputRefused, *OPERATOR_FAILURES)
+"""What a record's numbers may lead to, in the loss and on the way back as in an operator."""
 
 
 # Many parameters: those of `train`, and the keys.

@@ -64,7 +64,7 @@ Take = Callable[[Array], Array]
 
 def _kept(take: Take, count: int, most_bytes: int) -> Take:
     """Transform the whole column once if that is small; the numbers are the same either way."""
-    if take(np.zeros(1, np.uint64)).nbytes * count > most_bytes:
+    if not count or take(np.zeros(1, np.uint64)).nbytes * count > most_bytes:
         return take
     whole = take(np.arange(count, dtype=np.uint64))
     return lambda indices: whole[indices]
@@ -115,7 +115,10 @@ def _target(table: Table, recipe: Recipe) -> Take:
         return lambda indices: numbers[indices] if classes else numbers[indices].astype(np.float32)
     if not classes:
         return _numbers(table, recipe.target, constants, "float32")
-    if constants is not None or not table.column(recipe.target).integral or array.min() < 0:
+    # Whether one record's number is below 0 is none of the noised numbers that a private training
+    # tells: there it fails in that record's loss, which counts as zeros.
+    negative = recipe.privacy is None and array.size and array.min() < 0
+    if constants is not None or not table.column(recipe.target).integral or negative:
         raise InputRefused(
             f"the loss {loss} wants class numbers and the target {recipe.target!r} has none",
             "copy the target's categories from the card, or choose a regression's loss",

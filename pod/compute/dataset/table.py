@@ -102,8 +102,11 @@ class Table:
         target: str | None = None,
         categories: Sequence[str] = (),
         mock: bool = False,
+        may_be_empty: bool = False,
     ) -> Table:
         """Make a table of arrays `[count, *shape]`, checked as those of a file are.
+
+        A table may be empty where it has the records that were drawn in secret, which may be none.
 
         Raises:
             InputRefused: no record, counts that differ, a dtype that is not admitted, a cell that
@@ -120,7 +123,7 @@ class Table:
         for name, count in counts.items():
             if count != counts[first]:
                 raise InputRefused(f"column {first!r} has {counts[first]} records and column {name!r} {count}")
-        if counts[first] == 0:
+        if counts[first] == 0 and not may_be_empty:
             raise InputRefused("the table has no record")
         columns = tuple(Column(name, array.dtype.name, array.shape[1:]) for name, array in plain.items())
         return cls(columns, plain, target, tuple(categories), mock)

@@ -104,8 +104,12 @@ class Program:
 
     @cached_property
     def written(self) -> frozenset[str]:
-        """The parameters and buffers that a step writes in place, whatever the optimizer does."""
-        return dry_run(self.graph, 2, True, self.limits).written
+        """The parameters and buffers that a step writes in place, whatever the optimizer does.
+
+        Of a batch of one and of two: a value that is a copy in the one may be the buffer's own
+        memory in the other (`buffer.expand_as(x).contiguous()`). No call writes any other.
+        """
+        return frozenset().union(*(dry_run(self.graph, batch, True, self.limits).written for batch in (1, 2)))
 
     def tensors(self) -> dict[str, TensorBytes]:
         """The parameters and buffers as they are now: views of the program's own memory."""
@@ -131,7 +135,13 @@ class Program:
             if tuple(x.shape) != (batch, *spec.shape) or x.dtype != DTYPES[spec.dtype]:
                 have = f"{dtype_name('the input', x.dtype)}{list(x.shape)}"
                 raise InputRefused(f"the input {spec.name!r} is {have} and not {spec.dtype}{[batch, *spec.shape]}")
-        return dry_run(self.graph, batch, training, self.limits)
+        cost = dry_run(self.graph, batch, training, self.limits)
+        if cost.written and (others := cost.written - self.written):
+            raise InputRefused(
+                f"with a batch of {batch} the graph writes {min(others)!r} in place, and with other batches not",
+                "write to a buffer itself, not to a view that a batch's size makes",
+            )
+        return cost
 
     def _plan(self, training: bool, wrap: Wrap = unchanged) -> Plan:
         form = self.graph.training if training else self.graph.evaluation

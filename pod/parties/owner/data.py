@@ -118,7 +118,7 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     panels = look_at_policy(home, offer.policy)
     privacy = _card_privacy(home, offer, table.count)
     home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
-    number = _ledger(home, offer.privacy, privacy)
+    opened, number = _ledger(home, offer.privacy, privacy)
     salt = registration_salt(home.keys, registrations(home))
     key = registration_key(home, salt)
     registration = register(
@@ -139,6 +139,8 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
         card = card.with_mock(_publish_mock(home, card, table, offer.mock_records, key))
     card_cid = home.store.add(card.encode())
     reading = {"drop": list(offer.drop), "target": offer.target, "categories": list(table.categories)}
+    if opened is not None:  # last: a budget is set once for all, and what was refused must not have set it
+        number = home.registry.open_ledger(opened)
     id = home.registry.register_dataset(registration.root, registration.count, card_cid, number)
     write_file(home.dataset_folder(id) / LEAVES, registration.leaves, 0o600)
     keep_policy_panels(home, id, panels)
@@ -174,16 +176,19 @@ def _usual_delta(count: int) -> float:
     return float(f"1e-{len(str(10 * count - 1))}")
 
 
-def _ledger(home: Home, asked: PrivacyOffer | None, privacy: CardPrivacy | None) -> int:
-    """The number of the ledger that trainings are charged to, opened where it is not there yet; 0
-    for none.
+def _ledger(home: Home, asked: PrivacyOffer | None, privacy: CardPrivacy | None) -> tuple[int | None, int]:
+    """The ledger that trainings are charged to.
+
+    Returns:
+        The budget of one that is to be opened, else None; and the number of one that is there, 0
+        for none.
 
     Raises:
         InputRefused: what is asked for contradicts what is there.
         NotFound: there is no ledger of that number.
     """
     if asked is None or privacy is None:
-        return 0
+        return None, 0
     owner, registry = home.keys.address, home.registry
     count = registry.ledger_count(owner)
     if asked.other_people or not count:
@@ -191,7 +196,7 @@ def _ledger(home: Home, asked: PrivacyOffer | None, privacy: CardPrivacy | None)
             raise InputRefused("a ledger that is opened has no number yet", "leave --ledger out")
         if asked.epsilon is None:
             raise InputRefused("a privacy ledger is opened with a budget", "add --epsilon 3, say")
-        return registry.open_ledger(budget(asked.epsilon, privacy.delta))
+        return budget(asked.epsilon, privacy.delta), 0
     number = asked.ledger or 1
     ledger = registry.ledger(owner, number)
     if asked.epsilon is not None and budget(asked.epsilon, privacy.delta) != ledger.budget:
@@ -199,7 +204,7 @@ def _ledger(home: Home, asked: PrivacyOffer | None, privacy: CardPrivacy | None)
             f"the ledger {number} has a budget of epsilon {allowed_epsilon(ledger.budget, privacy.delta):.3g} already",
             "leave --epsilon out to charge that ledger; --other-people opens another",
         )
-    return number
+    return None, number
 
 
 def _probe(name: str) -> Digest | None:

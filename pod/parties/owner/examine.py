@@ -172,7 +172,8 @@ def check_budget(home: Home, agreement: Agreement) -> None:
 
 def put_mock(home: Home, row: DatasetRow, card: Card, table: Table, path: Path) -> None:
     """Write mock data to rehearse on: what the card publishes, else as many records drawn here for
-    nobody else.
+    nobody else; beside a privacy budget without a look at the records, since whoever asks sees
+    whether it was declined.
 
     Without a rehearsal a job that cannot be trained would be noticed only when the bond is at
     stake.
@@ -180,7 +181,14 @@ def put_mock(home: Home, row: DatasetRow, card: Card, table: Table, path: Path) 
     if card.mock is not None:
         home.store.fetch(card.mock, path, limit_bytes=MOCK_LIMIT_BYTES)
     else:
-        mock_table(card, table, MOCK_RECORDS, registration_key(home, row.salt)).write_npz(path)
+        is_charged, key = card.privacy is not None, registration_key(home, row.salt)
+        mock_table(_with_ranges(card) if is_charged else card, table, MOCK_RECORDS, key, is_charged).write_npz(path)
+
+
+def _with_ranges(card: Card) -> Card:
+    """The card with the range from 0 to 1 for each column of which it says nothing."""
+    unknown = {column.name: {"mean": 0.0, "scale": 1.0} for column in card.columns}
+    return replace(card, transform=unknown | dict(card.transform))
 
 
 def dataset_of(home: Home, agreement: Agreement) -> tuple[DatasetRow, Card]:

@@ -34,7 +34,7 @@ import numpy.typing as npt
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.privacy.stream import SAMPLING, Region, Stream
 
-LEAST_SIGMA, LARGEST_SIGMA = Fraction(1, 2), Fraction(2**24)
+LEAST_SIGMA, LARGEST_SIGMA = Fraction(1, 2), Fraction(2**34)
 TAIL = 13
 """How many standard deviations a table goes out."""
 
@@ -58,7 +58,8 @@ class DiscreteGaussian:
     """N_Z(0, sigma^2), to be drawn from; one that was made is kept (`discrete_gaussian`).
 
     Args:
-        sigma: standard deviation in units of the grid, exactly; 1/2 to 2^24.
+        sigma: standard deviation in units of the grid, exactly; 1/2 to 2^34, which is more than any
+            recipe's (1000 clips of 2^24 units).
 
     Attributes:
         sigma: the same.
