@@ -22,7 +22,7 @@ from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.worker import Context, Event, SegmentAudited, Task
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
-from fitchain.pod.jobs.worker.task import Audit, read_task
+from fitchain.pod.jobs.worker.task import Audit
 from fitchain.pod.parties.verifier import Examination, examine
 from fitchain.pod.ports.agreement import audit_id
 from fitchain.pod.ports.sealed import new_identity, recipient_of
@@ -37,7 +37,7 @@ from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import DELIVERY_FILES, JobFolder
 from fitchain.pod.values.privacy.keys import noise_root
 from fitchain.pod.values.recipe import Recipe
-from tests.training_jobs import CTX, NOISE, SEED, job_folder, recipe, table, train_folder
+from tests.training_jobs import CTX, NOISE, SEED, job_folder, recipe, table, task_in, train_folder
 
 REF = AuditRef(AgreementId(sha256(b"agreement")))
 CHALLENGE, KEY = sha256(b"challenge"), bytes(range(32, 64))
@@ -153,7 +153,7 @@ class Case:
 def work_here(folder: Path, task: Task | None = None) -> list[Event]:
     """Do a task in this process: the folder's own unless it is given."""
     JobFolder(folder).make_run()
-    task, events = task or read_task(folder), list[Event]()
+    task, events = task or task_in(folder), list[Event]()
     job = Job.open(folder, task, Recipe.parse((folder / "recipe.json").read_bytes()))
     MODES[task.mode](job, events.append)
     return events

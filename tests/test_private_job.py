@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from fitchain.cli.views.verdict import describe_privacy
-from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.parties.owner import PrivacyOffer, replay_job
 from fitchain.pod.parties.scientist import request as requesting
 from fitchain.pod.ports.agreement import Outcome, State
@@ -26,6 +25,7 @@ from fitchain.pod.values.privacy.ledger import add, budget, epsilon_of
 from tests.audited_workshop import PANEL, audited_by
 from tests.chain_fixtures import Devnet
 from tests.pods import RECIPE, Party, Workshop, offer_table, owner_runs, scientist_runs, verifier_runs, workshop_of
+from tests.policies import open_policy
 
 DELTA = 1e-3
 RANGES = dict.fromkeys(("alpha", "beta", "gamma", "delta"), (-10.0, 10.0))
@@ -150,7 +150,7 @@ def test_a_registration_that_is_refused_opens_no_ledger(open_party: Callable[...
 
 def test_an_owner_with_a_ledger_registers_nothing_beside_it(workshop: Workshop, table_path: Path) -> None:
     owner = workshop.owner
-    again: dict[str, Any] = {"name": "again", "policy": Policy(manual_approval=False)}
+    again: dict[str, Any] = {"name": "again", "policy": open_policy(manual_approval=False)}
     with pytest.raises(InputRefused, match="this account keeps a privacy ledger"):
         offer_table(owner, table_path, **again)
     with pytest.raises(InputRefused, match=r"has a budget of epsilon 3\.5 already"):

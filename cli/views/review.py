@@ -176,8 +176,8 @@ def _limit(review: Review) -> str:
     """What keeps a model from carrying what it could, if anything does."""
     if review.privacy is not None:
         return " without noise; the privacy budget limits what it learns of each"
-    told = "; you said that models may reveal records" if review.may_reveal else ""
-    return f": no privacy budget limits that{told}"
+    word = "; you said that models may reveal records" if review.may_reveal else ""
+    return f": no privacy budget limits that{word}"
 
 
 def _evidence(audit: AuditTerms, terms: Terms, records: int | None) -> str:

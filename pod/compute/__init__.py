@@ -1,6 +1,6 @@
 """What computes on records and weights; the only storey beside `jobs` that may import torch.
 
-    dataset           records that stay, the root and the card that are published, the order of batches
+    dataset           records that stay, the root and card that are published, the order of batches
     environment       what makes a replay exact, and whether this host does it
     sandbox           what a process that runs foreign recipes may touch
     operators         kernels, checks and cases of what a graph may do

@@ -337,7 +337,11 @@ def _in_time(worker: Worker, limit_s: float | None, stop: threading.Event | None
 
 
 def replay(
-    folder: Path, segments: Sequence[int], on_event: Emit | None = None, launcher: Launcher = LOCAL
+    folder: Path,
+    segments: Sequence[int],
+    on_event: Emit | None = None,
+    launcher: Launcher = LOCAL,
+    context: Context | None = None,
 ) -> tuple[SegmentReplayed, ...]:
     """Replay segments of a recorded training and compare them with its leaves.
 
@@ -346,6 +350,7 @@ def replay(
         segments: which; segment j leads from leaf j to leaf j+1.
         on_event: called with each event, in this thread.
         launcher: where the worker runs.
+        context: of the training; None takes the folder's, which has no secret of noise.
 
     Returns:
         One verdict a segment, in the order in which they stand in the training.
@@ -354,11 +359,17 @@ def replay(
         NotFound, InputRefused: the folder lacks something, or there is no such segment.
         EnvironmentRefused: this host does not reproduce the recipe's class.
     """
-    task = Replay(read_task(folder).context, rising(segments))
+    task = Replay(context or read_task(folder).context, rising(segments))
     return _results_of(SegmentReplayed, folder, task, on_event, launcher)
 
 
-def recompute(folder: Path, leaves: Sequence[int], on_event: Emit | None = None, launcher: Launcher = LOCAL) -> None:
+def recompute(
+    folder: Path,
+    leaves: Sequence[int],
+    on_event: Emit | None = None,
+    launcher: Launcher = LOCAL,
+    context: Context | None = None,
+) -> None:
     """Train a recorded training's states at some leaves again and keep them.
 
     Args:
@@ -366,13 +377,14 @@ def recompute(folder: Path, leaves: Sequence[int], on_event: Emit | None = None,
         leaves: which.
         on_event: called with each event, in this thread.
         launcher: where the worker runs.
+        context: of the training; None takes the folder's, which has no secret of noise.
 
     Raises:
         NotFound, InputRefused: the folder lacks something, or there is no such leaf.
         DigestMismatch: a state comes out otherwise than its leaf says.
         EnvironmentRefused: this host does not reproduce the recipe's class.
     """
-    run_worker(folder, Recompute(read_task(folder).context, rising(leaves)), on_event, launcher=launcher)
+    run_worker(folder, Recompute(context or read_task(folder).context, rising(leaves)), on_event, launcher=launcher)
 
 
 def audit(

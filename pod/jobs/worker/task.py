@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
@@ -116,10 +116,12 @@ class _Task:
         return canonical_json({"version": VERSION, "mode": self.mode, **to_json(self)}) + b"\n"
 
     def write(self, folder: Path) -> None:
-        """Write `task.json` for the owner's eyes alone, whole or not at all."""
+        """Write `task.json` for the owner's eyes alone, whole or not at all; without the secret of
+        the noise, which nobody needs there."""
         part = part_of(folder)
+        task = replace(self, context=replace(self.context, noise=NO_SECRET))
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(self.encode())
+            file.write(task.encode())
         part.replace(folder / TASK)
 
 

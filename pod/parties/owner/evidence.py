@@ -57,8 +57,8 @@ def build_evidence(home: Home, store: Store, audit: Audit, recipients: Sequence[
         plain.mkdir()
         link_training(folder, job)
         if missing := missing_states(job, chain_record):
-            prepare(home, id, home.agreements.run_record(id), job)
-            recompute(job.path, missing, launcher=home.launcher)
+            task = prepare(home, id, home.agreements.run_record(id), job)
+            recompute(job.path, missing, launcher=home.launcher, context=task.context)
         names = write_evidence(
             *(job.path, plain, chain_record, checkpoints, table, key, leaves, identity, noise_secret(home.keys, id))
         )

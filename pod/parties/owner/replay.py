@@ -69,8 +69,8 @@ def replay_job(home: Home, id: AgreementId, count: int, on_event: Emit | None = 
     with scratch(folder.path, Scratch.REPLAY) as path:
         training = JobFolder(path)
         link_training(folder, training)
-        prepare(home, id, run, training)
-        verdicts = replay_folder(training.path, _drawn(len(leaves) - 1, count), on_event, home.launcher)
+        task, segments = prepare(home, id, run, training), _drawn(len(leaves) - 1, count)
+        verdicts = replay_folder(training.path, segments, on_event, home.launcher, task.context)
     replay = Replay(verdicts, len(leaves) - 1)
     home.journal.record(id, history.Replayed(len(verdicts), replay.equal))
     return replay
