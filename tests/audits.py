@@ -91,6 +91,7 @@ class Case:
             initial_model=given.initial_model,
             dataset_root=registered_root(),
             dataset_count=table().count,
+            charge=given.charge,
             environment=given.environment.digest,
             work=step_work(Graph.parse((self.folder / "graph.json").read_bytes()), given.batch_size),
             steps=given.steps,

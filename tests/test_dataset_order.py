@@ -33,6 +33,7 @@ class Plan:
     target: str = "y"
     transform: dict[str, Any] = field(default_factory=dict)
     loss: Choice = CROSS_ENTROPY
+    privacy: None = None
 
 
 def recipe(**terms: Any) -> Recipe:

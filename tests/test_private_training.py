@@ -155,6 +155,16 @@ def test_segment_whose_key_was_not_committed_to_cannot_be_replayed(honest: Case,
     assert all("noise" in problem.what for problem in checked.problems) and first in facts.audited
 
 
+def test_charge_that_is_not_the_recipes_is_a_problem_of_the_whole_and_keeps_nobody_from_replaying(honest: Case) -> None:
+    facts = honest.facts(None, drawn=1)
+    assert check(honest.evidence(facts), facts).problems == ()
+    charged = replace(facts, charge=facts.charge - 1)
+    checked = check(honest.evidence(charged), charged)
+    assert checked.replayable == facts.audited
+    (problem,) = checked.problems
+    assert problem.segment is None and "the privacy ledger was charged" in problem.what
+
+
 # What an owner changes in one segment
 
 

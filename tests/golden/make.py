@@ -237,6 +237,7 @@ def chain_record(owner: Home, job: AgreementId) -> ChainRecord:
         initial_model=terms.model_root,
         dataset_root=terms.dataset_root,
         dataset_count=dataset.count,
+        charge=terms.charge,
         environment=terms.environment,
         work=terms.work,
         steps=terms.steps,

@@ -30,6 +30,7 @@ class ChainRecord:
         ctx, seed: what stands in every leaf; the order seed.
         noise_root: over the keys of the noise that the owner committed to; zero without.
         recipe, graph, initial_model, dataset_root, dataset_count: as agreed and registered.
+        charge: what the owner's privacy ledger was charged by the terms; 0 without one.
         environment, work: digest of the environment record, and what a step takes, by the terms.
         steps, segment_steps, group_leaves: T, k, A of the terms.
         drawn_segments: q of the audit.
@@ -55,6 +56,7 @@ class ChainRecord:
     initial_model: Root
     dataset_root: Root
     dataset_count: int
+    charge: int
     environment: Digest
     work: StepWork
     steps: int
@@ -140,6 +142,7 @@ def read_chain_record(chain: Chain, audit: Audit, evidence_round: int | None = N
         initial_model=terms.model_root,
         dataset_root=terms.dataset_root,
         dataset_count=dataset["count"],
+        charge=terms.charge,
         environment=terms.environment,
         work=terms.work,
         steps=terms.steps,

@@ -80,6 +80,7 @@ def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
         opened = _openings(evidence, chain_record, recipe)
     except (Refuted, InputRefused) as error:
         return Checked((*problems, Problem(None, error.message)), ())
+    problems += _failures(lambda: check_charge(chain_record, recipe))
     problems += _failures(lambda: check_leaves(evidence, chain_record, recipe))
     replayable = []
     for segment in chain_record.audited:
@@ -149,6 +150,15 @@ def agreed_recipe(evidence: Evidence, chain_record: ChainRecord) -> Recipe:
         raise ClaimMismatch(f"the recipe uses rows up to {recipe.rows[1]} of {chain_record.dataset_count} records")
     require_equal(f"{GRAPH} has the digest", sha256_file(folder / GRAPH), chain_record.graph, "the agreement says")
     return recipe
+
+
+def check_charge(chain_record: ChainRecord, recipe: Recipe) -> None:
+    """Check that the owner's privacy ledger was charged what the recipe costs.
+
+    Raises:
+        ClaimMismatch: it was charged something else.
+    """
+    require_equal("the privacy ledger was charged", chain_record.charge, recipe.charge, "the recipe costs")
 
 
 def check_leaves(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> None:
