@@ -476,6 +476,24 @@ def test_modes_disclose_more_the_further_they_reach() -> None:
 # --- mock data --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("cell", [1e20, -1e20, 2.0**25, 2e16, 5e-324, -5e-324, 1e-45, 0.0, 1e30, -3e38])
+def test_mock_data_of_a_column_of_one_value_is_beside_it(dtype: Any, cell: float) -> None:
+    real = Table.of({"x": np.full(8, cell, dtype)})
+    for transform in ("standard", "none"):
+        mock = mock_table(register(real, KEY, "x", transform=transform).card, real, 16, KEY)
+        assert np.isfinite(mock.arrays["x"]).all() and not np.isin(mock.arrays["x"], real.arrays["x"]).any()
+
+
+def test_mock_data_of_a_column_that_has_nearly_every_number_ends() -> None:
+    numbers = (np.arange(1 << 12, dtype=np.uint32) + np.float32(1.0).view(np.uint32)).view(np.float32)
+    real = Table.of({"x": numbers})
+    mock = mock_table(
+        register(real, KEY, "x", transform="ranges", ranges={"x": (1.0, float(numbers[-1]))}).card, real, 64, KEY
+    )
+    assert not np.isin(mock.arrays["x"], numbers).any()
+
+
 @settings(max_examples=examples(30))
 @given(hnp.arrays(np.float32, st.integers(5, 40), elements=st.floats(-100, 100, width=32)), st.booleans())
 def test_no_real_number_is_copied_into_mock_data(numbers: Any, standard: bool) -> None:

@@ -29,6 +29,7 @@ RARE_RECORDS, RARE_SHARE = (
     10,
     0.05,
 )  # a category is rare with fewer records, or with less than this part of an even share
+MOST_REDRAWS = 100
 SPREAD = 2.0  # a range from constants: mean - 2 scale to mean + 2 scale
 
 
@@ -92,7 +93,9 @@ def _draw(table: Table, column: Column, card: Card, count: int, random: np.rando
         first, last = max(limits.min, math.floor(low)), min(limits.max, math.ceil(high))
         return random.integers(first, last, shape, dtype=np.dtype(column.dtype).type, endpoint=True)
     most = float(np.finfo(np.dtype(column.dtype)).max) / 4  # so that the range's width is finite too
-    return _draw_unlike(table.arrays[column.name], max(low, -most), min(high, most), shape, random)
+    return _draw_unlike(
+        table.arrays[column.name], max(-most, min(low, most)), max(-most, min(high, most)), shape, random
+    )
 
 
 def _draw_classes(
@@ -110,10 +113,21 @@ def _draw_classes(
 
 
 def _draw_unlike(real: Array, low: float, high: float, shape: tuple[int, ...], random: np.random.Generator) -> Array:
-    """Draw numbers between low and high, none of which is a real cell."""
-    drawn = random.uniform(low, high, shape).astype(real.dtype)
-    while (same := np.isin(drawn, real)).any():
+    """Draw numbers between low and high, none of which is a real cell.
+
+    Where nearly every number that the dtype has there is one, each draw that still is goes up to
+    the next that is none, beyond the range if need be: there are more numbers than cells.
+    """
+    drawn: Array = random.uniform(low, high, shape).astype(real.dtype)
+    for _ in range(MOST_REDRAWS):
+        if not (same := np.isin(drawn, real)).any():
+            return drawn
         drawn[same] = random.uniform(low, high, int(same.sum())).astype(real.dtype)
+    cells = np.unique(real)
+    above = np.nextafter(cells, np.array(np.inf, real.dtype))
+    free = np.sort(above[~np.isin(above, cells)])  # the number after each run of neighbours
+    same = np.isin(drawn, cells)
+    drawn[same] = free[np.searchsorted(free, drawn[same], "right")]
     return drawn
 
 
@@ -133,12 +147,13 @@ def public_range(constants: Mapping[str, Any], real: Array) -> tuple[float, floa
     else:
         low, high = float(real.min()), float(real.max())
     low, high = _outwards(low, math.floor), _outwards(high, math.ceil)
-    return (low, high) if low < high else (low - 1.0, high + 1.0)
+    beside = max(1.0, abs(low) / 10)  # beyond 2^53 the next whole number is no other double
+    return (low, high) if low < high else (low - beside, high + beside)
 
 
 def _outwards(number: float, towards: Any) -> float:
     """Round to one significant digit, downwards or upwards."""
     if number == 0:
         return 0.0
-    unit = 10.0 ** math.floor(math.log10(abs(number)))
+    unit = 10.0 ** math.floor(math.log10(abs(number))) or 1.0  # a power below the smallest double is 0
     return float(towards(number / unit) * unit)
