@@ -95,6 +95,8 @@ contract AuditTermsTest is AuditFixture {
         terms.bond = 3 * FEE - 1;
 
         refuses(terms, abi.encodeWithSelector(IAgreements.BondBelowFees.selector, 3 * FEE - 1, 3 * FEE));
+        terms.bond = 3 * FEE;
+        assertState(requested("salt", terms), State.Requested);
     }
 
     function test_request_refusesNoNonceCommitment() public {

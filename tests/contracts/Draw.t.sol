@@ -526,6 +526,18 @@ contract DrawTest is AuditFixture {
     }
 
     /// @dev The draw looks at all positions again, that of who sits among them.
+    function test_draw_thatBeginsAnewLooksFromTheLastPositionAgain() public pure {
+        uint256[3] memory seats;
+        seats.put(1, 7, 9);
+        seats.putBack(5);
+
+        seats.rewind(3);
+
+        vm.assertEq(seats.back(), 0, "positions looked at backwards");
+        vm.assertEq(seats.cursorAt(1), 0, "positions looked at");
+        vm.assertEq(seats.numberAt(1), 7, "who stays");
+    }
+
     function test_draw_thatBeganAnewSeatsNobodyTwice() public view {
         Jury memory jury = Jury(address(1), address(2), address(3), panelNumber, uint16(MEMBERS), uint40(block.number));
         for (uint256 k = 0; k < 60; k++) {
