@@ -373,7 +373,7 @@ def test_removal_waits_for_an_audit_and_ends_all_others(again: Again, reader: Ch
     with owner_runs(owner):
         ref = again.question(again.audited.panel, drawn=2)
         again.audited.until(lambda: again.told(ref, "consented"))
-        with pytest.raises(Unusable, match=f"audit {ref.ordinal} of .* goes on and needs what would be deleted"):
+        with pytest.raises(Unusable, match=r"audit (\d+ )?of .* needs what would be deleted"):
             remove_later(owner.home, again.id)
         ask_removal(owner.home, again.id, "")  # as one that came just before the consent
         reader.node.request("anvil_mine", hex(3))

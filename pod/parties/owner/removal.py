@@ -53,7 +53,12 @@ def require_removable(home: Home, id: AgreementId) -> Agreement:
         raise AccessRefused(f"the agreement {id} is about a dataset of another home", "see `fitchain data list --mine`")
     if not agreement.state.ended:
         raise Unusable(f"{id.short} is {agreement.state.name.lower()}: {_deadline(agreement)}", _see(id))
-    for audit in home.audits.read_many([AuditRef(id), *home.agreements.consented_audits(id)]):
+    consented = home.agreements.consented_audits(id)
+    if len(consented) != home.agreements.consented_count(id):
+        raise Unusable(
+            f"another audit of {id.short} was consented to just now, and needs what would be deleted", _see(id)
+        )
+    for audit in home.audits.read_many([AuditRef(id), *consented]):
         if audit.phase not in (Phase.NONE, Phase.CONCLUDED):
             raise Unusable(
                 f"audit {audit.ref.ordinal} of {id.short} goes on and needs what would be deleted; "
