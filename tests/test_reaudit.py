@@ -362,7 +362,7 @@ def test_question_in_whose_seats_nobody_sits_uses_up_no_cap(again: Again, pass_t
     assert again.counts(ref) == 0
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_removal_waits_for_an_audit_and_ends_all_others(again: Again, reader: Chain) -> None:
     """Comes last: nothing of the job is left then."""
     owner, verifiers = again.owner, again.audited.verifiers
@@ -381,7 +381,9 @@ def test_removal_waits_for_an_audit_and_ends_all_others(again: Again, reader: Ch
         assert folder.leaves.exists()
         with verifier_runs(*verifiers):
             assert again.follow(ref, lambda answer: answer.over).verdict is Outcome.MATCH
+        deadline = time.monotonic() + LIMIT_S
         while folder.leaves.exists():
+            assert time.monotonic() < deadline, "\n".join(owner.said[-8:])
             reader.node.request("anvil_mine", hex(1))
             time.sleep(0.2)
         late = again.question(again.audited.panel, drawn=3)
