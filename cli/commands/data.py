@@ -152,7 +152,8 @@ def register(
         models_may_reveal_records=models_may_reveal_records,
         panels=_panels(session.reader, panel or []),
     )
-    policy.require_askers(_privacy(epsilon, delta, ledger, other_people) is not None)
+    privacy = _privacy(epsilon, delta, ledger, other_people)
+    policy.require_askers(privacy is not None)
     offer = owner.DatasetOffer(
         source,
         name=name or source.stem,
@@ -166,10 +167,11 @@ def register(
         ranges=dict(_range(text) for text in range_ or ()),
         mock_records=mock_records,
         environments=tuple(environment or ()),
-        privacy=_privacy(epsilon, delta, ledger, other_people),
+        privacy=privacy,
     )
     before = _registered_from(session.home, source)
     registered = owner.register_dataset(session.home, offer)
+    budget = _ledger_values(session.home, session.home.registry.dataset(registered.id), registered.card)
     for earlier in before:
         log(f"{source} is offered as {earlier.short} too; to end that: fitchain data retire {earlier.short}")
     values = {
@@ -188,7 +190,7 @@ def register(
         ("records", f"{registered.count} of {len(registered.card.columns)} columns, target {target}"),
         ("root", registered.root),
         ("card", registered.card_cid),
-        ("privacy", _budget(session.home, registered.id, registered.card)),
+        ("privacy", _budget(budget)),
         ("open to", _askers(registered.card)),
         ("stays here", source.absolute()),
         ("next", "fitchain pod owner"),
@@ -246,6 +248,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
     home = session.reader
     entry = home.registry.dataset(find_dataset(home, dataset))
     card = read_card(home, entry.id)
+    ledger = _ledger_values(home, entry, card)
     values = {
         "dataset": entry.id,
         "owner": entry.owner,
@@ -253,7 +256,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         "price": amount_text(card.price),
         "minimum_price": amount_text(card.policy.minimum_price),
         "card_cid": str(entry.card),
-        "ledger": _ledger_values(home, entry, card),
+        "ledger": ledger,
         "card": json.loads(card.encode()),
     }
     policy = card.policy
@@ -268,7 +271,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         ("price", f"{amount_text(card.price)} FIT, at least {amount_text(policy.minimum_price)} FIT"),
         ("open to", _askers(card)),
         ("conditions", _conditions(policy)),
-        ("privacy", _budget(home, entry.id, card)),
+        ("privacy", _budget(ledger)),
         ("root", entry.root),
         ("card", entry.card),
         ("mock data", card.mock),
@@ -302,9 +305,9 @@ def _privacy(epsilon: float | None, delta: float | None, ledger: int | None, oth
     return PrivacyOffer(epsilon, delta, ledger, others)
 
 
-def _budget(home: Home, id: DatasetId, card: Card) -> str | None:
+def _budget(values: dict[str, Any] | None) -> str | None:
     """What is left of the privacy budget that a dataset's trainings are charged to, in words."""
-    if (values := _ledger_values(home, home.registry.dataset(id), card)) is None:
+    if values is None:
         return None
     most, spent, left = (f"{values[name]:.3g}" for name in ("epsilon", "spent", "left"))
     of = "the only one" if values["ledgers"] == 1 else f"one of {values['ledgers']}"
@@ -316,9 +319,10 @@ def _budget(home: Home, id: DatasetId, card: Card) -> str | None:
 
 def _ledger_values(home: Home, entry: DatasetEntry, card: Card) -> dict[str, Any] | None:
     """A dataset's privacy ledger as it stands; None where it has none."""
-    if card.privacy is None or not entry.ledger:
+    own = home.registry.ledger_of(entry)
+    if card.privacy is None or own is None:
         return None
-    own, delta = home.registry.ledger(entry.owner, entry.ledger), card.privacy.delta
+    delta = card.privacy.delta
     return {
         "ledger": entry.ledger,
         "ledgers": home.registry.ledger_count(entry.owner),
@@ -391,15 +395,12 @@ def _conditions(policy: Policy) -> str:
 def _askers(card: Card) -> str:
     """Who may ask, and what that may cost the records, in words."""
     policy = card.policy
+    named = counted(len(policy.scientists), "named account")
     if card.privacy is not None:
-        named = counted(len(policy.scientists), "named account")
-        return (
-            f"{named} alone, within the privacy budget" if policy.scientists else "everybody, within the privacy budget"
-        )
+        return f"{f'{named} alone' if policy.scientists else 'everybody'}, within the privacy budget"
     reveals = "no privacy budget limits what a trained model carries out of the records"
     if card.is_open:
         return f"everybody: the owner says that models may reveal records, and {reveals}"
-    named = counted(len(policy.scientists), "named account")
     besides = "; models may reveal records, the owner says" if policy.models_may_reveal_records else ""
     return f"{named} alone; {reveals}{besides}" if policy.scientists else "nobody: it names no account"
 

@@ -32,7 +32,7 @@ from torch.optim import Optimizer
 from fitchain.pod.compute.dataset import Assemble
 from fitchain.pod.compute.model.executor import FAILURES as OPERATOR_FAILURES
 from fitchain.pod.compute.model.program import Program
-from fitchain.pod.compute.training import StepDone, as_tensors, fit, loss_function, set_learning_rate
+from fitchain.pod.compute.training import StepDone, as_tensors, fit, generator_seed, loss_function, set_learning_rate
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused, Unusable
 from fitchain.pod.values.graph import Graph
@@ -207,5 +207,5 @@ def whole_units(gradient_D: Tensor, terms: Privacy) -> Tensor:
 
 
 def record_seed(seed: Digest, step: int, index: int) -> int:
-    """The seed of every generator before one record's gradient: 63 bits of a tagged hash."""
-    return int.from_bytes(tagged("fitchain/record-step/v2", seed, step, index).value[:8], "big") & (1 << 63) - 1
+    """The seed of every generator before one record's gradient."""
+    return generator_seed(tagged("fitchain/record-step/v2", seed, step, index))

@@ -114,9 +114,13 @@ def train(
 
 
 def step_seed(seed: Digest, step: int) -> int:
-    """The seed of every generator before the step that follows `step` completed ones: 63 bits of a
-    tagged hash."""
-    return int.from_bytes(tagged("fitchain/step/v2", seed, step).value[:8], "big") & (1 << 63) - 1
+    """The seed of every generator before the step that follows `step` completed ones."""
+    return generator_seed(tagged("fitchain/step/v2", seed, step))
+
+
+def generator_seed(digest: Digest) -> int:
+    """A digest as a seed of generators: its first eight bytes, big-endian, the top bit cleared."""
+    return int.from_bytes(digest.value[:8], "big") & (1 << 63) - 1
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:

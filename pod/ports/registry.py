@@ -287,6 +287,10 @@ class Registry:
         entries = self._all("Dataset", {"owner": owner} if owner else {})
         return [dataset_entry(DatasetId(id), entry) for id, entry in entries if _is_cid(entry["cardCid"])]
 
+    def ledger_of(self, dataset: DatasetEntry) -> Ledger | None:
+        """The privacy ledger that a dataset's trainings are charged to; None where it has none."""
+        return self.ledger(dataset.owner, dataset.ledger) if dataset.ledger else None
+
     def register_model(
         self,
         graph: Digest,

@@ -33,9 +33,9 @@ from fitchain.pod.values.errors import (
     NodeUnreachable,
     NotFound,
     SignatureMismatch,
-    host_errors,
     reason_of,
 )
+from fitchain.pod.values.files import new_file
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.limits import MOST_TRAIL_LINES, TRAIL_LINE
 from fitchain.pod.values.recipe.fields import Fields, text
@@ -151,19 +151,11 @@ def write_trail(path: Path, bodies: Iterable[Mapping[str, Json]], signer: Signer
         InputRefused: there is a file of that name, or no such folder; or a line is beyond a limit.
         HostUnusable: its disk is full, say; nothing of it is left.
     """
-    try:
-        file = path.open("xb")
-    except OSError as error:
-        raise InputRefused(f"{path} cannot be written: {reason_of(error)}", "choose another file") from None
-    try:
-        with host_errors(f"{path} cannot be written"), file:
-            digest: Digest | None = None
-            for line in _lines(bodies, signer):
-                digest = line_digest(line)
-                file.write(line + b"\n")
-    except BaseException:
-        path.unlink()
-        raise
+    digest: Digest | None = None
+    with new_file(path) as file:
+        for line in _lines(bodies, signer):
+            digest = line_digest(line)
+            file.write(line + b"\n")
     assert digest is not None
     return digest
 

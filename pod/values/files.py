@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from fitchain.pod.values.errors import Unusable
+from fitchain.pod.values.errors import InputRefused, Unusable, host_errors, reason_of
 
 _ON_THE_WAY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY
 """A worker may go through a folder that it may not list."""
@@ -32,6 +32,26 @@ class Usage:
 
     size_bytes: int
     files: int
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A new file for writing, which is gone again where it does not come to its end.
+
+    Raises:
+        InputRefused: there is a file of that name, or no such folder.
+        HostUnusable: its disk is full, say.
+    """
+    try:
+        file = path.open("xb")
+    except OSError as error:
+        raise InputRefused(f"{path} cannot be written: {reason_of(error)}", "choose another file") from None
+    try:
+        with host_errors(f"{path} cannot be written"), file:
+            yield file
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def open_plain(folder: Path, name: str) -> BinaryIO:

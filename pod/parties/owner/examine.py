@@ -163,10 +163,8 @@ def check_budget(home: Home, agreement: Agreement) -> None:
     Raises:
         InputRefused: it has not.
     """
-    terms = agreement.terms
-    if not (number := home.registry.dataset(terms.dataset).ledger):
-        return
-    if not home.registry.ledger(terms.owner, number).fits(terms.charge):
+    ledger = home.registry.ledger_of(home.registry.dataset(agreement.terms.dataset))
+    if ledger is not None and not ledger.fits(agreement.terms.charge):
         raise InputRefused("the training costs more than the dataset's privacy budget has left")
 
 

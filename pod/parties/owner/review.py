@@ -274,15 +274,12 @@ def read_privacy(home: Home, agreement: Agreement, card: Card) -> PrivacyCost | 
     Raises:
         ChainUnusable: the node does not answer.
     """
-    terms = agreement.terms
-    number = home.registry.dataset(terms.dataset).ledger
-    if card.privacy is None or not number:
+    ledger = home.registry.ledger_of(home.registry.dataset(agreement.terms.dataset))
+    if card.privacy is None or ledger is None:
         return None
-    ledger, delta = home.registry.ledger(terms.owner, number), card.privacy.delta
-    words = (terms.charge, ledger.spent, add(ledger.spent, terms.charge))
-    asked, spent, after = (epsilon_of(word, delta) for word in words)
-    most = allowed_epsilon(ledger.budget, delta)
-    return PrivacyCost(asked, spent, after, most, delta, ledger.fits(terms.charge))
+    charge, delta = agreement.terms.charge, card.privacy.delta
+    asked, spent, after = (epsilon_of(word, delta) for word in (charge, ledger.spent, add(ledger.spent, charge)))
+    return PrivacyCost(asked, spent, after, allowed_epsilon(ledger.budget, delta), delta, ledger.fits(charge))
 
 
 def review_question(home: Home, ref: AuditRef) -> Review:

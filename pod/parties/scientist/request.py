@@ -365,9 +365,10 @@ def _require_fitting(home: Home, dataset: DatasetEntry, card: Card, recipe: Reci
         InputRefused: it would not be accepted.
     """
     require_same_terms(dataset, card)
-    if card.privacy is None:
+    ledger = home.registry.ledger_of(dataset)
+    if card.privacy is None or ledger is None:
         return
-    ledger, delta = home.registry.ledger(dataset.owner, dataset.ledger), card.privacy.delta
+    delta = card.privacy.delta
     if not ledger.fits(recipe.charge):
         asked, spent = (epsilon_of(word, delta) for word in (recipe.charge, ledger.spent))
         raise InputRefused(

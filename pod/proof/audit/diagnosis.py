@@ -15,7 +15,8 @@ from typing import Any
 
 from fitchain.pod.compute.checkpoint import KeptState
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json
-from fitchain.pod.values.errors import InputRefused, NotFound, host_errors, reason_of
+from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.files import new_file
 from fitchain.pod.values.limits import MOST_STATE_DIGESTS, STATE_DIGESTS_LINE
 from fitchain.pod.values.state import tensor_entry
 
@@ -86,16 +87,8 @@ def write_state_digests(path: Path, states: Iterable[StateDigests]) -> None:
         InputRefused: there is a file of that name, or no such folder.
         HostUnusable: its disk is full, say; nothing of it is left.
     """
-    try:
-        file = path.open("xb")
-    except OSError as error:
-        raise InputRefused(f"{path} cannot be written: {reason_of(error)}", "choose another file") from None
-    try:
-        with host_errors(f"{path} cannot be written"), file:
-            file.writelines(state.to_line() for state in states)
-    except BaseException:
-        path.unlink()
-        raise
+    with new_file(path) as file:
+        file.writelines(state.to_line() for state in states)
 
 
 @dataclass(frozen=True)
