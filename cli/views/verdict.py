@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views.amounts import counted, format_duration
+from fitchain.cli.views.held_out import held_out_sentence
 from fitchain.cli.views.output import KeyValues, Prose, Report, View
+from fitchain.pod.jobs.history import HeldOutTold
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.agreement.history import MOST_RELATED
 from fitchain.pod.values.amounts import amount_text
@@ -76,6 +78,7 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "steps": statement.steps,
         "orders_checked": verdict.orders_checked,
         "privacy": statement.privacy and statement.privacy.json() | {"ledger": statement.ledger},
+        "held_out": statement.held_out and statement.held_out.result.json(),
         "milestones": [asdict(milestone) for milestone in verdict.milestones],
         "duration": _duration_values(verdict.timing),
         "audits": [_jury_values(jury) for jury in verdict.juries],
@@ -123,6 +126,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} leaves{which}"),
         ("on", f"{statement.card.count} records: {statement.card.name}"),
         ("privacy", describe_privacy(verdict)),
+        ("held out", describe_held_out(verdict)),
         ("began with", _lineage(verdict)),
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
     ]
@@ -154,6 +158,23 @@ def noise_checked(verdict: Verdict) -> str:
         f" missed with probability {missed:.2f}; towards those seats, and whomever they tell, it does not hold for"
         " the records of these segments"
     )
+
+
+def describe_held_out(verdict: Verdict) -> str | None:
+    """What the model does on records that were held out, and who says so, in a sentence; None where
+    none were, or the training ended before its last step."""
+    statement = verdict.statement
+    recipe, claim = statement.recipe, statement.held_out
+    if recipe.held_out is None or not verdict.complete:
+        return None
+    if claim is None:
+        kept = f"{counted(recipe.held_out_count, 'record')}; what the model does on them stays with the owner"
+        return f"{kept}, by the dataset's policy"
+    sentence = held_out_sentence(claim.result, HeldOutTold.of(recipe, claim.result).scale)
+    other = "" if statement.delivered == statement.count - 1 else "of the last leaf's model, not the delivered one: "
+    if any(jury.verdict is Outcome.MATCH for jury in verdict.juries):
+        return f"{other}{sentence}; seats voted Match on the segment at whose end it stands"
+    return f"{other}as the owner states, {sentence}"
 
 
 def _lineage(verdict: Verdict) -> str:
