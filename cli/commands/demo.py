@@ -9,11 +9,10 @@ import typer
 
 from fitchain.cli.command import Session, command
 from fitchain.cli.demo.parties import choose_stores, next_folder
-from fitchain.cli.demo.play import PLAYS, play, recipe_terms
+from fitchain.cli.demo.play import PLAYS, choose, play
 from fitchain.cli.demo.progress import Progress
 from fitchain.cli.demo.result import shown
 from fitchain.cli.views.output import Report
-from fitchain.pod.values.errors import InputRefused
 
 
 def register(app: typer.Typer) -> None:
@@ -51,10 +50,7 @@ def demo(
     Where Kubo is at hand each side has an IPFS node of its own, else all share a folder; --store
     local or --store ipfs chooses.
     """
-    if data not in PLAYS:
-        raise InputRefused(f"there is no demonstration {data!r}", f"choose one of {', '.join(PLAYS)}")
-    private = PLAYS[data].private is not None if privacy is None else privacy
-    recipe_terms(PLAYS[data], private)  # what it refuses, it refuses before anything is started
+    chosen = choose(data, privacy)
     kind = choose_stores(session.flags.store)
     run = next_folder(folder)
     who = (
@@ -63,5 +59,5 @@ def demo(
         else "Two pods, one private table, one certified training"
     )
     progress = Progress(f"{who}. Everything of this run lies in {shown(run)}")
-    result = play(PLAYS[data], session.settings, run, port, kind, audit, private, progress)
+    result = play(chosen, session.settings, run, port, kind, audit, progress)
     return Report(result.values(), result.summary())

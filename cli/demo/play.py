@@ -53,7 +53,6 @@ PRICE = 10 * FIT
 FUNDS = 200 * FIT  # of which a verifier stakes 100
 OWNERS = ("owner", "cheat")
 REPLAYED_SEGMENTS = 5
-BUDGET_EPSILON, ASKED_EPSILON = 4.0, 3.0
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -65,14 +64,13 @@ class Play:
         sample: its data's name.
         module: the scientist's.
         terms: what its recipe says.
-        private: what its recipe says where the owner's table has a privacy budget; None where the
-            module cannot be trained in private.
+        budget: the epsilon of the owner's privacy ledger; None without one.
     """
 
     sample: str
     module: str
     terms: dict[str, Any]
-    private: dict[str, Any] | None = None
+    budget: float | None = None
 
 
 PLAYS = {
@@ -80,15 +78,6 @@ PLAYS = {
         "breast-cancer",
         "breast_cancer.py:Classifier",
         {"epochs": 40, "batch_size": 32, "learning_rate": 0.002, "segment_steps": 10, "group_leaves": 16},
-        {
-            "epochs": 40,
-            "batch_size": 128,
-            "optimizer": "SGD",
-            "learning_rate": 0.5,
-            "segment_steps": 2,
-            "group_leaves": 16,
-            "privacy": {"epsilon": ASKED_EPSILON, "clip": 0.5},
-        },
     ),
     "digits": Play(
         "digits",
@@ -96,29 +85,57 @@ PLAYS = {
         {"epochs": 8, "batch_size": 32, "learning_rate": 0.003, "segment_steps": 6, "group_leaves": 16},
     ),
 }
+PRIVATE_PLAYS = {
+    "breast-cancer": Play(
+        "breast-cancer",
+        "breast_cancer.py:Classifier",
+        {
+            "epochs": 40,
+            "batch_size": 128,
+            "optimizer": "SGD",
+            "learning_rate": 0.5,
+            "segment_steps": 2,
+            "group_leaves": 16,
+            "privacy": {"epsilon": 3.0, "clip": 0.5},
+        },
+        budget=4.0,
+    ),
+}
+
+
+def choose(sample: str, private: bool | None) -> Play:
+    """A demonstration by its sample's name.
+
+    Args:
+        sample: one of `PLAYS`.
+        private: with a privacy budget or without; None with one where there is such.
+
+    Raises:
+        InputRefused: there is none.
+    """
+    if sample not in PLAYS:
+        raise InputRefused(f"there is no demonstration {sample!r}", f"choose one of {', '.join(PLAYS)}")
+    if private and sample not in PRIVATE_PLAYS:
+        raise InputRefused(
+            f"{PLAYS[sample].module} mixes the records of a batch: it cannot be trained in private",
+            "leave --privacy out",
+        )
+    return PLAYS[sample] if private is False else PRIVATE_PLAYS.get(sample, PLAYS[sample])
 
 
 def play(
-    which: Play,
-    settings: Settings,
-    run: Path,
-    port: int | None,
-    kind: str,
-    audited: bool,
-    private: bool,
-    progress: Progress,
+    which: Play, settings: Settings, run: Path, port: int | None, kind: str, audited: bool, progress: Progress
 ) -> DemoResult:
     """Do the whole job.
 
     Args:
-        which: data, module and recipe.
+        which: data, module, recipe and privacy budget.
         settings: they say which devnet is used.
         run: this run's folder.
         port: of the devnet, where it must be started.
         kind: of the stores, `local` or `ipfs`.
         audited: whether verifiers audit the training, a stranger's audit it again, and a second
             owner cheats.
-        private: whether the owner's table has a privacy budget, and the training is charged to it.
         progress: shows each step.
     """
     from fitchain.pod.ports.chain import devnet
@@ -158,9 +175,9 @@ def play(
         running = stack.enter_context(pods(both, run))
         sample = writing.result()
         panels = [panel, stranger.panel] if panel and stranger else []
-        dataset = offer(owner, sample, scientist.keys.address, panels, private)
+        dataset = offer(owner, sample, scientist.keys.address, panels, which.budget)
         kept = f"registers {dataset.count} records ({sample.name}): their root {dataset.root.short} goes on the chain"
-        opened = f", with a privacy budget of epsilon {BUDGET_EPSILON:g}" if private else ""
+        opened = f", with a privacy budget of epsilon {which.budget:g}" if which.budget else ""
         progress.done(f"{kept}{opened}; the records stay")
 
         progress.next("scientist", "exporting its module")
@@ -183,8 +200,7 @@ def play(
             terms = audit.terms(panel)
         served = ("owner", "scientist", *(audit.VERIFIERS if audited else ()))
         follower.until(lambda: registered(homes[name] for name in served))
-        recipe = recipe_terms(which, private)
-        job = ask(scientist, dataset, model, recipe, terms)
+        job = ask(scientist, dataset, model, which.terms, terms)
         setup_s, reader = progress.seconds, follower.follow(job)
         progress.done(f"asks for a training, {job.short}, and locks {amount_text(PRICE)} FIT{describe_terms(terms)}")
 
@@ -201,8 +217,8 @@ def play(
         if terms is not None:
             progress.next("verifiers", "training drawn segments again")
             cheat = audit.Cheat(sides["cheat"], homes["cheat"], run, stack)
-            offered = offer(homes["cheat"], sample, scientist.keys.address, panels, private)
-            cheat.tempt(offered, lambda dataset: ask(scientist, dataset, model, recipe, terms))
+            offered = offer(homes["cheat"], sample, scientist.keys.address, panels, which.budget)
+            cheat.tempt(offered, lambda dataset: ask(scientist, dataset, model, which.terms, terms))
             seating_again = beside.submit(stranger.seat_verifiers) if stranger else None
             follower.until(lambda: owner.agreements.read(job).state.ended)
             progress.done(audit.describe_audit(scientist, job))
@@ -261,7 +277,7 @@ def play(
         price=PRICE,
         accuracy=checked.accuracy,
         assurance=level,
-        spent=Spent.of(scientist, dataset, verdict) if private else None,
+        spent=Spent.of(scientist, dataset, verdict) if which.budget else None,
         again=again,
         replayed=audit.replayed(scientist, job) if audited else checked.replayed,
         segments=status.leaf_count - 1,
@@ -287,7 +303,9 @@ def probe_beside(stack: ExitStack) -> Future[Environment]:
     return beside.submit(describe_host, DEFAULT_CLASS, 1, host_cache())
 
 
-def offer(home: Home, sample: Sample, scientist: str, panels: Sequence[PanelId], private: bool) -> RegisteredDataset:
+def offer(
+    home: Home, sample: Sample, scientist: str, panels: Sequence[PanelId], budget: float | None
+) -> RegisteredDataset:
     """Register an owner's table under a policy that lets one scientist ask, asks a person about
     every request, and admits audits by some panels; with a privacy budget or without."""
     from fitchain.pod.compute.dataset import Policy
@@ -304,23 +322,9 @@ def offer(home: Home, sample: Sample, scientist: str, panels: Sequence[PanelId],
     offered = DatasetOffer(
         sample.private, name=sample.name, target=sample.target, drop=sample.drop, price=PRICE, policy=policy
     )
-    if private:
-        budget = PrivacyOffer(BUDGET_EPSILON)
-        offered = replace(offered, transform="ranges", ranges=sample.ranges, privacy=budget)
+    if budget is not None:
+        offered = replace(offered, transform="ranges", ranges=sample.ranges, privacy=PrivacyOffer(budget))
     return register_dataset(home, offered)
-
-
-def recipe_terms(which: Play, private: bool) -> dict[str, Any]:
-    """What the recipe says, with privacy or without.
-
-    Raises:
-        InputRefused: the module cannot be trained in private.
-    """
-    if not private:
-        return which.terms
-    if which.private is None:
-        raise InputRefused(f"{which.module} mixes the records of a batch: it cannot be trained in private")
-    return which.private
 
 
 def ask(

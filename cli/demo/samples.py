@@ -68,7 +68,7 @@ class Sample:
         test: file of the records that the scientist keeps.
         target: the column to predict.
         drop: columns that are not registered.
-        ranges: of its columns of numbers, for a card that publishes nothing computed of the records.
+        ranges: of its columns of numbers, for a card that publishes nothing of the records.
     """
 
     name: str
