@@ -64,7 +64,7 @@ def understated(lab: AttackLab) -> Caught:
     return caught(lab.examine(case, charge=case.recipe.charge - 1))
 
 
-def told_losses(lab: AttackLab) -> Caught:
+def losses_beside(lab: AttackLab) -> Caught:
     """Let a leaf tell the loss of its segment beside the noise."""
     case = lab.private.copy(os.urandom(4).hex())
     checkpoint = read_leaves(case.folder)[SEGMENT + 1]
@@ -72,7 +72,7 @@ def told_losses(lab: AttackLab) -> Caught:
     return caught(lab.examine(case))
 
 
-def asked_for_losses(lab: AttackLab) -> Caught:
+def losses_asked_for(lab: AttackLab) -> Caught:
     """Ask for the loss of every segment in a recipe that trains in private."""
     del lab
     try:
@@ -203,7 +203,7 @@ PRIVATE_ATTACKS = (
         "losses told beside the noise",
         "a leaf that tells the loss of its private segment",
         Caught(CHECKS, WHOLE, "Mismatch: leaf 3 has the metrics"),
-        told_losses,
+        losses_beside,
         pod_rules.NO_METRICS,
         "Match",
     ),
@@ -211,7 +211,7 @@ PRIVATE_ATTACKS = (
         "losses asked for beside the noise",
         "a recipe of private training with metrics",
         Caught(RECIPE_READ, "parse", "the recipe: metrics of a segment are exact numbers of its records"),
-        asked_for_losses,
+        losses_asked_for,
         pod_rules.METRICS_ASKED,
         "it is taken",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from math import comb
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.attacks import leaks
 from tests.attacks.leak_lab import Found, LeakLab, Measured, compared, most_by_chance
 from tests.attacks.leaks import FEATURES, LEAKS, MEMBERS, Leak
 
+DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "trust.md"
 REFUSED = [leak for leak in LEAKS if leak.decode is None]
 TRAINED = [leak for leak in LEAKS if leak.decode is not None]
 
@@ -83,6 +85,22 @@ def test_records_come_home_of_a_private_training_whose_noise_is_taken_out(
 def test_corpus_has_kinds_enough_and_most_of_what_is_trained_brings_many_home() -> None:
     assert len({leak.name for leak in LEAKS}) == len(LEAKS) >= 12
     assert sum(leak.least >= 50 for leak in TRAINED) >= 5
+
+
+def row_of(leak: Leak) -> str:
+    """A module as docs/trust.md shows it."""
+    if leak.decode is None:
+        return f"| {leak.name} | refused | - | - |"
+    recovered = f"{leak.least} at least" if leak.least else "what records have in common"
+    private = "refused" if leak.refusal else "nothing beyond chance"
+    return f"| {leak.name} | trained | {recovered} | {private} |"
+
+
+def test_document_shows_exactly_the_corpus() -> None:
+    section = DOCUMENT.read_text().partition("\n## What models bring home\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (?!module |---).*$", section, re.MULTILINE)
+    assert rows == [row_of(leak) for leak in LEAKS]
+    assert f"trained on {MEMBERS} of the 455 records" in section.replace("\n", " ")
 
 
 # What chance is
