@@ -3,7 +3,8 @@
 Cheating owners train in worker processes, their evidence is sealed, fetched, checked and replayed
 as a verifier does it; attacks on draws, votes and deadlines run against the contracts on a devnet
 of their own. The second table is 1,000 draws for each share of faked segments against the exact
-formula.
+formula. `leaks` instead trains modules that would carry records home, without and with differential
+privacy, and counts what comes back.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from fitchain.pod.values.errors import FitchainError
 from tests.attacks import detection
 from tests.attacks.attack import Attack
 from tests.attacks.attack_lab import AttackLab, Caught
+from tests.attacks.leak_lab import EPSILON, Found, LeakLab, Measured
+from tests.attacks.leaks import LEAKS, MEMBERS
 from tests.attacks.rows import ATTACKS, SECTIONS, UNCAUGHT
 
 TROUBLE = (FitchainError, AssertionError, OSError, KeyError, ValueError)
@@ -57,8 +60,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make attacks", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument("--here", action="store_true", help="replay in this process: quicker, and less like a verifier")
-    parser.add_argument("names", nargs="*", metavar="WORD", help="only attacks whose name holds one of these words")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="WORD",
+        help="only attacks whose name holds one of these words; leaks: what modules carry home",
+    )
     args = parser.parse_args()
+    if args.names == ["leaks"]:
+        return leaks(args.json)
     with tempfile.TemporaryDirectory(prefix="fitchain-attacks-") as scratch:
         lab = AttackLab(Path(scratch), processes=not args.here)
         started, wanted = time.monotonic(), [*chosen(ATTACKS, args.names), *chosen(UNCAUGHT, args.names)]
@@ -82,6 +92,49 @@ def main() -> int:
         show(caught, uncaught, rates)
         console().print(f"in {(time.monotonic() - started) / 60:.1f} minutes", style="dim")
     return int(not holds)
+
+
+def leaks(as_json: bool) -> int:
+    """Measure what modules bring home, and print it.
+
+    Returns:
+        0 where nothing of a private training comes home beyond chance, and every other leak is
+        refused or has as many records as the corpus says; else 1.
+    """
+    with tempfile.TemporaryDirectory(prefix="fitchain-leaks-") as scratch:
+        lab, rows = LeakLab(Path(scratch)), []
+        for number, leak in enumerate(LEAKS, 1):
+            rows.append(lab.measured(leak))
+            log(f"{number:2} of {len(LEAKS)}  {leak.name}")
+    holds = all(row.holds for row in rows)
+    if as_json:
+        print_json({"leaks": [row.json() for row in rows], "members": MEMBERS, "epsilon": EPSILON, "holds": holds})
+        return int(not holds)
+    heads = ("module", "structure", "recovered", f"at epsilon {EPSILON:g}", "near at it", "by chance")
+    console().print(folded("", heads, [leak_cells(row) for row in rows]))
+    console().print(
+        f"of {MEMBERS} records that are trained on; near at it: of these, and of 227 that never were; by chance:"
+        f" that many of the former, but once in 1,000 times\n{sum(row.holds for row in rows)} of {len(rows)} as the"
+        f" corpus says"
+    )
+    return int(not holds)
+
+
+def leak_cells(row: Measured) -> list[str]:
+    """What became of a module, for people."""
+    if row.refused:
+        where, _, why = row.refused.partition(" `")
+        return [row.leak.name, f"refused, {Path(where).name}: {short(why.partition('`: ')[2])}", *("-",) * 4]
+    recovered = str(row.plain.recovered) if row.plain else "-"
+    if row.private is None:
+        return [row.leak.name, "trained", recovered, "refused", "-", "-"]
+    return [row.leak.name, "trained", recovered, *private_cells(row.private)]
+
+
+def private_cells(found: Found) -> list[str]:
+    """What a private training brings home."""
+    near = f"{found.near} and {found.others_near}"
+    return [str(found.recovered), near, f"{found.most_recovered}; near {found.most_near}"]
 
 
 def chosen(attacks: Sequence[Attack], words: Sequence[str]) -> list[Attack]:

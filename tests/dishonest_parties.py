@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,10 +102,15 @@ class Forger:
     delivery_for: str
 
     @classmethod
-    def begun(cls, workshop: Workshop) -> Forger:
-        """Accept a job, begin it, and make an honest delivery of its untrained model."""
+    def begun(cls, workshop: Workshop, asked: Mapping[str, Any] = RECIPE) -> Forger:
+        """Accept a job, begin it, and make an honest delivery of its untrained model.
+
+        Args:
+            workshop: where.
+            asked: the recipe's terms.
+        """
         owner, scientist = workshop.owner.home, workshop.scientist.home
-        id, nonce = workshop.request(recipe_overrides=RECIPE | {"group_leaves": 1}), sha256(b"nonce")
+        id, nonce = workshop.request(recipe_overrides={**asked, "group_leaves": 1}), sha256(b"nonce")
         owner.agreements.accept(id, commit_key(nonce))
         owner.chain.node.request("evm_mine")  # the seed block has a successor at once
         owner.agreements.begin(id, nonce)

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from fitchain.cli.views.verdict import describe_privacy
+from fitchain.pod.jobs import history
 from fitchain.pod.parties.owner import PrivacyOffer, replay_job
+from fitchain.pod.parties.scientist import follow
 from fitchain.pod.parties.scientist import request as requesting
 from fitchain.pod.ports.agreement import Outcome, State
 from fitchain.pod.ports.registry import Ledger
@@ -24,6 +26,7 @@ from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.privacy.ledger import add, budget, epsilon_of
 from tests.audited_workshop import PANEL, audited_by
 from tests.chain_fixtures import Devnet
+from tests.dishonest_parties import Forger
 from tests.pods import RECIPE, Party, Workshop, offer_table, owner_runs, scientist_runs, verifier_runs, workshop_of
 from tests.policies import open_policy
 
@@ -163,6 +166,15 @@ def test_an_owner_with_a_ledger_registers_nothing_beside_it(workshop: Workshop, 
     assert [registry.dataset(each.id).ledger for each in (same, other)] == [1, 2]
     assert registry.ledger_count(owner.address) == 2 and other.card.privacy is not None
     assert other.card.privacy.delta == 1e-3  # the largest power of ten below a tenth of one in 40
+
+
+def test_a_note_that_tells_metrics_beside_the_noise_is_refuted(workshop: Workshop, settled: AgreementId) -> None:
+    forger = Forger.begun(workshop, PRIVATE | {"privacy": {"sigma": 50.0}})
+    forger.anchor(replace(forger.note(), metrics={"loss": 0.25}))
+    scientist = workshop.scientist
+    with pytest.raises(ClaimMismatch, match="the note of anchor 0 tells metrics of a private training"):
+        follow(scientist.home, forger.deliver(), True, scientist.say)
+    assert not scientist.home.journal.happened(forger.id, history.NoteRead)
 
 
 @pytest.mark.long

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,28 +13,28 @@ from hypothesis import given as examples
 from hypothesis import strategies as st
 from torch import nn
 
-from fitchain.pod.compute import private_training
 from fitchain.pod.compute.checkpoint import read_leaves
-from fitchain.pod.compute.dataset import Table, assemble, drawn_batches
+from fitchain.pod.compute.dataset import Table, assemble
 from fitchain.pod.compute.environment.classes import DEFAULT
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.private_training import RecordGradients, whole_units
-from fitchain.pod.jobs.worker import Context, job, run_worker
+from fitchain.pod.jobs.worker import Context, run_worker
 from fitchain.pod.jobs.worker.events import Finished, ReplayEnded
 from fitchain.pod.jobs.worker.task import Replay, Train
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.audit.checking import check
 from fitchain.pod.proof.audit.evidence import segment_records
-from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Input
-from fitchain.pod.values.privacy import keys, noise
+from fitchain.pod.values.privacy import noise
 from fitchain.pod.values.privacy.keys import noise_root, opened_keys, segment_key
 from fitchain.pod.values.recipe import Choice, Privacy, Recipe
 from fitchain.pod.values.recipe.privacy import DEFAULT_GRID, LEAST_GRID, LEAST_SIGMA, MOST_GRID, MOST_SIGMA
 from tests import audits, training_jobs
+from tests.attacks.private_cheats import CHEATS
 from tests.audits import Case, trained, trained_here
 from tests.training_jobs import (
     COLUMNS,
@@ -168,74 +167,11 @@ def test_charge_that_is_not_the_recipes_is_a_problem_of_the_whole_and_keeps_nobo
 # What an owner changes in one segment
 
 
-def _in_segment_2(step: int) -> bool:
-    return step // 4 == 2
-
-
-def _weaker_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = noise.discrete_gaussian
-
-    def weaker(sigma: Any) -> Any:
-        strong, weak = made(sigma), made(sigma / 2)
-
-        class Mixed:
-            def draw(self, key: bytes, seed: bytes, step: int, domain: int, count: int) -> Any:
-                return (weak if _in_segment_2(step) else strong).draw(key, seed, step, domain, count)
-
-        return Mixed()
-
-    monkeypatch.setattr(private_training, "discrete_gaussian", weaker)
-
-
-def _no_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = noise.discrete_gaussian
-
-    def none(sigma: Any) -> Any:
-        whole = made(sigma)
-
-        class Silent:
-            def draw(self, key: bytes, seed: bytes, step: int, domain: int, count: int) -> Any:
-                drawn = whole.draw(key, seed, step, domain, count)
-                return np.zeros_like(drawn) if _in_segment_2(step) else drawn
-
-        return Silent()
-
-    monkeypatch.setattr(private_training, "discrete_gaussian", none)
-
-
-def _other_clip(monkeypatch: pytest.MonkeyPatch) -> None:
-    add_up = RecordGradients.sum
-
-    def wider(self: RecordGradients, indices: Any, take: Any, seed: Digest, step: int) -> Any:
-        own = self.terms
-        self.terms = replace(own, clip=own.clip * 64) if _in_segment_2(step) else own
-        try:
-            return add_up(self, indices, take, seed, step)
-        finally:
-            self.terms = own
-
-    monkeypatch.setattr(RecordGradients, "sum", wider)
-
-
-def _other_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    honestly = keys.segment_key
-    monkeypatch.setattr(job, "segment_key", lambda secret, segment: honestly(secret, segment + 10 * (segment == 2)))
-
-
-def _chosen_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    def chosen(given: Recipe, seed: Digest, key: Any, start: int = 0) -> Iterator[Any]:
-        for step, drawn in enumerate(drawn_batches(given, seed, key, start), start):
-            yield drawn[: len(drawn) // 2] if _in_segment_2(step) else drawn
-
-    monkeypatch.setattr(job, "drawn_batches", chosen)
-
-
-@pytest.mark.parametrize("cheat", [_weaker_noise, _no_noise, _other_clip, _other_key, _chosen_records])
+@pytest.mark.parametrize("cheat", CHEATS)
 def test_segment_with_other_noise_clip_key_or_records_is_a_mismatch_when_drawn(
-    cheat: Any, store: LocalStore, tmp_path: Path
+    cheat: str, store: LocalStore, tmp_path: Path
 ) -> None:
-    with pytest.MonkeyPatch.context() as patched:
-        cheat(patched)
+    with CHEATS[cheat]():
         case = trained_here(tmp_path / "job", store, **PRIVATELY)
     problems = case.replayed_here(case.facts(None))
     assert {problem.segment for problem in problems} == {2}

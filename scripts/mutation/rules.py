@@ -322,6 +322,13 @@ RULES = (
         "LedgerTest",
     ),
     Rule(
+        "charges not kept",
+        "Registry.sol",
+        "        account.spent = spent;\n",
+        "",
+        "LedgerTest",
+    ),
+    Rule(
         "free orders",
         "Registry.sol",
         "if (charge_.hasZero()) revert ChargeHasZeroLane(charge_);",

@@ -36,7 +36,7 @@ from tests.audited_workshop import PANEL, AuditedWorkshop, audited_by
 from tests.audits import Case, Tamper, trained, work_here
 from tests.chain_fixtures import ETHER, MONEY, Account, Devnet, funded_account
 from tests.pods import Party, opened_party, private_table, staked, workshop_of
-from tests.training_jobs import train_folder
+from tests.training_jobs import PRIVACY, PrivateNet, train_folder
 
 SEATED, FREE = 3, 3
 """Seats of an audit, and verifiers that are left for as many redraws."""
@@ -101,6 +101,11 @@ class AttackLab:
     def honest(self) -> Case:
         """An honest job of six segments."""
         return trained(self.place / "job", self.store, self.work)
+
+    @cached_property
+    def private(self) -> Case:
+        """An honest job of six segments, trained in private."""
+        return trained(self.place / "private-job", self.store, self.work, net=PrivateNet, privacy=PRIVACY, metrics=[])
 
     def copy(self) -> Case:
         """The honest job in a folder of its own, to be spoilt."""

@@ -305,7 +305,8 @@ def random_weights(folder: Path) -> None:
 # Cheats of evidence
 
 
-def _edited(place: Path, edit: Callable[[dict[str, object]], None]) -> None:
+def edited(place: Path, edit: Callable[[dict[str, object]], None]) -> None:
+    """Change the document of evidence."""
     document = json.loads((place / EVIDENCE).read_bytes())
     edit(document)
     (place / EVIDENCE).unlink()
@@ -320,7 +321,7 @@ def other_path(place: Path) -> None:
         assert isinstance(leaves, list)
         leaves[1]["path"] = leaves[2]["path"]
 
-    _edited(place, edit)
+    edited(place, edit)
 
 
 def other_metrics(place: Path) -> None:
@@ -331,7 +332,7 @@ def other_metrics(place: Path) -> None:
         assert isinstance(leaves, list)
         leaves[1]["metrics"]["loss"] = 0.0
 
-    _edited(place, edit)
+    edited(place, edit)
 
 
 def other_segments(place: Path) -> None:
@@ -341,12 +342,12 @@ def other_segments(place: Path) -> None:
         segments = cast(list[int], document["segments"])
         document["segments"] = [segment for segment in segments if segment != 2]
 
-    _edited(place, edit)
+    edited(place, edit)
 
 
 def other_identity(place: Path, secret: str) -> None:
     """Show an identity that does not open the delivery."""
-    _edited(place, lambda document: document.update(identity=secret))
+    edited(place, lambda document: document.update(identity=secret))
 
 
 def forged_opening(place: Path, index: int) -> None:

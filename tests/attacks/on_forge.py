@@ -355,6 +355,27 @@ FORGE_ATTACKS = (
         "budgets not kept",
     ),
     ForgeAttack(
+        "two jobs that race for the last of a budget",
+        "two requests that fit alone, both accepted",
+        Caught(CONTRACT, "accept: PrivacyBudgetExceeded", "the second is not charged"),
+        "LedgerTest.test_accept_refusesTheSecondOfTwoThatRaceForTheLastOfABudget",
+        "budgets not kept",
+    ),
+    ForgeAttack(
+        "a budget raised after a request",
+        "more epsilon for a job that is asked for, beyond what patients were told",
+        Caught(CONTRACT, "lowerBudget: BudgetRises", "a budget is set once, and may only fall"),
+        "LedgerTest.test_lowerBudget_refusesToRaiseItForAJobThatIsAskedFor",
+        "budgets that rise",
+    ),
+    ForgeAttack(
+        "a charge escaped by diverging",
+        "a private job that diverges, to be asked for again as if it had cost nothing",
+        Caught(CONTRACT, "accept: PrivacyBudgetExceeded", "the charge stays, and the next job does not fit"),
+        "LedgerTest.test_charge_isNotEscapedByDiverging",
+        "charges not kept",
+    ),
+    ForgeAttack(
         "records registered beside their ledger",
         "a dataset without a ledger, by an account that has one",
         Caught(CONTRACT, "registerDataset: LedgerNeeded", "every dataset of the account names a ledger"),

@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.worker import audit
+from fitchain.pod.jobs.worker import audit, modes
 from fitchain.pod.parties.scientist import audit_options
 from fitchain.pod.parties.verifier import consent
 from fitchain.pod.ports.chain import code
@@ -35,6 +35,7 @@ from fitchain.pod.values.graph import document
 from fitchain.pod.values.graph.taint import Structure, follow
 from fitchain.pod.values.ids import PanelId
 from fitchain.pod.values.job_folder import RELEASED_IDENTITY
+from fitchain.pod.values.recipe import terms
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,19 @@ def _whatever_moves(*given: Any) -> Structure:
     return replace(follow(*given), refusal=None)
 
 
+_metrics = terms._metrics
+
+
+def _any_metrics(fields: Any, loss: Any, privacy: Any) -> Any:
+    """Read metrics as of a recipe without terms of privacy."""
+    return _metrics(fields, loss, None)
+
+
+def _alike(*given: object) -> str:
+    """Find a replay equal to what was recorded."""
+    return ""
+
+
 OWNER_EXAMINES = import_module("fitchain.pod.parties.owner.examine")
 VERIFIER_EXAMINES = import_module("fitchain.pod.parties.verifier.examine")
 """Modules whose names their packages give to functions."""
@@ -158,6 +172,14 @@ ONE_BLOCK = PodRule("what stands in one block", ((Timing, "in_one_block", proper
 OUTLINE = PodRule("short transcripts listed", ((claims, "check_leaves", _any_outline),))
 FIRST_LEAF = PodRule("the first leaf shown", ((claims, "_check_states", _shown_states),))
 STATE = PodRule("state that moves as statistics do", ((document, "follow", _whatever_moves),))
+_REPLAYED = (modes, "difference", _alike)
+REPLAY = PodRule("the replay compared", (_REPLAYED,))
+SECRET_ORDER = PodRule("the secret order compared, and the replay", ((checking, "_check_order", unchecked), _REPLAYED))
+NOISE_KEY = PodRule("noise keys committed to", ((checking, "_check_noise", unchecked),))
+CHARGE = PodRule("the charge compared by verifiers", ((checking, "check_charge", unchecked),))
+NO_METRICS = PodRule("metrics of leaves compared, and the replay", ((checking, "check_leaves", unchecked), _REPLAYED))
+METRICS_ASKED = PodRule("no metrics beside terms of privacy", ((terms, "_metrics", _any_metrics),))
+CERTIFIED_CHARGE = PodRule("the charge compared by who checks", ((claims, "check_recipe", unchecked),))
 COURT = PodRule("a panel for a dispute that nobody named", ((audit_options, "_name_a_court", _nobody),))
 BRIBES = PodRule("a fee that holds bribes off", ((plan, "seat_fee", _for_the_work),))
 WINDOW = PodRule(

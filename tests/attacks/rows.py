@@ -25,6 +25,7 @@ from tests.attacks.by_owners import (
     of_the_job,
     retrained,
 )
+from tests.attacks.by_private_owners import PRIVATE_ATTACKS, PRIVATE_POD_ATTACKS
 from tests.attacks.certificates import VERIFIER
 from tests.attacks.deployments import CONNECTION
 from tests.attacks.on_chain import CONTRACT, DEADLINE, DRAW, RELEASE, TALLY
@@ -42,7 +43,7 @@ def segments(by: str, faked: tuple[int, ...], says: str) -> Caught:
     return Caught(by, named(faked), says, faked)
 
 
-WITH_PODS = (*POD_ATTACKS, *DEFAULT_ATTACKS, *TERMS_ATTACKS)
+WITH_PODS = (*POD_ATTACKS, *DEFAULT_ATTACKS, *TERMS_ATTACKS, *PRIVATE_POD_ATTACKS)
 
 TRAININGS = (
     Attack(
@@ -437,6 +438,7 @@ SECTIONS: Mapping[str, tuple[Attack, ...]] = {
     "Grinding": GRINDING,
     "Seats and votes": VOTES,
     "Recipes, disputes, deployments": REQUESTS,
+    "Private trainings": PRIVATE_ATTACKS,
     "Models that would carry records home": MODEL_ATTACKS,
     "Played by pods": WITH_PODS,
     "Played by forge": ON_FORGE,

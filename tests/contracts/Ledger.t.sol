@@ -181,6 +181,25 @@ contract LedgerTest is Fixture {
         accept(requested("thyme", chargedTerms(39 * ONE)));
     }
 
+    /// @dev Each of both fits when it is asked for.
+    function test_accept_refusesTheSecondOfTwoThatRaceForTheLastOfABudget() public {
+        AgreementId first = requested("salt", chargedTerms(60 * ONE));
+        AgreementId second = requested("pepper", chargedTerms(60 * ONE));
+        accept(first);
+
+        refusesToAccept(second, abi.encodeWithSelector(IRegistry.PrivacyBudgetExceeded.selector, 121 * ONE, 100 * ONE));
+        vm.assertEq(spent(1), 61 * ONE, "the second was charged");
+    }
+
+    function test_lowerBudget_refusesToRaiseItForAJobThatIsAskedFor() public {
+        AgreementId id = requested("salt", chargedTerms(150 * ONE));
+
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.BudgetRises.selector, 200 * ONE, 100 * ONE));
+        vm.prank(owner);
+        registry.lowerBudget(1, 200 * ONE);
+        refusesToAccept(id, abi.encodeWithSelector(IRegistry.PrivacyBudgetExceeded.selector, 151 * ONE, 100 * ONE));
+    }
+
     /// @dev Renyi orders are bounds each: one that holds is enough.
     function testFuzz_accept_isWithinWhileSomeLaneIs(uint8 lane) public {
         uint256 shift = 32 * (lane % 8);
@@ -235,6 +254,17 @@ contract LedgerTest is Fixture {
 
         assertState(id, State.Forfeited);
         vm.assertEq(spent(1), 31 * ONE, "an expired job was given back");
+    }
+
+    function test_charge_isNotEscapedByDiverging() public {
+        AgreementId id = diverged(chargedTerms(60 * ONE), 3);
+
+        assertState(id, State.Diverged);
+        vm.assertEq(spent(1), 61 * ONE, "a job that diverged was given back");
+        refusesToAccept(
+            requested("pepper", chargedTerms(40 * ONE)),
+            abi.encodeWithSelector(IRegistry.PrivacyBudgetExceeded.selector, 101 * ONE, 100 * ONE)
+        );
     }
 
     function test_charge_refusesAnybodyButAgreements() public {

@@ -128,7 +128,9 @@ def _note(home: Home, agreement: Agreement, anchor: Anchor, index: int) -> Note:
     """Fetch and open the note of an anchor.
 
     Raises:
-        ClaimMismatch: it is about another job, or about other leaves than those anchored.
+        ClaimMismatch: it is about another job, or about other leaves than those anchored; or it
+            tells metrics, which are exact numbers of the records, beside the noise of a job that is
+            charged to a privacy ledger.
         FitchainError: it is not there, does not open, or is no note.
     """
     assert anchor.note is not None
@@ -140,6 +142,11 @@ def _note(home: Home, agreement: Agreement, anchor: Anchor, index: int) -> Note:
             f"the note of anchor {index} is about leaves from {note.first} of {note.agreement} under {root},"
             f" and the chain has {anchor.root}",
             "the owner's note and its anchor disagree: do not accept the result before it explains",
+        )
+    if agreement.terms.charge and note.metrics:
+        raise ClaimMismatch(
+            f"the note of anchor {index} tells metrics of a private training, which no budget covers",
+            "tell the owner: its pod is not the one that this protocol asks for",
         )
     return note
 
