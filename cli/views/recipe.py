@@ -42,8 +42,8 @@ def _privacy(recipe: Recipe) -> list[tuple[str, Any]]:
     if (terms := recipe.privacy) is None:
         return [("order", "of the records by a seed that the chain draws after the acceptance")]
     return [
-        ("order", f"each record with chance {recipe.sampling_rate:.3g} a step, drawn in secret"),
-        ("noise", f"{terms.sigma:g} times the clip, {terms.clip:g}, to which each record's gradient is cut"),
+        ("order", f"each {_unit(recipe)} with chance {recipe.sampling_rate:.3g} a step, drawn in secret"),
+        ("noise", f"{terms.sigma:g} times the clip, {terms.clip:g}, to which each {_unit(recipe)}'s gradient is cut"),
     ]
 
 
@@ -57,12 +57,17 @@ def values(recipe: Recipe) -> dict[str, Any]:
 
 def epochs_of(recipe: Recipe) -> float:
     """How often a recipe goes over its records; each pass leaves out a last, smaller batch."""
-    return recipe.steps / max((recipe.rows[1] - recipe.rows[0]) // recipe.batch_size, 1)
+    return recipe.steps / max(recipe.unit_count // recipe.batch_size, 1)
 
 
 def _passes(recipe: Recipe) -> str:
-    records = recipe.rows[1] - recipe.rows[0]
-    return f"{counted(recipe.batch_size, 'record')}, {epochs_of(recipe):.3g} passes over {records:,} records"
+    taken = counted(recipe.batch_size, _unit(recipe))
+    return f"{taken}, {epochs_of(recipe):.3g} passes over {recipe.unit_count:,} {_unit(recipe)}s"
+
+
+def _unit(recipe: Recipe) -> str:
+    """What a step takes so many of: records, or units of privacy with several."""
+    return "record" if recipe.privacy is None or recipe.privacy.unit_records is None else "unit"
 
 
 def _rates(recipe: Recipe) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views.amounts import counted, format_duration
 from fitchain.cli.views.output import KeyValues, Prose, Report, View
+from fitchain.cli.views.units import for_each_unit
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.agreement.history import MOST_RELATED
 from fitchain.pod.values.amounts import amount_text
@@ -69,7 +70,7 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "recipe": statement.recipe.digest,
         "dataset": statement.dataset,
         "dataset_root": statement.dataset_root,
-        "records": statement.card.count,
+        "records": statement.card.record_count,
         "environment": statement.environment.name,
         "transcript_root": statement.transcript_root,
         "leaves": statement.count,
@@ -121,7 +122,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("model", model),
         ("sha-256", statement.subject),
         ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} leaves{which}"),
-        ("on", f"{statement.card.count} records: {statement.card.name}"),
+        ("on", f"{statement.card.record_count} records: {statement.card.name}"),
         ("privacy", describe_privacy(verdict)),
         ("began with", _lineage(verdict)),
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
@@ -146,8 +147,10 @@ def describe_privacy(verdict: Verdict) -> str | None:
         )
     else:
         checked = "noise as the owner states: nobody else looked"
+    each = f", at most {counted(claim.most_records, 'record')} each"
     return (
-        f"epsilon {claim.epsilon:.3g} beside delta {claim.delta:g} for each record of {claim.records}"
+        f"epsilon {claim.epsilon:.3g} beside delta {claim.delta:g} {for_each_unit(claim.unit)} of {claim.units}"
+        f"{each if claim.unit is not None else ''}"
         f" (noise multiplier {statement.recipe.privacy.sigma:g}), charged to ledger {statement.ledger} of the owner;"
         f" {checked}"
     )

@@ -1,11 +1,13 @@
 """Private training: DP-SGD in integers, from a state to the next (torch).
 
-A step draws records in secret, takes each one's gradient by itself, clips it, cuts it to whole
-units, and adds a discrete Gaussian to the sum; the recipe's optimizer moves the parameters by the
-result over the expected size of a batch. Nothing else of the records goes on: no loss, no count, no
-statistics, and no error either. A record whose gradient is not finite, or cannot be computed,
-counts as one of zeros: a graph that fails for one person only would else be an exact test of
-whether that person is there.
+A step draws units of privacy in secret (records, or people with several), takes each one's gradient
+by itself, clips it, cuts it to whole units of a grid, and adds a discrete Gaussian to the sum; the
+recipe's optimizer moves the parameters by the result over the expected size of a batch. The
+gradient of one with several records is the sum of theirs, in the order of their rows; what is
+clipped is that sum. Nothing else of the records goes on: no loss, no count, no statistics, and no
+error either. A record whose gradient cannot be computed lets its unit count as one of zeros, and so
+does one whose gradient is not finite: a graph that fails for one person only would else be an exact
+test of whether that person is there.
 
 What a record adds to a sum depends on the state and on that record alone, to the last bit: each
 runs through the graph as a batch of one, its random numbers seeded by its place in the dataset.
@@ -70,7 +72,7 @@ def train_privately(
     Args:
         program, recipe, assemble, seed, start_step, optimizer: as of `train`; the recipe has terms
             of privacy.
-        batches: the rows that each step draws, any number of them.
+        batches: the rows that each step draws, any number of units with all rows of each.
         keys: of the segments.
 
     Yields:
@@ -120,7 +122,8 @@ def refuse_graph(graph: Graph) -> None:
 
 
 class RecordGradients:
-    """Gradients of records, each clipped and cut to whole units by itself, and added up.
+    """Gradients of units of privacy, each clipped and cut to whole units of the grid by itself, and
+    added up.
 
     Args:
         program: whose trainable parameters they are of.
@@ -146,7 +149,7 @@ class RecordGradients:
         """Add up the gradients of records.
 
         Args:
-            indices: `[n]`, of the records.
+            indices: `[n]`, of the rows; all rows of a unit stand together.
             assemble: to inputs and target.
             seed: the order seed.
             step: completed steps.
@@ -155,10 +158,9 @@ class RecordGradients:
             int64 `[D]`, in units of the grid.
         """
         total_D = torch.zeros(self.count, dtype=torch.int64)
-        for number in range(len(indices)):
-            index = indices[number : number + 1]
-            self._program.environment_class.seed(record_seed(seed, step, int(index[0])))
-            gradient_D = self._of_one(*as_tensors(*assemble(index)))
+        size = self.terms.unit_records or 1
+        for first in range(0, len(indices), size):
+            gradient_D = self._of_unit(indices[first : first + size], assemble, seed, step)
             if gradient_D is not None:
                 total_D += whole_units(gradient_D, self.terms)
         return total_D
@@ -168,6 +170,22 @@ class RecordGradients:
         sizes = [parameter.numel() for parameter in self._parameters]
         for parameter, part in zip(self._parameters, torch.split(gradient_D, sizes), strict=True):
             parameter.grad = part.view(parameter.shape)
+
+    def _of_unit(self, indices: Indices, assemble: Assemble, seed: Digest, step: int) -> Tensor | None:
+        """The sum of the gradients of a unit's records, float32 `[D]`; None where one of them cannot
+        be computed, or no record fills its rows."""
+        sum_D: Tensor | None = None
+        for row in range(len(indices)):
+            index = indices[row : row + 1]
+            inputs, target_1 = as_tensors(*assemble(index))
+            if not len(target_1):
+                continue  # no record fills this row
+            self._program.environment_class.seed(record_seed(seed, step, int(index[0])))
+            gradient_D = self._of_one(inputs, target_1)
+            if gradient_D is None:
+                return None
+            sum_D = gradient_D if sum_D is None else sum_D + gradient_D
+        return sum_D
 
     def _of_one(self, inputs: tuple[Tensor, ...], target_1: Tensor) -> Tensor | None:
         """A record's gradient, float32 `[D]`; None where it cannot be computed."""

@@ -24,6 +24,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from fitchain.pod.compute.dataset.units import rows_of
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.privacy.sampling import sampled
@@ -63,8 +64,8 @@ def batches(recipe: Recipe, seed: Digest, start_step: int = 0) -> Iterator[Indic
 
 
 def drawn_batches(recipe: Recipe, seed: Digest, key: Callable[[int], bytes], start_step: int = 0) -> Iterator[Indices]:
-    """The record indices of every step of a private training: each row with the same chance, in
-    secret.
+    """The record indices of every step of a private training: each unit of privacy with the same
+    chance, in secret, and all its rows.
 
     Args:
         recipe: with terms of privacy.
@@ -76,9 +77,10 @@ def drawn_batches(recipe: Recipe, seed: Digest, key: Callable[[int], bytes], sta
         uint64 record indices, rising, for the steps start_step, ..., steps-1; `[n]` with n a number
         of its own each time, 0 too.
     """
-    (low, high), rate = recipe.rows, Fraction(recipe.sampling_rate)
+    low, rate = np.uint64(recipe.rows[0]), Fraction(recipe.sampling_rate)
     for step in range(start_step, recipe.steps):
-        yield sampled(key(step // recipe.segment_steps), seed.value, step, high - low, rate) + np.uint64(low)
+        drawn = sampled(key(step // recipe.segment_steps), seed.value, step, recipe.unit_count, rate)
+        yield rows_of(drawn, recipe.unit_records) + low
 
 
 def batches_per_epoch(count: int, batch_size: int) -> int:

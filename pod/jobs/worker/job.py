@@ -249,7 +249,7 @@ def work_of(graph: Graph, recipe: Recipe) -> StepWork:
     Raises:
         InputRefused: it is beyond a limit, or does not fit together.
     """
-    return step_work(graph, recipe.batch_size)
+    return step_work(graph, recipe.batch_size * recipe.unit_records)
 
 
 def rehearsed(recipe: Recipe, segments: int) -> Recipe:

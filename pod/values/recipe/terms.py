@@ -256,9 +256,9 @@ class Recipe:
         dtype: float32.
         base: model root of the registered model over which states and delivery are differences.
         held_out: which records are never trained on and evaluate the model.
-        privacy: terms of differential privacy; None trains without. With them a step draws each row
-            with the same chance in secret, `batch_size` rows on average, and nothing else that the
-            records decide is told: no metrics.
+        privacy: terms of differential privacy; None trains without. With them a step draws each
+            unit of privacy with the same chance in secret, `batch_size` units on average, and
+            nothing else that the records decide is told: no metrics. The rows are whole units.
 
     `base` and `held_out` are None: no release supports them yet.
     """
@@ -324,6 +324,7 @@ class Recipe:
             raise InputRefused(f"the column {twice!r} is used twice in inputs and target")
         loss = Choice.parse("the loss", value["loss"], LOSSES)
         privacy = None if value["privacy"] is None else Privacy.parse(value["privacy"])
+        units = _units(start, stop, privacy)
         return cls(
             graph=fields.digest("graph"),
             initial_model=fields.root("initial_model"),
@@ -335,7 +336,7 @@ class Recipe:
             loss=loss,
             optimizer=_optimizer(value["optimizer"]),
             learning_rates=_learning_rates(fields, steps),
-            batch_size=_batch_size(fields, stop - start),
+            batch_size=_batch_size(fields, units),
             steps=steps,
             segment_steps=fields.integer("segment_steps", 2, MOST_STEPS),
             group_leaves=_group_leaves(fields),
@@ -391,18 +392,28 @@ class Recipe:
         return ledger.charge(renyi(self.sampling_rate, self.privacy.sigma, self.steps))
 
     @property
+    def unit_records(self) -> int:
+        """How many rows each unit of privacy has; 1 where a record is the unit."""
+        return (self.privacy.unit_records if self.privacy is not None else None) or 1
+
+    @property
+    def unit_count(self) -> int:
+        """How many units of privacy the rows are."""
+        return (self.rows[1] - self.rows[0]) // self.unit_records
+
+    @property
     def sampling_rate(self) -> float:
-        """The chance with which a step of private training draws a row."""
-        return sampling_rate(self.batch_size, self.rows[1] - self.rows[0])
+        """The chance with which a step of private training draws a unit."""
+        return sampling_rate(self.batch_size, self.unit_count)
 
     def most_records(self, steps: int) -> int:
-        """How many records so many steps take at most; where they are drawn in secret, so many that
+        """How many rows so many steps take at most; where units are drawn in secret, so many that
         more come less than once in 2^40 times (Bernstein's inequality)."""
         expected = steps * self.batch_size
         if self.privacy is None:
             return expected
         beyond = 8 * math.isqrt(expected) + 40
-        return min(expected + beyond, steps * (self.rows[1] - self.rows[0]))
+        return min(expected + beyond, steps * self.unit_count) * self.unit_records
 
     @property
     def segment_count(self) -> int:
@@ -447,6 +458,17 @@ def _rows(fields: Fields) -> tuple[int, int]:
     return start, stop
 
 
+def _units(start: int, stop: int, privacy: Privacy | None) -> int:
+    """How many units of privacy the rows are; without terms of privacy each row is one."""
+    size = (privacy.unit_records if privacy is not None else None) or 1
+    if start % size or stop % size:
+        raise InputRefused(
+            f"the recipe: the rows {start} to {stop} cut a unit of privacy apart, which has {size} rows",
+            f"let both be multiples of {size}",
+        )
+    return (stop - start) // size
+
+
 def _inputs(fields: Fields) -> tuple[tuple[str, ...], ...]:
     what = "the recipe: inputs"
     return tuple(
@@ -482,11 +504,12 @@ def _learning_rates(fields: Fields, steps: int) -> Runs:
     return table
 
 
-def _batch_size(fields: Fields, rows: int) -> int:
+def _batch_size(fields: Fields, units: int) -> int:
     batch_size = fields.integer("batch_size", 1, MOST_BATCH)
-    if batch_size > rows:
+    if batch_size > units:
         raise InputRefused(
-            f"a batch of {batch_size} records does not fit into {rows} rows", "choose a smaller batch_size"
+            f"a batch of {batch_size} does not fit into {units} rows, or units of privacy",
+            "choose a smaller batch_size",
         )
     return batch_size
 
