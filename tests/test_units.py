@@ -44,9 +44,10 @@ from fitchain.pod.jobs.worker.task import Replay
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.audit.checking import check
-from fitchain.pod.proof.audit.evidence import RECORDS, Evidence, segment_records
+from fitchain.pod.proof.audit.evidence import Evidence, segment_records
 from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
+from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
 from fitchain.pod.values.privacy import ledger
 from fitchain.pod.values.privacy.accountant import renyi
 from fitchain.pod.values.privacy.keys import segment_key
@@ -307,7 +308,10 @@ def test_the_charge_counts_units() -> None:
     [
         ({"rows": [0, K + 1], "batch_size": 1}, "the rows 0 to 5 cut a unit of privacy apart, which has 4 rows"),
         ({"rows": [2, 2 + 4 * K]}, "the rows 2 to 18 cut a unit of privacy apart"),
-        ({"batch_size": UNITS + 1}, f"a batch of {UNITS + 1} does not fit into {UNITS} rows, or units"),
+        (
+            {"batch_size": UNITS + 1},
+            f"a batch of {UNITS + 1} units of privacy, of 4 rows each, does not fit into {UNITS * K} rows",
+        ),
         ({"privacy": PRIVACY | {"unit_records": 0}}, "unit_records is an integer from 1 to 4096"),
         ({"privacy": {name: value for name, value in PRIVACY.items() if name != "unit_records"}}, "no field"),
     ],
@@ -365,7 +369,13 @@ def test_a_units_gradient_is_the_sum_of_those_of_its_records_and_of_no_empty_row
 ) -> None:
     made, take = gradients(), assemble(unit_recipe(transform={}), RECORDS_OF_UNITS)
     clipped = list[torch.Tensor]()
-    monkeypatch.setattr(private_training, "whole_units", lambda each, terms: clipped.append(each) or each.long())
+    whole_units = private_training.whole_units
+
+    def looked_at(gradient_D: torch.Tensor, terms: Any) -> torch.Tensor:
+        clipped.append(gradient_D)
+        return whole_units(gradient_D, terms)
+
+    monkeypatch.setattr(private_training, "whole_units", looked_at)
     filled = RECORDS_OF_UNITS.arrays[FILLED].reshape(-1, K)
     unit = int(np.flatnonzero(filled.sum(1) == 2)[0])
     rows = rows_of(np.array([unit], np.uint64), K)

@@ -340,7 +340,9 @@ def _unit(column: str | None, most_records: int | None) -> UnitColumn | None:
     from fitchain.pod.compute.dataset import UnitColumn
 
     if column is None and most_records is not None:
-        raise InputRefused("--unit-records counts the records of a unit, and no column says whose one is", "add --unit")
+        raise InputRefused(
+            "--unit-records counts the records of a unit, and no column says whose one is", "name --unit"
+        )
     if column is None:
         return None
     return UnitColumn(column) if most_records is None else UnitColumn(column, most_records)
@@ -366,8 +368,8 @@ def _budget(values: dict[str, Any] | None) -> str | None:
     most, spent, left = (f"{values[name]:.3g}" for name in ("epsilon", "spent", "left"))
     of = "the only one" if values["ledgers"] == 1 else f"one of {values['ledgers']}"
     return (
-        f"epsilon {left} is left of {most} ({spent} is spent) beside delta {values['delta']:g}, {for_each_unit(values['unit'])}; "
-        f"ledger {values['ledger']} of its owner, {of}"
+        f"epsilon {left} is left of {most} ({spent} is spent) beside delta {values['delta']:g}, "
+        f"{for_each_unit(values['unit'])}; ledger {values['ledger']} of its owner, {of}"
     )
 
 

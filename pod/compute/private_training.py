@@ -172,8 +172,8 @@ class RecordGradients:
             parameter.grad = part.view(parameter.shape)
 
     def _of_unit(self, indices: Indices, assemble: Assemble, seed: Digest, step: int) -> Tensor | None:
-        """The sum of the gradients of a unit's records, float32 `[D]`; None where one of them cannot
-        be computed, or no record fills its rows."""
+        """The sum of the gradients of a unit's records, float32 `[D]`; None where one of them
+        cannot be computed, or no record fills its rows."""
         sum_D: Tensor | None = None
         for row in range(len(indices)):
             index = indices[row : row + 1]

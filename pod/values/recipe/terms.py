@@ -336,7 +336,7 @@ class Recipe:
             loss=loss,
             optimizer=_optimizer(value["optimizer"]),
             learning_rates=_learning_rates(fields, steps),
-            batch_size=_batch_size(fields, units),
+            batch_size=_batch_size(fields, units, stop - start),
             steps=steps,
             segment_steps=fields.integer("segment_steps", 2, MOST_STEPS),
             group_leaves=_group_leaves(fields),
@@ -504,12 +504,12 @@ def _learning_rates(fields: Fields, steps: int) -> Runs:
     return table
 
 
-def _batch_size(fields: Fields, units: int) -> int:
+def _batch_size(fields: Fields, units: int, rows: int) -> int:
     batch_size = fields.integer("batch_size", 1, MOST_BATCH)
     if batch_size > units:
+        what = "records" if units == rows else f"units of privacy, of {rows // units} rows each,"
         raise InputRefused(
-            f"a batch of {batch_size} does not fit into {units} rows, or units of privacy",
-            "choose a smaller batch_size",
+            f"a batch of {batch_size} {what} does not fit into {rows} rows", "choose a smaller batch_size"
         )
     return batch_size
 
