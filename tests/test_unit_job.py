@@ -18,6 +18,7 @@ from fitchain.pod.compute.dataset import FILLED, UnitColumn
 from fitchain.pod.parties.owner import PrivacyOffer, replay_job
 from fitchain.pod.parties.owner.data import read_table
 from fitchain.pod.parties.recovery.owned import _reading_of
+from fitchain.pod.parties.scientist import evaluate
 from fitchain.pod.ports.agreement import Outcome, State
 from fitchain.pod.proof.certificate import claims, verify
 from fitchain.pod.proof.certificate.envelope import read_envelope
@@ -144,6 +145,13 @@ def test_a_recipe_of_smaller_units_than_the_cards_is_refuted(
     claim = PrivacyClaim.of(changed, statement.card)
     with pytest.raises(ClaimMismatch, match="does not fit the dataset's card: the recipe's units of privacy have"):
         claims.check_recipe(replace(statement, recipe=changed, privacy=claim), charged)
+
+
+def test_the_model_runs_on_a_table_of_the_scientists_own(
+    workshop: Workshop, settled: AgreementId, visits: Path
+) -> None:
+    evaluated = evaluate(workshop.scientist.home, settled, visits)
+    assert evaluated.records == 60 and 0 <= evaluated.metrics["accuracy"] <= 1
 
 
 def test_unit_without_a_budget_is_refused_and_registers_nothing(open_party: Callable[..., Party], visits: Path) -> None:

@@ -19,7 +19,6 @@ from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import FitchainError, InputRefused
 from fitchain.pod.values.ids import WHOLE_POOL, DatasetId
 from fitchain.pod.values.privacy.ledger import allowed_epsilon, epsilon_of, left
-from fitchain.pod.values.recipe.privacy import FILLED
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.dataset import Card, Policy, UnitColumn
@@ -201,7 +200,7 @@ def register(
         "unit": unit,
         "units": registered.card.unit_count,
         "left_out": registered.left_out,
-        "columns": [column.name for column in registered.card.columns],
+        "columns": registered.card.feature_names,
         "dropped": list(offer.drop),
         "root": registered.root,
         "card": str(registered.card_cid),
@@ -210,7 +209,7 @@ def register(
     }
     pairs = [
         ("dataset", registered.id),
-        ("records", f"{registered.card.record_count} of {_width(registered.card)} columns, target {target}"),
+        ("records", f"{registered.card.record_count} of {len(registered.card.feature_names)} columns, target {target}"),
         ("unit", _protects(registered.card, registered.left_out)),
         ("root", registered.root),
         ("card", registered.card_cid),
@@ -304,8 +303,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
     ]
     columns = [
         (column.name, column.dtype, " x ".join(map(str, column.shape)), *_constants(card, column.name))
-        for column in card.columns
-        if column.name != FILLED
+        for column in map(card.column, card.feature_names)
     ]
     table = Rows(("column", "type", "shape", "mean", "deviation"), columns, right=("mean", "deviation"))
     return Report(values, [KeyValues(pairs), table])
@@ -354,11 +352,6 @@ def _protects(card: Card, left_out: int = 0) -> str | None:
         return None
     never = f"; {counted(left_out, 'record')} of the file beyond that {'is' if left_out == 1 else 'are'} never used"
     return f"{describe_unit(card)}{never if left_out else ''}"
-
-
-def _width(card: Card) -> int:
-    """Columns of a record."""
-    return sum(column.name != FILLED for column in card.columns)
 
 
 def _budget(values: dict[str, Any] | None) -> str | None:

@@ -249,6 +249,11 @@ class Card:
         return self.count if self.unit is None else self.unit.records
 
     @property
+    def feature_names(self) -> list[str]:
+        """The columns that say something of a record, its target among them."""
+        return [column.name for column in self.columns if column.name != FILLED]
+
+    @property
     def categories(self) -> tuple[Any, ...]:
         """The target's categories, in the order of its class numbers; empty for a regression."""
         return tuple(self.transform.get(self.target or "", {}).get("categories", ()))
