@@ -16,6 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from fitchain.pod.compute import private_training
+from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import (
     FILLED,
     Card,
@@ -54,7 +55,19 @@ from fitchain.pod.values.privacy.keys import segment_key
 from fitchain.pod.values.recipe import Recipe, draft
 from tests.audits import KEY, Case, trained, trained_here
 from tests.policies import open_policy
-from tests.training_jobs import CTX, NOISE, PRIVACY, SEED, PrivateNet, exported, private_recipe, table
+from tests.training_jobs import (
+    CTX,
+    NOISE,
+    PRIVACY,
+    SEED,
+    PrivateNet,
+    exported,
+    job_folder,
+    leaf_digests,
+    private_recipe,
+    table,
+    train_folder,
+)
 
 K = 4
 WHOSE = np.random.default_rng(7).integers(0, 16, 40)
@@ -343,6 +356,15 @@ def test_a_draft_takes_unit_and_rate_from_the_card_and_no_slot_as_a_feature() ->
 # One unit
 
 
+def records_of(unit: int) -> Any:
+    """The rows that records of a unit fill."""
+    rows = rows_of(np.array([unit], np.uint64), K)
+    return rows[RECORDS_OF_UNITS.arrays[FILLED][rows]]
+
+
+EVERYBODY = np.concatenate([records_of(unit) for unit in range(UNITS)])
+
+
 def gradients() -> RecordGradients:
     graph, weights = exported(PrivateNet)
     return RecordGradients(Program(graph, dict(weights), DEFAULT), unit_recipe())
@@ -353,9 +375,8 @@ def test_a_unit_moves_a_sum_by_the_clip_at_most_however_many_records_it_has(scal
     made = gradients()
     arrays = {name: array * scale if name in "abcd" else array for name, array in RECORDS_OF_UNITS.arrays.items()}
     take = assemble(unit_recipe(transform={}), Table.of(arrays, "kind"))
-    everybody = np.arange(UNITS * K, dtype=np.uint64)
-    whole = made.sum(everybody, take, SEED, 0)
-    moved = [made.sum(rows_of(np.array([unit], np.uint64), K), take, SEED, 0) for unit in range(UNITS)]
+    whole = made.sum(EVERYBODY, take, SEED, 0)
+    moved = [made.sum(records_of(unit), take, SEED, 0) for unit in range(UNITS)]
     assert torch.equal(whole, torch.stack(moved).sum(0))
     norms = [sum(int(number) ** 2 for number in each) for each in moved]
     assert max(norms) <= made.terms.grid**2
@@ -364,7 +385,7 @@ def test_a_unit_moves_a_sum_by_the_clip_at_most_however_many_records_it_has(scal
     assert full and all(norms[unit] <= made.terms.grid**2 for unit in full)
 
 
-def test_a_units_gradient_is_the_sum_of_those_of_its_records_and_of_no_empty_row(
+def test_a_units_gradient_is_the_sum_of_those_of_its_records(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made, take = gradients(), assemble(unit_recipe(transform={}), RECORDS_OF_UNITS)
@@ -377,8 +398,7 @@ def test_a_units_gradient_is_the_sum_of_those_of_its_records_and_of_no_empty_row
 
     monkeypatch.setattr(private_training, "whole_units", looked_at)
     filled = RECORDS_OF_UNITS.arrays[FILLED].reshape(-1, K)
-    unit = int(np.flatnonzero(filled.sum(1) == 2)[0])
-    rows = rows_of(np.array([unit], np.uint64), K)
+    rows = records_of(int(np.flatnonzero(filled.sum(1) == 2)[0]))
     made.sum(rows, take, SEED, 0)
     (whole,) = clipped
     made.terms = replace(made.terms, unit_records=None)
@@ -391,9 +411,22 @@ def test_a_unit_with_a_record_that_fails_counts_as_zeros_and_others_as_ever() ->
     arrays["kind"][1] = -1
     assert arrays[FILLED][1]
     take = assemble(unit_recipe(transform={}), Table.of(arrays, "kind"))
-    made, rows = gradients(), np.arange(UNITS * K, dtype=np.uint64)
-    assert not made.sum(rows[:K], take, SEED, 0).any()
-    assert torch.equal(made.sum(rows, take, SEED, 0), made.sum(rows[K:], take, SEED, 0))
+    made, rest = gradients(), EVERYBODY[EVERYBODY >= K]
+    assert not made.sum(records_of(0), take, SEED, 0).any()
+    assert torch.equal(made.sum(EVERYBODY, take, SEED, 0), made.sum(rest, take, SEED, 0))
+
+
+def test_a_row_that_no_record_fills_is_never_read(tmp_path: Path) -> None:
+    """Other cells in it give the same leaves."""
+    arrays = {name: array.copy() for name, array in RECORDS_OF_UNITS.arrays.items()}
+    for name in "abcd":
+        arrays[name][~arrays[FILLED]] = 1e6
+    ends = []
+    for name, records in (("one", RECORDS_OF_UNITS), ("other", Table.of(arrays, "kind"))):
+        folder = job_folder(tmp_path / name, unit_recipe(), records=records)
+        train_folder(folder)
+        ends.append(leaf_digests(read_leaves(folder)))
+    assert ends[0] == ends[1]
 
 
 # Audited

@@ -27,6 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -66,6 +67,7 @@ def train_privately(
     start_step: int,
     optimizer: Optimizer,
     keys: SegmentKeys,
+    filled: Callable[[Indices], Indices] = lambda indices: indices,
 ) -> Iterator[StepDone]:
     """Train from one state on, step by step, as `train` does.
 
@@ -74,6 +76,7 @@ def train_privately(
             of privacy.
         batches: the rows that each step draws, any number of units with all rows of each.
         keys: of the segments.
+        filled: of rows those that hold a record.
 
     Yields:
         What each step did: of its records only which they were, for the owner and who audits it.
@@ -87,7 +90,7 @@ def train_privately(
     unit = terms.clip / (terms.grid * recipe.batch_size)
     for step, indices in enumerate(batches, start_step):
         set_learning_rate(optimizer, recipe.learning_rate(step))
-        sum_D = gradients.sum(indices, assemble, seed, step)
+        sum_D = gradients.sum(filled(indices), assemble, seed, step)
         sum_D += torch.from_numpy(
             noise.draw(keys(step // recipe.segment_steps), seed.value, step, NOISE_DOMAIN, gradients.count)
         )
@@ -149,7 +152,7 @@ class RecordGradients:
         """Add up the gradients of records.
 
         Args:
-            indices: `[n]`, of the rows; all rows of a unit stand together.
+            indices: `[n]`, of the records; those of a unit stand together, rising.
             assemble: to inputs and target.
             seed: the order seed.
             step: completed steps.
@@ -158,9 +161,8 @@ class RecordGradients:
             int64 `[D]`, in units of the grid.
         """
         total_D = torch.zeros(self.count, dtype=torch.int64)
-        size = self.terms.unit_records or 1
-        for first in range(0, len(indices), size):
-            gradient_D = self._of_unit(indices[first : first + size], assemble, seed, step)
+        for rows in self._by_unit(indices):
+            gradient_D = self._of_unit(rows, assemble, seed, step)
             if gradient_D is not None:
                 total_D += whole_units(gradient_D, self.terms)
         return total_D
@@ -173,19 +175,22 @@ class RecordGradients:
 
     def _of_unit(self, indices: Indices, assemble: Assemble, seed: Digest, step: int) -> Tensor | None:
         """The sum of the gradients of a unit's records, float32 `[D]`; None where one of them
-        cannot be computed, or no record fills its rows."""
+        cannot be computed."""
         sum_D: Tensor | None = None
-        for row in range(len(indices)):
-            index = indices[row : row + 1]
-            inputs, target_1 = as_tensors(*assemble(index))
-            if not len(target_1):
-                continue  # no record fills this row
+        for number in range(len(indices)):
+            index = indices[number : number + 1]
             self._program.environment_class.seed(record_seed(seed, step, int(index[0])))
-            gradient_D = self._of_one(inputs, target_1)
+            gradient_D = self._of_one(*as_tensors(*assemble(index)))
             if gradient_D is None:
                 return None
             sum_D = gradient_D if sum_D is None else sum_D + gradient_D
         return sum_D
+
+    def _by_unit(self, indices: Indices) -> list[Indices]:
+        """The records of each unit."""
+        if (size := self.terms.unit_records) is None:
+            return np.split(indices, len(indices)) if len(indices) else []
+        return np.split(indices, np.flatnonzero(np.diff(indices // np.uint64(size))) + 1) if len(indices) else []
 
     def _of_one(self, inputs: tuple[Tensor, ...], target_1: Tensor) -> Tensor | None:
         """A record's gradient, float32 `[D]`; None where it cannot be computed."""

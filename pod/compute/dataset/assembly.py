@@ -13,7 +13,6 @@ import numpy as np
 
 from fitchain.pod.compute.dataset.columns import Array
 from fitchain.pod.compute.dataset.table import Table
-from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import CLASSIFICATION
@@ -39,8 +38,7 @@ def assemble(
     Returns:
         A function from indices `[B]` to (inputs, target): for several scalar columns `[B, n]`, for
         a single column `[B, *shape]` with `[B, 1]` for a scalar, float32 or int64; the target `[B,
-        *shape]`, int64 class numbers for a classification's loss and float32 for any other. A row
-        that no record fills gives none: B is smaller by so many.
+        *shape]`, int64 class numbers for a classification's loss and float32 for any other.
 
     Raises:
         InputRefused: an unknown column, columns that cannot be stacked, constants that do not fit
@@ -54,11 +52,8 @@ def assemble(
         for columns, want in zip(recipe.inputs, wants, strict=True)
     ]
     target = _kept(_target(table, recipe), table.count, kept_bytes)
-    filled = table.arrays.get(FILLED)
 
     def take(indices: Array) -> tuple[tuple[Array, ...], Array]:
-        if filled is not None:
-            indices = indices[filled[indices]]
         return tuple(argument(indices) for argument in arguments), target(indices)
 
     return take

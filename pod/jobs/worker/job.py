@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from fitchain.pod.compute.checkpoint import KeptState, read_state, read_state_file, state_steps
 from fitchain.pod.compute.checkpoint.recorder import LiveState
-from fitchain.pod.compute.dataset import Assemble, Table, assemble, batches, drawn_batches
+from fitchain.pod.compute.dataset import FILLED, Assemble, Table, assemble, batches, drawn_batches
 from fitchain.pod.compute.environment import EnvironmentClass, environment_class
 from fitchain.pod.compute.model import step_work
 from fitchain.pod.compute.model.program import Program
@@ -126,6 +126,13 @@ class Job(Generic[TaskKind]):
             return take
         return lambda indices: take(np.searchsorted(rows, indices))
 
+    def filled(self, indices: Indices) -> Indices:
+        """Of rows those that a record fills."""
+        if (is_filled := self.table.arrays.get(FILLED)) is None:
+            return indices
+        places = indices if self.rows is None else np.searchsorted(self.rows, indices)
+        return indices[is_filled[places]]
+
     def batches(self, step: int) -> Iterator[Indices]:
         """Record indices of the steps from one on; mock data may be fewer than the records they
         stand for."""
@@ -210,7 +217,7 @@ class Job(Generic[TaskKind]):
         seed, step, trap = self.task.seed, position.step, self.task.trap
         common = (position.program, self.recipe, self.batches(step), self.assemble, seed, step, position.optimizer)
         is_private = self.recipe.privacy is not None
-        steps = train_privately(*common, self.segment_key) if is_private else train(*common)
+        steps = train_privately(*common, self.segment_key, self.filled) if is_private else train(*common)
         return steps if trap is None else _up_to(trap, step, steps)
 
 
