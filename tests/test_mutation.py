@@ -139,15 +139,23 @@ def test_what_was_tried_over_these_sources_is_known(tmp_path: Path) -> None:
     copy = CountingCopy(tmp_path, [Fate.NOTICED, Fate.SURVIVED, Fate.STILLBORN])
     fates = Fates("digest", tmp_path / "results" / "mutants.jsonl")
     try_all(mutants[:2], copy, fates)
-    assert [fates.known().get(mutant.key) for mutant in mutants] == [Fate.NOTICED, Fate.SURVIVED, None]
+    assert [fates.known().get(mutant.tried_as) for mutant in mutants] == [Fate.NOTICED, Fate.SURVIVED, None]
     assert fates.known("OtherTest") == Fates("another digest", fates.path).known() == {}
     try_all(mutants[2:], copy, fates)
     assert len(copy.tried) == len(fates.known()) == 3
 
 
+def test_a_survivor_is_not_hidden_by_a_line_that_reads_the_same(tmp_path: Path) -> None:
+    twins = [mutant for mutant in all_mutants(["libraries/Seats.sol"]) if mutant.new.count("<= count")][:2]
+    assert len(twins) == 2 and twins[0].key == twins[1].key
+    fates = Fates("digest", tmp_path / "mutants.jsonl")
+    try_all(twins, CountingCopy(tmp_path, [Fate.SURVIVED, Fate.NOTICED]), fates)
+    assert report(twins, fates.known()) == twins[:1]
+
+
 def test_survivors_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     mutants = [Mutant("A.sol", 7, "a < b;", "a <= b;"), Mutant("A.sol", 8, "a = b;", "")]
-    assert report(mutants, {mutants[0].key: Fate.NOTICED, mutants[1].key: Fate.SURVIVED}) == mutants[1:]
+    assert report(mutants, {mutants[0].tried_as: Fate.NOTICED, mutants[1].tried_as: Fate.SURVIVED}) == mutants[1:]
     shown = capsys.readouterr().out
     assert "of 2 changes 2 were tried over these sources: 1 noticed, 1 SURVIVED, 0 does not compile" in shown
     assert "survivor  A.sol:8: a = b;  ->  (left out)" in shown

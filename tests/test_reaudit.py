@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -33,7 +33,7 @@ from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef, PanelId
-from tests.audited_workshop import FEE, AuditedWorkshop, panel_of
+from tests.audited_workshop import DAY_S, FEE, AuditedWorkshop, panel_of
 from tests.chain_fixtures import take_back
 from tests.limits import LIMIT_S
 from tests.pods import HOUR_S, Party, owner_runs, scientist_runs, verifier_runs
@@ -83,15 +83,49 @@ class Again:
         """Whether the owner's history of an audit has a line of a kind."""
         return self.owner.home.journal.happened(ref, history.KINDS[kind])
 
+    def end_questions(self, pass_time: PassTime) -> None:
+        """Bring every question of the job to its answer; who is away by that is there again."""
+        home, verifiers = self.stranger.home, self.audited.verifiers
+        asked = home.agreements.asked_audits(self.id)
+        while going := [one.ref for one in asked if not asker.read_answer(home, one.ref).over]:
+            pass_time(DAY_S + HOUR_S)
+            for ref in going:
+                self.follow(ref, lambda answer: True)
+        for one in asked:
+            self.follow(one.ref, lambda answer: answer.over)  # told: the same question is another from now on
+        for party in verifiers:
+            if party.home.verifiers.verifier(party.address).away:
+                party.home.verifiers.present()
+
 
 @pytest.fixture(scope="module")
-def again(audited: AuditedWorkshop, open_party: Callable[..., Party]) -> Again:
-    stranger, scientist = open_party("stranger"), audited.workshop.scientist
+def settled_again(audited: AuditedWorkshop, open_party: Callable[..., Party]) -> Again:
+    stranger = open_party("stranger")
     own_panel = panel_of(stranger.home.chain, "the stranger's own", list(audited.verifiers))
-    with owner_runs(audited.workshop.owner), scientist_runs(scientist):
+    return Again(audited, settled_job(audited), stranger, own_panel)
+
+
+@pytest.fixture
+def again(settled_again: Again, pass_time: PassTime) -> Iterator[Again]:
+    """The module's settled job, of which no question is open before a test and after it."""
+    yield settled_again
+    settled_again.end_questions(pass_time)
+
+
+@pytest.fixture
+def once(settled_again: Again, pass_time: PassTime) -> Iterator[Again]:
+    """A settled job that no other test needs afterwards."""
+    own = replace(settled_again, id=settled_job(settled_again.audited))
+    yield own
+    own.end_questions(pass_time)
+
+
+def settled_job(audited: AuditedWorkshop) -> AgreementId:
+    """Ask for a training, and let it end and settle."""
+    with owner_runs(audited.workshop.owner), scientist_runs(audited.workshop.scientist):
         id = audited.workshop.request()
         audited.until(audited.workshop.owner.has(id, "wiped"))
-    return Again(audited, id, stranger, own_panel)
+    return id
 
 
 def test_settled_job_is_audited_again_by_a_panel_that_the_policy_names(again: Again) -> None:
@@ -346,7 +380,6 @@ def test_question_that_makes_no_sense_is_never_asked(again: Again, open_party: C
 
 @pytest.mark.long
 def test_question_in_whose_seats_nobody_sits_uses_up_no_cap(again: Again, pass_time: PassTime) -> None:
-    """Comes late: whoever lets a joining window pass is away from then on."""
     with owner_runs(again.owner):
         ref = again.question(again.audited.panel, drawn=3)
         again.audited.until(lambda: again.told(ref, "consented"))
@@ -362,13 +395,9 @@ def test_question_in_whose_seats_nobody_sits_uses_up_no_cap(again: Again, pass_t
     assert again.counts(ref) == 0
 
 
-@pytest.mark.nightly
-def test_removal_waits_for_an_audit_and_ends_all_others(again: Again, reader: Chain) -> None:
-    """Comes last: nothing of the job is left then."""
-    owner, verifiers = again.owner, again.audited.verifiers
-    for party in verifiers:
-        if party.home.verifiers.verifier(party.address).away:
-            party.home.verifiers.present()
+@pytest.mark.long
+def test_removal_waits_for_an_audit_and_ends_all_others(once: Again, reader: Chain) -> None:
+    again, owner, verifiers = once, once.owner, once.audited.verifiers
     folder = owner.home.job_folder(again.id)
     with owner_runs(owner):
         ref = again.question(again.audited.panel, drawn=2)

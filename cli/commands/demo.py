@@ -9,7 +9,7 @@ import typer
 
 from fitchain.cli.command import Session, command
 from fitchain.cli.demo.parties import choose_stores, next_folder
-from fitchain.cli.demo.play import PLAYS, play
+from fitchain.cli.demo.play import PLAYS, play, recipe_terms
 from fitchain.cli.demo.progress import Progress
 from fitchain.cli.demo.result import shown
 from fitchain.cli.views.output import Report
@@ -30,6 +30,14 @@ def demo(
             "--audit/--no-audit", help="With verifiers, an owner that cheats and a stranger's own audit, or without."
         ),
     ] = True,
+    privacy: Annotated[
+        bool | None,
+        typer.Option(
+            "--privacy/--no-privacy",
+            help="With a privacy budget, or without.",
+            show_default="with one where the data has a model for it",
+        ),
+    ] = None,
     folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Each run takes a new number below it.")] = Path(
         "demo-run"
     ),
@@ -45,6 +53,8 @@ def demo(
     """
     if data not in PLAYS:
         raise InputRefused(f"there is no demonstration {data!r}", f"choose one of {', '.join(PLAYS)}")
+    private = PLAYS[data].private is not None if privacy is None else privacy
+    recipe_terms(PLAYS[data], private)  # what it refuses, it refuses before anything is started
     kind = choose_stores(session.flags.store)
     run = next_folder(folder)
     who = (
@@ -53,5 +63,5 @@ def demo(
         else "Two pods, one private table, one certified training"
     )
     progress = Progress(f"{who}. Everything of this run lies in {shown(run)}")
-    result = play(PLAYS[data], session.settings, run, port, kind, audit, progress)
+    result = play(PLAYS[data], session.settings, run, port, kind, audit, private, progress)
     return Report(result.values(), result.summary())

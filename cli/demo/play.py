@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from fitchain.cli.demo.parties import (
     start_stores,
 )
 from fitchain.cli.demo.progress import Progress
-from fitchain.cli.demo.result import DemoResult
+from fitchain.cli.demo.result import DemoResult, Spent
 from fitchain.cli.demo.samples import Sample
 from fitchain.cli.demo.stranger import STRANGER, Stranger
 from fitchain.cli.demo.stranger import VERIFIERS as OWN_VERIFIERS
@@ -36,7 +36,7 @@ from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.values.amounts import FIT, amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import ClaimMismatch
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.ids import AgreementId, AuditRef, ModelId, PanelId
 
 if TYPE_CHECKING:
@@ -47,21 +47,32 @@ if TYPE_CHECKING:
     from fitchain.pod.parties.scientist import Delivery
     from fitchain.pod.ports.agreement import AuditTerms
     from fitchain.pod.ports.settings import Settings
+    from fitchain.pod.proof.certificate import Verdict
 
 PRICE = 10 * FIT
 FUNDS = 200 * FIT  # of which a verifier stakes 100
 OWNERS = ("owner", "cheat")
 REPLAYED_SEGMENTS = 5
+BUDGET_EPSILON, ASKED_EPSILON = 4.0, 3.0
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 @dataclass(frozen=True)
 class Play:
-    """One of the demonstrations: a sample's name, the scientist's module, what its recipe says."""
+    """One of the demonstrations.
+
+    Args:
+        sample: its data's name.
+        module: the scientist's.
+        terms: what its recipe says.
+        private: what its recipe says where the owner's table has a privacy budget; None where the
+            module cannot be trained in private.
+    """
 
     sample: str
     module: str
     terms: dict[str, Any]
+    private: dict[str, Any] | None = None
 
 
 PLAYS = {
@@ -69,6 +80,15 @@ PLAYS = {
         "breast-cancer",
         "breast_cancer.py:Classifier",
         {"epochs": 40, "batch_size": 32, "learning_rate": 0.002, "segment_steps": 10, "group_leaves": 16},
+        {
+            "epochs": 40,
+            "batch_size": 128,
+            "optimizer": "SGD",
+            "learning_rate": 0.5,
+            "segment_steps": 2,
+            "group_leaves": 16,
+            "privacy": {"epsilon": ASKED_EPSILON, "clip": 0.5},
+        },
     ),
     "digits": Play(
         "digits",
@@ -79,7 +99,14 @@ PLAYS = {
 
 
 def play(
-    which: Play, settings: Settings, run: Path, port: int | None, kind: str, audited: bool, progress: Progress
+    which: Play,
+    settings: Settings,
+    run: Path,
+    port: int | None,
+    kind: str,
+    audited: bool,
+    private: bool,
+    progress: Progress,
 ) -> DemoResult:
     """Do the whole job.
 
@@ -91,6 +118,7 @@ def play(
         kind: of the stores, `local` or `ipfs`.
         audited: whether verifiers audit the training, a stranger's audit it again, and a second
             owner cheats.
+        private: whether the owner's table has a privacy budget, and the training is charged to it.
         progress: shows each step.
     """
     from fitchain.pod.ports.chain import devnet
@@ -130,11 +158,10 @@ def play(
         running = stack.enter_context(pods(both, run))
         sample = writing.result()
         panels = [panel, stranger.panel] if panel and stranger else []
-        dataset = offer(owner, sample, scientist.keys.address, panels)
-        progress.done(
-            f"registers {dataset.count} records ({sample.name}): "
-            f"their root {dataset.root.short} goes on the chain, the records stay"
-        )
+        dataset = offer(owner, sample, scientist.keys.address, panels, private)
+        kept = f"registers {dataset.count} records ({sample.name}): their root {dataset.root.short} goes on the chain"
+        opened = f", with a privacy budget of epsilon {BUDGET_EPSILON:g}" if private else ""
+        progress.done(f"{kept}{opened}; the records stay")
 
         progress.next("scientist", "exporting its module")
         probing = probe_beside(stack)
@@ -156,7 +183,8 @@ def play(
             terms = audit.terms(panel)
         served = ("owner", "scientist", *(audit.VERIFIERS if audited else ()))
         follower.until(lambda: registered(homes[name] for name in served))
-        job = ask(scientist, dataset, model, which, terms)
+        recipe = recipe_terms(which, private)
+        job = ask(scientist, dataset, model, recipe, terms)
         setup_s, reader = progress.seconds, follower.follow(job)
         progress.done(f"asks for a training, {job.short}, and locks {amount_text(PRICE)} FIT{describe_terms(terms)}")
 
@@ -173,8 +201,8 @@ def play(
         if terms is not None:
             progress.next("verifiers", "training drawn segments again")
             cheat = audit.Cheat(sides["cheat"], homes["cheat"], run, stack)
-            offered = offer(homes["cheat"], sample, scientist.keys.address, panels)
-            cheat.tempt(offered, lambda dataset: ask(scientist, dataset, model, which, terms))
+            offered = offer(homes["cheat"], sample, scientist.keys.address, panels, private)
+            cheat.tempt(offered, lambda dataset: ask(scientist, dataset, model, recipe, terms))
             seating_again = beside.submit(stranger.seat_verifiers) if stranger else None
             follower.until(lambda: owner.agreements.read(job).state.ended)
             progress.done(audit.describe_audit(scientist, job))
@@ -195,7 +223,8 @@ def play(
 
         progress.next("check", "certificate, replay and test, side by side")
         delivered = delivery(scientist, job, run / "result")
-        level = judge(delivered, homes.get(STRANGER, scientist))
+        verdict = judge(delivered, homes.get(STRANGER, scientist))
+        level = verdict.assurance.label
         asking = None
         if stranger is not None and seating_again is not None:  # not content with that, it asks for more at once
             seating_again.result()
@@ -232,6 +261,7 @@ def play(
         price=PRICE,
         accuracy=checked.accuracy,
         assurance=level,
+        spent=Spent.of(scientist, dataset, verdict) if private else None,
         again=again,
         replayed=audit.replayed(scientist, job) if audited else checked.replayed,
         segments=status.leaf_count - 1,
@@ -257,11 +287,11 @@ def probe_beside(stack: ExitStack) -> Future[Environment]:
     return beside.submit(describe_host, DEFAULT_CLASS, 1, host_cache())
 
 
-def offer(home: Home, sample: Sample, scientist: str, panels: Sequence[PanelId]) -> RegisteredDataset:
+def offer(home: Home, sample: Sample, scientist: str, panels: Sequence[PanelId], private: bool) -> RegisteredDataset:
     """Register an owner's table under a policy that lets one scientist ask, asks a person about
-    every request, and admits audits by some panels."""
+    every request, and admits audits by some panels; with a privacy budget or without."""
     from fitchain.pod.compute.dataset import Policy
-    from fitchain.pod.parties.owner import DatasetOffer, register_dataset
+    from fitchain.pod.parties.owner import DatasetOffer, PrivacyOffer, register_dataset
 
     policy = Policy(
         minimum_price=PRICE,
@@ -274,11 +304,27 @@ def offer(home: Home, sample: Sample, scientist: str, panels: Sequence[PanelId])
     offered = DatasetOffer(
         sample.private, name=sample.name, target=sample.target, drop=sample.drop, price=PRICE, policy=policy
     )
+    if private:
+        budget = PrivacyOffer(BUDGET_EPSILON)
+        offered = replace(offered, transform="ranges", ranges=sample.ranges, privacy=budget)
     return register_dataset(home, offered)
 
 
+def recipe_terms(which: Play, private: bool) -> dict[str, Any]:
+    """What the recipe says, with privacy or without.
+
+    Raises:
+        InputRefused: the module cannot be trained in private.
+    """
+    if not private:
+        return which.terms
+    if which.private is None:
+        raise InputRefused(f"{which.module} mixes the records of a batch: it cannot be trained in private")
+    return which.private
+
+
 def ask(
-    home: Home, dataset: RegisteredDataset, model: ModelId, which: Play, audit_terms: AuditTerms | None
+    home: Home, dataset: RegisteredDataset, model: ModelId, recipe: dict[str, Any], audit_terms: AuditTerms | None
 ) -> AgreementId:
     """Ask for the training, leaving the rehearsal to the owner; the agreement's id."""
     from fitchain.pod.parties.scientist import JobRequest, request_job
@@ -286,7 +332,7 @@ def ask(
     request = JobRequest(
         dataset.id,
         model,
-        recipe_overrides=which.terms,
+        recipe_overrides=recipe,
         price=PRICE,
         bond=PRICE,
         audit=audit_terms,
@@ -321,11 +367,11 @@ def delivery(home: Home, job: AgreementId, folder: Path) -> Delivery:
     return scientist.delivery(home, job).copy_into(folder)
 
 
-def judge(delivered: Delivery, stranger: Home) -> str:
-    """The certificate's level for somebody who trusts nobody."""
+def judge(delivered: Delivery, stranger: Home) -> Verdict:
+    """What the certificate says to somebody who trusts nobody."""
     from fitchain.pod.proof.certificate import verify
 
-    return verify(delivered.model, delivered.certificate, stranger.chain).assurance.label
+    return verify(delivered.model, delivered.certificate, stranger.chain)
 
 
 @dataclass(frozen=True)

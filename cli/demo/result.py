@@ -2,18 +2,84 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.demo.audit import Caught
 from fitchain.cli.demo.parties import Stores
 from fitchain.cli.demo.stranger import Again
 from fitchain.cli.views.output import Prose
+from fitchain.cli.views.verdict import noise_checked
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.amounts import amount_text
+from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.privacy.ledger import allowed_epsilon, left
+
+if TYPE_CHECKING:
+    from fitchain.pod.jobs.home import Home
+    from fitchain.pod.parties.owner import RegisteredDataset
+    from fitchain.pod.proof.certificate import Verdict
+
+
+NO_BUDGET = (
+    "That the model keeps the records to itself: no privacy budget limits what its weights say about one of them."
+)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the training cost of the owner's privacy budget.
+
+    Args:
+        epsilon: of the training, for each record.
+        delta: beside it.
+        records: how many it is about.
+        budget, left: of the ledger afterwards, as epsilons.
+        checked: who looked at the noise, in words.
+    """
+
+    epsilon: float
+    delta: float
+    records: int
+    budget: float
+    left: float
+    checked: str
+
+    @classmethod
+    def of(cls, home: Home, dataset: RegisteredDataset, verdict: Verdict) -> Spent:
+        """Read it from the certificate and the chain.
+
+        Raises:
+            NotFound: the dataset has no ledger, or the training was not private.
+        """
+        claim, ledger = verdict.statement.privacy, home.registry.ledger_of(home.registry.dataset(dataset.id))
+        if claim is None or ledger is None:
+            raise NotFound("the training was charged to no privacy ledger")
+        return cls(
+            epsilon=claim.epsilon,
+            delta=claim.delta,
+            records=claim.units,
+            budget=allowed_epsilon(ledger.budget, claim.delta),
+            left=left(ledger.spent, ledger.budget, claim.delta),
+            checked=noise_checked(verdict),
+        )
+
+    def values(self) -> dict[str, Any]:
+        """It as JSON."""
+        return {name: getattr(self, name) for name in ("epsilon", "delta", "records", "budget", "left")}
+
+    def sentence(self) -> str:
+        """It in a sentence."""
+        return (
+            f"Whatever anybody concludes from the delivered weights about one of the {self.records} records is at most "
+            f"{math.exp(self.epsilon):.3g} times as likely as if it had contributed nothing, except with a probability "
+            f"of about {self.delta:g} (epsilon {self.epsilon:.3g}): charged for good to the owner's privacy ledger on "
+            f"the chain, where {self.left:.3g} is left of its {self.budget:.3g}. It rests on noise: {self.checked}."
+        )
 
 
 @dataclass(frozen=True)
@@ -33,6 +99,7 @@ class DemoResult:
         price: FIT in base units, paid to the owner.
         accuracy: on the test table, 0 to 1.
         assurance: the certificate's level for who trusts nobody.
+        spent: of the owner's privacy budget; None where it has none.
         again: what came of the audit that a stranger asked for; None without one.
         replayed: segments that verifiers voted about, or that the owner trained again.
         segments: how many there are.
@@ -58,6 +125,7 @@ class DemoResult:
     price: int
     accuracy: float
     assurance: str
+    spent: Spent | None
     again: Again | None
     replayed: int
     segments: int
@@ -88,6 +156,7 @@ class DemoResult:
             "certificate": str(self.certificate),
             "replayed_segments": self.replayed,
             "assurance": self.assurance,
+            "privacy": self.spent.values() if self.spent else None,
             "audited_again": self.again.values() if self.again else None,
             "verifiers": self.verifiers,
             "cheat": self.caught.values() if self.caught else None,
@@ -137,6 +206,7 @@ class DemoResult:
             "The owner could not choose the order of the records: it follows from a block's hash and from a nonce that "
             "the owner had committed to before.",
             *self._vouched(),
+            *([self.spent.sentence()] if self.spent else []),
         ]
 
     def _vouched(self) -> list[str]:
@@ -172,6 +242,7 @@ class DemoResult:
             )
         return [
             unseen,
+            *([] if self.spent else [NO_BUDGET]),
             "That the records are true, or the model good: a certificate is about how it was trained.",
             "Anything about separate parties: on this machine one person played all, on a test chain with free money.",
         ]

@@ -12,7 +12,8 @@ from __future__ import annotations
 import csv
 import random
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,40 @@ from fitchain.pod.values.errors import FitchainError, NotFound
 
 SPLIT_SEED = 2026
 TEST_SHARE = 0.2
+RANGES: Mapping[str, tuple[float, float]] = {
+    "mean_radius": (0, 30),
+    "mean_texture": (0, 40),
+    "mean_perimeter": (0, 200),
+    "mean_area": (0, 3000),
+    "mean_smoothness": (0, 0.2),
+    "mean_compactness": (0, 0.4),
+    "mean_concavity": (0, 0.5),
+    "mean_concave_points": (0, 0.2),
+    "mean_symmetry": (0, 0.3),
+    "mean_fractal_dimension": (0, 0.1),
+    "radius_error": (0, 3),
+    "texture_error": (0, 5),
+    "perimeter_error": (0, 20),
+    "area_error": (0, 600),
+    "smoothness_error": (0, 0.03),
+    "compactness_error": (0, 0.1),
+    "concavity_error": (0, 0.4),
+    "concave_points_error": (0, 0.06),
+    "symmetry_error": (0, 0.09),
+    "fractal_dimension_error": (0, 0.03),
+    "worst_radius": (0, 40),
+    "worst_texture": (0, 50),
+    "worst_perimeter": (0, 300),
+    "worst_area": (0, 5000),
+    "worst_smoothness": (0, 0.2),
+    "worst_compactness": (0, 1),
+    "worst_concavity": (0, 1),
+    "worst_concave_points": (0, 0.3),
+    "worst_symmetry": (0, 0.7),
+    "worst_fractal_dimension": (0, 0.2),
+}
+"""What a pathologist would expect of these measurements, lowest and highest: nothing of the records
+is in it, so it may be published beside a privacy budget."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +68,7 @@ class Sample:
         test: file of the records that the scientist keeps.
         target: the column to predict.
         drop: columns that are not registered.
+        ranges: of its columns of numbers, for a card that publishes nothing computed of the records.
     """
 
     name: str
@@ -40,6 +76,7 @@ class Sample:
     test: Path
     target: str
     drop: tuple[str, ...]
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def describe_sample(name: str, owner: Path, scientist: Path) -> Sample:
@@ -47,7 +84,7 @@ def describe_sample(name: str, owner: Path, scientist: Path) -> Sample:
     if name == "digits":
         return Sample("handwritten digits", owner / "digits.npz", scientist / "digits_test.npz", "digit", ())
     private, test = owner / "breast_cancer.csv", scientist / "breast_cancer_test.csv"
-    return Sample("breast cancer", private, test, "diagnosis", ("patient",))
+    return Sample("breast cancer", private, test, "diagnosis", ("patient",), RANGES)
 
 
 def breast_cancer(owner: Path, scientist: Path) -> Sample:

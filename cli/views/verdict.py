@@ -135,24 +135,27 @@ def describe_privacy(verdict: Verdict) -> str | None:
     statement = verdict.statement
     if (claim := statement.privacy) is None or statement.recipe.privacy is None:
         return None
-    segments = statement.count - 1
-    looked = [jury.audited for jury in verdict.juries if jury.verdict is Outcome.MATCH]
-    if looked:
-        least = max(looked)
-        missed = max(segments - least, 0) / segments
-        checked = (
-            f"noise looked at in {least} of {counted(segments, 'segment')} by drawn seats; one segment without it is"
-            f" missed with probability {missed:.2f}; towards those seats, and whomever they tell, it does not hold for"
-            " the records of these segments"
-        )
-    else:
-        checked = "noise as the owner states: nobody else looked"
     each = f", at most {counted(claim.most_records, 'record')} each"
     return (
         f"epsilon {claim.epsilon:.3g} beside delta {claim.delta:g} {for_each_unit(claim.unit)} of {claim.units}"
         f"{each if claim.unit is not None else ''}"
         f" (noise multiplier {statement.recipe.privacy.sigma:g}), charged to ledger {statement.ledger} of the owner;"
-        f" {checked}"
+        f" {noise_checked(verdict)}"
+    )
+
+
+def noise_checked(verdict: Verdict) -> str:
+    """Who looked at the noise of a private training, and what that is worth."""
+    segments = verdict.statement.count - 1
+    looked = [jury.audited for jury in verdict.juries if jury.verdict is Outcome.MATCH]
+    if not looked:
+        return "noise as the owner states: nobody else looked"
+    most = max(looked)
+    missed = max(segments - most, 0) / segments
+    return (
+        f"noise looked at in {most} of {counted(segments, 'segment')} by drawn seats; one segment without it is"
+        f" missed with probability {missed:.2f}; towards those seats, and whomever they tell, it does not hold for"
+        " the records of these segments"
     )
 
 

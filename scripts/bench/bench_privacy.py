@@ -61,7 +61,7 @@ SIDES = {"plain": None, "private": 3.0}
 
 
 def prepare(folder: Path) -> Trial:
-    """Read the table, and round each column's range up to one digit, as its owner might know it."""
+    """Read the table; its ranges are those of the demonstration."""
     from dataclasses import replace
 
     from fitchain.cli.demo.samples import breast_cancer
@@ -69,12 +69,7 @@ def prepare(folder: Path) -> Trial:
 
     sample = breast_cancer(folder / "owner", folder / "scientist")
     private, test = (Table.read(path, drop=sample.drop, target=sample.target) for path in (sample.private, sample.test))
-    ranges = {
-        column.name: (0.0, float(f"{1.1 * float(private.arrays[column.name].max()):.0e}"))
-        for column in private.columns
-        if column.name != sample.target
-    }
-    card = register(private, bytes(32), sample.name, transform="ranges", ranges=ranges).card
+    card = register(private, bytes(32), sample.name, transform="ranges", ranges=sample.ranges).card
     return Trial(private, test, card, replace(card, privacy=CardPrivacy(DELTA)))
 
 

@@ -86,6 +86,11 @@ class Mutant:
         """The change by what it changes, wherever the line stands."""
         return self.source, self.old, self.new
 
+    @property
+    def tried_as(self) -> Change:
+        """The change in its place: lines that read the same have fates of their own."""
+        return f"{self.source}:{self.line}", self.old, self.new
+
     def __str__(self) -> str:
         return f"{self.source}:{self.line}: {self.old}  ->  {self.new or '(left out)'}"
 
@@ -166,15 +171,15 @@ def try_all(mutants: Iterable[Mutant], copy: ForgeCopy, fates: Fates) -> None:
     """Try changes one after the other and write down what became of each."""
     for mutant in mutants:
         text = mutant.applied((CONTRACTS / mutant.source).read_text())
-        fate, seconds = fates.tried(mutant.key, partial(copy.fate, mutant.source, text))
+        fate, seconds = fates.tried(mutant.tried_as, partial(copy.fate, mutant.source, text))
         print(f"{fate.value:16}  {mutant} ({seconds:.0f} s)", flush=True)
 
 
 def report(mutants: Sequence[Mutant], fates: Mapping[Change, Fate]) -> list[Mutant]:
     """Say what became of all that was tried; the survivors that nothing explains."""
-    tried = [mutant for mutant in mutants if mutant.key in fates]
-    counts = {fate: sum(fates[mutant.key] is fate for mutant in tried) for fate in Fate}
-    survivors = [mutant for mutant in tried if fates[mutant.key] is Fate.SURVIVED]
+    tried = [mutant for mutant in mutants if mutant.tried_as in fates]
+    counts = {fate: sum(fates[mutant.tried_as] is fate for mutant in tried) for fate in Fate}
+    survivors = [mutant for mutant in tried if fates[mutant.tried_as] is Fate.SURVIVED]
     unexplained = [mutant for mutant in survivors if mutant.key not in EQUIVALENT]
     print(f"\nof {len(mutants)} changes {len(tried)} were tried over these sources: ", end="")
     print(", ".join(f"{count} {fate.value}" for fate, count in counts.items()))
@@ -211,7 +216,7 @@ def main() -> int:
     sample = random.Random(args.seed).sample(mutants, min(args.sample or len(mutants), len(mutants)))
     known = fates.known()
     with ForgeCopy.made() as copy:
-        try_all((mutant for mutant in sample if mutant.key not in known), copy, fates)
+        try_all((mutant for mutant in sample if mutant.tried_as not in known), copy, fates)
     return 1 if report(mutants, fates.known()) else 0
 
 

@@ -243,4 +243,21 @@ contract AuditTermsTest is AuditFixture {
         (, eligible) = verifiers.standing(panelNumber, owner, members[party], members[party]);
         vm.assertEq(eligible, expected - 1, "a party is eligible");
     }
+
+    /// @dev Mutation: an asker that is neither owner nor scientist counted as eligible, or one that is either left out
+    ///      twice.
+    function test_standing_leavesOutEveryPartyOnce() public view {
+        (address a, address b, address c) = (members[0], members[1], members[2]);
+        assertEligible(owner, scientist, c, MEMBERS - 1);
+        assertEligible(a, b, c, MEMBERS - 3);
+        assertEligible(a, b, a, MEMBERS - 2);
+        assertEligible(a, b, b, MEMBERS - 2);
+        assertEligible(a, a, a, MEMBERS - 1);
+        assertEligible(owner, scientist, stranger, MEMBERS);
+    }
+
+    function assertEligible(address owner_, address scientist_, address asker, uint256 expected) private view {
+        (, uint256 eligible) = verifiers.standing(panelNumber, owner_, scientist_, asker);
+        vm.assertEq(eligible, expected, "others are eligible");
+    }
 }

@@ -323,6 +323,53 @@ contract DrawTest is AuditFixture {
         vm.assertTrue(continued > 0, "every first call found the only one");
     }
 
+    /// @dev Where nobody stood: a call looks at 64 positions of each seat's own, and at none of seats that are none.
+    ///      Mutation: one try more; one seat more.
+    function test_draw_triesSoManyPositionsForASeatAndNoMore() public view {
+        Jury memory jury = Jury(address(1), address(2), address(3), panelNumber, 400, 0);
+        uint256[3] memory seats;
+        address[] memory drawn_;
+
+        (seats, drawn_) = verifiers.draw(jury, "seed", 3, seats, type(uint256).max);
+
+        vm.assertEq(drawn_.length, 3, "there are other seats");
+        for (uint256 seat = 0; seat < 3; seat++) {
+            vm.assertEq(drawn_[seat], address(0), "somebody was drawn");
+            vm.assertEq(seats.cursorAt(seat), 64, "a call looked at more or fewer positions of a seat");
+        }
+    }
+
+    /// @dev The words hold no more. Mutation: one seat more in any of the loops.
+    function test_seats_areFifteenAtMost() public pure {
+        uint256[3] memory seats;
+        for (uint256 seat = 0; seat < 15; seat++) {
+            seats.put(seat, seat + 1, 9);
+        }
+
+        vm.assertEq(seats.taken(15), 0x7fff, "others are taken");
+        vm.assertTrue(seats.holds(15, 15) && !seats.holds(15, 16), "others are held");
+        vm.assertTrue(!seats.beganAnew(15), "a draw began anew");
+        seats.rewind(15);
+        vm.assertTrue(seats.beganAnew(15), "no draw began anew");
+        seats.clear(15, type(uint256).max);
+        vm.assertEq(seats.taken(15), 0, "somebody is drawn still");
+    }
+
+    /// @dev Who sits beyond the count is no seat's. Mutation: one seat more in any of the loops.
+    function test_seats_beyondTheCountAreNone() public pure {
+        uint256[3] memory seats;
+        seats.put(3, 7, 0);
+
+        vm.assertEq(seats.taken(3), 0, "it is taken");
+        vm.assertTrue(!seats.holds(3, 7), "it is held");
+        vm.assertTrue(!seats.beganAnew(3), "a draw began anew");
+        seats.clear(3, type(uint256).max);
+        vm.assertEq(seats.numberAt(3), 7, "it was cleared");
+        seats.put(3, 7, 9);
+        seats.rewind(3);
+        vm.assertEq(seats.cursorAt(3), 9, "it was rewound");
+    }
+
     function callsToFind(Jury memory jury, bytes32 seed, uint256 number) private view returns (uint256 calls) {
         uint256[3] memory seats;
         while (seats.taken(3) == 0) {

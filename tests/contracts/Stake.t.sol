@@ -105,6 +105,39 @@ contract StakeTest is AuditFixture {
         vm.assertEq(fit.balanceOf(account) - before, STAKE, "another amount was paid");
     }
 
+    /// @dev Mutation: what was paid is leaving still.
+    function test_withdraw_paysStakeThatLeftOnce() public {
+        by(account);
+        verifiers.unstake(1 ether);
+        vm.warp(block.timestamp + 21 days);
+        by(account);
+        verifiers.withdraw();
+
+        vm.assertEq(verifierOf(account).unbonding, 0, "it is leaving still");
+        vm.expectRevert(abi.encodeWithSelector(IVerifiers.NothingToWithdraw.selector, account));
+        by(account);
+        verifiers.withdraw();
+    }
+
+    /// @dev Mutation: what is leaving is forgotten where fees alone are paid.
+    function test_withdraw_ofFeesLeavesTheStakeThatIsLeaving() public {
+        address seated = seatOf(matchedAndReleased(), 0);
+        by(seated);
+        verifiers.unstake(1 ether);
+        vm.expectEmit(address(verifiers));
+        emit IVerifiers.Withdrawn(seated, FEE, 0);
+        by(seated);
+        verifiers.withdraw();
+
+        vm.assertEq(verifierOf(seated).unbonding, 1 ether, "another amount is leaving");
+    }
+
+    function matchedAndReleased() private returns (AgreementId id) {
+        id = matched();
+        release(id);
+        acceptRelease(id);
+    }
+
     function test_unstake_beginsAnewForWhatWasLeavingBefore() public {
         by(account);
         verifiers.unstake(1 ether);
