@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fitchain.cli.views.units import describe_unit
-from fitchain.cli.views.verdict import describe_privacy
+from fitchain.cli.views.verdict import describe_held_out, describe_privacy
 from fitchain.pod.compute.dataset import FILLED, UnitColumn
 from fitchain.pod.parties.owner import PrivacyOffer, replay_job
 from fitchain.pod.parties.owner.data import read_table
@@ -35,6 +35,7 @@ DELTA, PEOPLE, K = 1e-3, 20, 3
 RANGES = dict.fromkeys(("alpha", "beta", "gamma", "delta"), (-10.0, 10.0))
 PRIVATE = {name: value for name, value in RECIPE.items() if name != "metrics"} | {
     "batch_size": 4,
+    "held_out": 0.2,
     "privacy": {"epsilon": 3},
 }
 OFFER: dict[str, Any] = {
@@ -106,13 +107,15 @@ def test_the_charge_and_the_certificate_count_people(
     verdict = verify(folder.model, folder.certificate, running_devnet.settings(tmp_path))
     claim, recipe = verdict.statement.privacy, verdict.statement.recipe
     assert claim is not None and recipe.privacy is not None
-    assert (claim.unit, claim.most_records, claim.units) == ("patient", K, PEOPLE)
-    rate = -(-(4 << 32) // PEOPLE) / (1 << 32)
+    assert (claim.unit, claim.most_records, claim.units) == ("patient", K, PEOPLE - 4)
+    rate = -(-(4 << 32) // (PEOPLE - 4)) / (1 << 32)
     assert terms.charge == charge(renyi(rate, recipe.privacy.sigma, 12))
     assert claim.epsilon == epsilon_of(terms.charge, DELTA) and 2.9 < claim.epsilon <= 3
     told = describe_privacy(verdict)
     assert told is not None
-    assert "epsilon 2.99 beside delta 0.001 for each value of 'patient' of 20, at most 3 records each" in told
+    assert "epsilon 3 beside delta 0.001 for each value of 'patient' of 16, at most 3 records each" in told
+    evaluated = describe_held_out(verdict)
+    assert evaluated is not None and "on 4 held-out units that nobody trained on: accuracy" in evaluated
 
 
 @pytest.mark.parametrize(

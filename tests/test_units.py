@@ -15,6 +15,7 @@ from hypothesis import given as examples
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from fitchain.cli.views.held_out import held_out_sentence
 from fitchain.pod.compute import private_training
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import (
@@ -28,15 +29,18 @@ from fitchain.pod.compute.dataset import (
     assemble,
     dataset_root,
     drawn_batches,
+    held_out_rows,
     mock_table,
     open_records,
     record_leaves,
     register,
     verify_record,
 )
+from fitchain.pod.compute.dataset.order import training_rows
 from fitchain.pod.compute.dataset.records import Registration, record_leaf, salt
 from fitchain.pod.compute.dataset.units import rows_of, slots_of, unit_word
 from fitchain.pod.compute.environment.classes import DEFAULT
+from fitchain.pod.compute.held_out import MEAN_GRID, evaluate_held_out
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.private_training import RecordGradients
 from fitchain.pod.jobs.worker import Context, run_worker
@@ -48,6 +52,7 @@ from fitchain.pod.proof.audit.checking import check
 from fitchain.pod.proof.audit.evidence import Evidence, segment_records
 from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
+from fitchain.pod.values.held_out import HeldOut, NoisedMean
 from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
 from fitchain.pod.values.privacy import ledger
 from fitchain.pod.values.privacy.accountant import renyi
@@ -548,6 +553,53 @@ def test_segment_that_left_records_out_or_clipped_each_alone_is_a_mismatch(
         case = trained_here(tmp_path / "job", store, **AS_UNITS)
     problems = case.replayed_here(case.facts(None))
     assert {problem.segment for problem in problems} == {2}
+
+
+# Held out
+
+HELD_OUT: dict[str, Any] = {"held_out": 0.3, "transform": {"kind": {"categories": [0, 1, 2]}}}
+
+
+def test_people_are_held_out_with_all_their_records_and_never_drawn() -> None:
+    given = unit_recipe(held_out=0.3)
+    held_out, trained_on = held_out_rows(given, SEED), training_rows(given, SEED)
+    assert given.held_out_count == -(-3 * UNITS // 10) and given.training_count == UNITS - given.held_out_count
+    assert (held_out == rows_of(held_out[::K] // np.uint64(K), K)).all()
+    assert sorted([*held_out, *trained_on]) == list(range(UNITS * K))
+    drawn = np.concatenate(list(drawn_batches(given, SEED, lambda segment: segment_key(NOISE, segment))))
+    assert drawn.size and set(drawn.tolist()) <= set(trained_on.tolist())
+    rate = -(-(4 << 32) // given.training_count) / (1 << 32)
+    assert given.sampling_rate == rate and given.most_records(2) <= 2 * given.training_count * K
+
+
+def test_a_held_out_person_moves_what_is_told_by_one_clip_at_most() -> None:
+    """Whatever numbers its records hold, and whether they can be evaluated."""
+    given, graph = unit_recipe(**HELD_OUT), exported(PrivateNet)
+    program = Program(graph[0], dict(graph[1]), DEFAULT)
+    sums, told = [], HeldOut(1, None)
+    for change in (None, 1.0, -30.0, 1e38):
+        arrays = {name: array.copy() for name, array in RECORDS_OF_UNITS.arrays.items()}
+        rows = held_out_rows(given, SEED)
+        rows = rows[arrays[FILLED][rows]]
+        first = rows[rows // K == rows[0] // K]
+        for name in "abcd" if change is not None else "":
+            arrays[name][first] *= change
+            arrays["kind"][first] = (arrays["kind"][first] + 1) % 3
+        take = assemble(given, Table.of(arrays, "kind"))
+        told = evaluate_held_out(program, given, rows, take, SEED, segment_key(NOISE, 5))
+        assert isinstance(told.outcome, NoisedMean) and told.outcome.of == "accuracy of units"
+        assert told.records == given.held_out_count and HeldOut.from_json(told.json()) == told
+        sums.append(told.outcome.sum)
+    assert len(set(sums)) > 1 and max(sums) - min(sums) <= MEAN_GRID
+    assert "held-out units that nobody trained on: accuracy" in held_out_sentence(told)
+
+
+def test_held_out_people_are_opened_and_evaluated_again(store: LocalStore, tmp_path: Path) -> None:
+    case = trained_here(tmp_path / "job", store, **AS_UNITS | HELD_OUT)
+    facts = case.facts(None, drawn=0)
+    assert case.replayed_here(facts) == []
+    opened = {opening.index for opening in case.evidence(facts).records}
+    assert set(held_out_rows(case.recipe, SEED).tolist()) <= opened
 
 
 @settings(max_examples=20)

@@ -31,9 +31,22 @@ def pairs_of(recipe: Recipe) -> list[tuple[str, Any]]:
         ("loss", f"{_choice(recipe.loss)}, of the column {_named(recipe.target)}"),
         ("reports", f"{_and(recipe.metrics)} of each checkpoint" if recipe.metrics else "no metric"),
         ("reads", " | ".join(_columns(columns) for columns in recipe.inputs) + _transforms(recipe)),
+        *_held_out(recipe),
         *_privacy(recipe),
         ("environment", where),
         ("checkpoints", f"{recipe.leaf_count}, one every {recipe.segment_steps} steps"),
+    ]
+
+
+def _held_out(recipe: Recipe) -> list[tuple[str, Any]]:
+    """How many records only evaluate the model."""
+    if recipe.held_out is None:
+        return []
+    return [
+        (
+            "held out",
+            f"{counted(recipe.held_out_count, unit_noun(recipe))}, drawn by the same seed, to evaluate the model",
+        )
     ]
 
 
@@ -42,8 +55,11 @@ def _privacy(recipe: Recipe) -> list[tuple[str, Any]]:
     if (terms := recipe.privacy) is None:
         return [("order", "of the records by a seed that the chain draws after the acceptance")]
     return [
-        ("order", f"each {_unit(recipe)} with chance {recipe.sampling_rate:.3g} a step, drawn in secret"),
-        ("noise", f"{terms.sigma:g} times the clip, {terms.clip:g}, to which each {_unit(recipe)}'s gradient is cut"),
+        ("order", f"each {unit_noun(recipe)} with chance {recipe.sampling_rate:.3g} a step, drawn in secret"),
+        (
+            "noise",
+            f"{terms.sigma:g} times the clip, {terms.clip:g}, to which each {unit_noun(recipe)}'s gradient is cut",
+        ),
     ]
 
 
@@ -57,15 +73,15 @@ def values(recipe: Recipe) -> dict[str, Any]:
 
 def epochs_of(recipe: Recipe) -> float:
     """How often a recipe goes over its records; each pass leaves out a last, smaller batch."""
-    return recipe.steps / max(recipe.unit_count // recipe.batch_size, 1)
+    return recipe.steps / max(recipe.training_count // recipe.batch_size, 1)
 
 
 def _passes(recipe: Recipe) -> str:
-    taken = counted(recipe.batch_size, _unit(recipe))
-    return f"{taken}, {epochs_of(recipe):.3g} passes over {recipe.unit_count:,} {_unit(recipe)}s"
+    taken = counted(recipe.batch_size, unit_noun(recipe))
+    return f"{taken}, {epochs_of(recipe):.3g} passes over {recipe.training_count:,} {unit_noun(recipe)}s"
 
 
-def _unit(recipe: Recipe) -> str:
+def unit_noun(recipe: Recipe) -> str:
     """What a step takes so many of: records, or units of privacy with several."""
     return "record" if recipe.privacy is None or recipe.privacy.unit_records is None else "unit"
 

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views.amounts import counted, format_duration
+from fitchain.cli.views.held_out import held_out_sentence
 from fitchain.cli.views.output import KeyValues, Prose, Report, View
+from fitchain.cli.views.recipe import unit_noun
 from fitchain.cli.views.units import for_each_unit
+from fitchain.pod.jobs.history import HeldOutTold
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.agreement.history import MOST_RELATED
 from fitchain.pod.values.amounts import amount_text
@@ -77,6 +80,7 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "steps": statement.steps,
         "orders_checked": verdict.orders_checked,
         "privacy": statement.privacy and statement.privacy.json() | {"ledger": statement.ledger},
+        "held_out": statement.held_out and statement.held_out.result.json(),
         "milestones": [asdict(milestone) for milestone in verdict.milestones],
         "duration": _duration_values(verdict.timing),
         "audits": [_jury_values(jury) for jury in verdict.juries],
@@ -124,6 +128,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} leaves{which}"),
         ("on", f"{statement.card.record_count} records: {statement.card.name}"),
         ("privacy", describe_privacy(verdict)),
+        ("held out", describe_held_out(verdict)),
         ("began with", _lineage(verdict)),
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
     ]
@@ -157,6 +162,24 @@ def noise_checked(verdict: Verdict) -> str:
         f" missed with probability {missed:.2f}; towards those seats, and whomever they tell, it does not hold for"
         " the records of these segments"
     )
+
+
+def describe_held_out(verdict: Verdict) -> str | None:
+    """What the model does on records that were held out, and who says so, in a sentence; None where
+    none were, or the training ended before its last step."""
+    statement = verdict.statement
+    recipe, claim = statement.recipe, statement.held_out
+    if recipe.held_out is None or not verdict.complete:
+        return None
+    if claim is None:
+        kept = f"{counted(recipe.held_out_count, unit_noun(recipe))}; what the model does on them stays with the owner"
+        return f"{kept}, by the dataset's policy"
+    told = HeldOutTold.of(recipe, claim.result)
+    sentence = held_out_sentence(told.result, told.scale)
+    other = "" if statement.delivered == statement.count - 1 else "of the last leaf's model, not the delivered one: "
+    if any(jury.verdict is Outcome.MATCH for jury in verdict.juries):
+        return f"{other}{sentence}; seats voted Match on the segment at whose end it stands"
+    return f"{other}as the owner states, {sentence}"
 
 
 def _lineage(verdict: Verdict) -> str:

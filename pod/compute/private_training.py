@@ -161,7 +161,7 @@ class RecordGradients:
             int64 `[D]`, in units of the grid.
         """
         total_D = torch.zeros(self.count, dtype=torch.int64)
-        for rows in self._by_unit(indices):
+        for rows in by_unit(indices, self.terms.unit_records):
             gradient_D = self._of_unit(rows, assemble, seed, step)
             if gradient_D is not None:
                 total_D += whole_units(gradient_D, self.terms)
@@ -186,12 +186,6 @@ class RecordGradients:
             sum_D = gradient_D if sum_D is None else sum_D + gradient_D
         return sum_D
 
-    def _by_unit(self, indices: Indices) -> list[Indices]:
-        """The records of each unit."""
-        if (size := self.terms.unit_records) is None:
-            return np.split(indices, len(indices)) if len(indices) else []
-        return np.split(indices, np.flatnonzero(np.diff(indices // np.uint64(size))) + 1) if len(indices) else []
-
     def _of_one(self, inputs: tuple[Tensor, ...], target_1: Tensor) -> Tensor | None:
         """A record's gradient, float32 `[D]`; None where it cannot be computed."""
         try:
@@ -203,6 +197,20 @@ class RecordGradients:
                 raise Unusable("memory ran out in a step", "raise the worker's memory limit") from error
             return None
         return torch.cat([gradient.flatten() for gradient in gradients])
+
+
+def by_unit(indices: Indices, unit_records: int | None) -> list[Indices]:
+    """The records of each unit of privacy.
+
+    Args:
+        indices: `[n]`, of the records; those of a unit stand together.
+        unit_records: how many rows a unit has; None where a record is the unit.
+    """
+    if not len(indices):
+        return []
+    if unit_records is None:
+        return np.split(indices, len(indices))
+    return np.split(indices, np.flatnonzero(np.diff(indices // np.uint64(unit_records))) + 1)
 
 
 def whole_units(gradient_D: Tensor, terms: Privacy) -> Tensor:

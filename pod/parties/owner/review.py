@@ -229,7 +229,7 @@ def records_trained_on(card: Card, recipe: Recipe) -> Records | None:
     shapes = {column.name: column.shape for column in card.columns}
     if any(name not in shapes for name in names):
         return None
-    used = (recipe.rows[1] - recipe.rows[0]) * card.record_count // card.count
+    used = recipe.training_count * recipe.unit_records * card.record_count // card.count
     return Records(used, sum(prod(shapes[name]) for name in names))
 
 

@@ -18,6 +18,7 @@ from fitchain.pod.proof.certificate.statement import (
     MOST_ANCESTORS,
     MOST_LEAVES,
     Ancestor,
+    HeldOutClaim,
     PrivacyClaim,
     Statement,
     outline_of,
@@ -43,6 +44,7 @@ def issue(
     model: Path,
     delivered: int | None = None,
     most_leaves: int = MOST_LEAVES,
+    held_out: HeldOutClaim | None = None,
 ) -> bytes:
     """Certify a training that has been done.
 
@@ -57,6 +59,7 @@ def issue(
         model: the file that is delivered.
         delivered: index of the leaf whose model that is; None for the last.
         most_leaves: beyond so many the certificate holds the groups' roots instead of the leaves.
+        held_out: what of the result on held-out records leaves with it.
 
     Returns:
         the certificate's bytes, a DSSE envelope.
@@ -92,6 +95,7 @@ def issue(
         ledger=registry.dataset(terms.dataset).ledger,
         card=card,
         privacy=PrivacyClaim.of(recipe, card),
+        held_out=held_out,
         audit=terms.audit,
         ctx=transcript.ctx,
         seed=transcript.seed,

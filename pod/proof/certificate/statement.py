@@ -19,9 +19,10 @@ from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Json, Root, canonical_json, parse_json, path_in, peaks, tree_levels
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.held_out import HeldOut, held_out_digest, held_out_salt
 from fitchain.pod.values.ids import NO_MODEL, AgreementId, DatasetId, ModelId, PanelId
 from fitchain.pod.values.job_folder import MODEL
-from fitchain.pod.values.leaf import Leaf, StateRoots
+from fitchain.pod.values.leaf import Checkpoint, Leaf, StateRoots
 from fitchain.pod.values.limits import MOST_COLUMN_NAME, STATEMENT
 from fitchain.pod.values.privacy.ledger import epsilon_of
 from fitchain.pod.values.recipe import Environment, Recipe
@@ -122,7 +123,7 @@ class PrivacyClaim:
             return None
         delta = card.privacy.delta
         unit = None if card.unit is None else card.unit.column
-        return cls(unit, recipe.unit_records, recipe.unit_count, epsilon_of(recipe.charge, delta), delta)
+        return cls(unit, recipe.unit_records, recipe.training_count, epsilon_of(recipe.charge, delta), delta)
 
     def json(self) -> dict[str, Json]:
         """Its JSON value."""
@@ -145,6 +146,51 @@ class PrivacyClaim:
         counts = fields.integer("most_records", 1, MOST_UNIT_RECORDS), fields.integer("units", 1, MOST_ROWS)
         unit = None if value["unit"] is None else fields.text("unit", MOST_COLUMN_NAME)
         return cls(unit, *counts, fields.real("epsilon", 0), fields.real("delta", 0, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutClaim:
+    """What the trained model does on the held-out records.
+
+    Args:
+        result: the counts.
+        salt: with which they open the last leaf.
+    """
+
+    result: HeldOut
+    salt: Digest
+
+    @classmethod
+    def of(cls, recipe: Recipe, card: Card, last: Checkpoint) -> HeldOutClaim | None:
+        """What of the last leaf's result leaves by a dataset's policy; None where nothing does."""
+        if last.held_out is None or not leaves_with_certificate(recipe, card):
+            return None
+        return cls(last.held_out, held_out_salt(last.salt))
+
+    @property
+    def digest(self) -> Digest:
+        """What the last leaf says of it."""
+        return held_out_digest(self.result, self.salt)
+
+    def json(self) -> dict[str, Json]:
+        """Its JSON value."""
+        return {"result": self.result.json(), "salt": str(self.salt)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> HeldOutClaim:
+        """Read it from its JSON value.
+
+        Raises:
+            InputRefused: it has another form.
+        """
+        fields = Fields("the held-out result", value, ("result", "salt"))
+        return cls(HeldOut.from_json(value["result"]), fields.digest("salt"))
+
+
+def leaves_with_certificate(recipe: Recipe, card: Card) -> bool:
+    """Whether the result on held-out records leaves: where metrics do by the dataset's policy, and
+    always where it is noised."""
+    return recipe.held_out is not None and (recipe.privacy is not None or card.policy.metrics_leave)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +235,8 @@ class Statement:
         dataset, dataset_root, ledger, card: the registered dataset: its id, its root, the number of
             the privacy ledger that it is charged to (0: none), its card, whole.
         privacy: what the training costs of the records' privacy; None where it is not private.
+        held_out: what the trained model does on the held-out records; None where none are, where
+            the training ended early, and where the dataset's policy keeps it with the owner.
         audit: what was agreed about audits; amounts in base units of FIT.
         ctx, seed: context and order seed, which stand in every leaf.
         transcript_root, count, steps: root of the transcript, its leaves, the steps they cover.
@@ -215,6 +263,7 @@ class Statement:
     ledger: int
     card: Card
     privacy: PrivacyClaim | None
+    held_out: HeldOutClaim | None
     audit: AuditTerms
     ctx: Digest
     seed: Digest
@@ -265,6 +314,7 @@ class Statement:
                     "card": self.card.json(),
                 },
                 "privacy": None if self.privacy is None else self.privacy.json(),
+                "held_out": None if self.held_out is None else self.held_out.json(),
                 "audit": _audit_json(self.audit),
                 "transcript": {
                     "context": str(self.ctx),
@@ -311,7 +361,10 @@ class Statement:
         top = Fields("the statement", value, ("_type", "subject", "predicateType", "predicate"))
         top.choice("_type", (STATEMENT_TYPE,))
         top.choice("predicateType", (PREDICATE_TYPE,))
-        parts = ("version", "agreement", "model", "recipe", "environment", "dataset", "privacy", "audit", "transcript")
+        parts = (
+            *("version", "agreement", "model", "recipe", "environment", "dataset", "privacy", "held_out"),
+            *("audit", "transcript"),
+        )
         predicate = Fields("the predicate", value["predicate"], parts)
         predicate.choice("version", (VERSION,))
         part = predicate.value
@@ -340,6 +393,7 @@ class Statement:
             ledger=dataset.integer("ledger", 0, MOST_LEDGER),
             card=Card.from_json(dataset.value["card"]),
             privacy=None if part["privacy"] is None else PrivacyClaim.from_json(part["privacy"]),
+            held_out=None if part["held_out"] is None else HeldOutClaim.from_json(part["held_out"]),
             audit=_audit(part["audit"]),
             ctx=transcript.digest("context"),
             seed=transcript.digest("order_seed"),

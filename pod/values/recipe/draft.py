@@ -36,6 +36,8 @@ from fitchain.pod.values.recipe.terms import (
     Audit,
     Environment,
     Recipe,
+    held_out_count,
+    parse_held_out,
 )
 
 DEFAULT_CLASS = "cpu-x86-64-v3"
@@ -59,7 +61,7 @@ _SCHEDULE_TERMS = ("learning_rate", "schedule", "warmup_steps", "step_size", "ga
 _OPTIMIZER_TERMS = tuple(sorted({term for terms in OPTIMIZERS.values() for term in terms}))
 _LOSS_TERMS = tuple(sorted({term for terms in LOSSES.values() for term in terms}))
 TERMS = (
-    *("inputs", "target", "rows", "transform", "batch_size", "epochs", "steps", "segment_steps"),
+    *("inputs", "target", "rows", "held_out", "transform", "batch_size", "epochs", "steps", "segment_steps"),
     *("group_leaves", "metrics", "audit", "environment", "threads", "loss", "optimizer", "privacy"),
     *_LOSS_TERMS,
     *_OPTIMIZER_TERMS,
@@ -99,13 +101,15 @@ def draft(
     target = text("target", terms.get("target", card["target"]), 200)
     inputs = _inputs(card, target, terms)
     rows = _rows(card, terms)
-    loss = _loss(card, target, terms)
+    held_out = _held_out(card, terms)
     units = max(0, rows[1] - rows[0]) // (_unit_records(card) or 1)
-    batch_size = _batch_size(card, units, terms)
-    steps = _steps(units, batch_size, terms)
+    trained = units - held_out_count(held_out, units)
+    loss = _loss(card, target, terms)
+    batch_size = _batch_size(card, trained, terms)
+    steps = _steps(trained, batch_size, terms)
     default_segment = max(2, -(-steps // DEFAULT_SEGMENTS))
     segment_steps = integer("segment_steps", terms.get("segment_steps", default_segment), 2, MOST_STEPS)
-    privacy = _privacy(card, units, batch_size, steps, terms)
+    privacy = _privacy(card, trained, batch_size, steps, terms)
     metrics = [metric for metric in METRICS if metric == "loss" or loss["name"] in CLASSIFICATION]
     optimizer = _named(terms, "optimizer", "AdamW", OPTIMIZERS)
     return Recipe.from_json(
@@ -118,7 +122,7 @@ def draft(
             "inputs": inputs,
             "target": target,
             "rows": rows,
-            "held_out": None,
+            "held_out": held_out,
             "transform": terms.get("transform", _transform(card, inputs, target)),
             "loss": loss,
             "optimizer": optimizer,
@@ -171,6 +175,13 @@ def _rows(card: Mapping[str, Any], terms: Mapping[str, Any]) -> list[int]:
     count = card["count"]
     start, stop = (integer("rows", row, 0, count) for row in items("rows", terms.get("rows", [0, count]), 2, 2))
     return [start, stop]
+
+
+def _held_out(card: Mapping[str, Any], terms: Mapping[str, Any]) -> float | None:
+    """The share that is held out: where a recipe names none, the least that the dataset's policy
+    asks for."""
+    share = terms.get("held_out", card.get("policy", {}).get("held_out"))
+    return None if share is None else parse_held_out("held_out", share)
 
 
 def _transform(card: Mapping[str, Any], inputs: Sequence[Sequence[Any]], target: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property, partial
 from itertools import accumulate, pairwise
 from types import MappingProxyType
@@ -26,6 +27,7 @@ from fitchain.pod.values.ids import PanelId
 from fitchain.pod.values.limits import MOST_COLUMNS, RECIPE
 from fitchain.pod.values.privacy import ledger
 from fitchain.pod.values.privacy.accountant import renyi
+from fitchain.pod.values.privacy.release import release_sigma, renyi_of_release
 from fitchain.pod.values.recipe.fields import Fields, choice, flag, integer, items, real, refuse_unknown, text
 from fitchain.pod.values.recipe.privacy import Privacy, sampling_rate
 from fitchain.pod.values.recipe.schedule import Runs
@@ -40,6 +42,8 @@ MOST_ARGUMENTS = 16
 MOST_CATEGORIES = 10_000
 NAME_LENGTH = 200
 METRICS = ("loss", "accuracy")
+MOST_HELD_OUT = 0.5
+"""The largest share of the rows that may be held out."""
 CLASSIFICATION = ("cross_entropy", "nll_loss")
 """Losses whose targets are class indices (int64); those of the others are float32."""
 
@@ -223,10 +227,7 @@ _FIELDS = (
     *("loss", "optimizer", "learning_rates", "batch_size", "steps", "segment_steps", "group_leaves", "dtype"),
     *("environment", "metrics", "privacy", "audit"),
 )
-_NOT_YET = {
-    "base": "models stored as differences from a base",
-    "held_out": "held-out records",
-}
+_NOT_YET = {"base": "models stored as differences from a base"}
 """Fields that have their place in a recipe and no value but null yet, and what they are for."""
 
 
@@ -255,12 +256,14 @@ class Recipe:
         audit: terms.
         dtype: float32.
         base: model root of the registered model over which states and delivery are differences.
-        held_out: which records are never trained on and evaluate the model.
+        held_out: the share of the rows (of the units of privacy, where these have several) that is
+            never trained on and evaluates the trained model; None holds none out. Which rows they
+            are follows from the order seed.
         privacy: terms of differential privacy; None trains without. With them a step draws each
             unit of privacy with the same chance in secret, `batch_size` units on average, and
             nothing else that the records decide is told: no metrics. The rows are whole units.
 
-    `base` and `held_out` are None: no release supports them yet.
+    `base` is None: no release supports it yet.
     """
 
     graph: Digest
@@ -282,7 +285,7 @@ class Recipe:
     audit: Audit
     dtype: str = "float32"
     base: None = None
-    held_out: None = None
+    held_out: float | None = None
     privacy: Privacy | None = None
 
     @classmethod
@@ -316,6 +319,7 @@ class Recipe:
             fields.not_yet(key, what)
         steps = fields.integer("steps", 1, MOST_STEPS)
         start, stop = _rows(fields)
+        held_out = None if value["held_out"] is None else parse_held_out("the recipe: held_out", value["held_out"])
         inputs = _inputs(fields)
         target = fields.text("target", NAME_LENGTH)
         used = [*(column for columns in inputs for column in columns), target]
@@ -336,7 +340,7 @@ class Recipe:
             loss=loss,
             optimizer=_optimizer(value["optimizer"]),
             learning_rates=_learning_rates(fields, steps),
-            batch_size=_batch_size(fields, units, stop - start),
+            batch_size=_batch_size(fields, units - held_out_count(held_out, units), (stop - start) // units),
             steps=steps,
             segment_steps=fields.integer("segment_steps", 2, MOST_STEPS),
             group_leaves=_group_leaves(fields),
@@ -344,6 +348,7 @@ class Recipe:
             metrics=_metrics(fields, loss, privacy),
             audit=Audit.parse(value["audit"]),
             dtype=fields.choice("dtype", ("float32",)),
+            held_out=held_out,
             privacy=privacy,
         )
 
@@ -389,7 +394,28 @@ class Recipe:
         privacy."""
         if self.privacy is None:
             return 0
-        return ledger.charge(renyi(self.sampling_rate, self.privacy.sigma, self.steps))
+        nats = renyi(self.sampling_rate, self.privacy.sigma, self.steps)
+        if self.held_out is not None:
+            nats = tuple(map(max, nats, renyi_of_release(self.held_out_sigma)))
+        return ledger.charge(nats)
+
+    @cached_property
+    def held_out_sigma(self) -> float:
+        """Standard deviation of the noise on what is told of the held-out records where a privacy
+        budget runs, in units of privacy: the least multiple of 2^-10 with which, at no order, it
+        costs a held-out unit more than the training costs one that is trained on.
+
+        A unit is one or the other, with all its records, which no data decide. A neighbour that
+        differs in a held-out unit is trained alike; one that differs in another unit is told
+        nothing more by the result than by the model, from which it is made. So at each order a job
+        costs the larger of the two, not their sum.
+
+        Raises:
+            InputRefused: the recipe has no terms of privacy.
+        """
+        if self.privacy is None:
+            raise InputRefused("the recipe has no terms of privacy")
+        return release_sigma(renyi(self.sampling_rate, self.privacy.sigma, self.steps))
 
     @property
     def unit_records(self) -> int:
@@ -398,13 +424,28 @@ class Recipe:
 
     @property
     def unit_count(self) -> int:
-        """How many units of privacy the rows are."""
-        return (self.rows[1] - self.rows[0]) // self.unit_records
+        """How many units of privacy the rows are; without terms of privacy each row is one."""
+        return self.row_count // self.unit_records
 
     @property
     def sampling_rate(self) -> float:
         """The chance with which a step of private training draws a unit."""
-        return sampling_rate(self.batch_size, self.unit_count)
+        return sampling_rate(self.batch_size, self.training_count)
+
+    @property
+    def row_count(self) -> int:
+        """Rows that are used: those of the training, and those that are held out."""
+        return self.rows[1] - self.rows[0]
+
+    @property
+    def held_out_count(self) -> int:
+        """Units of privacy that are held out: the recipe's share of them, rounded up."""
+        return held_out_count(self.held_out, self.unit_count)
+
+    @property
+    def training_count(self) -> int:
+        """Units of privacy that are trained on: all that are not held out."""
+        return self.unit_count - self.held_out_count
 
     def most_records(self, steps: int) -> int:
         """How many rows so many steps take at most; where units are drawn in secret, so many that
@@ -413,7 +454,7 @@ class Recipe:
         if self.privacy is None:
             return expected
         beyond = 8 * math.isqrt(expected) + 40
-        return min(expected + beyond, steps * self.unit_count) * self.unit_records
+        return min(expected + beyond, steps * self.training_count) * self.unit_records
 
     @property
     def segment_count(self) -> int:
@@ -449,6 +490,27 @@ class Recipe:
     @cached_property
     def _run_ends(self) -> list[int]:
         return list(accumulate(count for count, _ in self.learning_rates))
+
+
+def parse_held_out(what: str, value: Any) -> float:
+    """Read a share of rows to hold out.
+
+    Raises:
+        InputRefused: it is not above 0 and at most `MOST_HELD_OUT`.
+    """
+    share = real(what, value, 0, MOST_HELD_OUT)
+    if share == 0:
+        raise InputRefused(f"{what} is a share above 0", "leave it out to hold no record out")
+    return share
+
+
+def held_out_count(share: float | None, rows: int) -> int:
+    """How many of so many rows a share holds out, rounded up.
+
+    The share is taken as the shortest decimal that reads back as the same double, as it stands in
+    canonical JSON: 0.2 of 455 rows are 91, and not 92 because the double is a little more than 0.2.
+    """
+    return 0 if share is None else math.ceil(Fraction(repr(share)) * rows)
 
 
 def _rows(fields: Fields) -> tuple[int, int]:
@@ -504,12 +566,13 @@ def _learning_rates(fields: Fields, steps: int) -> Runs:
     return table
 
 
-def _batch_size(fields: Fields, units: int, rows: int) -> int:
+def _batch_size(fields: Fields, units: int, unit_records: int) -> int:
     batch_size = fields.integer("batch_size", 1, MOST_BATCH)
     if batch_size > units:
-        what = "records" if units == rows else f"units of privacy, of {rows // units} rows each,"
+        what = "records" if unit_records == 1 else f"units of privacy, of {unit_records} rows each,"
         raise InputRefused(
-            f"a batch of {batch_size} {what} does not fit into {rows} rows", "choose a smaller batch_size"
+            f"a batch of {batch_size} {what} does not fit into {units * unit_records} rows",
+            "choose a smaller batch_size",
         )
     return batch_size
 
