@@ -2,10 +2,11 @@
 
 The result has the same bits wherever the training has: records go through the graph in evaluation
 mode in batches of the recipe's size, in rising order, and sums are taken in doubles, rounded once
-(`math.fsum`). Where a privacy budget runs each record goes alone, one that cannot be computed counts
-as nothing, and only whole numbers with noise added are told: so a record changes one count by one,
-or a sum by one clip. Of units of privacy with several records the predictions of all of them make
-one share, or one mean error, and that is what is added up: so a unit changes a sum by one clip.
+(`math.fsum`). Where a privacy budget runs each record goes alone, one that cannot be computed
+counts as nothing, and only whole numbers with noise added are told: so a record changes one count
+by one, or a sum by one clip. Of units of privacy with several records the predictions of all of
+them make one share, or one mean error, and that is what is added up: so a unit changes a sum by one
+clip.
 
 Legend: B batch, K classes or outputs.
 """
@@ -222,8 +223,8 @@ def _sums(
     count: Callable[[Tensor, Tensor], Counted | None],
     length: int,
 ) -> npt.NDArray[np.int64]:
-    """Add up what each unit of privacy by itself counts, `[length]`; one with a record whose outputs
-    are not finite, or cannot be computed, counts nothing."""
+    """Add up what each unit of privacy by itself counts, `[length]`; one with a record whose
+    outputs are not finite, or cannot be computed, counts nothing."""
     sums = np.zeros(length, np.int64)
     for of_unit in by_unit(rows, terms_of(recipe).unit_records):
         predictions, targets = list[Tensor](), list[Tensor]()

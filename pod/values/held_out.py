@@ -1,4 +1,5 @@
-"""Results on held-out records: what a trained model does on records that nobody trained on. No torch.
+"""Results on held-out records: what a trained model does on records that nobody trained on (no
+torch).
 
 A result holds counts and sums, which an audit computes again to the last bit. Shares, errors and
 their intervals follow from them by whoever reads it.
@@ -209,8 +210,8 @@ class NoisedClasses:
 
 @dataclass(frozen=True, slots=True)
 class NoisedMean:
-    """One mean over the records, or units, under a privacy budget: a sum of whole units with a discrete
-    Gaussian added.
+    """One mean over the records, or units of privacy, under a budget: a sum of whole numbers with a
+    discrete Gaussian added.
 
     Args:
         of: `ACCURACY`: of each record the share of its predictions that hit. `ERROR`: of each
@@ -330,10 +331,10 @@ def macro_f1(confusion: tuple[int, ...], classes: int) -> float:
     """The mean F1 of the classes that are there or were predicted."""
     scores = []
     for each in range(classes):
-        there = sum(confusion[each * classes : (each + 1) * classes])
+        present = sum(confusion[each * classes : (each + 1) * classes])
         predicted = sum(confusion[each::classes])
-        if there + predicted:
-            scores.append(2 * confusion[each * (classes + 1)] / (there + predicted))
+        if present + predicted:
+            scores.append(2 * confusion[each * (classes + 1)] / (present + predicted))
     return math.fsum(scores) / len(scores)
 
 
