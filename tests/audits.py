@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ class Case:
     folder: Path
     store: Store
     records: Table
+    registered: Table = field(default_factory=table)
 
     @property
     def recipe(self) -> Recipe:
@@ -64,7 +65,9 @@ class Case:
 
     def copy(self, name: str) -> Case:
         """The same job in a folder of its own, to be spoilt."""
-        return Case(Path(shutil.copytree(self.folder, self.folder.with_name(name))), self.store, self.records)
+        return Case(
+            Path(shutil.copytree(self.folder, self.folder.with_name(name))), self.store, self.records, self.registered
+        )
 
     def deliver(self, tamper: Tamper | None = None) -> Cid:
         """Seal the trained model to the job's identity, as the owner's pod does."""
@@ -89,11 +92,13 @@ class Case:
             recipe=given.digest,
             graph=given.graph,
             initial_model=given.initial_model,
-            dataset_root=registered_root(),
-            dataset_count=table().count,
+            dataset_root=registered_root(self.registered),
+            dataset_count=self.registered.count,
             charge=given.charge,
             environment=given.environment.digest,
-            work=step_work(Graph.parse((self.folder / "graph.json").read_bytes()), given.batch_size),
+            work=step_work(
+                Graph.parse((self.folder / "graph.json").read_bytes()), given.batch_size * given.unit_records
+            ),
             steps=given.steps,
             segment_steps=given.segment_steps,
             group_leaves=given.group_leaves,
@@ -160,16 +165,26 @@ def work_here(folder: Path, task: Task | None = None) -> list[Event]:
     return events
 
 
-def registered_root() -> Root:
+def registered_root(records: Table | None = None) -> Root:
     """The root of the registered records."""
-    return dataset_root(record_leaves(table(), KEY))
+    return dataset_root(record_leaves(records or table(), KEY))
 
 
-def trained(folder: Path, store: Store, work: Work = train_folder, keep_every: int = 1, **changes: Any) -> Case:
+# Many parameters: what a job may differ in, by name.
+def trained(
+    folder: Path,
+    store: Store,
+    work: Work = train_folder,
+    keep_every: int = 1,
+    records: Table | None = None,
+    **changes: Any,
+) -> Case:
     """An honest training, of a real worker unless it says otherwise."""
-    job_folder(folder, recipe(dataset=str(registered_root()), **changes), keep_every=keep_every)
+    records = records or table()
+    given = recipe(dataset=str(registered_root(records)), **changes)
+    job_folder(folder, given, records=records, keep_every=keep_every)
     work(folder)
-    return Case(folder, store, table())
+    return Case(folder, store, records, records)
 
 
 def trained_here(folder: Path, store: Store, **changes: Any) -> Case:

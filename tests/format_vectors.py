@@ -24,11 +24,12 @@ import numpy as np
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from fitchain.pod.compute.dataset import Table, batches, dataset_root, open_records, record_leaves
+from fitchain.pod.compute.dataset import Table, UnitColumn, batches, dataset_root, open_records, record_leaves
 from fitchain.pod.compute.dataset import salt as record_salt
 from fitchain.pod.compute.dataset.assembly import assemble
 from fitchain.pod.compute.dataset.columns import schema_bytes
 from fitchain.pod.compute.dataset.order import epoch_draws
+from fitchain.pod.compute.dataset.units import unit_word
 from fitchain.pod.jobs.links import PURPOSE
 from fitchain.pod.ports.agreement import agreement_id, audit_id, commit_key, commit_nonce, context, order_seed
 from fitchain.pod.ports.keys import Keys
@@ -158,6 +159,21 @@ def _dataset(given: Values) -> Values:
     }
 
 
+def _units(given: Values) -> Values:
+    """The same of units: `whose` says whose record each is."""
+    table = Table.of({name: np.array(cells, dtype) for name, (dtype, cells) in given["columns"].items()})
+    by_unit = table.by_unit(np.array(given["whose"]), UnitColumn("patient", given["most_records"]))
+    leaves = record_leaves(by_unit, bytes.fromhex(given["key"]))
+    return {
+        "schema": schema_bytes(by_unit.columns).decode(),
+        "rows": {name: array.tolist() for name, array in by_unit.arrays.items()},
+        "word of unit 1": unit_word(given["most_records"], given["most_records"]).hex(),
+        "record 3": by_unit.record(3).hex(),
+        "leaf 3": Digest(leaves[3]),
+        "dataset root": dataset_root(leaves),
+    }
+
+
 class _Taking:
     """A recipe as far as assembling reads it."""
 
@@ -179,7 +195,8 @@ class _Order:
     def __init__(self, given: Values) -> None:
         self.rows, self.batch_size, self.steps = tuple(given["rows"]), given["batch_size"], given["steps"]
         self.held_out = given.get("held_out")
-        self.row_count = self.rows[1] - self.rows[0]
+        self.row_count = self.unit_count = self.rows[1] - self.rows[0]
+        self.unit_records = 1
         self.held_out_count = held_out_count(self.held_out, self.row_count)
 
 
@@ -391,6 +408,7 @@ COMPUTE: dict[str, Callable[[Values], Values]] = {
     "state": _state,
     "safetensors": _safetensors,
     "dataset": _dataset,
+    "units": _units,
     "transform": _transform,
     "order": _order,
     "ids": _ids,

@@ -129,6 +129,43 @@ def test_a_dataset_is_registered_listed_shown_and_retired(fitchain: Fitchain, ho
     assert not fitchain("data", "show", made["dataset"])[1]["active"]
 
 
+def test_a_dataset_of_people_with_several_records_says_whom_its_budget_protects(
+    fitchain: Fitchain,
+    open_account: Callable[..., Account],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    home = made_home(open_account)
+    (home / "visits.csv").write_text(re.sub(r"P-0(\d)\d", r"P-\1", TABLE))
+    monkeypatch.setenv("FITCHAIN_HOME", str(home))
+    monkeypatch.setenv("FITCHAIN_PASSPHRASE_FILE", str(home / "passphrase"))
+    register = ("data", "register", "--target", "outcome", str(home / "visits.csv"))
+    ranges = ("--transform", "ranges", "--range", "age=0:120", "--range", "dose=0:20", "--epsilon", "3")
+    for options, words in {
+        ("--unit", "patient", OPEN): "units of privacy are what a privacy budget protects",
+        ("--unit", "patient", "--drop", "patient", *ranges): "says whose record one is, and is to be dropped",
+        ("--unit", "outcome", "--drop", "patient", *ranges): "says whose record one is, and is the target",
+        ("--unit", "pateint", *ranges): "the unit column 'pateint' is not in the table",
+        ("--unit-records", "3", "--drop", "patient", *ranges): "no column says whose one is",
+    }.items():
+        code, told, _ = fitchain(*register, *options)
+        assert code == 3 and words in told["error"]["message"], told
+    assert run([*register, "--unit", "patient", "--unit-records", "6", *ranges]) == 0
+    words = "a unit is a value of 'patient', at most 6 records each; 4 units, 24 records"
+    lines = " ".join(capsys.readouterr().out.split())
+    assert f"{words}; 16 records of the file beyond that are never used" in lines and "24 of 3 columns" in lines
+    dataset = fitchain("data", "list", "--mine")[1]["datasets"][-1]
+    assert dataset["records"] == 24
+    assert run(["data", "show", dataset["dataset"]]) == 0
+    lines = " ".join(capsys.readouterr().out.split())
+    assert words in lines and "for each value of 'patient'" in lines and "slot filled" not in lines
+    shown = fitchain("data", "show", dataset["dataset"])[1]
+    assert shown["ledger"]["unit"] == "patient"
+    assert shown["card"]["unit"] == {"column": "patient", "most_records": 6, "records": 24}
+    assert run([*register, "--drop", "patient", *ranges[:-2], "--ledger", "1"]) == 0
+    assert "a unit is a record; 40 of them" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_policy_names_whose_verifiers_may_audit(
     fitchain: Fitchain, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -193,8 +193,8 @@ def test_an_opening_under_another_schema_is_refuted() -> None:
         OPENING.cells([Column("size", "float64"), *CARD.columns[1:]])
 
 
-def test_a_unit_of_privacy_is_refused_by_name() -> None:
-    with pytest.raises(InputRefused, match=r"record 7 names the unit 01.*, and units of privacy are not supported yet"):
+def test_a_unit_that_the_dataset_has_not_is_refused_by_name() -> None:
+    with pytest.raises(DigestMismatch, match=r"record 7 names the unit 01.*, and with units of a record each it has"):
         verify_record(replace(OPENING, unit=b"\x01" * 32), REGISTRATION.root)
 
 

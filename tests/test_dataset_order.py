@@ -36,14 +36,19 @@ class Plan:
     loss: Choice = CROSS_ENTROPY
     privacy: None = None
     held_out: float | None = None
+    unit_records: int = 1
 
     @property
     def row_count(self) -> int:
         return self.rows[1] - self.rows[0]
 
     @property
+    def unit_count(self) -> int:
+        return self.row_count // self.unit_records
+
+    @property
     def held_out_count(self) -> int:
-        return held_out_count(self.held_out, self.row_count)
+        return held_out_count(self.held_out, self.unit_count)
 
 
 def recipe(**terms: Any) -> Recipe:

@@ -68,7 +68,7 @@ def test_a_settled_job_was_charged_once_and_its_certificate_says_what_it_cost(
     folder = workshop.scientist.home.job_folder(settled)
     verdict = verify(folder.model, folder.certificate, running_devnet.settings(tmp_path))
     claim = verdict.statement.privacy
-    assert claim is not None and claim.records == 40 and claim.delta == DELTA
+    assert claim is not None and claim.units == 40 and claim.unit is None and claim.delta == DELTA
     assert claim.epsilon == epsilon_of(terms.charge, DELTA) and 2.9 < claim.epsilon <= 3
     told = describe_privacy(verdict)
     assert told is not None
@@ -76,7 +76,9 @@ def test_a_settled_job_was_charged_once_and_its_certificate_says_what_it_cost(
     assert verdict.orders_checked == 0
 
 
-@pytest.mark.parametrize("change", [{"epsilon": 1.0}, {"delta": 1e-9}, {"records": 41}, None])
+@pytest.mark.parametrize(
+    "change", [{"epsilon": 1.0}, {"delta": 1e-9}, {"units": 41}, {"unit": "patient"}, {"most_records": 2}, None]
+)
 def test_a_certificate_whose_privacy_is_altered_is_refuted(
     workshop: Workshop, settled: AgreementId, change: dict[str, Any] | None
 ) -> None:

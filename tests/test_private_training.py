@@ -250,7 +250,7 @@ def test_a_record_whose_class_is_none_counts_as_zeros_and_stops_nobody() -> None
 
 def test_noise_of_every_recipe_can_be_drawn() -> None:
     for sigma, grid in ((MOST_SIGMA, MOST_GRID), (LEAST_SIGMA, LEAST_GRID), (17.125, DEFAULT_GRID)):
-        terms = Privacy.parse({"sigma": sigma, "clip": 1.0, "grid": grid})
+        terms = Privacy.parse({"sigma": sigma, "clip": 1.0, "grid": grid, "unit_records": None})
         drawn = noise.discrete_gaussian(terms.noise_units).draw(bytes(32), bytes(32), 0, 1, 1000)
         assert 0.8 < np.std(drawn / grid) / sigma < 1.2
 

@@ -78,7 +78,7 @@ def table(rows: int = 40, change: tuple[str, int, float] | None = None) -> Table
     return Table.of(arrays, target="kind")
 
 
-PRIVACY = {"sigma": 0.75, "clip": 0.5, "grid": 1 << 16}
+PRIVACY: dict[str, Any] = {"sigma": 0.75, "clip": 0.5, "grid": 1 << 16, "unit_records": None}
 NOISE = bytes(range(96, 128))
 """The owner's secret that the noise of a private training follows from."""
 

@@ -12,6 +12,7 @@ from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import POOL, DatasetArgument, find_address, find_dataset, find_place, require_retirable
 from fitchain.cli.views.amounts import clock, counted, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
+from fitchain.cli.views.units import describe_unit, for_each_unit
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
@@ -20,7 +21,7 @@ from fitchain.pod.values.ids import WHOLE_POOL, DatasetId
 from fitchain.pod.values.privacy.ledger import allowed_epsilon, epsilon_of, left
 
 if TYPE_CHECKING:
-    from fitchain.pod.compute.dataset import Card, Policy
+    from fitchain.pod.compute.dataset import Card, Policy, UnitColumn
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.parties.owner import PrivacyOffer
     from fitchain.pod.ports.registry import DatasetEntry
@@ -130,6 +131,23 @@ def register(
     other_people: Annotated[
         bool, typer.Option("--other-people", help="Open another ledger: nobody here is in your other datasets.")
     ] = False,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Whose record one is: the budget protects each value of this column; else each record.",
+            show_default=False,
+        ),
+    ] = None,
+    unit_records: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="The first N records of a unit are used, 8 if you say nothing; more never are.",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
 ) -> Report:
     """Register a table; its records stay here.
 
@@ -177,6 +195,7 @@ def register(
         mock_records=mock_records,
         environments=tuple(environment or ()),
         privacy=privacy,
+        unit=_unit(unit, unit_records),
     )
     before = _registered_from(session.home, source)
     registered = owner.register_dataset(session.home, offer)
@@ -186,8 +205,11 @@ def register(
     values = {
         "dataset": registered.id,
         "name": registered.card.name,
-        "records": registered.count,
-        "columns": [column.name for column in registered.card.columns],
+        "records": registered.card.record_count,
+        "unit": unit,
+        "units": registered.card.unit_count,
+        "left_out": registered.left_out,
+        "columns": registered.card.feature_names,
         "dropped": list(offer.drop),
         "root": registered.root,
         "card": str(registered.card_cid),
@@ -196,7 +218,8 @@ def register(
     }
     pairs = [
         ("dataset", registered.id),
-        ("records", f"{registered.count} of {len(registered.card.columns)} columns, target {target}"),
+        ("records", f"{registered.card.record_count} of {len(registered.card.feature_names)} columns, target {target}"),
+        ("unit", _protects(registered.card, registered.left_out)),
         ("root", registered.root),
         ("card", registered.card_cid),
         ("privacy", _budget(budget)),
@@ -222,7 +245,7 @@ def list_(
         (
             entry.id.short,
             card.name if card else "(its card is not in this store)",
-            entry.count,
+            card.record_count if card else entry.count,
             amount_text(card.price) if card else None,
             "open" if entry.active else "retired",
             clock(times[entry.id]) if entry.id in times else None,
@@ -234,7 +257,7 @@ def list_(
             "dataset": entry.id,
             "name": card.name if card else None,
             "owner": entry.owner,
-            "records": entry.count,
+            "records": card.record_count if card else entry.count,
             "price": amount_text(card.price) if card else None,
             "active": entry.active,
             "registered": times.get(entry.id),
@@ -274,7 +297,8 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         ("name", card.name),
         ("description", card.description or None),
         ("owner", entry.owner),
-        ("records", card.count),
+        ("records", card.record_count),
+        ("unit", _protects(card)),
         ("target", _target(card)),
         ("licence", card.licence or None),
         ("price", f"{amount_text(card.price)} FIT, at least {amount_text(policy.minimum_price)} FIT"),
@@ -288,7 +312,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
     ]
     columns = [
         (column.name, column.dtype, " x ".join(map(str, column.shape)), *_constants(card, column.name))
-        for column in card.columns
+        for column in map(card.column, card.feature_names)
     ]
     table = Rows(("column", "type", "shape", "mean", "deviation"), columns, right=("mean", "deviation"))
     return Report(values, [KeyValues(pairs), table])
@@ -314,6 +338,31 @@ def _privacy(epsilon: float | None, delta: float | None, ledger: int | None, oth
     return PrivacyOffer(epsilon, delta, ledger, others)
 
 
+def _unit(column: str | None, most_records: int | None) -> UnitColumn | None:
+    """Whom a budget protects, as a person said it; None where that is a record.
+
+    Raises:
+        InputRefused: a number of records, and no column to count them by.
+    """
+    from fitchain.pod.compute.dataset import UnitColumn
+
+    if column is None and most_records is not None:
+        raise InputRefused(
+            "--unit-records counts the records of a unit, and no column says whose one is", "name --unit"
+        )
+    if column is None:
+        return None
+    return UnitColumn(column) if most_records is None else UnitColumn(column, most_records)
+
+
+def _protects(card: Card, left_out: int = 0) -> str | None:
+    """Whom the budget protects, in words; None where there is none."""
+    if card.privacy is None:
+        return None
+    never = f"; {counted(left_out, 'record')} of the file beyond that {'is' if left_out == 1 else 'are'} never used"
+    return f"{describe_unit(card)}{never if left_out else ''}"
+
+
 def _budget(values: dict[str, Any] | None) -> str | None:
     """What is left of the privacy budget that a dataset's trainings are charged to, in words."""
     if values is None:
@@ -321,8 +370,8 @@ def _budget(values: dict[str, Any] | None) -> str | None:
     most, spent, left = (f"{values[name]:.3g}" for name in ("epsilon", "spent", "left"))
     of = "the only one" if values["ledgers"] == 1 else f"one of {values['ledgers']}"
     return (
-        f"epsilon {left} is left of {most} ({spent} is spent) beside delta {values['delta']:g}, for each record; "
-        f"ledger {values['ledger']} of its owner, {of}"
+        f"epsilon {left} is left of {most} ({spent} is spent) beside delta {values['delta']:g}, "
+        f"{for_each_unit(values['unit'])}; ledger {values['ledger']} of its owner, {of}"
     )
 
 
@@ -335,7 +384,7 @@ def _ledger_values(home: Home, entry: DatasetEntry, card: Card) -> dict[str, Any
     return {
         "ledger": entry.ledger,
         "ledgers": home.registry.ledger_count(entry.owner),
-        "unit": "record",
+        "unit": None if card.unit is None else card.unit.column,
         "delta": delta,
         "epsilon": allowed_epsilon(own.budget, delta),
         "spent": epsilon_of(own.spent, delta),

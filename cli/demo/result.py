@@ -62,7 +62,7 @@ class Spent:
         return cls(
             epsilon=claim.epsilon,
             delta=claim.delta,
-            records=claim.records,
+            records=claim.units,
             budget=allowed_epsilon(ledger.budget, claim.delta),
             left=left(ledger.spent, ledger.budget, claim.delta),
             checked=noise_checked(verdict),

@@ -4,7 +4,17 @@ give."""
 from __future__ import annotations
 
 from fitchain.cli.views.amounts import counted
-from fitchain.pod.values.held_out import Amounts, Classes, HeldOut, Interval, NoisedClasses, NoisedMean, Outcome
+from fitchain.pod.values.held_out import (
+    ACCURACY,
+    OF_UNITS,
+    Amounts,
+    Classes,
+    HeldOut,
+    Interval,
+    NoisedClasses,
+    NoisedMean,
+    Outcome,
+)
 
 
 def held_out_sentence(result: HeldOut, scale: float = 1.0) -> str:
@@ -14,7 +24,8 @@ def held_out_sentence(result: HeldOut, scale: float = 1.0) -> str:
         result: the counts.
         scale: of the target's own unit in the units in which it enters the loss.
     """
-    where = f"on {counted(result.records, 'held-out record')} that nobody trained on"
+    of_units = isinstance(result.outcome, NoisedMean) and result.outcome.of.endswith(OF_UNITS)
+    where = f"on {counted(result.records, 'held-out unit' if of_units else 'held-out record')} that nobody trained on"
     if result.outcome is None:
         return f"{where} its outputs are not finite or cannot be computed"
     return f"{where}: {', '.join(_parts(result.outcome, result.records, scale))}"
@@ -41,7 +52,7 @@ def _parts(outcome: Outcome, records: int, scale: float) -> list[str]:
         case NoisedClasses():
             share = _percent(outcome.accuracy(records), outcome.accuracy_interval(records))
             return [f"accuracy {share}", f"noise of {_noise(outcome.sigma)} on each count included"]
-        case NoisedMean(of="accuracy"):
+        case NoisedMean() if outcome.of.startswith(ACCURACY):
             points = 100 * outcome.noise(records)
             return [f"accuracy {_percent(outcome.mean(records))}", f"give or take {points:.1f} points of noise"]
         case NoisedMean():

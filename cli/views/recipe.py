@@ -42,7 +42,12 @@ def _held_out(recipe: Recipe) -> list[tuple[str, Any]]:
     """How many records only evaluate the model."""
     if recipe.held_out is None:
         return []
-    return [("held out", f"{counted(recipe.held_out_count, 'record')}, drawn by the same seed, to evaluate the model")]
+    return [
+        (
+            "held out",
+            f"{counted(recipe.held_out_count, unit_noun(recipe))}, drawn by the same seed, to evaluate the model",
+        )
+    ]
 
 
 def _privacy(recipe: Recipe) -> list[tuple[str, Any]]:
@@ -50,8 +55,11 @@ def _privacy(recipe: Recipe) -> list[tuple[str, Any]]:
     if (terms := recipe.privacy) is None:
         return [("order", "of the records by a seed that the chain draws after the acceptance")]
     return [
-        ("order", f"each record with chance {recipe.sampling_rate:.3g} a step, drawn in secret"),
-        ("noise", f"{terms.sigma:g} times the clip, {terms.clip:g}, to which each record's gradient is cut"),
+        ("order", f"each {unit_noun(recipe)} with chance {recipe.sampling_rate:.3g} a step, drawn in secret"),
+        (
+            "noise",
+            f"{terms.sigma:g} times the clip, {terms.clip:g}, to which each {unit_noun(recipe)}'s gradient is cut",
+        ),
     ]
 
 
@@ -69,8 +77,13 @@ def epochs_of(recipe: Recipe) -> float:
 
 
 def _passes(recipe: Recipe) -> str:
-    records = recipe.training_count
-    return f"{counted(recipe.batch_size, 'record')}, {epochs_of(recipe):.3g} passes over {records:,} records"
+    taken = counted(recipe.batch_size, unit_noun(recipe))
+    return f"{taken}, {epochs_of(recipe):.3g} passes over {recipe.training_count:,} {unit_noun(recipe)}s"
+
+
+def unit_noun(recipe: Recipe) -> str:
+    """What a step takes so many of: records, or units of privacy with several."""
+    return "record" if recipe.privacy is None or recipe.privacy.unit_records is None else "unit"
 
 
 def _rates(recipe: Recipe) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fitchain.cli.views import model, panels, recipe
 from fitchain.cli.views.amounts import counted, format_duration
 from fitchain.cli.views.output import KeyValues, View
+from fitchain.cli.views.units import for_each_unit
 from fitchain.pod.ports.agreement.terms import State
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.pace import SLOW_HOST
@@ -113,7 +114,7 @@ def privacy_of(review: Review) -> Pairs:
     """What accepting costs of the privacy budget; nothing where the dataset has none."""
     if (cost := review.privacy) is None:
         return []
-    line = f"costs epsilon {cost.asked:.3g} beside delta {cost.delta:g} for each record"
+    line = f"costs epsilon {cost.asked:.3g} beside delta {cost.delta:g} {for_each_unit(cost.unit)}"
     if review.agreement.state is not State.REQUESTED:
         return [("privacy", f"{line}; {cost.spent:.3g} of the budget {cost.budget:.3g} is spent")]
     fits = "" if cost.fits else ": more than there is"

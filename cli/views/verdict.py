@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from fitchain.cli.views.amounts import counted, format_duration
 from fitchain.cli.views.held_out import held_out_sentence
 from fitchain.cli.views.output import KeyValues, Prose, Report, View
+from fitchain.cli.views.recipe import unit_noun
+from fitchain.cli.views.units import for_each_unit
 from fitchain.pod.jobs.history import HeldOutTold
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.agreement.history import MOST_RELATED
@@ -71,7 +73,7 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "recipe": statement.recipe.digest,
         "dataset": statement.dataset,
         "dataset_root": statement.dataset_root,
-        "records": statement.card.count,
+        "records": statement.card.record_count,
         "environment": statement.environment.name,
         "transcript_root": statement.transcript_root,
         "leaves": statement.count,
@@ -124,7 +126,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("model", model),
         ("sha-256", statement.subject),
         ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} leaves{which}"),
-        ("on", f"{statement.card.count} records: {statement.card.name}"),
+        ("on", f"{statement.card.record_count} records: {statement.card.name}"),
         ("privacy", describe_privacy(verdict)),
         ("held out", describe_held_out(verdict)),
         ("began with", _lineage(verdict)),
@@ -138,8 +140,10 @@ def describe_privacy(verdict: Verdict) -> str | None:
     statement = verdict.statement
     if (claim := statement.privacy) is None or statement.recipe.privacy is None:
         return None
+    each = f", at most {counted(claim.most_records, 'record')} each"
     return (
-        f"epsilon {claim.epsilon:.3g} beside delta {claim.delta:g} for each record of {claim.records}"
+        f"epsilon {claim.epsilon:.3g} beside delta {claim.delta:g} {for_each_unit(claim.unit)} of {claim.units}"
+        f"{each if claim.unit is not None else ''}"
         f" (noise multiplier {statement.recipe.privacy.sigma:g}), charged to ledger {statement.ledger} of the owner;"
         f" {noise_checked(verdict)}"
     )
@@ -168,7 +172,7 @@ def describe_held_out(verdict: Verdict) -> str | None:
     if recipe.held_out is None or not verdict.complete:
         return None
     if claim is None:
-        kept = f"{counted(recipe.held_out_count, 'record')}; what the model does on them stays with the owner"
+        kept = f"{counted(recipe.held_out_count, unit_noun(recipe))}; what the model does on them stays with the owner"
         return f"{kept}, by the dataset's policy"
     sentence = held_out_sentence(claim.result, HeldOutTold.of(recipe, claim.result).scale)
     other = "" if statement.delivered == statement.count - 1 else "of the last leaf's model, not the delivered one: "

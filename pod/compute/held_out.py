@@ -4,7 +4,9 @@ The result has the same bits wherever the training has: records go through the g
 mode in batches of the recipe's size, in rising order, and sums are taken in doubles, rounded once
 (`math.fsum`). Where a privacy budget runs each record goes alone, one that cannot be computed
 counts as nothing, and only whole numbers with noise added are told: so a record changes one count
-by one, or a sum by one clip.
+by one, or a sum by one clip. Of units of privacy with several records the predictions of all of
+them make one share, or one mean error, and that is what is added up: so a unit changes a sum by one
+clip.
 
 Legend: B batch, K classes or outputs.
 """
@@ -22,11 +24,22 @@ from torch import Tensor
 
 from fitchain.pod.compute.dataset import Assemble
 from fitchain.pod.compute.model.program import Program
-from fitchain.pod.compute.private_training import FAILURES, record_seed
+from fitchain.pod.compute.private_training import FAILURES, by_unit, record_seed, terms_of
 from fitchain.pod.compute.training import as_tensors, fit, generator_seed, loss_function
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import Unusable
-from fitchain.pod.values.held_out import MOST_CONFUSED, Amounts, Classes, HeldOut, NoisedClasses, NoisedMean, Outcome
+from fitchain.pod.values.held_out import (
+    ACCURACY,
+    ERROR,
+    MOST_CONFUSED,
+    OF_UNITS,
+    Amounts,
+    Classes,
+    HeldOut,
+    NoisedClasses,
+    NoisedMean,
+    Outcome,
+)
 from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.privacy.noise import discrete_gaussian
 from fitchain.pod.values.recipe import Choice, Recipe
@@ -51,7 +64,7 @@ def evaluate_held_out(
     Args:
         program: graph with the last state's parameters and buffers.
         recipe: loss, batch size, privacy.
-        rows: `[n]`, the held-out records, rising.
+        rows: `[n]`, the held-out records, rising; those of a unit of privacy stand together.
         assemble: indices to inputs and target.
         seed: the order seed.
         key: of the last segment, 32 bytes, where the training is private.
@@ -64,7 +77,7 @@ def evaluate_held_out(
     """
     if recipe.privacy is not None:
         assert key is not None
-        return HeldOut(len(rows), _noised(program, recipe, rows, assemble, seed, key))
+        return HeldOut(recipe.held_out_count, _noised(program, recipe, rows, assemble, seed, key))
     program.environment_class.seed(generator_seed(tagged("fitchain/held-out-step/v2", seed)))
     try:
         return HeldOut(len(rows), _outcome(program, recipe, rows, assemble)).finite
@@ -160,21 +173,22 @@ def _each(arrays: list[Doubles]) -> Iterator[float]:
 
 
 Counted = tuple[int, int]
-"""Which of the whole numbers a record adds to, and how much."""
+"""Which of the whole numbers a unit adds to, and how much."""
 
 
 def _noised(
     program: Program, recipe: Recipe, rows: Indices, assemble: Assemble, seed: Digest, key: bytes
 ) -> NoisedClasses | NoisedMean:
-    """Whole numbers to which each record adds one at most, or one clip, with noise added.
+    """Whole numbers to which each unit of privacy adds one at most, or one clip, with noise added.
 
     Which numbers they are follows from the recipe and the target's shape alone, so that it tells
-    nothing of a record.
+    nothing of a record. A unit of several records could add to several counts, so of these a mean
+    is told.
     """
     loss, sigma = recipe.loss.name, recipe.held_out_sigma
     classes = 2 if loss == BINARY else len(recipe.transform.get(recipe.target, {}).get("categories", ()))
-    has_classes = loss in (*CLASSIFICATION, BINARY)
-    if has_classes and 0 < classes <= MOST_CONFUSED and assemble(rows[:1])[1].ndim == 1:
+    has_classes, of_units = loss in (*CLASSIFICATION, BINARY), terms_of(recipe).unit_records is not None
+    if not of_units and has_classes and 0 < classes <= MOST_CONFUSED and assemble(rows[:1])[1].ndim == 1:
 
         def one_cell(prediction_1K: Tensor, target_1: Tensor) -> Counted | None:
             (true,), (taken,) = _taken_for(prediction_1K, target_1, loss)
@@ -193,13 +207,13 @@ def _noised(
         mean = math.fsum(errors.tolist()) / len(errors)
         return 0, math.floor(min(mean, ERROR_CLIP) * (MEAN_GRID / ERROR_CLIP))
 
-    of, clip, count = ("accuracy", 1.0, share_of_hits) if has_classes else ("absolute error", ERROR_CLIP, clipped_error)
+    of, clip, count = (ACCURACY, 1.0, share_of_hits) if has_classes else (ERROR, ERROR_CLIP, clipped_error)
     (total,) = _sums(program, recipe, rows, assemble, seed, count, 1)
     (noise,) = discrete_gaussian(Fraction(sigma) * MEAN_GRID).draw(key, seed.value, recipe.steps, NOISE_DOMAIN, 1)
-    return NoisedMean(of, clip, MEAN_GRID, sigma, int(total + noise))
+    return NoisedMean(f"{of}{OF_UNITS if of_units else ''}", clip, MEAN_GRID, sigma, int(total + noise))
 
 
-# Many parameters: those of `_noised`, and what each record counts.
+# Many parameters: those of `_noised`, and what each unit counts.
 def _sums(
     program: Program,
     recipe: Recipe,
@@ -209,16 +223,20 @@ def _sums(
     count: Callable[[Tensor, Tensor], Counted | None],
     length: int,
 ) -> npt.NDArray[np.int64]:
-    """Add up what each record by itself counts, `[length]`; one whose outputs are not finite, or
-    cannot be computed, counts nothing."""
+    """Add up what each unit of privacy by itself counts, `[length]`; one with a record whose
+    outputs are not finite, or cannot be computed, counts nothing."""
     sums = np.zeros(length, np.int64)
-    for number in range(len(rows)):
-        index = rows[number : number + 1]
-        inputs, target_1 = as_tensors(*assemble(index))
-        program.environment_class.seed(record_seed(seed, recipe.steps, int(index[0])))
+    for of_unit in by_unit(rows, terms_of(recipe).unit_records):
+        predictions, targets = list[Tensor](), list[Tensor]()
         try:
-            prediction_1K = fit(program(*inputs, training=False), target_1, recipe.loss)
-            counted = count(prediction_1K, target_1) if prediction_1K.isfinite().all() else None
+            for number in range(len(of_unit)):
+                index = of_unit[number : number + 1]
+                inputs, target_1 = as_tensors(*assemble(index))
+                program.environment_class.seed(record_seed(seed, recipe.steps, int(index[0])))
+                predictions.append(fit(program(*inputs, training=False), target_1, recipe.loss))
+                targets.append(target_1)
+            prediction_BK, target_B = torch.cat(predictions), torch.cat(targets)
+            counted = count(prediction_BK, target_B) if prediction_BK.isfinite().all() else None
         except FAILURES as error:
             _refuse_lack_of_memory(error)
             counted = None

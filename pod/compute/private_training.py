@@ -1,11 +1,13 @@
 """Private training: DP-SGD in integers, from a state to the next (torch).
 
-A step draws records in secret, takes each one's gradient by itself, clips it, cuts it to whole
-units, and adds a discrete Gaussian to the sum; the recipe's optimizer moves the parameters by the
-result over the expected size of a batch. Nothing else of the records goes on: no loss, no count, no
-statistics, and no error either. A record whose gradient is not finite, or cannot be computed,
-counts as one of zeros: a graph that fails for one person only would else be an exact test of
-whether that person is there.
+A step draws units of privacy in secret (records, or people with several), takes each one's gradient
+by itself, clips it, cuts it to whole units of a grid, and adds a discrete Gaussian to the sum; the
+recipe's optimizer moves the parameters by the result over the expected size of a batch. The
+gradient of one with several records is the sum of theirs, in the order of their rows; what is
+clipped is that sum. Nothing else of the records goes on: no loss, no count, no statistics, and no
+error either. A record whose gradient cannot be computed lets its unit count as one of zeros, and so
+does one whose gradient is not finite: a graph that fails for one person only would else be an exact
+test of whether that person is there.
 
 What a record adds to a sum depends on the state and on that record alone, to the last bit: each
 runs through the graph as a batch of one, its random numbers seeded by its place in the dataset.
@@ -25,6 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -64,14 +67,16 @@ def train_privately(
     start_step: int,
     optimizer: Optimizer,
     keys: SegmentKeys,
+    filled: Callable[[Indices], Indices] = lambda indices: indices,
 ) -> Iterator[StepDone]:
     """Train from one state on, step by step, as `train` does.
 
     Args:
         program, recipe, assemble, seed, start_step, optimizer: as of `train`; the recipe has terms
             of privacy.
-        batches: the rows that each step draws, any number of them.
+        batches: the rows that each step draws, any number of units with all rows of each.
         keys: of the segments.
+        filled: of rows those that hold a record.
 
     Yields:
         What each step did: of its records only which they were, for the owner and who audits it.
@@ -85,7 +90,7 @@ def train_privately(
     unit = terms.clip / (terms.grid * recipe.batch_size)
     for step, indices in enumerate(batches, start_step):
         set_learning_rate(optimizer, recipe.learning_rate(step))
-        sum_D = gradients.sum(indices, assemble, seed, step)
+        sum_D = gradients.sum(filled(indices), assemble, seed, step)
         sum_D += torch.from_numpy(
             noise.draw(keys(step // recipe.segment_steps), seed.value, step, NOISE_DOMAIN, gradients.count)
         )
@@ -120,7 +125,8 @@ def refuse_graph(graph: Graph) -> None:
 
 
 class RecordGradients:
-    """Gradients of records, each clipped and cut to whole units by itself, and added up.
+    """Gradients of units of privacy, each clipped and cut to whole units of the grid by itself, and
+    added up.
 
     Args:
         program: whose trainable parameters they are of.
@@ -146,7 +152,7 @@ class RecordGradients:
         """Add up the gradients of records.
 
         Args:
-            indices: `[n]`, of the records.
+            indices: `[n]`, of the records; those of a unit stand together, rising.
             assemble: to inputs and target.
             seed: the order seed.
             step: completed steps.
@@ -155,10 +161,8 @@ class RecordGradients:
             int64 `[D]`, in units of the grid.
         """
         total_D = torch.zeros(self.count, dtype=torch.int64)
-        for number in range(len(indices)):
-            index = indices[number : number + 1]
-            self._program.environment_class.seed(record_seed(seed, step, int(index[0])))
-            gradient_D = self._of_one(*as_tensors(*assemble(index)))
+        for rows in by_unit(indices, self.terms.unit_records):
+            gradient_D = self._of_unit(rows, assemble, seed, step)
             if gradient_D is not None:
                 total_D += whole_units(gradient_D, self.terms)
         return total_D
@@ -168,6 +172,19 @@ class RecordGradients:
         sizes = [parameter.numel() for parameter in self._parameters]
         for parameter, part in zip(self._parameters, torch.split(gradient_D, sizes), strict=True):
             parameter.grad = part.view(parameter.shape)
+
+    def _of_unit(self, indices: Indices, assemble: Assemble, seed: Digest, step: int) -> Tensor | None:
+        """The sum of the gradients of a unit's records, float32 `[D]`; None where one of them
+        cannot be computed."""
+        sum_D: Tensor | None = None
+        for number in range(len(indices)):
+            index = indices[number : number + 1]
+            self._program.environment_class.seed(record_seed(seed, step, int(index[0])))
+            gradient_D = self._of_one(*as_tensors(*assemble(index)))
+            if gradient_D is None:
+                return None
+            sum_D = gradient_D if sum_D is None else sum_D + gradient_D
+        return sum_D
 
     def _of_one(self, inputs: tuple[Tensor, ...], target_1: Tensor) -> Tensor | None:
         """A record's gradient, float32 `[D]`; None where it cannot be computed."""
@@ -180,6 +197,20 @@ class RecordGradients:
                 raise Unusable("memory ran out in a step", "raise the worker's memory limit") from error
             return None
         return torch.cat([gradient.flatten() for gradient in gradients])
+
+
+def by_unit(indices: Indices, unit_records: int | None) -> list[Indices]:
+    """The records of each unit of privacy.
+
+    Args:
+        indices: `[n]`, of the records; those of a unit stand together.
+        unit_records: how many rows a unit has; None where a record is the unit.
+    """
+    if not len(indices):
+        return []
+    if unit_records is None:
+        return np.split(indices, len(indices))
+    return np.split(indices, np.flatnonzero(np.diff(indices // np.uint64(unit_records))) + 1)
 
 
 def whole_units(gradient_D: Tensor, terms: Privacy) -> Tensor:

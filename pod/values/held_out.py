@@ -23,6 +23,8 @@ from fitchain.pod.values.recipe.fields import Fields, integer
 MOST_CONFUSED = 32
 """Classes up to which a result counts which class was taken for which."""
 MOST_COUNT = 2**53 - 1
+ACCURACY, ERROR, OF_UNITS = "accuracy", "absolute error", " of units"
+"""Of what a noised mean is one."""
 CONFIDENCE_Z = 1.959963984540054
 """Standard deviations about a normal mean that hold 95 %."""
 
@@ -208,15 +210,15 @@ class NoisedClasses:
 
 @dataclass(frozen=True, slots=True)
 class NoisedMean:
-    """One mean over the records under a privacy budget: a sum of whole units with a discrete
-    Gaussian added.
+    """One mean over the records, or units of privacy, under a budget: a sum of whole numbers with a
+    discrete Gaussian added.
 
     Args:
-        of: `accuracy`: of each record the share of its predictions that hit. `absolute error`: of
-            each record the mean size of its errors in the units in which the target enters the
-            loss, cut off at `clip`.
-        clip: what a record counts at most.
-        grid: whole units in `clip`; a record's number is cut to them.
+        of: `ACCURACY`: of each record the share of its predictions that hit. `ERROR`: of each
+            record the mean size of its errors in the units in which the target enters the loss, cut
+            off at `clip`. With `OF_UNITS` behind it: of each unit of privacy, over all its records.
+        clip: what a record, or a unit, counts at most.
+        grid: whole units in `clip`; such a number is cut to them.
         sigma: of the noise, in clips.
         sum: in units.
     """
@@ -237,7 +239,7 @@ class NoisedMean:
         """
         fields = Fields("a held-out result", value, ("kind", "of", "clip", "grid", "sigma", "sum"))
         return cls(
-            fields.choice("of", ("accuracy", "absolute error")),
+            fields.choice("of", (ACCURACY, ERROR, ACCURACY + OF_UNITS, ERROR + OF_UNITS)),
             fields.real("clip", 0),
             fields.integer("grid", 1, 1 << 24),
             fields.real("sigma", 0),
@@ -262,7 +264,7 @@ class HeldOut:
     """A trained model's result on the held-out records.
 
     Args:
-        records: how many were held out.
+        records: how many were held out; how many units of privacy, where these have several.
         outcome: what was counted; None where the model's outputs on them are not finite or cannot
             be computed.
     """

@@ -8,6 +8,7 @@ into batches.
     table      columns -> record bytes
     policy     what the owner asks of a job
     card       what is published: schema, transform constants, licence, price, policy
+    units      where the records of a unit of privacy lie
     records    record leaves, root, openings, "is it still what was registered?"
     order      the keyed batch order
     assembly   indices -> a model's inputs and target
@@ -17,7 +18,7 @@ into batches.
 from __future__ import annotations
 
 from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers
-from fitchain.pod.compute.dataset.card import Card, CardPrivacy, Constants, fit_transform
+from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardUnit, Constants, fit_transform
 from fitchain.pod.compute.dataset.columns import DTYPES, Column
 from fitchain.pod.compute.dataset.mock import mock_table
 from fitchain.pod.compute.dataset.order import (
@@ -29,7 +30,6 @@ from fitchain.pod.compute.dataset.order import (
 )
 from fitchain.pod.compute.dataset.policy import Disclosure, Policy
 from fitchain.pod.compute.dataset.records import (
-    NO_UNIT,
     Opening,
     Registration,
     check_unchanged,
@@ -42,13 +42,16 @@ from fitchain.pod.compute.dataset.records import (
     verify_record,
 )
 from fitchain.pod.compute.dataset.table import Table
+from fitchain.pod.compute.dataset.units import FILLED, NO_UNIT, UnitColumn
 
 __all__ = [
     "DTYPES",
+    "FILLED",
     "NO_UNIT",
     "Assemble",
     "Card",
     "CardPrivacy",
+    "CardUnit",
     "Column",
     "Constants",
     "Disclosure",
@@ -56,6 +59,7 @@ __all__ = [
     "Policy",
     "Registration",
     "Table",
+    "UnitColumn",
     "assemble",
     "batches",
     "batches_per_epoch",

@@ -22,12 +22,14 @@ import numpy as np
 from fitchain.pod.compute.dataset.columns import DTYPES, SLAB_ROWS, Array, Column
 from fitchain.pod.compute.dataset.policy import NOTHING_DISCLOSED, Disclosure, Policy, amount
 from fitchain.pod.compute.dataset.table import Table
+from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.digest import Digest, Root, canonical_json, parse_json, sha256
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.limits import CARD, MOST_COLUMN_NAME, MOST_COLUMNS, MOST_RANK
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.fields import Fields, integer, refuse_unknown
+from fitchain.pod.values.recipe.privacy import MOST_UNIT_RECORDS
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES, MOST_ROWS, parse_transform
 from fitchain.pod.values.suggestions import hint
 
@@ -63,6 +65,39 @@ class CardPrivacy:
         return cls(fields.real("delta", LEAST_DELTA, MOST_DELTA))
 
 
+@dataclass(frozen=True, slots=True)
+class CardUnit:
+    """Whom a privacy budget protects, where one may have several records.
+
+    Args:
+        column: of the owner's file; each of its values is a unit. No record holds it.
+        most_records: K, how many rows of the dataset each unit has, and its records fill at most.
+        records: how many rows a record fills, of all units together.
+    """
+
+    column: str
+    most_records: int
+    records: int
+
+    @classmethod
+    def from_json(cls, value: Any, count: int) -> CardUnit:
+        """Read the card's form.
+
+        Args:
+            value: its JSON value.
+            count: rows of the dataset.
+
+        Raises:
+            InputRefused: a field is missing, unknown or out of bounds, or the rows are not whole
+                units.
+        """
+        fields = Fields("the card: unit", value, ("column", "most_records", "records"))
+        most = fields.integer("most_records", 1, MOST_UNIT_RECORDS)
+        if count % most:
+            raise InputRefused(f"the card: {count} rows are not whole units of {most}")
+        return cls(fields.text("column", MOST_COLUMN_NAME), most, fields.integer("records", count // most, count))
+
+
 @dataclass(frozen=True)
 class Card:
     """A dataset's public description.
@@ -71,7 +106,7 @@ class Card:
         name: a short title.
         columns: the schema, in the order of a record's bytes, with units.
         target: the column to be predicted, or None.
-        count: how many records are registered.
+        count: how many rows are registered: each a record, or a place for one (`unit`).
         root: the dataset's root.
         transform: constants by column, exact: `{"mean", "scale"}` of numbers, `{"categories"}` of a
             classification's target.
@@ -81,11 +116,9 @@ class Card:
         mock: CID of the mock data (NPZ), once there is one.
         probes: environment classes of the owner's host with their probes' digests, where a class
             ships none.
-        unit: the column that says whose record one is.
+        unit: whom the privacy budget protects; None where that is a record.
         privacy: where its trainings are charged to a privacy ledger of its owner's, which the
             registry names; None where they are not.
-
-    `unit` is None: a record is the unit of privacy; no release supports others yet.
     """
 
     name: str
@@ -100,7 +133,7 @@ class Card:
     policy: Policy = field(default_factory=Policy)
     mock: Cid | None = None
     probes: Mapping[str, str] = field(default_factory=dict)
-    unit: None = None
+    unit: CardUnit | None = None
     privacy: CardPrivacy | None = None
 
     def __post_init__(self) -> None:
@@ -110,6 +143,24 @@ class Card:
         if self.target is not None and self.target not in names:
             raise InputRefused(f"the card's target {self.target!r} is none of its columns")
         refuse_unknown("the card's transform", self.transform, names)
+        self._check_unit(names)
+
+    def _check_unit(self, names: list[str]) -> None:
+        """A unit of several records has a budget that protects it, and a column of its slots."""
+        if (self.unit is not None) != (FILLED in names):
+            has, lacks = (f"a column {FILLED!r}", "a unit") if self.unit is None else ("a unit", f"a column {FILLED!r}")
+            raise InputRefused(f"the card has {has} and not {lacks}", "a column of another use has another name")
+        if self.unit is None:
+            return
+        if self.privacy is None:
+            raise InputRefused(
+                "units of privacy are what a privacy budget protects, and the dataset has none",
+                "open one (--epsilon 3, say), or leave the unit out",
+            )
+        if self.unit.column in names or self.target == FILLED:
+            raise InputRefused(
+                f"the unit column {self.unit.column!r} is one of the records' own, or {FILLED!r} a target"
+            )
 
     @classmethod
     def parse(cls, data: bytes) -> Card:
@@ -132,7 +183,6 @@ class Card:
         """
         fields = Fields("the card", value, ("version", *cls.__dataclass_fields__))
         fields.choice("version", (VERSION,))
-        fields.not_yet("unit", "units of privacy")
         texts = {label: _text(label, value[label], longest) for label, longest in _TEXTS.items()}
         transform = Fields("the card's transform", value["transform"], (), value["transform"]).value
         probes = Fields("the card's probes", value["probes"], (), value["probes"]).value
@@ -147,7 +197,9 @@ class Card:
             policy=Policy.from_json(value["policy"]),
             mock=None if value["mock"] is None else Cid.parse(Fields("mock", value["mock"], ("cid",)).text("cid", 100)),
             probes=_probes(probes),
-            unit=None,
+            unit=None
+            if value["unit"] is None
+            else CardUnit.from_json(value["unit"], fields.integer("count", 1, MOST_ROWS)),
             privacy=None if value["privacy"] is None else CardPrivacy.from_json(value["privacy"]),
         )
 
@@ -163,7 +215,7 @@ class Card:
             "policy": self.policy.json(),
             "mock": None if self.mock is None else {"cid": str(self.mock)},
             "probes": dict(self.probes),
-            "unit": self.unit,
+            "unit": None if self.unit is None else asdict(self.unit),
             "privacy": None if self.privacy is None else asdict(self.privacy),
         }
 
@@ -180,6 +232,26 @@ class Card:
     def is_open(self) -> bool:
         """Whether strangers may ask for it."""
         return self.policy.admits_strangers(self.privacy is not None)
+
+    @property
+    def unit_records(self) -> int | None:
+        """How many rows each unit of privacy has; None where a record is the unit."""
+        return None if self.unit is None else self.unit.most_records
+
+    @property
+    def unit_count(self) -> int:
+        """How many units of privacy there are."""
+        return self.count // (self.unit_records or 1)
+
+    @property
+    def record_count(self) -> int:
+        """How many records there are."""
+        return self.count if self.unit is None else self.unit.records
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The columns that say something of a record, its target among them."""
+        return [column.name for column in self.columns if column.name != FILLED]
 
     @property
     def categories(self) -> tuple[Any, ...]:
@@ -218,6 +290,8 @@ class Card:
         if recipe.dataset != self.root:
             raise ClaimMismatch(f"the recipe names the dataset root {recipe.dataset} and the card {self.root}")
         for name in (*(name for argument in recipe.inputs for name in argument), recipe.target):
+            if name == FILLED:
+                raise InputRefused(f"the column {FILLED!r} is no feature", "it says which places of a unit are empty")
             self.column(name)
         low, high = recipe.rows
         if not 0 <= low < high <= self.count:
@@ -225,6 +299,12 @@ class Card:
         if (recipe.privacy is None) != (self.privacy is None):
             has, lacks = ("the dataset", "the recipe") if self.privacy else ("the recipe", "the dataset")
             raise InputRefused(f"{has} has terms of privacy, and {lacks} has none")
+        if recipe.privacy is not None and recipe.privacy.unit_records != self.unit_records:
+            raise InputRefused(
+                f"the recipe's units of privacy have {recipe.privacy.unit_records} rows and the card's "
+                f"{self.unit_records}",
+                "copy them from the card: null is a record",
+            )
         for name, constants in recipe.transform.items():
             if dict(constants) != self.transform.get(name):
                 raise InputRefused(

@@ -75,17 +75,18 @@ def schema_bytes(columns: Sequence[Column]) -> bytes:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which columns of a file are read: those that are not dropped and, where `only` names some, no
-    others."""
+    others; and the one that says whose record one is, which no record holds."""
 
     drop: frozenset[str]
     only: tuple[str, ...] | None = None
+    unit: str | None = None
 
     def among(self, names: Iterable[str], target: str | None) -> frozenset[str]:
         """The wanted ones of a file's columns.
 
         Raises:
-            InputRefused: a column to drop, a wanted one or the target is not there, or the target
-                is dropped.
+            InputRefused: a column to drop, a wanted one, the unit's or the target is not there, or
+                one of the last two is dropped, or both are one.
         """
         present = tuple(names)
         for name in sorted(self.drop):
@@ -95,7 +96,14 @@ class Wanted:
         require_column(target, present, "the target")
         if target in self.drop:
             raise InputRefused(f"the column {target!r} is the target and is to be dropped", "choose one of the two")
-        return frozenset(self.only or present) - self.drop
+        require_column(self.unit, present, "the unit column")
+        if self.unit is not None and self.unit in (target, *self.drop, *(self.only or ())):
+            also = "the target" if self.unit == target else "to be dropped" if self.unit in self.drop else "a feature"
+            raise InputRefused(
+                f"the column {self.unit!r} says whose record one is, and is {also}",
+                "a unit column is left out of the records by itself; name it once",
+            )
+        return frozenset(self.only or present) - self.drop | ({self.unit} if self.unit is not None else set())
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ class Found:
     """What a file held.
 
     Args:
-        arrays: the wanted columns.
+        arrays: the wanted columns; of the unit's, numbers that are equal where its cells are.
         categories: the texts that the target's integers stand for; empty unless the target was a
             column of texts.
         mock: whether the file is marked as mock data.

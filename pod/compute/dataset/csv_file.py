@@ -71,6 +71,8 @@ class _CsvReader:
         kept = wanted.among(self.names, target)
         self.kept = [index for index, name in enumerate(self.names) if name in kept]
         self.target = target
+        self.unit = wanted.unit
+        self.units = dict[str, int]()
         self.categories = categories
         self.codes = {text: code for code, text in enumerate(categories)}
         self.texts: bool | None = True if categories else None  # is the target a column of texts? its first cell tells
@@ -127,6 +129,8 @@ class _CsvReader:
         return slab
 
     def _cells(self, name: str, cells: list[str], lines: Sequence[int]) -> Array:
+        if name == self.unit:
+            return self._unit_numbers(name, cells, lines)
         if name == self.target and self.texts is None:
             self.texts = not _is_number(cells[0])
         if name == self.target and self.texts:
@@ -136,6 +140,14 @@ class _CsvReader:
             bad = next(row for row, cell in enumerate(cells) if not _is_number(cell))
             self._refuse_cell(name, cells, lines, bad)
         return numbers
+
+    def _unit_numbers(self, name: str, cells: list[str], lines: Sequence[int]) -> Array:
+        """Equal texts get equal numbers; what is written differently, 7 and 07 say, is not equal."""
+        texts = [cell.strip() for cell in cells]
+        for row, text in enumerate(texts):
+            if _is_missing(text):
+                self._refuse_cell(name, cells, lines, row)
+        return np.array([self.units.setdefault(text, len(self.units)) for text in texts], np.int64)
 
     def _category_codes(self, name: str, cells: list[str], lines: Sequence[int]) -> Array:
         codes = np.empty(len(cells), np.int64)

@@ -6,6 +6,8 @@ outwards to one digit; a class from the categories that are not rare. No quantil
 statistic enters it. A drawn number that happens to equal a real cell of its column is drawn again,
 for columns of real numbers; integers and truth values are drawn without looking.
 
+Where units of privacy have several records, a made-up unit has as many as one has on average.
+
 Beside a privacy budget even that is too much: what is published then is drawn from the card alone.
 """
 
@@ -23,6 +25,7 @@ from fitchain.pod.compute.dataset.assembly import class_numbers
 from fitchain.pod.compute.dataset.card import Card
 from fitchain.pod.compute.dataset.columns import Array, Column
 from fitchain.pod.compute.dataset.table import Table
+from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.values.errors import InputRefused
 
 RARE_RECORDS, RARE_SHARE = (
@@ -39,7 +42,7 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
     Args:
         card: the dataset's.
         table: the real records: their coarse ranges, and the cells that must not be copied.
-        count: how many records to draw.
+        count: how many records to draw; as many rows more as units are whole by.
         key: secret bytes; the same key draws the same records.
         of_card_alone: whether the records are not looked at.
 
@@ -52,8 +55,13 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
     """
     if count < 1:
         raise InputRefused(f"mock data has at least one record, not {count}")
-    arrays = {}
+    arrays = dict[str, Array]()
+    count += -count % (card.unit_records or 1)
     for column in card.columns:
+        if card.unit is not None and column.name == FILLED:
+            usual = -(-card.unit.records // card.unit_count)
+            arrays[FILLED] = np.arange(count) % card.unit.most_records < usual
+            continue
         seed = hashlib.sha256(b"fitchain/mock/v2" + key + column.name.encode()).digest()
         random = np.random.Generator(np.random.Philox(int.from_bytes(seed[:16], "big")))
         draw = _draw_of_card if of_card_alone else partial(_draw, table)

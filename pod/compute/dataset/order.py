@@ -16,7 +16,8 @@ to high, of which r_0 < r_1 < ... < r_(n-1) are trained on, and batch size B:
 
 Where a recipe holds a share of the rows out, they are h = ceil(share * (high - low)): the last h
 places of the permutation of all high - low rows that steps 2 and 3 give with the key
-H("fitchain/held-out/v2", order seed). All others are trained on.
+H("fitchain/held-out/v2", order seed). All others are trained on. Where units of privacy have
+several rows, units are held out and drawn instead, each with all its rows.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from fitchain.pod.compute.dataset.units import rows_of
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.privacy.sampling import sampled
@@ -49,11 +51,11 @@ def held_out_rows(recipe: Recipe, seed: Digest) -> Indices:
         seed: the order seed.
 
     Returns:
-        `[held_out_count]` uint64 record indices, rising.
+        uint64 record indices, rising: all rows of `held_out_count` units of privacy.
     """
     draws = keyed_draws(tagged(HELD_OUT_TAG, seed))
-    places = permutation_end(recipe.row_count, recipe.held_out_count, draws)
-    return np.sort(np.array(places, np.uint64)) + np.uint64(recipe.rows[0])
+    units = permutation_end(recipe.unit_count, recipe.held_out_count, draws)
+    return rows_of(np.sort(np.array(units, np.uint64)), recipe.unit_records) + np.uint64(recipe.rows[0])
 
 
 def training_rows(recipe: Recipe, seed: Digest) -> Indices:
@@ -63,7 +65,7 @@ def training_rows(recipe: Recipe, seed: Digest) -> Indices:
         recipe, seed: as of `held_out_rows`.
 
     Returns:
-        `[training_count]` uint64 record indices, rising.
+        uint64 record indices, rising: all rows of `training_count` units of privacy.
     """
     trained = np.ones(recipe.row_count, np.bool_)
     trained[held_out_rows(recipe, seed) - np.uint64(recipe.rows[0])] = False
@@ -97,8 +99,8 @@ def batches(recipe: Recipe, seed: Digest, start_step: int = 0) -> Iterator[Indic
 
 
 def drawn_batches(recipe: Recipe, seed: Digest, key: Callable[[int], bytes], start_step: int = 0) -> Iterator[Indices]:
-    """The record indices of every step of a private training: each row that is trained on with the
-    same chance, in secret.
+    """The record indices of every step of a private training: each unit of privacy that is trained
+    on with the same chance, in secret, and all its rows.
 
     Args:
         recipe: with terms of privacy.
@@ -110,9 +112,9 @@ def drawn_batches(recipe: Recipe, seed: Digest, key: Callable[[int], bytes], sta
         uint64 record indices, rising, for the steps start_step, ..., steps-1; `[n]` with n a number
         of its own each time, 0 too.
     """
-    rows, rate = training_rows(recipe, seed), Fraction(recipe.sampling_rate)
+    rows, rate = training_rows(recipe, seed).reshape(-1, recipe.unit_records), Fraction(recipe.sampling_rate)
     for step in range(start_step, recipe.steps):
-        yield rows[sampled(key(step // recipe.segment_steps), seed.value, step, len(rows), rate)]
+        yield rows[sampled(key(step // recipe.segment_steps), seed.value, step, len(rows), rate)].ravel()
 
 
 def batches_per_epoch(count: int, batch_size: int) -> int:

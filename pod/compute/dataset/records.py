@@ -4,9 +4,9 @@ what was registered.
 Leaf i is SHA-256(SHA-256("fitchain/record/v2") || uint64 big-endian i || salt_i || unit_i || record
 bytes): one hash a record. salt_i are the bytes 32 i to 32 i + 31 of BLAKE3's extendable output over
 nothing, keyed with a key fresh for each registration, so that one record can be opened alone and
-none can be guessed from its hash. unit_i names whose record it is, salted, where the card declares
-a unit of privacy; no card can yet, and it is 32 zero bytes. The root is H("fitchain/dataset/v2",
-count, RFC 6962 tree over the leaves).
+none can be guessed from its hash. unit_i is the word of the unit whose record it is, where units
+have several (`units`), else 32 zero bytes. The root is H("fitchain/dataset/v2", count, RFC 6962
+tree over the leaves).
 """
 
 from __future__ import annotations
@@ -21,19 +21,18 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
-from fitchain.pod.compute.dataset.card import Card, CardPrivacy, fit_transform
+from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardUnit, fit_transform
 from fitchain.pod.compute.dataset.columns import Array, Column, schema_bytes
 from fitchain.pod.compute.dataset.policy import Policy
 from fitchain.pod.compute.dataset.table import Table
+from fitchain.pod.compute.dataset.units import NO_UNIT, UNIT_BYTES, UnitColumn, unit_word, unit_words
 from fitchain.pod.values.digest import Digest, Root, path_in, root_from_path, tagged, tree_levels
 from fitchain.pod.values.errors import DatasetChanged, DigestMismatch, InputRefused
 from fitchain.pod.values.recipe.fields import Fields
 from fitchain.pod.values.recipe.terms import MOST_ROWS
 
 RECORD_TAG, DATASET_TAG = "fitchain/record/v2", "fitchain/dataset/v2"
-KEY_BYTES = SALT_BYTES = UNIT_BYTES = 32
-NO_UNIT = bytes(UNIT_BYTES)
-"""The unit of every record where the card declares none."""
+KEY_BYTES = SALT_BYTES = 32
 _RECORD_TAG_BYTES = hashlib.sha256(RECORD_TAG.encode()).digest()
 _UNLOCKED_BYTES = 2048
 """From so many bytes on hashlib lets other threads run."""
@@ -67,7 +66,7 @@ class Opening:
         salt: 32 bytes.
         record: its bytes (the schema's digest, then the cells).
         path: the tree's siblings, from the leaf upwards.
-        unit: 32 bytes, zero where the card declares no unit of privacy.
+        unit: its unit's word, 32 bytes; zero where a record is the unit.
     """
 
     index: int
@@ -98,8 +97,8 @@ class Opening:
         fields = Fields("the record's opening", value, cls.__dataclass_fields__)
         record_salt, unit, record = (_hex(value, name) for name in ("salt", "unit", "record"))
         for name, data in (("salt", record_salt), ("unit", unit)):
-            if len(data) != SALT_BYTES:
-                raise InputRefused(f"the record's opening: a {name} has {SALT_BYTES} bytes, not {len(data)}")
+            if len(data) != UNIT_BYTES:
+                raise InputRefused(f"the record's opening: a {name} has {UNIT_BYTES} bytes, not {len(data)}")
         index, count = fields.integer("index", 0, MOST_ROWS), fields.integer("count", 1, MOST_ROWS)
         path = tuple(Digest.parse(node) for node in fields.items("path", 0, 64))
         return cls(index, count, record_salt, record, path, unit)
@@ -151,6 +150,7 @@ def register(
     policy: Policy | None = None,
     probes: Mapping[str, str] | None = None,
     privacy: CardPrivacy | None = None,
+    unit: UnitColumn | None = None,
 ) -> Registration:
     """Compute a dataset's leaves, root and card.
 
@@ -160,12 +160,16 @@ def register(
         name, description, licence, price, policy, probes, privacy: for the card.
         transform, ranges: as `fit_transform`. The constants are published.
         units: by column, for the card.
+        unit: by which the table was read; None where a record is the unit of privacy.
 
     Raises:
-        InputRefused: mock data, a key of another length, an unknown column.
+        InputRefused: mock data, a key of another length, an unknown column, a table that was read
+            by another unit.
     """
     if table.mock:
         raise InputRefused("the table is marked as mock data and is no dataset", "register the real records")
+    if table.unit_records != (None if unit is None else unit.most_records):
+        raise InputRefused(f"the table has {table.unit_records} rows for each unit, and the unit is {unit}")
     leaves = record_leaves(table, key)
     root = dataset_root(leaves)
     for column in units or {}:
@@ -184,6 +188,7 @@ def register(
         policy=policy or Policy(),
         probes=dict(probes or {}),
         privacy=privacy,
+        unit=None if unit is None else CardUnit(unit.column, unit.most_records, table.record_count),
     )
     return Registration(
         root, table.count, Card.from_json(card.json()), b"".join(leaves)
@@ -241,7 +246,7 @@ def record_leaves(table: Table, key: bytes) -> list[bytes]:
     """
 
     def leaves(bounds: tuple[int, int]) -> list[bytes]:
-        slab = table.slab(*bounds, _before_records(key, *bounds))
+        slab = table.slab(*bounds, _before_records(key, *bounds, table.unit_records))
         width, data = slab.shape[1], slab.data.cast("B")
         return [sha(data[offset : offset + width]).digest() for offset in range(0, len(data), width)]
 
@@ -252,13 +257,14 @@ def record_leaves(table: Table, key: bytes) -> list[bytes]:
         return [leaf for part in pool.map(leaves, table.slab_bounds()) for leaf in part]
 
 
-def _before_records(key: bytes, start: int, stop: int) -> tuple[Array, ...]:
+def _before_records(key: bytes, start: int, stop: int, unit_records: int | None) -> tuple[Array, ...]:
     """What a leaf hashes before each record's bytes: uint8 `[stop - start, n]` with the tag, the
-    index, the salt and the unit."""
+    index, the salt and the unit's word."""
     rows = stop - start
-    tag, unit = (np.broadcast_to(np.frombuffer(word, np.uint8), (rows, 32)) for word in (_RECORD_TAG_BYTES, NO_UNIT))
+    tag = np.broadcast_to(np.frombuffer(_RECORD_TAG_BYTES, np.uint8), (rows, 32))
     indices = np.arange(start, stop, dtype=">u8").view(np.uint8).reshape(rows, 8)
-    return tag, indices, np.frombuffer(salts(key, start, stop), np.uint8).reshape(rows, SALT_BYTES), unit
+    of_records = np.frombuffer(salts(key, start, stop), np.uint8).reshape(rows, SALT_BYTES)
+    return tag, indices, of_records, unit_words(start, stop, unit_records)
 
 
 def dataset_root(leaves: Sequence[bytes]) -> Root:
@@ -315,20 +321,27 @@ def open_records(table: Table, key: bytes, leaves: Sequence[bytes], indices: Seq
     """
     levels = tree_levels(leaves)
     for index in indices:
-        yield Opening(index, table.count, salt(key, index), table.record(index), path_in(levels, index))
+        unit = unit_word(index, table.unit_records)
+        yield Opening(index, table.count, salt(key, index), table.record(index), path_in(levels, index), unit)
 
 
-def verify_record(opening: Opening, root: Root) -> None:
-    """Check that an opened record was registered at its place.
+def verify_record(opening: Opening, root: Root, unit_records: int | None = None) -> None:
+    """Check that an opened record was registered at its place, as one of the unit that this place
+    belongs to.
+
+    Args:
+        opening: of the record.
+        root: the dataset's.
+        unit_records: how many rows each unit has; None where a record is the unit.
 
     Raises:
         DigestMismatch: it was not.
-        InputRefused: the opening's index, count and path do not fit together; or it names a unit of
-            privacy, which no card can declare yet.
+        InputRefused: the opening's index, count and path do not fit together.
     """
-    if opening.unit != NO_UNIT:
-        raise InputRefused(
-            f"record {opening.index} names the unit {opening.unit.hex()}, and units of privacy are not supported yet"
+    if opening.unit != unit_word(opening.index, unit_records):
+        units = "a record each" if unit_records is None else f"{unit_records} records each"
+        raise DigestMismatch(
+            f"record {opening.index} names the unit {opening.unit.hex()}, and with units of {units} it has another"
         )
     leaf = Digest(record_leaf(opening.index, opening.salt, opening.unit, opening.record))
     computed = tagged(DATASET_TAG, opening.count, root_from_path(leaf, opening.index, opening.count, opening.path))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from fitchain.pod.compute.dataset.columns import (
 )
 from fitchain.pod.compute.dataset.npz_file import write_npz
 from fitchain.pod.compute.dataset.readers import READERS
+from fitchain.pod.compute.dataset.units import FILLED, UnitColumn, slots_of
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound, host_error, reason_of
 from fitchain.pod.values.limits import MOST_COLUMNS, TABLE_BYTES
 
@@ -43,6 +44,9 @@ class Table:
         categories: the texts that the target's integers stand for; empty unless the target was a
             column of texts.
         mock: whether the source is marked as mock data.
+        unit_records: K, how many rows each unit of privacy has (`units`); None where a record is
+            the unit, or where that is not known.
+        left_out: how many records of the source were more than K of their unit.
     """
 
     columns: tuple[Column, ...]
@@ -50,6 +54,8 @@ class Table:
     target: str | None = None
     categories: tuple[str, ...] = ()
     mock: bool = False
+    unit_records: int | None = None
+    left_out: int = 0
 
     @classmethod
     def read(
@@ -60,6 +66,7 @@ class Table:
         categories: Sequence[str] = (),
         only: Sequence[str] | None = None,
         limit_bytes: int = TABLE_BYTES,
+        unit: UnitColumn | None = None,
     ) -> Table:
         """Read a CSV file (UTF-8, comma, a header line) or an NPZ file (never with pickled
         objects).
@@ -73,6 +80,8 @@ class Table:
             only: the columns wanted, where others may stand beside them and are left out; None
                 wants all.
             limit_bytes: the most bytes of arrays or of text that are read.
+            unit: the column that says whose record one is, by which they are laid out (`by_unit`);
+                it may hold texts (CSV). None where a record is the unit.
 
         Raises:
             NotFound: there is no such file.
@@ -83,10 +92,13 @@ class Table:
         reader = READERS.get(path.suffix.lower())
         if reader is None:
             raise InputRefused(f"{path.name} is neither {' nor '.join(READERS)}", "convert it to one of these")
-        wanted = Wanted(frozenset(drop), None if only is None else tuple(only))
+        column = None if unit is None else unit.column
+        wanted = Wanted(frozenset(drop), None if only is None else tuple(only), column)
         try:
             content = reader(path, wanted, target, tuple(categories), limit_bytes)
-            return cls.of(content.arrays, target, content.categories, content.mock)
+            features = {name: array for name, array in content.arrays.items() if name != column}
+            table = cls.of(features, target, content.categories, content.mock)
+            return table if unit is None else table.by_unit(content.arrays[unit.column], unit, limit_bytes)
         except FileNotFoundError:
             raise NotFound(f"there is no file {path}") from None
         except OSError as error:
@@ -127,6 +139,38 @@ class Table:
             raise InputRefused("the table has no record")
         columns = tuple(Column(name, array.dtype.name, array.shape[1:]) for name, array in plain.items())
         return cls(columns, plain, target, tuple(categories), mock)
+
+    def by_unit(self, whose: Array, unit: UnitColumn, limit_bytes: int = TABLE_BYTES) -> Table:
+        """The same records laid out by unit of privacy, as `units` says.
+
+        Args:
+            whose: `[count]`, equal where two records are of one unit.
+            unit: its column, and how many records of each are used.
+            limit_bytes: the most bytes of arrays that come of it.
+
+        Raises:
+            InputRefused: the unit column is not one finite number or text a record, the table has a
+                column called `FILLED`, or takes too much room.
+        """
+        if whose.shape != (self.count,) or (whose.dtype.kind == "f" and not np.isfinite(whose).all()):
+            raise InputRefused(f"the unit column {unit.column!r} has not one finite number or text for each record")
+        if FILLED in self.arrays:
+            raise InputRefused(f"a column is called {FILLED!r}, as the one that a table of units has", "rename it")
+        rows, filled = slots_of(whose, unit.most_records)
+        if (size := len(rows) * self.record_bytes) > limit_bytes:
+            raise InputRefused(
+                f"the units take {size} bytes with {unit.most_records} records each, and the limit is {limit_bytes}",
+                "let each have fewer records",
+            )
+        arrays = {name: array[rows] for name, array in self.arrays.items()} | {FILLED: filled}
+        table = Table.of(arrays, self.target, self.categories, self.mock)
+        left_out = self.count - int(filled.sum())
+        return replace(table, unit_records=unit.most_records, left_out=left_out)
+
+    @property
+    def record_count(self) -> int:
+        """How many records there are, where the table has rows that no record fills."""
+        return self.count if FILLED not in self.arrays else int(self.arrays[FILLED].sum())
 
     @property
     def count(self) -> int:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from fitchain.pod.compute.checkpoint import KeptState, read_state, read_state_file, state_steps
 from fitchain.pod.compute.checkpoint.recorder import LiveState
-from fitchain.pod.compute.dataset import Assemble, Table, assemble, batches, drawn_batches, held_out_rows
+from fitchain.pod.compute.dataset import FILLED, Assemble, Table, assemble, batches, drawn_batches, held_out_rows
 from fitchain.pod.compute.environment import EnvironmentClass, environment_class
 from fitchain.pod.compute.held_out import evaluate_held_out
 from fitchain.pod.compute.model import step_work
@@ -128,6 +128,13 @@ class Job(Generic[TaskKind]):
             return take
         return lambda indices: take(np.searchsorted(rows, indices))
 
+    def filled(self, indices: Indices) -> Indices:
+        """Of rows those that a record fills."""
+        if (is_filled := self.table.arrays.get(FILLED)) is None:
+            return indices
+        places = indices if self.rows is None else np.searchsorted(self.rows, indices)
+        return indices[is_filled[places]]
+
     def batches(self, step: int) -> Iterator[Indices]:
         """Record indices of the steps from one on; mock data may be fewer than the records they
         stand for."""
@@ -175,7 +182,7 @@ class Job(Generic[TaskKind]):
         if recipe.held_out is None or leaf != recipe.leaf_count - 1:
             return None
         key = None if recipe.privacy is None else self.segment_key(recipe.segment_count - 1)
-        rows = self._of_table(held_out_rows(recipe, seed))
+        rows = self.filled(self._of_table(held_out_rows(recipe, seed)))
         return evaluate_held_out(program, recipe, rows, self.assemble, seed, key)
 
     def start(self) -> Position:
@@ -230,7 +237,7 @@ class Job(Generic[TaskKind]):
         seed, step, trap = self.task.seed, position.step, self.task.trap
         common = (position.program, self.recipe, self.batches(step), self.assemble, seed, step, position.optimizer)
         is_private = self.recipe.privacy is not None
-        steps = train_privately(*common, self.segment_key) if is_private else train(*common)
+        steps = train_privately(*common, self.segment_key, self.filled) if is_private else train(*common)
         return steps if trap is None else _up_to(trap, step, steps)
 
 
@@ -269,7 +276,7 @@ def work_of(graph: Graph, recipe: Recipe) -> StepWork:
     Raises:
         InputRefused: it is beyond a limit, or does not fit together.
     """
-    return step_work(graph, recipe.batch_size)
+    return step_work(graph, recipe.batch_size * recipe.unit_records)
 
 
 def rehearsed(recipe: Recipe, segments: int) -> Recipe:

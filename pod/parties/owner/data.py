@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from fitchain.pod.compute import environment
-from fitchain.pod.compute.dataset import Card, CardPrivacy, Policy, Table, check_unchanged, mock_table, register
+from fitchain.pod.compute.dataset import (
+    Card,
+    CardPrivacy,
+    Policy,
+    Table,
+    UnitColumn,
+    check_unchanged,
+    mock_table,
+    register,
+)
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import DatasetRow
 from fitchain.pod.jobs.policy_panels import keep_policy_panels, look_at_policy
@@ -35,7 +44,7 @@ class PrivacyOffer:
     Args:
         epsilon: the budget of a ledger that is opened; None charges one that is there.
         delta: beside which epsilons are told; None takes the largest power of ten below a tenth of
-            one in the number of records.
+            one in the number of units of privacy.
         ledger: number of the ledger that is charged; None takes the account's first, or opens one
             where it has none.
         other_people: opens another ledger: no person of this dataset is in those of the others.
@@ -66,6 +75,8 @@ class DatasetOffer:
         environments: classes that ship no probe (`cpu-native`), for which this host's is published.
         privacy: the privacy budget that its trainings are charged to; None where the account has
             no ledger, and they are charged to none.
+        unit: the column that says whose record one is, and how many of each are used; None where a
+            record is the unit of privacy.
     """
 
     source: Path | str
@@ -81,11 +92,13 @@ class DatasetOffer:
     mock_records: int = MOCK_RECORDS
     environments: tuple[str, ...] = ()
     privacy: PrivacyOffer | None = None
+    unit: UnitColumn | None = None
 
 
 @dataclass(frozen=True)
 class RegisteredDataset:
-    """A dataset as it was registered, with the panels that its policy names as they stood then."""
+    """A dataset as it was registered, with the panels that its policy names as they stood then, and
+    how many records of the file were more than a unit's share and are never used."""
 
     id: DatasetId
     root: Root
@@ -93,6 +106,7 @@ class RegisteredDataset:
     card_cid: Cid
     card: Card
     panels: tuple[TrustedPanel, ...] = ()
+    left_out: int = 0
 
 
 def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
@@ -108,15 +122,15 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     Raises:
         EnvironmentRefused: this host is not of such a class.
         InputRefused: the policy leaves the dataset open to strangers without saying that models may
-            reveal records.
+            reveal records; or units are named and no privacy budget protects them.
         NotFound, InputRefused: the table is missing or malformed, or a panel that the policy names.
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
     offer.policy.require_askers(offer.privacy is not None)
     source = Path(offer.source).absolute()
-    table = Table.read(source, drop=offer.drop, target=offer.target)
+    table = Table.read(source, drop=offer.drop, target=offer.target, unit=offer.unit)
     panels = look_at_policy(home, offer.policy)
-    privacy = _card_privacy(home, offer, table.count)
+    privacy = _card_privacy(home, offer, table.count // (table.unit_records or 1))
     home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
     opened, number = _ledger(home, offer.privacy, privacy)
     salt = registration_salt(home.keys, registrations(home))
@@ -133,23 +147,25 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
         ranges=offer.ranges,
         probes={name: str(probe) for name in offer.environments if (probe := _probe(name)) is not None},
         privacy=privacy,
+        unit=offer.unit,
     )
     card = registration.card
     if offer.mock_records:
         card = card.with_mock(_publish_mock(home, card, table, offer.mock_records, key))
     card_cid = home.store.add(card.encode())
-    reading = {"drop": list(offer.drop), "target": offer.target, "categories": list(table.categories)}
+    reading: dict[str, Any] = {"drop": list(offer.drop), "target": offer.target, "categories": list(table.categories)}
+    reading |= {} if offer.unit is None else {"unit": offer.unit.json()}
     if opened is not None:  # last: a budget is set once for all, and what was refused must not have set it
         number = home.registry.open_ledger(opened)
     id = home.registry.register_dataset(registration.root, registration.count, card_cid, number)
     write_file(home.dataset_folder(id) / LEAVES, registration.leaves, 0o600)
     keep_policy_panels(home, id, panels)
     keep_row(home, DatasetRow(id, source, reading, salt, registration.root, card.encode(), str(card_cid)))
-    return RegisteredDataset(id, registration.root, registration.count, card_cid, card, tuple(panels))
+    return RegisteredDataset(id, registration.root, registration.count, card_cid, card, tuple(panels), table.left_out)
 
 
 def _card_privacy(home: Home, offer: DatasetOffer, count: int) -> CardPrivacy | None:
-    """What the card says of privacy, where trainings are charged to a ledger.
+    """What the card of so many units says of privacy, where trainings are charged to a ledger.
 
     Raises:
         InputRefused: the account has ledgers, and the offer names none; or exact statistics would
@@ -162,6 +178,11 @@ def _card_privacy(home: Home, offer: DatasetOffer, count: int) -> CardPrivacy | 
                 "this account keeps a privacy ledger, and each of its datasets is charged to one",
                 "name a ledger (--ledger 1), or open another for other people (--other-people --epsilon E)",
             )
+        if offer.unit is not None:
+            raise InputRefused(
+                "units of privacy are what a privacy budget protects, and the dataset has none",
+                f"open one (--epsilon 3, say), or leave the column out (--drop {offer.unit.column!r:.80})",
+            )
         return None
     if offer.transform == "standard":
         raise InputRefused(
@@ -172,7 +193,7 @@ def _card_privacy(home: Home, offer: DatasetOffer, count: int) -> CardPrivacy | 
 
 
 def _usual_delta(count: int) -> float:
-    """The largest power of ten below a tenth of one in so many records."""
+    """The largest power of ten below a tenth of one in so many units."""
     return float(f"1e-{len(str(10 * count - 1))}")
 
 
@@ -238,7 +259,8 @@ def read_with_leaves(home: Home, row: DatasetRow) -> tuple[Table, list[bytes]]:
 def read_table(source: Path, reading: Mapping[str, Any]) -> Table:
     """Read a table as it was read for its registration; raises as `Table.read`."""
     names = {name: reading[name] for name in ("drop", "target", "categories")}
-    return Table.read(source, **names, only=reading.get("only"))
+    unit = None if reading.get("unit") is None else UnitColumn.from_json(reading["unit"])
+    return Table.read(source, **names, only=reading.get("only"), unit=unit)
 
 
 def keep_row(home: Home, row: DatasetRow) -> None:

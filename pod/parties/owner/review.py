@@ -72,6 +72,7 @@ class PrivacyCost:
         budget: what may be spent.
         delta: the dataset's.
         fits: whether the contract would take the acceptance.
+        unit: the column each of whose values is a unit; None where a record is one.
     """
 
     asked: float
@@ -80,6 +81,7 @@ class PrivacyCost:
     budget: float
     delta: float
     fits: bool
+    unit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,8 @@ def records_trained_on(card: Card, recipe: Recipe) -> Records | None:
     shapes = {column.name: column.shape for column in card.columns}
     if any(name not in shapes for name in names):
         return None
-    return Records(recipe.training_count, sum(prod(shapes[name]) for name in names))
+    used = recipe.training_count * recipe.unit_records * card.record_count // card.count
+    return Records(used, sum(prod(shapes[name]) for name in names))
 
 
 def read_asker(home: Home, agreement: Agreement) -> Asker:
@@ -279,7 +282,8 @@ def read_privacy(home: Home, agreement: Agreement, card: Card) -> PrivacyCost | 
         return None
     charge, delta = agreement.terms.charge, card.privacy.delta
     asked, spent, after = (epsilon_of(word, delta) for word in (charge, ledger.spent, add(ledger.spent, charge)))
-    return PrivacyCost(asked, spent, after, allowed_epsilon(ledger.budget, delta), delta, ledger.fits(charge))
+    unit = None if card.unit is None else card.unit.column
+    return PrivacyCost(asked, spent, after, allowed_epsilon(ledger.budget, delta), delta, ledger.fits(charge), unit)
 
 
 def review_question(home: Home, ref: AuditRef) -> Review:

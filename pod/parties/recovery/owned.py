@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from fitchain.pod.compute.dataset import Card, Table, check_unchanged
+from fitchain.pod.compute.dataset import Card, Table, UnitColumn, check_unchanged
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import DatasetRow
 from fitchain.pod.jobs.life import owners_life
@@ -110,8 +110,11 @@ def _unread(home: Home, row: DatasetRow) -> str:
 def _reading_of(card: Card) -> dict[str, object]:
     """How a card's table is read from a file that may have more columns."""
     categories = [each for each in card.categories if isinstance(each, str)]
-    names = [column.name for column in card.columns]
-    return {"drop": [], "only": names, "target": card.target, "categories": categories}
+    reading: dict[str, object] = {"drop": [], "only": card.feature_names}
+    reading |= {"target": card.target, "categories": categories}
+    if card.unit is not None:
+        reading["unit"] = UnitColumn(card.unit.column, card.unit.most_records).json()
+    return reading
 
 
 def _salt(home: Home, table: Table, entry: DatasetEntry) -> bytes:

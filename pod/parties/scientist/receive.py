@@ -230,6 +230,5 @@ def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
 
 def _matching(card: Card, source: Path) -> Table:
     """Read a table with the card's columns, in the card's terms; other columns are left out."""
-    wanted = [column.name for column in card.columns]
     texts = [category for category in card.categories if isinstance(category, str)]
-    return Table.read(source, only=wanted, target=card.target, categories=texts)
+    return Table.read(source, only=card.feature_names, target=card.target, categories=texts)

@@ -296,13 +296,14 @@ def _openings(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> 
             take: each would have to be looked at.
     """
     root, most = chain_record.dataset_root, most_records(recipe, chain_record.audited, evidence.leaves)
+    unit_records = None if recipe.privacy is None else recipe.privacy.unit_records
     if evidence.records.number > most:
         raise InputRefused(f"{RECORDS} holds {evidence.records.number} records and the segments take {most} at most")
     schema, problems = evidence.records.schema, dict[int, str]()
     for opening in evidence.records:
         problems[opening.index] = ""
         try:
-            verify_record(opening, root)
+            verify_record(opening, root, unit_records)
             if opening.record[:32] != schema:
                 raise DigestMismatch(f"record {opening.index} is of another schema than {RECORDS} says")
         except (Refuted, InputRefused) as error:

@@ -41,7 +41,7 @@ MOST_ROWS, MOST_INDICES = 1 << 26, 1 << 28
 """The rows of a recipe, and the records that a segment takes, up to which an audit recomputes the
 order."""
 SECRET_DRAWS = 4
-"""Of rows that each step of private training draws from, this many powers of two cost as much as a
+"""Of units that each step of private training draws from, this many powers of two cost as much as a
 record of a public order."""
 _FIELDS = ("version", "agreement", "ordinal", "round", "segments", "leaves", "noise", "identity")
 
@@ -169,7 +169,7 @@ def segment_records(recipe: Recipe, seed: Digest, segment: int, key: bytes | Non
     """
     start = segment * recipe.segment_steps
     steps, rows = min(recipe.segment_steps, recipe.steps - start), recipe.row_count
-    draws = steps * (recipe.batch_size if recipe.privacy is None else rows >> SECRET_DRAWS)
+    draws = steps * (recipe.batch_size if recipe.privacy is None else recipe.unit_count >> SECRET_DRAWS)
     if rows > MOST_ROWS or max(draws, recipe.most_records(steps)) > MOST_INDICES:
         raise Unusable(
             f"the order of {rows} rows in segments of {recipe.segment_steps} steps is more than an audit looks at"
@@ -198,7 +198,7 @@ def most_records(recipe: Recipe, segments: Sequence[int], leaves: Container[int]
         leaves: which are there.
     """
     lengths = (min(recipe.segment_steps, recipe.steps - segment * recipe.segment_steps) for segment in segments)
-    held_out = recipe.held_out_count if evaluates(recipe, segments, leaves) else 0
+    held_out = recipe.held_out_count * recipe.unit_records if evaluates(recipe, segments, leaves) else 0
     return recipe.most_records(sum(lengths)) + held_out
 
 

@@ -69,9 +69,9 @@ class AuditPlan:
             fee_per_seat=audit.fee_per_seat,
             seat_stake=audit.seat_stake,
             bond=terms.bond,
-            batch_size=recipe.batch_size if recipe else None,
+            batch_size=recipe.batch_size * recipe.unit_records if recipe else None,
             records=recipe.row_count if recipe else None,
-            held_out=recipe.held_out_count if recipe else 0,
+            held_out=recipe.held_out_count * recipe.unit_records if recipe else 0,
             delivered=delivered,
         )
 

@@ -43,7 +43,7 @@ from fitchain.pod.values.errors import (
     SignatureMismatch,
     require_equal,
 )
-from fitchain.pod.values.held_out import NoisedClasses, NoisedMean
+from fitchain.pod.values.held_out import OF_UNITS, NoisedClasses, NoisedMean
 from fitchain.pod.values.ids import WHOLE_POOL, ModelId
 from fitchain.pod.values.leaf import Leaf, records_digest
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
@@ -407,6 +407,9 @@ def _check_held_out(statement: Statement) -> None:
         require_equal("the result on held-out records is noised", is_noised, recipe.privacy is not None, says)
     if isinstance(outcome, NoisedClasses | NoisedMean):
         require_equal("the noise of the held-out result is", outcome.sigma, recipe.held_out_sigma, "the recipe gives")
+        of_units = isinstance(outcome, NoisedMean) and outcome.of.endswith(OF_UNITS)
+        has_units = recipe.privacy is not None and recipe.privacy.unit_records is not None
+        require_equal("the result on held-out records is of units", of_units, has_units, "the recipe says")
 
 
 def _outlined_tree(statement: Statement, outline: Outline) -> Digest:

@@ -23,10 +23,11 @@ from fitchain.pod.values.held_out import HeldOut, held_out_digest, held_out_salt
 from fitchain.pod.values.ids import NO_MODEL, AgreementId, DatasetId, ModelId, PanelId
 from fitchain.pod.values.job_folder import MODEL
 from fitchain.pod.values.leaf import Checkpoint, Leaf, StateRoots
-from fitchain.pod.values.limits import STATEMENT
+from fitchain.pod.values.limits import MOST_COLUMN_NAME, STATEMENT
 from fitchain.pod.values.privacy.ledger import epsilon_of
 from fitchain.pod.values.recipe import Environment, Recipe
 from fitchain.pod.values.recipe.fields import Fields
+from fitchain.pod.values.recipe.privacy import MOST_UNIT_RECORDS
 from fitchain.pod.values.recipe.terms import MOST_ROWS
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -99,15 +100,19 @@ class Ancestor:
 @dataclass(frozen=True, slots=True)
 class PrivacyClaim:
     """What a training costs of its records' privacy: it is (epsilon, delta)-differentially private
-    for each record, as long as the noise was drawn as agreed.
+    for each unit, as long as the noise was drawn as agreed.
 
     Args:
-        records: from how many each step draws.
+        unit: the owner's column, each of whose values is a unit; None where a record is one.
+        most_records: how many records of a unit are used at most.
+        units: from how many each step draws.
         epsilon: by the Renyi orders that the ledger keeps, in its units.
         delta: the dataset's.
     """
 
-    records: int
+    unit: str | None
+    most_records: int
+    units: int
     epsilon: float
     delta: float
 
@@ -117,13 +122,15 @@ class PrivacyClaim:
         if recipe.privacy is None or card.privacy is None:
             return None
         delta = card.privacy.delta
-        return cls(recipe.training_count, epsilon_of(recipe.charge, delta), delta)
+        unit = None if card.unit is None else card.unit.column
+        return cls(unit, recipe.unit_records, recipe.training_count, epsilon_of(recipe.charge, delta), delta)
 
     def json(self) -> dict[str, Json]:
         """Its JSON value."""
         return {
-            "unit": "record",
-            "records": self.records,
+            "unit": self.unit,
+            "most_records": self.most_records,
+            "units": self.units,
             "epsilon": self.epsilon,
             "delta": self.delta,
         }
@@ -135,9 +142,10 @@ class PrivacyClaim:
         Raises:
             InputRefused: it has another form.
         """
-        fields = Fields("the privacy", value, ("unit", "records", "epsilon", "delta"))
-        fields.choice("unit", ("record",))
-        return cls(fields.integer("records", 1, MOST_ROWS), fields.real("epsilon", 0), fields.real("delta", 0, 1))
+        fields = Fields("the privacy", value, cls.__dataclass_fields__)
+        counts = fields.integer("most_records", 1, MOST_UNIT_RECORDS), fields.integer("units", 1, MOST_ROWS)
+        unit = None if value["unit"] is None else fields.text("unit", MOST_COLUMN_NAME)
+        return cls(unit, *counts, fields.real("epsilon", 0), fields.real("delta", 0, 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from fitchain.pod.values.recipe.fields import choice, integer, items, real, refu
 from fitchain.pod.values.recipe.privacy import (
     DEFAULT_CLIP,
     DEFAULT_GRID,
+    FILLED,
     LEAST_SIGMA,
     MOST_SIGMA,
     Privacy,
@@ -83,7 +84,7 @@ def draft(
         graph: digest of the graph.
         initial_model: model root of the initial weights.
         card: the dataset's card as JSON: `root`, `count`, `columns` (name, dtype, shape), `target`,
-            `transform`, `policy`.
+            `transform`, `policy`, `privacy`, `unit`.
         torch: torch's exact version, part of the environment.
         terms: any of `TERMS`, as a TOML file gives them; the rest is filled in.
         probe: digest of the environment class's probe, where the class does not ship it.
@@ -101,8 +102,8 @@ def draft(
     inputs = _inputs(card, target, terms)
     rows = _rows(card, terms)
     held_out = _held_out(card, terms)
-    count = max(0, rows[1] - rows[0])
-    trained = count - held_out_count(held_out, count)
+    units = max(0, rows[1] - rows[0]) // (_unit_records(card) or 1)
+    trained = units - held_out_count(held_out, units)
     loss = _loss(card, target, terms)
     batch_size = _batch_size(card, trained, terms)
     steps = _steps(trained, batch_size, terms)
@@ -150,9 +151,10 @@ def argument_columns(card: Mapping[str, Any], target: str | None = None) -> tupl
         One argument of all scalar columns, in the card's order, then one for each tensor column.
     """
     target = card["target"] if target is None else target
-    columns = [column for column in card["columns"] if column["name"] != target]
-    if len(columns) == len(card["columns"]):
+    if all(column["name"] != target for column in card["columns"]):
         raise InputRefused(f"the dataset has no column {target!r} for a target")
+    no_features = (target, FILLED) if card.get("unit") else (target,)
+    columns = [column for column in card["columns"] if column["name"] not in no_features]
     scalars = tuple(column["name"] for column in columns if not column["shape"])
     return (*([scalars] if scalars else []), *((column["name"],) for column in columns if column["shape"]))
 
@@ -209,23 +211,28 @@ def _named(
     return {"name": name, "arguments": {**DEFAULT_ARGUMENTS[name], **beside, **inside}}
 
 
-def _batch_size(card: Mapping[str, Any], rows: int, terms: Mapping[str, Any]) -> int:
+def _unit_records(card: Mapping[str, Any]) -> int | None:
+    """How many rows each unit of privacy has; None where a record is the unit."""
+    return card["unit"]["most_records"] if card.get("unit") else None
+
+
+def _batch_size(card: Mapping[str, Any], units: int, terms: Mapping[str, Any]) -> int:
     least = card.get("policy", {}).get("minimum_batch", 1)
-    size = terms.get("batch_size", min(max(DEFAULT_BATCH, least), max(1, rows)))
+    size = terms.get("batch_size", min(max(DEFAULT_BATCH, least), max(1, units)))
     return integer("batch_size", size, 1, MOST_BATCH)
 
 
-def _steps(rows: int, batch_size: int, terms: Mapping[str, Any]) -> int:
+def _steps(units: int, batch_size: int, terms: Mapping[str, Any]) -> int:
     if "steps" in terms and "epochs" in terms:
         raise InputRefused("epochs and steps say the same twice", "give one of them")
     if "steps" in terms:
         return integer("steps", terms["steps"], 1, MOST_STEPS)
     epochs = real("epochs", terms.get("epochs", DEFAULT_EPOCHS), 0, 1e6)
-    return max(1, math.floor(epochs * (rows // batch_size)))
+    return max(1, math.floor(epochs * (units // batch_size)))
 
 
 def _privacy(
-    card: Mapping[str, Any], rows: int, batch_size: int, steps: int, terms: Mapping[str, Any]
+    card: Mapping[str, Any], units: int, batch_size: int, steps: int, terms: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Terms of privacy where a recipe or the dataset asks for them: a sigma, or the least that
     keeps the training within an epsilon beside the dataset's delta."""
@@ -246,14 +253,14 @@ def _privacy(
             "the dataset has no privacy budget, so nothing could be charged for its terms of privacy",
             "leave [privacy] out, or ask for a dataset with a budget",
         )
-    rate = sampling_rate(batch_size, rows)
+    rate = sampling_rate(batch_size, units)
     if "sigma" in asked:
         sigma = real("privacy: sigma", asked["sigma"], LEAST_SIGMA, MOST_SIGMA)
     else:
         epsilon = real("privacy: epsilon", asked["epsilon"], 0, 1e6)
         sigma = max(LEAST_SIGMA, sigma_for(epsilon, offered["delta"], rate, steps))
     rest = {"clip": asked.get("clip", DEFAULT_CLIP), "grid": asked.get("grid", DEFAULT_GRID)}
-    return Privacy.parse({"sigma": sigma, **rest}).json()
+    return Privacy.parse({"sigma": sigma, **rest, "unit_records": _unit_records(card)}).json()
 
 
 def _learning_rates(optimizer: str, steps: int, terms: Mapping[str, Any]) -> Runs:

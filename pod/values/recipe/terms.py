@@ -256,11 +256,12 @@ class Recipe:
         audit: terms.
         dtype: float32.
         base: model root of the registered model over which states and delivery are differences.
-        held_out: the share of the rows that is never trained on and evaluates the trained model;
-            None holds none out. Which rows they are follows from the order seed.
-        privacy: terms of differential privacy; None trains without. With them a step draws each row
-            with the same chance in secret, `batch_size` rows on average, and nothing else that the
-            records decide is told: no metrics.
+        held_out: the share of the rows (of the units of privacy, where these have several) that is
+            never trained on and evaluates the trained model; None holds none out. Which rows they
+            are follows from the order seed.
+        privacy: terms of differential privacy; None trains without. With them a step draws each
+            unit of privacy with the same chance in secret, `batch_size` units on average, and
+            nothing else that the records decide is told: no metrics. The rows are whole units.
 
     `base` is None: no release supports it yet.
     """
@@ -327,6 +328,7 @@ class Recipe:
             raise InputRefused(f"the column {twice!r} is used twice in inputs and target")
         loss = Choice.parse("the loss", value["loss"], LOSSES)
         privacy = None if value["privacy"] is None else Privacy.parse(value["privacy"])
+        units = _units(start, stop, privacy)
         return cls(
             graph=fields.digest("graph"),
             initial_model=fields.root("initial_model"),
@@ -338,7 +340,7 @@ class Recipe:
             loss=loss,
             optimizer=_optimizer(value["optimizer"]),
             learning_rates=_learning_rates(fields, steps),
-            batch_size=_batch_size(fields, stop - start - held_out_count(held_out, stop - start)),
+            batch_size=_batch_size(fields, units - held_out_count(held_out, units), (stop - start) // units),
             steps=steps,
             segment_steps=fields.integer("segment_steps", 2, MOST_STEPS),
             group_leaves=_group_leaves(fields),
@@ -400,13 +402,13 @@ class Recipe:
     @cached_property
     def held_out_sigma(self) -> float:
         """Standard deviation of the noise on what is told of the held-out records where a privacy
-        budget runs, in records: the least multiple of 2^-10 with which, at no order, it costs a
-        held-out record more than the training costs one that is trained on.
+        budget runs, in units of privacy: the least multiple of 2^-10 with which, at no order, it
+        costs a held-out unit more than the training costs one that is trained on.
 
-        A record is one or the other, which no data decide. A neighbour that differs in a held-out
-        record is trained alike; one that differs in another record is told nothing more by the
-        result than by the model, from which it is made. So at each order a job costs the larger of
-        the two, not their sum.
+        A unit is one or the other, with all its records, which no data decide. A neighbour that
+        differs in a held-out unit is trained alike; one that differs in another unit is told
+        nothing more by the result than by the model, from which it is made. So at each order a job
+        costs the larger of the two, not their sum.
 
         Raises:
             InputRefused: the recipe has no terms of privacy.
@@ -416,8 +418,18 @@ class Recipe:
         return release_sigma(renyi(self.sampling_rate, self.privacy.sigma, self.steps))
 
     @property
+    def unit_records(self) -> int:
+        """How many rows each unit of privacy has; 1 where a record is the unit."""
+        return (self.privacy.unit_records if self.privacy is not None else None) or 1
+
+    @property
+    def unit_count(self) -> int:
+        """How many units of privacy the rows are; without terms of privacy each row is one."""
+        return self.row_count // self.unit_records
+
+    @property
     def sampling_rate(self) -> float:
-        """The chance with which a step of private training draws a row."""
+        """The chance with which a step of private training draws a unit."""
         return sampling_rate(self.batch_size, self.training_count)
 
     @property
@@ -427,22 +439,22 @@ class Recipe:
 
     @property
     def held_out_count(self) -> int:
-        """Rows that are held out: the recipe's share of them, rounded up."""
-        return held_out_count(self.held_out, self.row_count)
+        """Units of privacy that are held out: the recipe's share of them, rounded up."""
+        return held_out_count(self.held_out, self.unit_count)
 
     @property
     def training_count(self) -> int:
-        """Rows that are trained on: all that are not held out."""
-        return self.row_count - self.held_out_count
+        """Units of privacy that are trained on: all that are not held out."""
+        return self.unit_count - self.held_out_count
 
     def most_records(self, steps: int) -> int:
-        """How many records so many steps take at most; where they are drawn in secret, so many that
+        """How many rows so many steps take at most; where units are drawn in secret, so many that
         more come less than once in 2^40 times (Bernstein's inequality)."""
         expected = steps * self.batch_size
         if self.privacy is None:
             return expected
         beyond = 8 * math.isqrt(expected) + 40
-        return min(expected + beyond, steps * self.training_count)
+        return min(expected + beyond, steps * self.training_count) * self.unit_records
 
     @property
     def segment_count(self) -> int:
@@ -508,6 +520,17 @@ def _rows(fields: Fields) -> tuple[int, int]:
     return start, stop
 
 
+def _units(start: int, stop: int, privacy: Privacy | None) -> int:
+    """How many units of privacy the rows are; without terms of privacy each row is one."""
+    size = (privacy.unit_records if privacy is not None else None) or 1
+    if start % size or stop % size:
+        raise InputRefused(
+            f"the recipe: the rows {start} to {stop} cut a unit of privacy apart, which has {size} rows",
+            f"let both be multiples of {size}",
+        )
+    return (stop - start) // size
+
+
 def _inputs(fields: Fields) -> tuple[tuple[str, ...], ...]:
     what = "the recipe: inputs"
     return tuple(
@@ -543,11 +566,13 @@ def _learning_rates(fields: Fields, steps: int) -> Runs:
     return table
 
 
-def _batch_size(fields: Fields, rows: int) -> int:
+def _batch_size(fields: Fields, units: int, unit_records: int) -> int:
     batch_size = fields.integer("batch_size", 1, MOST_BATCH)
-    if batch_size > rows:
+    if batch_size > units:
+        what = "records" if unit_records == 1 else f"units of privacy, of {unit_records} rows each,"
         raise InputRefused(
-            f"a batch of {batch_size} records does not fit into {rows} rows", "choose a smaller batch_size"
+            f"a batch of {batch_size} {what} does not fit into {units * unit_records} rows",
+            "choose a smaller batch_size",
         )
     return batch_size
 
