@@ -31,6 +31,7 @@ from fitchain.cli.demo.samples import Sample
 from fitchain.cli.demo.stranger import STRANGER, Stranger
 from fitchain.cli.demo.stranger import VERIFIERS as OWN_VERIFIERS
 from fitchain.cli.views.history import sparkline
+from fitchain.cli.views.verdict import describe_held_out
 from fitchain.pod.jobs.history import ApprovalNeeded, Received
 from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.values.amounts import FIT, amount_text
@@ -73,16 +74,17 @@ class Play:
     budget: float | None = None
 
 
+HELD_OUT = {"held_out": 0.2}
 PLAYS = {
     "breast-cancer": Play(
         "breast-cancer",
         "breast_cancer.py:Classifier",
-        {"epochs": 40, "batch_size": 32, "learning_rate": 0.002, "segment_steps": 10, "group_leaves": 16},
+        {"epochs": 40, "batch_size": 32, "learning_rate": 0.002, "segment_steps": 10, "group_leaves": 16, **HELD_OUT},
     ),
     "digits": Play(
         "digits",
         "digits.py:Classifier",
-        {"epochs": 8, "batch_size": 32, "learning_rate": 0.003, "segment_steps": 6, "group_leaves": 16},
+        {"epochs": 8, "batch_size": 32, "learning_rate": 0.003, "segment_steps": 6, "group_leaves": 16, **HELD_OUT},
     ),
 }
 PRIVATE_PLAYS = {
@@ -90,13 +92,14 @@ PRIVATE_PLAYS = {
         "breast-cancer",
         "breast_cancer.py:Classifier",
         {
-            "epochs": 40,
+            "epochs": 60,
             "batch_size": 128,
             "optimizer": "SGD",
             "learning_rate": 0.5,
             "segment_steps": 2,
             "group_leaves": 16,
             "privacy": {"epsilon": 3.0, "clip": 0.5},
+            **HELD_OUT,
         },
         budget=4.0,
     ),
@@ -277,6 +280,7 @@ def play(
         price=PRICE,
         accuracy=checked.accuracy,
         assurance=level,
+        held_out=describe_held_out(verdict) or "",
         spent=Spent.of(scientist, dataset, verdict) if which.budget else None,
         again=again,
         replayed=audit.replayed(scientist, job) if audited else checked.replayed,

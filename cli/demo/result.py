@@ -37,14 +37,12 @@ class Spent:
     Args:
         epsilon: of the training, for each record.
         delta: beside it.
-        records: how many it is about.
         budget, left: of the ledger afterwards, as epsilons.
         checked: who looked at the noise, in words.
     """
 
     epsilon: float
     delta: float
-    records: int
     budget: float
     left: float
     checked: str
@@ -70,12 +68,12 @@ class Spent:
 
     def values(self) -> dict[str, Any]:
         """It as JSON."""
-        return {name: getattr(self, name) for name in ("epsilon", "delta", "records", "budget", "left")}
+        return {name: getattr(self, name) for name in ("epsilon", "delta", "budget", "left")}
 
     def sentence(self) -> str:
         """It in a sentence."""
         return (
-            f"Whatever anybody concludes from the delivered weights about one of the {self.records} records is at most "
+            f"Whatever anybody concludes from the delivered weights about one of the records is at most "
             f"{math.exp(self.epsilon):.3g} times as likely as if it had contributed nothing, except with a probability "
             f"of about {self.delta:g} (epsilon {self.epsilon:.3g}): charged for good to the owner's privacy ledger on "
             f"the chain, where {self.left:.3g} is left of its {self.budget:.3g}. It rests on noise: {self.checked}."
@@ -99,6 +97,7 @@ class DemoResult:
         price: FIT in base units, paid to the owner.
         accuracy: on the test table, 0 to 1.
         assurance: the certificate's level for who trusts nobody.
+        held_out: what the model does on records that the owner held out, in words.
         spent: of the owner's privacy budget; None where it has none.
         again: what came of the audit that a stranger asked for; None without one.
         replayed: segments that verifiers voted about, or that the owner trained again.
@@ -125,6 +124,7 @@ class DemoResult:
     price: int
     accuracy: float
     assurance: str
+    held_out: str
     spent: Spent | None
     again: Again | None
     replayed: int
@@ -156,6 +156,7 @@ class DemoResult:
             "certificate": str(self.certificate),
             "replayed_segments": self.replayed,
             "assurance": self.assurance,
+            "held_out": self.held_out,
             "privacy": self.spent.values() if self.spent else None,
             "audited_again": self.again.values() if self.again else None,
             "verifiers": self.verifiers,
@@ -175,7 +176,8 @@ class DemoResult:
             f"An owner kept {self.records} records ({self.sample}) to itself. A scientist brought a model of "
             f"{self.weights:,} numbers. The model was trained beside the data, {self.steps} steps, and came back "
             f"sealed, through {self.stores.describe()}. "
-            f"It is right on {self.accuracy:.1%} of {self.tested} records that it had never seen."
+            f"The certificate says: {self.held_out}. On {self.tested} "
+            f"records of the scientist's own it is right {self.accuracy:.1%} of the time."
         )
         cost = (
             f"{amount_text(self.price)} FIT, paid to the owner; {self.transactions} transactions with {self.gas:,} gas "
