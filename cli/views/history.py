@@ -36,6 +36,7 @@ KEPT: Mapping[Kept, str] = {
     Kept.EVIDENCE: "what was left of its evidence",
     Kept.TRAINING: "leaves and what opens them",
     Kept.MODEL: "the trained model",
+    Kept.RISK_REPORT: "the privacy-risk report",
 }
 """How people call what a pod keeps of a job."""
 ENDED: Mapping[history.Ended, str] = {
