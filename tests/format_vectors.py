@@ -67,6 +67,7 @@ from fitchain.pod.values.leaf import (
     state_word,
 )
 from fitchain.pod.values.recipe import Choice, Recipe
+from fitchain.pod.values.recipe.terms import held_out_count
 from fitchain.pod.values.state import (
     TensorBytes,
     model_root,
@@ -177,6 +178,9 @@ class _Order:
 
     def __init__(self, given: Values) -> None:
         self.rows, self.batch_size, self.steps = tuple(given["rows"]), given["batch_size"], given["steps"]
+        self.held_out = given.get("held_out")
+        self.row_count = self.rows[1] - self.rows[0]
+        self.held_out_count = held_out_count(self.held_out, self.row_count)
 
 
 def _order(given: Values) -> Values:

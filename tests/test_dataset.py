@@ -344,6 +344,7 @@ class Plan:
     batch_size: int = 8
     steps: int = 100
     privacy: None = None
+    held_out: float | None = None
 
 
 def recipe(**terms: Any) -> Recipe:
@@ -388,6 +389,7 @@ ALICE = "0x" + "ab" * 20
         ),
         (open_policy(maximum_steps=99), 0, Disclosure(), "100 steps and the policy admits 99"),
         (open_policy(minimum_batch=9), 0, Disclosure(), "batch size 8 is below the policy's minimum 9"),
+        (open_policy(held_out=0.2), 0, Disclosure(), "holds out no records, and .* a share of at least 0.2"),
         (open_policy(scientists=("0x" + "cd" * 20,)), 0, Disclosure(), "may not ask"),
         (open_policy(), 0, Disclosure(AuditMode.SAMPLED, 5), "shows more than the policy's on-site"),
         (
@@ -448,6 +450,7 @@ def test_a_policy_accepts_the_panels_that_it_names() -> None:
     "policy",
     [
         open_policy(minimum_batch=0),
+        open_policy(held_out=0.6),
         open_policy(scientists=("0xABC",)),
         open_policy(panels=("0x12",)),
         open_policy(panels=(str(ZERO).replace("0x0", "0xA"),)),

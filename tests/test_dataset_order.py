@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitchain.pod.compute.dataset import Table, assemble, batches
+from fitchain.pod.compute.dataset import Table, assemble, batches, held_out_rows, training_rows
 from fitchain.pod.compute.dataset.order import epoch_draws, permutation
 from fitchain.pod.values.digest import Digest, sha256, tagged
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Choice, Recipe
+from fitchain.pod.values.recipe.terms import held_out_count
 
 SEED = sha256(b"order seed")
 CROSS_ENTROPY = Choice("cross_entropy", {})
@@ -34,6 +35,15 @@ class Plan:
     transform: dict[str, Any] = field(default_factory=dict)
     loss: Choice = CROSS_ENTROPY
     privacy: None = None
+    held_out: float | None = None
+
+    @property
+    def row_count(self) -> int:
+        return self.rows[1] - self.rows[0]
+
+    @property
+    def held_out_count(self) -> int:
+        return held_out_count(self.held_out, self.row_count)
 
 
 def recipe(**terms: Any) -> Recipe:
@@ -109,6 +119,40 @@ def test_another_seed_and_another_epoch_give_another_order() -> None:
 def test_a_batch_larger_than_the_rows_is_refused() -> None:
     with pytest.raises(InputRefused, match="a batch of 11 cannot be taken from 10 rows"):
         next(batches(recipe(batch_size=11), SEED))
+
+
+@given(st.integers(0, 30), st.integers(2, 60), st.sampled_from([0.01, 0.1, 0.2, 1 / 3, 0.5]), st.integers(0, 9))
+def test_held_out_rows_are_a_share_of_the_rows_and_never_in_a_batch(low: int, count: int, share: float, n: int) -> None:
+    seed = sha256(bytes([n]))
+    plan = recipe(
+        rows=(low, low + count), held_out=share, batch_size=1, steps=2 * (count - held_out_count(share, count))
+    )
+    held, trained = held_out_rows(plan, seed).tolist(), training_rows(plan, seed).tolist()
+    assert 0 <= len(held) - share * count < 1
+    assert sorted(held + trained) == list(range(low, low + count)) and held == sorted(held)
+    assert sorted(row for (row,) in batches(plan, seed)) == sorted(2 * trained)
+
+
+@given(st.integers(2, 60), st.integers(0, 9))
+def test_held_out_rows_are_as_defined(count: int, n: int) -> None:
+    seed = sha256(bytes([n]))
+    key = bytes(tagged("fitchain/held-out/v2", seed))
+    stream = b"".join(hashlib.sha256(key + c.to_bytes(8, "big")).digest() for c in range(count))
+    draws = [int.from_bytes(stream[place : place + 8], "big") for place in range(0, len(stream), 8)]
+    wanted = -(-count // 4)
+    expected = sorted(7 + place for place in order_as_defined(count, draws)[-wanted:])
+    assert held_out_rows(recipe(rows=(7, 7 + count), held_out=0.25), seed).tolist() == expected
+
+
+def test_the_held_out_rows_are_pinned_and_another_seed_holds_out_others() -> None:
+    plan = recipe(rows=(0, 20), held_out=0.2)
+    assert held_out_rows(plan, SEED).tolist() == [3, 7, 16, 18]
+    assert held_out_rows(plan, SEED).tolist() != held_out_rows(plan, sha256(b"another")).tolist()
+
+
+def test_a_share_is_taken_as_the_decimal_that_it_is_written_as() -> None:
+    assert [held_out_count(0.2, rows) for rows in (5, 455, 456)] == [1, 91, 92]
+    assert held_out_count(None, 455) == 0
 
 
 # --- assembling -------------------------------------------------------------------------------

@@ -235,13 +235,40 @@ def test_parse_refuses_a_field_out_of_bounds(path: str, value: Any) -> None:
         Recipe.parse(changed(path, value))
 
 
-@pytest.mark.parametrize("key", ["base", "held_out"])
+@pytest.mark.parametrize("key", ["base"])
 def test_parse_refuses_what_no_release_supports_yet(key: str) -> None:
     values: tuple[Any, ...] = ({}, str(MODEL), 0, False)
     for value in values:
         with pytest.raises(InputRefused, match=rf"the recipe: {key} is null, not .*: .* are not supported yet"):
             Recipe.parse(changed(key, value))
     assert Recipe.parse(changed(key, None)) == drafted()
+
+
+def test_a_share_is_held_out_of_the_rows_that_are_trained_on() -> None:
+    recipe = drafted(held_out=0.2)
+    assert (recipe.row_count, recipe.held_out_count, recipe.training_count) == (455, 91, 364)
+    assert recipe.steps == 20 * (364 // 32) and Recipe.parse(recipe.encode()) == recipe
+    assert recipe.digest != drafted(steps=recipe.steps).digest
+    assert recipe.most_records(1000) == 32_000
+
+
+def test_a_draft_holds_out_what_the_policy_asks_for_where_it_says_nothing() -> None:
+    card = CARD | {"policy": {"minimum_batch": 8, "held_out": 0.1}}
+    assert draft(GRAPH, Root(MODEL), card, "2.13.0+cpu").held_out == 0.1
+    assert draft(GRAPH, Root(MODEL), card, "2.13.0+cpu", {"held_out": 0.3}).held_out == 0.3
+    assert drafted().held_out is None
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 0.51, "0.2", True, [0.2], 5e300])
+def test_a_share_out_of_bounds_is_refused(share: Any) -> None:
+    for asked in (lambda: drafted(held_out=share), lambda: Recipe.parse(changed("held_out", share))):
+        with pytest.raises(InputRefused, match="held_out"):
+            asked()
+
+
+def test_a_batch_fits_into_the_rows_that_are_left() -> None:
+    with pytest.raises(InputRefused, match="a batch of 300 records does not fit into 227 rows"):
+        drafted(held_out=0.5, batch_size=300, steps=2)
 
 
 def test_parse_refuses_a_missing_field() -> None:

@@ -55,6 +55,14 @@ def register(
         int | None, typer.Option(metavar="N", help="More is refused.", min=1, show_default=False)
     ] = None,
     minimum_batch: Annotated[int, typer.Option(metavar="N", help="Smaller batches are refused.", min=1)] = 8,
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="The least share of the records that jobs hold out to evaluate their models: 0.2, say.",
+            show_default=False,
+        ),
+    ] = None,
     scientist: Annotated[
         list[str] | None,
         typer.Option(metavar="ADDRESS", help="Only this account may ask; repeat it for more.", show_default=False),
@@ -144,6 +152,7 @@ def register(
         minimum_price=least,
         maximum_steps=maximum_steps,
         minimum_batch=minimum_batch,
+        held_out=held_out,
         manual_approval=manual_approval,
         disclosure_mode=mode,
         disclosure_cap=0 if mode is AuditMode.ON_SITE and disclose_records is None else disclose_records,
@@ -384,6 +393,8 @@ def _panels(home: Home, texts: list[str]) -> tuple[str, ...] | None:
 
 def _conditions(policy: Policy) -> str:
     conditions = [f"batches of {policy.minimum_batch} or more"]
+    if policy.held_out is not None:
+        conditions.append(f"{policy.held_out:.0%} of the records or more held out")
     if policy.maximum_steps is not None:
         conditions.append(f"at most {policy.maximum_steps} steps")
     conditions.append(f"audits that show no more than {_shown(policy)}")

@@ -31,10 +31,18 @@ def pairs_of(recipe: Recipe) -> list[tuple[str, Any]]:
         ("loss", f"{_choice(recipe.loss)}, of the column {_named(recipe.target)}"),
         ("reports", f"{_and(recipe.metrics)} of each checkpoint" if recipe.metrics else "no metric"),
         ("reads", " | ".join(_columns(columns) for columns in recipe.inputs) + _transforms(recipe)),
+        *_held_out(recipe),
         *_privacy(recipe),
         ("environment", where),
         ("checkpoints", f"{recipe.leaf_count}, one every {recipe.segment_steps} steps"),
     ]
+
+
+def _held_out(recipe: Recipe) -> list[tuple[str, Any]]:
+    """How many records only evaluate the model."""
+    if recipe.held_out is None:
+        return []
+    return [("held out", f"{counted(recipe.held_out_count, 'record')}, drawn by the same seed, to evaluate the model")]
 
 
 def _privacy(recipe: Recipe) -> list[tuple[str, Any]]:
@@ -57,11 +65,11 @@ def values(recipe: Recipe) -> dict[str, Any]:
 
 def epochs_of(recipe: Recipe) -> float:
     """How often a recipe goes over its records; each pass leaves out a last, smaller batch."""
-    return recipe.steps / max((recipe.rows[1] - recipe.rows[0]) // recipe.batch_size, 1)
+    return recipe.steps / max(recipe.training_count // recipe.batch_size, 1)
 
 
 def _passes(recipe: Recipe) -> str:
-    records = recipe.rows[1] - recipe.rows[0]
+    records = recipe.training_count
     return f"{counted(recipe.batch_size, 'record')}, {epochs_of(recipe):.3g} passes over {records:,} records"
 
 

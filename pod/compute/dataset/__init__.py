@@ -20,7 +20,13 @@ from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numb
 from fitchain.pod.compute.dataset.card import Card, CardPrivacy, Constants, fit_transform
 from fitchain.pod.compute.dataset.columns import DTYPES, Column
 from fitchain.pod.compute.dataset.mock import mock_table
-from fitchain.pod.compute.dataset.order import batches, batches_per_epoch, drawn_batches
+from fitchain.pod.compute.dataset.order import (
+    batches,
+    batches_per_epoch,
+    drawn_batches,
+    held_out_rows,
+    training_rows,
+)
 from fitchain.pod.compute.dataset.policy import Disclosure, Policy
 from fitchain.pod.compute.dataset.records import (
     NO_UNIT,
@@ -58,11 +64,13 @@ __all__ = [
     "dataset_root",
     "drawn_batches",
     "fit_transform",
+    "held_out_rows",
     "mock_table",
     "open_records",
     "record_leaves",
     "register",
     "salt",
     "salts",
+    "training_rows",
     "verify_record",
 ]

@@ -1,8 +1,8 @@
-"""Batch order: a keyed permutation of the rows for every epoch.
+"""Which rows are held out, and batch order: a keyed permutation of the other rows for every epoch.
 
 The order is a function of the order seed alone, so a verifier, another host or another language
 finds the same batches; `torch.randperm` would tie it to one library. Byte by byte, for the rows low
-to high (n = high - low) and batch size B:
+to high, of which r_0 < r_1 < ... < r_(n-1) are trained on, and batch size B:
 
 1. Epoch e has the key K = H("fitchain/epoch/v2", order seed, e), 32 bytes.
 2. Its stream of draws: for c = 0, 1, 2, ... the 32 bytes SHA-256(K || uint64 big-endian c) are four
@@ -10,9 +10,13 @@ to high (n = high - low) and batch size B:
 3. p = [0, 1, ..., n-1]. For i = n-1, n-2, ..., 1: take draws until one, x, is below 2**64 - (2**64
    mod (i+1)) (so that no place is likelier than another), let j = x mod (i+1), and swap p[i] and
    p[j] (Fisher and Yates; Durstenfeld, 1964).
-4. Batch b of the epoch holds the records low + p[b*B], ..., low + p[b*B + B-1], for b < floor(n/B);
-   the rest of the epoch is dropped.
+4. Batch b of the epoch holds the records r_p[b*B], ..., r_p[b*B + B-1], for b < floor(n/B); the
+   rest of the epoch is dropped.
 5. Step s (counted from 0) trains on batch s mod floor(n/B) of epoch s div floor(n/B).
+
+Where a recipe holds a share of the rows out, they are h = ceil(share * (high - low)): the last h
+places of the permutation of all high - low rows that steps 2 and 3 give with the key
+H("fitchain/held-out/v2", order seed). All others are trained on.
 """
 
 from __future__ import annotations
@@ -30,17 +34,47 @@ from fitchain.pod.values.privacy.sampling import sampled
 from fitchain.pod.values.recipe import Recipe
 
 EPOCH_TAG = "fitchain/epoch/v2"
+HELD_OUT_TAG = "fitchain/held-out/v2"
 DRAWS_PER_BLOCK = 4
 
 Indices = npt.NDArray[np.uint64]
 Draws = Callable[[int, int], Indices]  # (first draw, how many) -> draws
 
 
+def held_out_rows(recipe: Recipe, seed: Digest) -> Indices:
+    """The rows that a recipe holds out: no batch has one of them.
+
+    Args:
+        recipe: rows, and the share of them that is held out.
+        seed: the order seed.
+
+    Returns:
+        `[held_out_count]` uint64 record indices, rising.
+    """
+    draws = keyed_draws(tagged(HELD_OUT_TAG, seed))
+    places = permutation_end(recipe.row_count, recipe.held_out_count, draws)
+    return np.sort(np.array(places, np.uint64)) + np.uint64(recipe.rows[0])
+
+
+def training_rows(recipe: Recipe, seed: Digest) -> Indices:
+    """The rows that a recipe trains on: those that it does not hold out.
+
+    Args:
+        recipe, seed: as of `held_out_rows`.
+
+    Returns:
+        `[training_count]` uint64 record indices, rising.
+    """
+    trained = np.ones(recipe.row_count, np.bool_)
+    trained[held_out_rows(recipe, seed) - np.uint64(recipe.rows[0])] = False
+    return np.flatnonzero(trained).astype(np.uint64) + np.uint64(recipe.rows[0])
+
+
 def batches(recipe: Recipe, seed: Digest, start_step: int = 0) -> Iterator[Indices]:
     """The record indices of every step's batch.
 
     Args:
-        recipe: rows (low, high exclusive), batch size, steps.
+        recipe: rows (low, high exclusive), the share that is held out, batch size, steps.
         seed: the order seed.
         start_step: how many steps are already done.
 
@@ -50,21 +84,21 @@ def batches(recipe: Recipe, seed: Digest, start_step: int = 0) -> Iterator[Indic
     Raises:
         InputRefused: the batch is larger than the rows.
     """
-    low, high = recipe.rows
-    count, size = high - low, recipe.batch_size
+    rows, size = training_rows(recipe, seed), recipe.batch_size
+    count = len(rows)
     per_epoch = batches_per_epoch(count, size)
     epoch, order = -1, np.empty(0, np.uint64)
     for step in range(start_step, recipe.steps):
         if step // per_epoch != epoch:
             epoch = step // per_epoch
-            order = permutation(count, epoch_draws(seed, epoch)) + np.uint64(low)
+            order = rows[permutation(count, epoch_draws(seed, epoch))]
         first = step % per_epoch * size
         yield order[first : first + size]
 
 
 def drawn_batches(recipe: Recipe, seed: Digest, key: Callable[[int], bytes], start_step: int = 0) -> Iterator[Indices]:
-    """The record indices of every step of a private training: each row with the same chance, in
-    secret.
+    """The record indices of every step of a private training: each row that is trained on with the
+    same chance, in secret.
 
     Args:
         recipe: with terms of privacy.
@@ -76,9 +110,9 @@ def drawn_batches(recipe: Recipe, seed: Digest, key: Callable[[int], bytes], sta
         uint64 record indices, rising, for the steps start_step, ..., steps-1; `[n]` with n a number
         of its own each time, 0 too.
     """
-    (low, high), rate = recipe.rows, Fraction(recipe.sampling_rate)
+    rows, rate = training_rows(recipe, seed), Fraction(recipe.sampling_rate)
     for step in range(start_step, recipe.steps):
-        yield sampled(key(step // recipe.segment_steps), seed.value, step, high - low, rate) + np.uint64(low)
+        yield rows[sampled(key(step // recipe.segment_steps), seed.value, step, len(rows), rate)]
 
 
 def batches_per_epoch(count: int, batch_size: int) -> int:

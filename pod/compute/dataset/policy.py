@@ -16,7 +16,7 @@ from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.fields import Fields
-from fitchain.pod.values.recipe.terms import MOST_BATCH, MOST_ROWS, MOST_STEPS
+from fitchain.pod.values.recipe.terms import MOST_BATCH, MOST_ROWS, MOST_STEPS, parse_held_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class Policy:
         minimum_price: the least price of a job, in base units of the token.
         maximum_steps: the most steps of a job; None sets no limit.
         minimum_batch: the least batch size: a step on a single record would show it.
+        held_out: the least share of the rows that a job holds out to evaluate its model; None asks
+            for none.
         manual_approval: whether a person says yes to each job.
         disclosure_mode: the most disclosing audit mode that is admitted.
         disclosure_cap: how many records may ever be opened to verifiers; None sets no limit.
@@ -62,6 +64,7 @@ class Policy:
     minimum_price: int = 0
     maximum_steps: int | None = None
     minimum_batch: int = 1
+    held_out: float | None = None
     manual_approval: bool = True
     disclosure_mode: AuditMode = AuditMode.ON_SITE
     disclosure_cap: int | None = 0
@@ -121,6 +124,12 @@ class Policy:
         self.admit_terms(job.steps, price, scientist, disclosure.mode, has_budget)
         if job.batch_size < self.minimum_batch:
             raise InputRefused(f"the batch size {job.batch_size} is below the policy's minimum {self.minimum_batch}")
+        if self.held_out is not None and (job.held_out is None or job.held_out < self.held_out):
+            asked = "no records" if job.held_out is None else f"a share of {job.held_out:g} of the rows"
+            raise InputRefused(
+                f"the recipe holds out {asked}, and the policy asks for a share of at least {self.held_out:g}",
+                f"write held_out = {self.held_out!r} into the recipe",
+            )
         if disclosure.mode is not None:
             self._admit_disclosure(disclosure.mode, disclosure)
 
@@ -186,6 +195,7 @@ class Policy:
             minimum_price=amount("the policy: minimum_price", value["minimum_price"]),
             maximum_steps=None if steps is None else fields.integer("maximum_steps", 1, MOST_STEPS),
             minimum_batch=fields.integer("minimum_batch", 1, MOST_BATCH),
+            held_out=None if value["held_out"] is None else parse_held_out("the policy: held_out", value["held_out"]),
             manual_approval=fields.flag("manual_approval"),
             disclosure_mode=fields.mode("disclosure_mode"),
             disclosure_cap=None if cap is None else fields.integer("disclosure_cap", 0, MOST_ROWS),

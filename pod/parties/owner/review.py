@@ -227,7 +227,7 @@ def records_trained_on(card: Card, recipe: Recipe) -> Records | None:
     shapes = {column.name: column.shape for column in card.columns}
     if any(name not in shapes for name in names):
         return None
-    return Records(recipe.rows[1] - recipe.rows[0], sum(prod(shapes[name]) for name in names))
+    return Records(recipe.training_count, sum(prod(shapes[name]) for name in names))
 
 
 def read_asker(home: Home, agreement: Agreement) -> Asker:

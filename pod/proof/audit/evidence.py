@@ -168,7 +168,7 @@ def segment_records(recipe: Recipe, seed: Digest, segment: int, key: bytes | Non
         Unusable: they are more than an audit looks at.
     """
     start = segment * recipe.segment_steps
-    steps, rows = min(recipe.segment_steps, recipe.steps - start), recipe.rows[1] - recipe.rows[0]
+    steps, rows = min(recipe.segment_steps, recipe.steps - start), recipe.training_count
     draws = steps * (recipe.batch_size if recipe.privacy is None else rows >> SECRET_DRAWS)
     if rows > MOST_ROWS or max(draws, recipe.most_records(steps)) > MOST_INDICES:
         raise Unusable(

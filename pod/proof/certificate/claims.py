@@ -261,7 +261,7 @@ def check_orders(statement: Statement, most_draws: int = MOST_DRAWS) -> int:
     recipe, shown = statement.recipe, statement.shown
     if recipe.privacy is not None:
         return 0  # the order is secret; the seats of an audit have the keys
-    rows = recipe.rows[1] - recipe.rows[0]
+    rows = recipe.training_count
     reach = most_draws // rows * (rows // recipe.batch_size)
     stream, done = batches(recipe, statement.seed), 0
     for number, leaf in enumerate(shown):

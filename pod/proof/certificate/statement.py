@@ -116,7 +116,7 @@ class PrivacyClaim:
         if recipe.privacy is None or card.privacy is None:
             return None
         delta = card.privacy.delta
-        return cls(recipe.rows[1] - recipe.rows[0], epsilon_of(recipe.charge, delta), delta)
+        return cls(recipe.training_count, epsilon_of(recipe.charge, delta), delta)
 
     def json(self) -> dict[str, Json]:
         """Its JSON value."""

@@ -35,6 +35,8 @@ from fitchain.pod.values.recipe.terms import (
     Audit,
     Environment,
     Recipe,
+    held_out_count,
+    parse_held_out,
 )
 
 DEFAULT_CLASS = "cpu-x86-64-v3"
@@ -58,7 +60,7 @@ _SCHEDULE_TERMS = ("learning_rate", "schedule", "warmup_steps", "step_size", "ga
 _OPTIMIZER_TERMS = tuple(sorted({term for terms in OPTIMIZERS.values() for term in terms}))
 _LOSS_TERMS = tuple(sorted({term for terms in LOSSES.values() for term in terms}))
 TERMS = (
-    *("inputs", "target", "rows", "transform", "batch_size", "epochs", "steps", "segment_steps"),
+    *("inputs", "target", "rows", "held_out", "transform", "batch_size", "epochs", "steps", "segment_steps"),
     *("group_leaves", "metrics", "audit", "environment", "threads", "loss", "optimizer", "privacy"),
     *_LOSS_TERMS,
     *_OPTIMIZER_TERMS,
@@ -98,12 +100,15 @@ def draft(
     target = text("target", terms.get("target", card["target"]), 200)
     inputs = _inputs(card, target, terms)
     rows = _rows(card, terms)
+    held_out = _held_out(card, terms)
+    count = max(0, rows[1] - rows[0])
+    trained = count - held_out_count(held_out, count)
     loss = _loss(card, target, terms)
-    batch_size = _batch_size(card, rows, terms)
-    steps = _steps(rows, batch_size, terms)
+    batch_size = _batch_size(card, trained, terms)
+    steps = _steps(trained, batch_size, terms)
     default_segment = max(2, -(-steps // DEFAULT_SEGMENTS))
     segment_steps = integer("segment_steps", terms.get("segment_steps", default_segment), 2, MOST_STEPS)
-    privacy = _privacy(card, rows, batch_size, steps, terms)
+    privacy = _privacy(card, trained, batch_size, steps, terms)
     metrics = [metric for metric in METRICS if metric == "loss" or loss["name"] in CLASSIFICATION]
     optimizer = _named(terms, "optimizer", "AdamW", OPTIMIZERS)
     return Recipe.from_json(
@@ -116,7 +121,7 @@ def draft(
             "inputs": inputs,
             "target": target,
             "rows": rows,
-            "held_out": None,
+            "held_out": held_out,
             "transform": terms.get("transform", _transform(card, inputs, target)),
             "loss": loss,
             "optimizer": optimizer,
@@ -170,6 +175,13 @@ def _rows(card: Mapping[str, Any], terms: Mapping[str, Any]) -> list[int]:
     return [start, stop]
 
 
+def _held_out(card: Mapping[str, Any], terms: Mapping[str, Any]) -> float | None:
+    """The share that is held out: where a recipe names none, the least that the dataset's policy
+    asks for."""
+    share = terms.get("held_out", card.get("policy", {}).get("held_out"))
+    return None if share is None else parse_held_out("held_out", share)
+
+
 def _transform(card: Mapping[str, Any], inputs: Sequence[Sequence[Any]], target: str) -> dict[str, Any]:
     used = {target, *(column for columns in inputs for column in columns)}
     return {column: transform for column, transform in card.get("transform", {}).items() if column in used}
@@ -197,23 +209,23 @@ def _named(
     return {"name": name, "arguments": {**DEFAULT_ARGUMENTS[name], **beside, **inside}}
 
 
-def _batch_size(card: Mapping[str, Any], rows: list[int], terms: Mapping[str, Any]) -> int:
+def _batch_size(card: Mapping[str, Any], rows: int, terms: Mapping[str, Any]) -> int:
     least = card.get("policy", {}).get("minimum_batch", 1)
-    size = terms.get("batch_size", min(max(DEFAULT_BATCH, least), max(1, rows[1] - rows[0])))
+    size = terms.get("batch_size", min(max(DEFAULT_BATCH, least), max(1, rows)))
     return integer("batch_size", size, 1, MOST_BATCH)
 
 
-def _steps(rows: list[int], batch_size: int, terms: Mapping[str, Any]) -> int:
+def _steps(rows: int, batch_size: int, terms: Mapping[str, Any]) -> int:
     if "steps" in terms and "epochs" in terms:
         raise InputRefused("epochs and steps say the same twice", "give one of them")
     if "steps" in terms:
         return integer("steps", terms["steps"], 1, MOST_STEPS)
     epochs = real("epochs", terms.get("epochs", DEFAULT_EPOCHS), 0, 1e6)
-    return max(1, math.floor(epochs * ((rows[1] - rows[0]) // batch_size)))
+    return max(1, math.floor(epochs * (rows // batch_size)))
 
 
 def _privacy(
-    card: Mapping[str, Any], rows: list[int], batch_size: int, steps: int, terms: Mapping[str, Any]
+    card: Mapping[str, Any], rows: int, batch_size: int, steps: int, terms: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Terms of privacy where a recipe or the dataset asks for them: a sigma, or the least that
     keeps the training within an epsilon beside the dataset's delta."""
@@ -234,7 +246,7 @@ def _privacy(
             "the dataset has no privacy budget, so nothing could be charged for its terms of privacy",
             "leave [privacy] out, or ask for a dataset with a budget",
         )
-    rate = sampling_rate(batch_size, rows[1] - rows[0])
+    rate = sampling_rate(batch_size, rows)
     if "sigma" in asked:
         sigma = real("privacy: sigma", asked["sigma"], LEAST_SIGMA, MOST_SIGMA)
     else:

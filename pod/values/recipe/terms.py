@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property, partial
 from itertools import accumulate, pairwise
 from types import MappingProxyType
@@ -40,6 +41,8 @@ MOST_ARGUMENTS = 16
 MOST_CATEGORIES = 10_000
 NAME_LENGTH = 200
 METRICS = ("loss", "accuracy")
+MOST_HELD_OUT = 0.5
+"""The largest share of the rows that may be held out."""
 CLASSIFICATION = ("cross_entropy", "nll_loss")
 """Losses whose targets are class indices (int64); those of the others are float32."""
 
@@ -223,10 +226,7 @@ _FIELDS = (
     *("loss", "optimizer", "learning_rates", "batch_size", "steps", "segment_steps", "group_leaves", "dtype"),
     *("environment", "metrics", "privacy", "audit"),
 )
-_NOT_YET = {
-    "base": "models stored as differences from a base",
-    "held_out": "held-out records",
-}
+_NOT_YET = {"base": "models stored as differences from a base"}
 """Fields that have their place in a recipe and no value but null yet, and what they are for."""
 
 
@@ -255,12 +255,13 @@ class Recipe:
         audit: terms.
         dtype: float32.
         base: model root of the registered model over which states and delivery are differences.
-        held_out: which records are never trained on and evaluate the model.
+        held_out: the share of the rows that is never trained on and evaluates the trained model;
+            None holds none out. Which rows they are follows from the order seed.
         privacy: terms of differential privacy; None trains without. With them a step draws each row
             with the same chance in secret, `batch_size` rows on average, and nothing else that the
             records decide is told: no metrics.
 
-    `base` and `held_out` are None: no release supports them yet.
+    `base` is None: no release supports it yet.
     """
 
     graph: Digest
@@ -282,7 +283,7 @@ class Recipe:
     audit: Audit
     dtype: str = "float32"
     base: None = None
-    held_out: None = None
+    held_out: float | None = None
     privacy: Privacy | None = None
 
     @classmethod
@@ -316,6 +317,7 @@ class Recipe:
             fields.not_yet(key, what)
         steps = fields.integer("steps", 1, MOST_STEPS)
         start, stop = _rows(fields)
+        held_out = None if value["held_out"] is None else parse_held_out("the recipe: held_out", value["held_out"])
         inputs = _inputs(fields)
         target = fields.text("target", NAME_LENGTH)
         used = [*(column for columns in inputs for column in columns), target]
@@ -335,7 +337,7 @@ class Recipe:
             loss=loss,
             optimizer=_optimizer(value["optimizer"]),
             learning_rates=_learning_rates(fields, steps),
-            batch_size=_batch_size(fields, stop - start),
+            batch_size=_batch_size(fields, stop - start - held_out_count(held_out, stop - start)),
             steps=steps,
             segment_steps=fields.integer("segment_steps", 2, MOST_STEPS),
             group_leaves=_group_leaves(fields),
@@ -343,6 +345,7 @@ class Recipe:
             metrics=_metrics(fields, loss, privacy),
             audit=Audit.parse(value["audit"]),
             dtype=fields.choice("dtype", ("float32",)),
+            held_out=held_out,
             privacy=privacy,
         )
 
@@ -393,7 +396,22 @@ class Recipe:
     @property
     def sampling_rate(self) -> float:
         """The chance with which a step of private training draws a row."""
-        return sampling_rate(self.batch_size, self.rows[1] - self.rows[0])
+        return sampling_rate(self.batch_size, self.training_count)
+
+    @property
+    def row_count(self) -> int:
+        """Rows that are used: those of the training, and those that are held out."""
+        return self.rows[1] - self.rows[0]
+
+    @property
+    def held_out_count(self) -> int:
+        """Rows that are held out: the recipe's share of them, rounded up."""
+        return held_out_count(self.held_out, self.row_count)
+
+    @property
+    def training_count(self) -> int:
+        """Rows that are trained on: all that are not held out."""
+        return self.row_count - self.held_out_count
 
     def most_records(self, steps: int) -> int:
         """How many records so many steps take at most; where they are drawn in secret, so many that
@@ -402,7 +420,7 @@ class Recipe:
         if self.privacy is None:
             return expected
         beyond = 8 * math.isqrt(expected) + 40
-        return min(expected + beyond, steps * (self.rows[1] - self.rows[0]))
+        return min(expected + beyond, steps * self.training_count)
 
     @property
     def segment_count(self) -> int:
@@ -438,6 +456,27 @@ class Recipe:
     @cached_property
     def _run_ends(self) -> list[int]:
         return list(accumulate(count for count, _ in self.learning_rates))
+
+
+def parse_held_out(what: str, value: Any) -> float:
+    """Read a share of rows to hold out.
+
+    Raises:
+        InputRefused: it is not above 0 and at most `MOST_HELD_OUT`.
+    """
+    share = real(what, value, 0, MOST_HELD_OUT)
+    if share == 0:
+        raise InputRefused(f"{what} is a share above 0", "leave it out to hold no record out")
+    return share
+
+
+def held_out_count(share: float | None, rows: int) -> int:
+    """How many of so many rows a share holds out, rounded up.
+
+    The share is taken as the shortest decimal that reads back as the same double, as it stands in
+    canonical JSON: 0.2 of 455 rows are 91, and not 92 because the double is a little more than 0.2.
+    """
+    return 0 if share is None else math.ceil(Fraction(repr(share)) * rows)
 
 
 def _rows(fields: Fields) -> tuple[int, int]:
