@@ -51,7 +51,7 @@ STEP_NS, CALL_NS, OPERATION_NS, NUMBER_NS = 150_000, 12_000, 1, 30
 """What a step, a kernel of the forward pass, an element's operation and a noised number are taken
 to cost. These are no measurements of this host: how many models there are has to be the same on
 every one."""
-REFERENCES_NS = 60 * 10**9
+REFERENCES_NS = 28 * 10**9
 """All reference trainings together cost no more by that, above the fewest."""
 EVALUATED_AT_ONCE = 256
 MOST_CONFIDENCE = 1e4
@@ -124,7 +124,7 @@ class Reference:
     answers: Answers
 
 
-def assess(subject: Subject, tick: Callable[[int, int], None] = lambda done, of: None) -> RiskReport:
+def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, of: None) -> RiskReport:
     """Attack a trained model, and report what that finds.
 
     Args:
@@ -232,7 +232,9 @@ def _reference(subject: Subject, usable: Indices, number: int) -> Reference | No
     rows = usable[saw]
     # Only whether a step can be taken depends on the number of rows; a batch of more than half of
     # all records is one of that half.
-    recipe = replace(subject.recipe, rows=(0, len(rows)), held_out=None, batch_size=min(subject.recipe.batch_size, len(rows)))
+    recipe = replace(
+        subject.recipe, rows=(0, len(rows)), held_out=None, batch_size=min(subject.recipe.batch_size, len(rows))
+    )
     program = Program(subject.graph, subject.initial(), subject.environment)
     try:
         for _ in _steps(subject, recipe, program, seed, rows):
@@ -311,7 +313,8 @@ def _a_record(values_B: Tensor) -> Tensor:
 
 
 def _finite(values_B: Tensor, nan: float = -MOST_CONFIDENCE) -> Row:
-    return np.clip(np.nan_to_num(values_B.numpy(), nan=nan), -MOST_CONFIDENCE, MOST_CONFIDENCE)
+    row: Row = np.clip(np.nan_to_num(values_B.numpy(), nan=nan), -MOST_CONFIDENCE, MOST_CONFIDENCE)
+    return row
 
 
 # Scores
@@ -355,7 +358,7 @@ def lira(own_N: Row, references_RN: npt.NDArray[np.float64], saw_RN: npt.NDArray
         log_ratio - (x - mean_in) ** 2 / (2 * variance_in) + (x - mean_out) ** 2 / (2 * variance_out)
         for x, mean_in, mean_out in zip(own_N.tolist(), means_in, means_out, strict=True)
     ]
-    return np.nan_to_num(np.array(scores))
+    return np.array([0.0 if math.isnan(score) else score for score in scores])
 
 
 def rmia(own_N: Row, references_RN: npt.NDArray[np.float64]) -> Scores:
@@ -399,7 +402,8 @@ def _means(values_RN: npt.NDArray[np.float64], mask_RN: npt.NDArray[np.bool_]) -
 def _exposed(scores: Scores, is_member: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
     """Places of the members above every non-member, the highest score first."""
     places = np.flatnonzero(is_member & (scores > scores[~is_member].max()))
-    return places[np.argsort(-scores[places], kind="stable")]
+    ordered: npt.NDArray[np.intp] = places[np.argsort(-scores[places], kind="stable")]
+    return ordered
 
 
 def _worst(row: int, place: int, scores: Scores, own: Answers, references: list[Reference]) -> Worst:

@@ -7,7 +7,6 @@ of the details, under the same digest.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -99,7 +98,9 @@ class Summary:
         Raises:
             InputRefused: it has another form, or its parts contradict each other.
         """
-        fields = Fields("the summary", value, ("model", "attack", "references", "members", "non_members", "rates", "auc"))
+        fields = Fields(
+            "the summary", value, ("model", "attack", "references", "members", "non_members", "rates", "auc")
+        )
         return cls(
             model=fields.root("model"),
             attack=Attack(fields.choice("attack", list(Attack))),
@@ -265,9 +266,7 @@ class Details:
             exposed_count=fields.integer("exposed_count", 0, MOST_ROWS),
             exposed=tuple(_row(each) for each in fields.items("exposed", 0, MOST_EXPOSED)),
             worst=tuple(_worst(each) for each in fields.items("worst", 0, MOST_WORST)),
-            not_tried=tuple(
-                text("what was not tried", each, 200) for each in fields.items("not_tried", 0, 50)
-            ),
+            not_tried=tuple(text("what was not tried", each, 200) for each in fields.items("not_tried", 0, 50)),
         )
 
 
@@ -357,7 +356,7 @@ def _rate(value: Any) -> Rate:
     return Rate(at, fields.integer("false_positives", 0, MOST_ROWS), fields.integer("hits", 0, MOST_ROWS))
 
 
-def _quality_json(quality: Quality) -> Mapping[str, Json]:
+def _quality_json(quality: Quality) -> dict[str, Json]:
     return {"records": quality.records, "loss": quality.loss, "accuracy": quality.accuracy}
 
 
