@@ -38,6 +38,32 @@ NOTHING_DISCLOSED = Disclosure()
 
 
 @dataclass(frozen=True, slots=True)
+class RiskTerms:
+    """What is done about what a trained model gives away, before it is delivered: a risk report is
+    made.
+
+    Args:
+        most_exposed: a job is held whose model gives away more than this share of the records that
+            it was trained on, at 1 % of false alarms; None holds none.
+        summary_leaves: whether the certificate shows the report's summary; else its digest alone.
+    """
+
+    most_exposed: float | None = None
+    summary_leaves: bool = False
+
+    @classmethod
+    def from_json(cls, value: Any) -> RiskTerms:
+        """Read the card's form.
+
+        Raises:
+            InputRefused: it is none.
+        """
+        fields = Fields("the policy: risk", value, cls.__dataclass_fields__)
+        most = None if value["most_exposed"] is None else fields.real("most_exposed", 0, 1)
+        return cls(most, fields.flag("summary_leaves"))
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The owner's conditions.
 
@@ -47,6 +73,7 @@ class Policy:
         minimum_batch: the least batch size: a step on a single record would show it.
         held_out: the least share of the rows that a job holds out to evaluate its model; None asks
             for none.
+        risk: what is done about what a trained model gives away; None where no report is made.
         manual_approval: whether a person says yes to each job.
         disclosure_mode: the most disclosing audit mode that is admitted.
         disclosure_cap: how many records may ever be opened to verifiers; None sets no limit.
@@ -65,6 +92,7 @@ class Policy:
     maximum_steps: int | None = None
     minimum_batch: int = 1
     held_out: float | None = None
+    risk: RiskTerms | None = None
     manual_approval: bool = True
     disclosure_mode: AuditMode = AuditMode.ON_SITE
     disclosure_cap: int | None = 0
@@ -196,6 +224,7 @@ class Policy:
             maximum_steps=None if steps is None else fields.integer("maximum_steps", 1, MOST_STEPS),
             minimum_batch=fields.integer("minimum_batch", 1, MOST_BATCH),
             held_out=None if value["held_out"] is None else parse_held_out("the policy: held_out", value["held_out"]),
+            risk=None if value["risk"] is None else RiskTerms.from_json(value["risk"]),
             manual_approval=fields.flag("manual_approval"),
             disclosure_mode=fields.mode("disclosure_mode"),
             disclosure_cap=None if cap is None else fields.integer("disclosure_cap", 0, MOST_ROWS),

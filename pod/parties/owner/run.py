@@ -25,6 +25,7 @@ from fitchain.pod.parties.owner.anchors import Anchors, LeafFile, require_same_r
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import OLDER
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
+from fitchain.pod.parties.owner.risk import assess_run, forget_hold, hold, why_held
 from fitchain.pod.ports.agreement import RunRecord, State, commit_key
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.chain.base import write_file
@@ -40,6 +41,7 @@ from fitchain.pod.values.job_folder import DELIVERY_FILES, JobFolder, Kept, part
 from fitchain.pod.values.leaf import Checkpoint, SaltKeys
 from fitchain.pod.values.privacy.keys import noise_root
 from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.risk import RiskReport
 
 COMPARE_S = 5.0
 """How often the chain is asked whether it still has the run that is trained."""
@@ -78,7 +80,7 @@ class TrainingSession:
         """Bring the job from where it stands to its end.
 
         Returns:
-            how it went: `trained`, `diverged`, `stopped` where the pod was asked to stop, `ended
+            how it went: `trained`, `diverged`, `held` with the reason where a person has to decide, `stopped` where the pod was asked to stop, `ended
             before` or `too late` where there was nothing to be done any more.
 
         Raises:
@@ -94,7 +96,18 @@ class TrainingSession:
         ended = self.train(run)
         if ended is None:
             return "stopped"
-        self.end(run, ended)
+        report: RiskReport | None = None
+        if isinstance(ended, Finished) and self.card.policy.risk is not None:
+            try:
+                report = assess_run(self.home, self.id, self._context(run), run, self.card, self.stop)
+            except Unusable:
+                if self.stop.is_set():
+                    return "stopped"
+                raise
+            reason = why_held(report, self.card)
+            if reason and hold(self.home, self.id, reason):
+                return f"held: {reason}; fitchain job deliver {self.id.short} delivers it all the same"
+        self.end(run, ended, report)
         return "diverged" if isinstance(ended, Diverged) else "trained"
 
     def train(self, run: RunRecord) -> Finished | Diverged | None:
@@ -107,6 +120,7 @@ class TrainingSession:
         if set_aside(self.folder, run):
             self.home.journal.keep_fact(self.id, "weights", "")  # they were of the other run
             self.home.journal.record(self.id, history.SetAside(run.seed))
+            forget_hold(self.home, self.id)
         task = prepare(self.home, self.id, run, self.folder, self.keep_every)
         self.folder.take_back(run.seed)
         leave = self.card.policy.metrics_leave
@@ -139,12 +153,21 @@ class TrainingSession:
                 ended = event if isinstance(event, Ending) else ended
         return ended
 
-    def end(self, run: RunRecord, ended: Finished | Diverged) -> None:
-        """Deliver what was trained and end the run on chain."""
+    def _context(self, run: RunRecord) -> Context:
+        return Context(run.ctx, run.seed, noise_secret(self.home.keys, self.id))
+
+    def end(self, run: RunRecord, ended: Finished | Diverged, report: RiskReport | None = None) -> None:
+        """Deliver what was trained and end the run on chain.
+
+        Args:
+            run: as the chain has it.
+            ended: how the training ended.
+            report: what an attack on the model found; None where there is none.
+        """
         checkpoints = read_leaves(self.folder.path)
         transcript = Transcript(run.ctx, run.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
         transcript.verify(self.recipe.steps, self.recipe.segment_steps)
-        weights, key = self._deliver(transcript, checkpoints)
+        weights, key = self._deliver(transcript, checkpoints, report)
         ending = transcript.ending(self.recipe.group_leaves, checkpoints[-1].roots, weights, key)
         calls = self.home.agreements
         require_same_run(self.home, self.id, run)
@@ -162,25 +185,29 @@ class TrainingSession:
             entry = history.Diverged(ended.reason, *roots, **sent)
         self.home.journal.record(self.id, entry, once=str(roots[0]))
 
-    def _deliver(self, transcript: Transcript, checkpoints: Sequence[Checkpoint]) -> tuple[Cid, Cid | None]:
+    def _deliver(
+        self, transcript: Transcript, checkpoints: Sequence[Checkpoint], report: RiskReport | None
+    ) -> tuple[Cid, Cid | None]:
         """Seal weights and certificate to the job's identity, and that identity to the scientist
         unless an audit comes first; once."""
         audited = bool(self.home.agreements.terms(self.id).audit.verifiers)
         journal, sent = self.home.journal, ("weights",) if audited else ("weights", "key")
         if not all(journal.fact(self.id, name) for name in sent):
-            self._seal(transcript, checkpoints, audited)
+            self._seal(transcript, checkpoints, audited, report)
         cids = {name: journal.fact(self.id, name) for name in sent}
         weights, key = (Cid.parse(cid) if (cid := cids.get(name)) else None for name in ("weights", "key"))
         assert weights is not None
         return weights, key
 
-    def _seal(self, transcript: Transcript, checkpoints: Sequence[Checkpoint], audited: bool) -> None:
+    def _seal(
+        self, transcript: Transcript, checkpoints: Sequence[Checkpoint], audited: bool, report: RiskReport | None
+    ) -> None:
         journal, model = self.home.journal, self.folder.model
         if not model.exists():
             os.link(self.folder.final, model)
         states = {checkpoint.leaf.index: checkpoint.roots for checkpoint in (checkpoints[0], checkpoints[-1])}
         signed = self.home.chain, self.home.keys, self.id
-        certificate = issue(*signed, self.recipe, self.card, transcript, states, model)
+        certificate = issue(*signed, self.recipe, self.card, transcript, states, model, risk=report)
         write_file(self.folder.certificate, certificate)
         secret = self.home.kept_identity(self.folder.identity)
         sent = {"weights": send_folder(self.home.store, self.folder.path, DELIVERY_FILES, [recipient_of(secret)])}

@@ -14,6 +14,7 @@ from fitchain.pod.ports.chain import Chain, Signer
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.proof.certificate import claims
 from fitchain.pod.proof.certificate.envelope import seal
+from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.certificate.statement import (
     MOST_ANCESTORS,
     MOST_LEAVES,
@@ -29,6 +30,7 @@ from fitchain.pod.values.errors import AccessRefused
 from fitchain.pod.values.ids import AgreementId, ModelId
 from fitchain.pod.values.leaf import StateRoots
 from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.risk import RiskReport
 
 
 # Many parameters: each is a source of its own for the statement, which compares them.
@@ -43,6 +45,7 @@ def issue(
     model: Path,
     delivered: int | None = None,
     most_leaves: int = MOST_LEAVES,
+    risk: RiskReport | None = None,
 ) -> bytes:
     """Certify a training that has been done.
 
@@ -57,6 +60,7 @@ def issue(
         model: the file that is delivered.
         delivered: index of the leaf whose model that is; None for the last.
         most_leaves: beyond so many the certificate holds the groups' roots instead of the leaves.
+        risk: what an attack on the model found; None where none was made.
 
     Returns:
         the certificate's bytes, a DSSE envelope.
@@ -92,6 +96,7 @@ def issue(
         ledger=registry.dataset(terms.dataset).ledger,
         card=card,
         privacy=PrivacyClaim.of(recipe, card),
+        risk=RiskClaim.of(risk, card),
         audit=terms.audit,
         ctx=transcript.ctx,
         seed=transcript.seed,
@@ -103,6 +108,7 @@ def issue(
         leaves=transcript.leaves if whole else outline_of(transcript, recipe.group_leaves, leaf),
     )
     claims.check_recipe(statement, terms)
+    claims.check_risk(statement)
     claims.check_leaves(statement, most_leaves)
     claims.check_file(statement, model)
     return seal(statement.encode(), signer)

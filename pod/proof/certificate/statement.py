@@ -16,6 +16,7 @@ from typing import Any
 from fitchain.pod.compute.dataset import Card
 from fitchain.pod.ports.agreement import AuditTerms
 from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY
+from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Json, Root, canonical_json, parse_json, path_in, peaks, tree_levels
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
@@ -181,6 +182,7 @@ class Statement:
         dataset, dataset_root, ledger, card: the registered dataset: its id, its root, the number of
             the privacy ledger that it is charged to (0: none), its card, whole.
         privacy: what the training costs of the records' privacy; None where it is not private.
+        risk: what the owner states of the privacy-risk report; None where it made none.
         audit: what was agreed about audits; amounts in base units of FIT.
         ctx, seed: context and order seed, which stand in every leaf.
         transcript_root, count, steps: root of the transcript, its leaves, the steps they cover.
@@ -207,6 +209,7 @@ class Statement:
     ledger: int
     card: Card
     privacy: PrivacyClaim | None
+    risk: RiskClaim | None
     audit: AuditTerms
     ctx: Digest
     seed: Digest
@@ -257,6 +260,7 @@ class Statement:
                     "card": self.card.json(),
                 },
                 "privacy": None if self.privacy is None else self.privacy.json(),
+                "risk": None if self.risk is None else self.risk.json(),
                 "audit": _audit_json(self.audit),
                 "transcript": {
                     "context": str(self.ctx),
@@ -303,7 +307,18 @@ class Statement:
         top = Fields("the statement", value, ("_type", "subject", "predicateType", "predicate"))
         top.choice("_type", (STATEMENT_TYPE,))
         top.choice("predicateType", (PREDICATE_TYPE,))
-        parts = ("version", "agreement", "model", "recipe", "environment", "dataset", "privacy", "audit", "transcript")
+        parts = (
+            "version",
+            "agreement",
+            "model",
+            "recipe",
+            "environment",
+            "dataset",
+            "privacy",
+            "risk",
+            "audit",
+            "transcript",
+        )
         predicate = Fields("the predicate", value["predicate"], parts)
         predicate.choice("version", (VERSION,))
         part = predicate.value
@@ -332,6 +347,7 @@ class Statement:
             ledger=dataset.integer("ledger", 0, MOST_LEDGER),
             card=Card.from_json(dataset.value["card"]),
             privacy=None if part["privacy"] is None else PrivacyClaim.from_json(part["privacy"]),
+            risk=None if part["risk"] is None else RiskClaim.from_json(part["risk"]),
             audit=_audit(part["audit"]),
             ctx=transcript.digest("context"),
             seed=transcript.digest("order_seed"),
