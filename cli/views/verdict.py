@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views.amounts import counted, format_duration
 from fitchain.cli.views.output import KeyValues, Prose, Report, View
+from fitchain.cli.views.risk import describe_summary, summary_values
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.agreement.history import MOST_RELATED
 from fitchain.pod.values.amounts import amount_text
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from fitchain.pod.ports.agreement import AgreementHistory, Related
     from fitchain.pod.ports.registry import PanelRecord
     from fitchain.pod.proof.certificate import Jury, JurySeat, Repeat, Timing, Verdict
+    from fitchain.pod.proof.certificate.risk import RiskClaim
 
 ASSURANCES = {
     "unaudited": "nobody vouches for it but its owner, who committed to it and signed",
@@ -76,6 +78,7 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "steps": statement.steps,
         "orders_checked": verdict.orders_checked,
         "privacy": statement.privacy and statement.privacy.json() | {"ledger": statement.ledger},
+        "risk_report": _risk_values(statement.risk),
         "milestones": [asdict(milestone) for milestone in verdict.milestones],
         "duration": _duration_values(verdict.timing),
         "audits": [_jury_values(jury) for jury in verdict.juries],
@@ -123,6 +126,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} leaves{which}"),
         ("on", f"{statement.card.count} records: {statement.card.name}"),
         ("privacy", describe_privacy(verdict)),
+        ("risk report", describe_risk(verdict)),
         ("began with", _lineage(verdict)),
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
     ]
@@ -151,6 +155,20 @@ def describe_privacy(verdict: Verdict) -> str | None:
         f" (noise multiplier {statement.recipe.privacy.sigma:g}), charged to ledger {statement.ledger} of the owner;"
         f" {checked}"
     )
+
+
+def describe_risk(verdict: Verdict) -> str | None:
+    """What the owner states of an attack on the model, in a sentence; None where it states nothing."""
+    if (claim := verdict.statement.risk) is None:
+        return None
+    shown = "kept by the owner" if claim.summary is None else describe_summary(claim.summary)
+    return f"{claim.digest}: {shown}; as the owner states: made again from the records it must come out the same"
+
+
+def _risk_values(claim: RiskClaim | None) -> dict[str, Any] | None:
+    if claim is None:
+        return None
+    return claim.json() | {"rates": [] if claim.summary is None else summary_values(claim.summary)["rates"]}
 
 
 def _lineage(verdict: Verdict) -> str:

@@ -27,7 +27,7 @@ from fitchain.pod.compute.dataset.order import (
     held_out_rows,
     training_rows,
 )
-from fitchain.pod.compute.dataset.policy import Disclosure, Policy
+from fitchain.pod.compute.dataset.policy import Disclosure, Policy, RiskTerms
 from fitchain.pod.compute.dataset.records import (
     NO_UNIT,
     Opening,
@@ -55,6 +55,7 @@ __all__ = [
     "Opening",
     "Policy",
     "Registration",
+    "RiskTerms",
     "Table",
     "assemble",
     "batches",

@@ -101,6 +101,13 @@ class Policy:
     models_may_reveal_records: bool = False
     panels: tuple[str, ...] | None = ()
 
+    def __post_init__(self) -> None:
+        if self.risk is not None and self.risk.most_exposed is not None and self.held_out is None:
+            raise InputRefused(
+                "what a model gives away can be told only beside records that are held out of its training",
+                "ask for a share of them, too: --held-out 0.2",
+            )
+
     def admits_strangers(self, has_budget: bool) -> bool:
         """Whether everybody may ask.
 

@@ -134,8 +134,17 @@ def forget_hold(home: Home, id: AgreementId) -> None:
         home.journal.keep_fact(id, HELD, "")
 
 
-def deliver_held(home: Home, id: AgreementId, reason: str = "") -> None:
-    """Keep a person's word that a held job is delivered all the same; the owner's pod acts on it.
+def why_it_is_held(home: Home, id: AgreementId) -> str:
+    """Why a held job is held, as its history says.
+
+    Raises:
+        NotFound: it was never held.
+    """
+    return home.journal.last(id, history.Held).reason
+
+
+def require_held(home: Home, id: AgreementId) -> None:
+    """Check that a job is held, and can be delivered.
 
     Raises:
         NotFound: there is no such agreement.
@@ -146,6 +155,15 @@ def deliver_held(home: Home, id: AgreementId, reason: str = "") -> None:
         raise Unusable(f"the job {id.short} is not held", f"see `fitchain job show {id.short}`")
     if home.chain.block("latest").timestamp > agreement.training_deadline:
         raise Unusable(f"the time to train {id.short} is over", f"see `fitchain job show {id.short}`")
+
+
+def deliver_held(home: Home, id: AgreementId, reason: str = "") -> None:
+    """Keep a person's word that a held job is delivered all the same; the owner's pod acts on it.
+
+    Raises:
+        As `require_held`.
+    """
+    require_held(home, id)
     home.journal.keep_fact(id, HELD, DELIVER)
     home.journal.record(id, history.DeliveredAllTheSame(reason), once="")
 
