@@ -35,7 +35,7 @@ def draw_roc(report: RiskReport) -> str:
         points = [(fp / summary.non_members, hits / summary.members) for fp, hits in details.roc]
         parts.append(plot.curve(points, LINE, steps=True))
         legend.append((LINE, "", f"{summary.attack.value.upper()}, {summary.non_members:,} held-out records"))
-    grid = [10 ** (-decades * place / BOUND_POINTS) for place in range(BOUND_POINTS, -1, -1)]
+    grid = [10 ** (-decades * index / BOUND_POINTS) for index in range(BOUND_POINTS, -1, -1)]
     parts.append(plot.curve([(rate, rate) for rate in grid], CHANCE, dashes="4 4"))
     legend.append((CHANCE, "4 4", "chance"))
     if details.epsilon is not None and details.delta is not None:
@@ -57,12 +57,12 @@ class _Plot:
         self.width, self.height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
     def x(self, rate: float) -> float:
-        return round(LEFT + self.width * self._place(rate), 2)
+        return round(LEFT + self.width * self._part(rate), 2)
 
     def y(self, rate: float) -> float:
-        return round(TOP + self.height * (1 - self._place(rate)), 2)
+        return round(TOP + self.height * (1 - self._part(rate)), 2)
 
-    def _place(self, rate: float) -> float:
+    def _part(self, rate: float) -> float:
         """From 0 at the lower end, where what is below it lies too, to 1."""
         return max(0.0, 1 + math.log10(rate) / self.decades) if rate > 0 else 0.0
 

@@ -179,7 +179,7 @@ def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, o
         roc=roc_of(members, others) if tells else (),
         exposed_count=len(exposed),
         exposed=tuple(sorted(usable[exposed[:MOST_EXPOSED]].tolist())),
-        worst=tuple(_worst(int(usable[place]), place, scores, own, references) for place in exposed[:MOST_WORST]),
+        worst=tuple(_worst(int(usable[index]), index, scores, own, references) for index in exposed[:MOST_WORST]),
     )
     return RiskReport(summary, details)
 
@@ -292,9 +292,9 @@ def confidence(prediction_BK: Tensor, target_B: Tensor, loss: str, loss_B: Tenso
     """
     if loss in CLASSIFICATION:
         logits = torch.log_softmax(prediction_BK, 1) if loss == "cross_entropy" else prediction_BK
-        place = target_B.unsqueeze(1)
-        own = logits.gather(1, place).squeeze(1)
-        rest = torch.logsumexp(logits.scatter(1, place, -math.inf), 1)
+        label = target_B.unsqueeze(1)
+        own = logits.gather(1, label).squeeze(1)
+        rest = torch.logsumexp(logits.scatter(1, label, -math.inf), 1)
         return _a_record(own - rest)
     if loss == "binary_cross_entropy_with_logits":
         return _a_record(prediction_BK * (2 * target_B - 1))
@@ -406,12 +406,12 @@ def _exposed(scores: Scores, is_member: npt.NDArray[np.bool_]) -> npt.NDArray[np
     return ordered
 
 
-def _worst(row: int, place: int, scores: Scores, own: Answers, references: list[Reference]) -> Worst:
+def _worst(row: int, index: int, scores: Scores, own: Answers, references: list[Reference]) -> Worst:
     def mean(has_seen: bool) -> float:
-        values = [each.answers.confidence[place] for each in references if bool(each.saw[place]) is has_seen]
+        values = [each.answers.confidence[index] for each in references if bool(each.saw[index]) is has_seen]
         return math.fsum(values) / len(values) if values else 0.0
 
-    return Worst(row, float(scores[place]), float(own.confidence[place]), without=mean(False), with_=mean(True))
+    return Worst(row, float(scores[index]), float(own.confidence[index]), without=mean(False), with_=mean(True))
 
 
 def _figures(references: list[Reference], asked: npt.NDArray[np.intp]) -> tuple[float, ...]:

@@ -80,8 +80,9 @@ class TrainingSession:
         """Bring the job from where it stands to its end.
 
         Returns:
-            how it went: `trained`, `diverged`, `held` with the reason where a person has to decide, `stopped` where the pod was asked to stop, `ended
-            before` or `too late` where there was nothing to be done any more.
+            how it went: `trained`, `diverged`, `held` with the reason where a person has to decide,
+            `stopped` where the pod was asked to stop, `ended before` or `too late` where there was
+            nothing to be done any more.
 
         Raises:
             FitchainError: what stopped it; calling again goes on from there.

@@ -99,5 +99,5 @@ def roc_of(members: Scores, non_members: Scores) -> tuple[tuple[int, int], ...]:
 def _counts(most: int) -> Sequence[int]:
     if most <= MOST_POINTS:
         return range(most + 1)
-    steps = {round(most ** (place / (MOST_POINTS - 2))) for place in range(MOST_POINTS - 1)}
+    steps = {round(most ** (index / (MOST_POINTS - 2))) for index in range(MOST_POINTS - 1)}
     return sorted(steps | {0})

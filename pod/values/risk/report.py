@@ -18,8 +18,8 @@ from fitchain.pod.values.recipe.fields import Fields, integer, real, text
 from fitchain.pod.values.recipe.terms import MOST_ROWS
 from fitchain.pod.values.risk.attack import FALSE_POSITIVE_RATES, MOST_POINTS, Attack, Rate
 
-VERSION = "fitchain/risk-report/v1"
-DIGEST_TAG = "fitchain/risk-report/v2"
+VERSION = "fitchain/risk-report/v2"
+DIGEST_TAG = "fitchain/risk/v2"
 MOST_EXPOSED = 1000
 """Rows that a report lists by number; how many there are it says in any case."""
 MOST_WORST = 5

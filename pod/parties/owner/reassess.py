@@ -1,5 +1,5 @@
-"""The privacy-risk report of an ended job made again: the same records, offer and model must give the
-same report.
+"""The privacy-risk report of an ended job made again: the same records, offer and model must give
+the same report.
 """
 
 from __future__ import annotations
