@@ -192,14 +192,15 @@ def made_up(**changes: Any) -> RiskReport:
         exposed=tuple(range(22)),
         worst=(),
     )
-    return RiskReport(replace(summary, **changes), details)
+    return RiskReport(replace(summary, **changes), details, sha256(b"salt"))
 
 
 def test_a_report_is_read_back_and_its_digest_is_of_both_parts() -> None:
     report = made_up()
     again = RiskReport.parse(report.encode())
     assert again == report and again.digest == report.digest
-    assert report.digest == report_digest(report.summary.digest, report.details.digest)
+    assert report.digest == report_digest(report.summary.digest, report.details_digest)
+    assert replace(report, salt=sha256(b"other")).digest != report.digest
     assert made_up(auc=0.56).digest != report.digest
     assert replace(report, details=replace(report.details, exposed_count=21)).digest != report.digest
 
@@ -240,6 +241,8 @@ def test_a_report_that_is_not_canonical_is_refused() -> None:
 def test_a_limit_needs_records_that_are_held_out() -> None:
     with pytest.raises(InputRefused, match="only beside records that are held out"):
         Policy(risk=RiskTerms(most_exposed=0.05))
+    with pytest.raises(InputRefused, match="than the privacy budget admits"):
+        Policy(risk=RiskTerms(0.05), held_out=0.2).require_limit_without_budget(True)
     policy = Policy(risk=RiskTerms(0.05, summary_leaves=True), held_out=0.2)
     assert Policy.from_json(policy.json()) == policy
 
@@ -331,7 +334,7 @@ def assessed(folder: Path) -> RiskReport:
     """Train a folder's job here, and attack the model."""
     context = Context(CTX, SEED, NOISE)
     do(folder, Train(context, SALT_KEYS, 1000))
-    (*_, last) = do(folder, Assess(context, DELTA))
+    (*_, last) = do(folder, Assess(context, delta=DELTA))
     assert isinstance(last, Assessed)
     report = RiskReport.parse((folder / "run/risk-report.json").read_bytes())
     assert last.references == report.summary.references

@@ -14,7 +14,7 @@ import pytest
 from fitchain.cli.app import run
 from fitchain.cli.views.verdict import describe_risk
 from fitchain.pod.compute.dataset import RiskTerms
-from fitchain.pod.parties.owner import kept_report, report_again, require_same
+from fitchain.pod.parties.owner import PrivacyOffer, kept_report, report_again, require_same
 from fitchain.pod.parties.owner import risk as owners_risk
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.proof.certificate import claims, verify
@@ -24,14 +24,15 @@ from fitchain.pod.values.digest import Digest, Root, sha256
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, HostUnusable, InputRefused
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import Kept
+from fitchain.pod.values.risk import RiskReport
 from fitchain.pod.values.state import read_safetensors, write_safetensors
 from tests.chain_fixtures import Devnet
 from tests.pods import RECIPE, Party, PodProcess, Workshop, owner_runs, private_table, scientist_runs, workshop_of
 from tests.policies import open_policy
 
 HELD_OUT = 0.3
+RANGES = dict.fromkeys(("alpha", "beta", "gamma", "delta"), (-10.0, 10.0))
 TERMS = RECIPE | {"held_out": HELD_OUT}
-LEARNED = TERMS | {"steps": 300, "segment_steps": 50, "learning_rate": 0.05}
 
 
 def policy_with(risk: RiskTerms) -> dict[str, Any]:
@@ -200,6 +201,35 @@ def test_what_the_host_lacks_is_waited_for_and_what_cannot_be_told_is_said(
     assert not workshop.owner.has(id, "assessed")()
 
 
+def test_under_a_budget_the_certificate_has_a_digest_whatever_became_of_the_report(
+    open_party: Callable[..., Party], table_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attack that fails may say something of a record, so nobody but the owner sees that."""
+    private = workshop_of(
+        open_party("private"),
+        open_party("reader"),
+        table_path,
+        **policy_with(RiskTerms(summary_leaves=True)),
+        privacy=PrivacyOffer(8, 1e-3),
+        transform="ranges",
+        ranges=RANGES,
+    )
+    terms = {name: value for name, value in TERMS.items() if name != "metrics"} | {"privacy": {"epsilon": 3}}
+    made = finished(private, recipe_overrides=terms)
+    report, claim = kept_report(private.owner.home.job_folder(made)), certified(private.owner, made).risk
+    assert report is not None and claim is not None and report.details.epsilon is not None
+    assert (claim.digest, claim.summary, claim.details) == (report.digest, None, None)
+
+    def failing(*arguments: Any) -> Any:
+        raise InputRefused("an operator fails")
+
+    monkeypatch.setattr(owners_risk, "assess_folder", failing)
+    unmade = finished(private, recipe_overrides=terms)
+    claim = certified(private.owner, unmade).risk
+    assert claim is not None and claim.summary is None and claim.details is None
+    assert private.owner.has(unmade, "not_assessed")()
+
+
 # A limit
 
 
@@ -217,7 +247,16 @@ def test_a_job_beyond_the_limit_is_held_and_nothing_of_it_leaves(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    owner, id = strict.owner, strict.request(recipe_overrides=LEARNED)
+    made = owners_risk.assess_folder
+
+    def exposing(*arguments: Any) -> RiskReport:
+        """The report, in which at least one record is named: which are is the order seed's chance."""
+        report = made(*arguments)
+        rates = tuple(replace(rate, hits=max(rate.hits, 1)) for rate in report.summary.rates)
+        return replace(report, summary=replace(report.summary, rates=rates))
+
+    monkeypatch.setattr(owners_risk, "assess_folder", exposing)
+    owner, id = strict.owner, strict.request(recipe_overrides=TERMS)
     with owner_runs(owner), scientist_runs(strict.scientist):
         strict.until(owner.has(id, "held"))
     assert "the policy admits 0.0%" in owner.told(id, "held")["reason"]

@@ -73,6 +73,7 @@ class Subject:
         ctx, seed: context and order seed.
         members: `[n]`, the rows that it was trained on, rising.
         non_members: those that were held out, rising; none where none was.
+        salt: of the report's digest.
         delta: the dataset's, where the training was private.
     """
 
@@ -86,6 +87,7 @@ class Subject:
     seed: Digest
     members: Indices
     non_members: Indices
+    salt: Digest
     delta: float | None = None
 
 
@@ -181,7 +183,7 @@ def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, o
         exposed=tuple(sorted(usable[exposed[:MOST_EXPOSED]].tolist())),
         worst=tuple(_worst(int(usable[index]), index, scores, own, references) for index in exposed[:MOST_WORST]),
     )
-    return RiskReport(summary, details)
+    return RiskReport(summary, details, subject.salt)
 
 
 def reference_count(work: StepWork, recipe: Recipe) -> int:

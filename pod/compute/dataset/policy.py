@@ -134,6 +134,22 @@ class Policy:
                 " everybody with --models-may-reveal-records",
             )
 
+    def require_limit_without_budget(self, has_budget: bool) -> None:
+        """Refuse a limit to what a model gives away beside a privacy budget: whether a job is held
+        shows on the chain, and it would follow from records without any noise.
+
+        Args:
+            has_budget: as of `admits_strangers`.
+
+        Raises:
+            InputRefused: there are both.
+        """
+        if has_budget and self.risk is not None and self.risk.most_exposed is not None:
+            raise InputRefused(
+                "a limit to what a model gives away would say more of the records than the privacy budget admits",
+                "leave --most-exposed out: the budget bounds what any attack can find",
+            )
+
     # Many parameters: what is known of a job, and of what its dataset is charged to.
     def admit(
         self,

@@ -251,6 +251,7 @@ def assess(job: Job[Assess], emit: Emit) -> None:
         seed=job.task.seed,
         members=training_rows(job.recipe, job.task.seed),
         non_members=held_out_rows(job.recipe, job.task.seed),
+        salt=job.task.salt,
         delta=job.task.delta,
     )
     report = attack(subject, lambda done, of: emit(events.Progress(done, of)))

@@ -226,10 +226,12 @@ class Assess(_Task):
     """Attack the trained model, and report what that finds.
 
     Args:
+        salt: of the report's digest, the owner's secret.
         delta: the dataset's, where the training was private.
     """
 
     mode = "assess"
+    salt: Digest = field(default=ZERO, repr=False)
     delta: float | None = None
 
 

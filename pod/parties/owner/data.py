@@ -108,11 +108,12 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     Raises:
         EnvironmentRefused: this host is not of such a class.
         InputRefused: the policy leaves the dataset open to strangers without saying that models may
-            reveal records.
+            reveal records, or has a limit to what models give away beside a privacy budget.
         NotFound, InputRefused: the table is missing or malformed, or a panel that the policy names.
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
     offer.policy.require_askers(offer.privacy is not None)
+    offer.policy.require_limit_without_budget(offer.privacy is not None)
     source = Path(offer.source).absolute()
     table = Table.read(source, drop=offer.drop, target=offer.target)
     panels = look_at_policy(home, offer.policy)

@@ -51,7 +51,7 @@ def report_again(home: Home, id: AgreementId, on_event: Emit | None = None) -> R
         ):
             os.link(source, link)
         context = prepare(home, id, run, target).context
-        report = assess_folder(home, target, context, card, on_event)
+        report = assess_folder(home, id, target, context, card, on_event)
     if report.summary.model != run.model_root:
         raise ClaimMismatch(
             f"the model in {folder} has the root {report.summary.model}, and the chain has {run.model_root}"

@@ -17,6 +17,8 @@ from fitchain.pod.jobs.worker import Context, Emit, run_worker
 from fitchain.pod.jobs.worker.task import Assess
 from fitchain.pod.ports.agreement import RunRecord, State
 from fitchain.pod.ports.chain.base import write_file
+from fitchain.pod.proof.certificate.risk import RiskClaim
+from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import (
     FitchainError,
     HostUnusable,
@@ -28,6 +30,7 @@ from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import JobFolder
 from fitchain.pod.values.limits import RISK_REPORT
 from fitchain.pod.values.risk import RiskReport, Summary
+from fitchain.pod.values.risk.report import unmade_digest
 
 HELD = "held"
 """Fact of a job: that it is held, and what a person said."""
@@ -64,7 +67,7 @@ def assess_run(
     agreement = home.agreements.read(id)
     left_s = agreement.training_deadline - home.chain.block("latest").timestamp
     try:
-        report = assess_folder(home, folder, context, card, None, stop, max(1.0, left_s * SHARE_OF_TIME))
+        report = assess_folder(home, id, folder, context, card, None, stop, max(1.0, left_s * SHARE_OF_TIME))
     except HostUnusable:
         raise
     except FitchainError as error:
@@ -168,8 +171,28 @@ def deliver_held(home: Home, id: AgreementId, reason: str = "") -> None:
     home.journal.record(id, history.DeliveredAllTheSame(reason), once="")
 
 
+def claim_of(home: Home, id: AgreementId, context: Context, report: RiskReport | None, card: Card) -> RiskClaim | None:
+    """What the certificate of a job trained to its last step says of its report.
+
+    Under a budget it says no less where no report could be made: an attack that fails may say
+    something of a record, and nothing noised that.
+
+    Returns:
+        None where the policy asks for no report, or none could be made and no budget runs.
+    """
+    if report is None and card.policy.risk is not None and card.privacy is not None:
+        return RiskClaim(unmade_digest(risk_salt(home, id, context)))
+    return RiskClaim.of(report, card)
+
+
+def risk_salt(home: Home, id: AgreementId, context: Context) -> Digest:
+    """The salt of a run's report: derived from the pod's secret, so that it is found again."""
+    return Digest(home.keys.derive("fitchain/risk-salt/v2", id, context.seed))
+
+
 def assess_folder(
     home: Home,
+    id: AgreementId,
     folder: JobFolder,
     context: Context,
     card: Card,
@@ -184,7 +207,9 @@ def assess_folder(
     """
     delta = None if card.privacy is None else card.privacy.delta
     remove_tree(folder.worker_risk_report)
-    run_worker(folder.path, Assess(context, delta), on_event, limit_s, stop, home.launcher)
+    run_worker(
+        folder.path, Assess(context, risk_salt(home, id, context), delta), on_event, limit_s, stop, home.launcher
+    )
     with folder.worker_risk_report.open("rb") as file:  # of a worker that ended well, which a stranger's model ran in
         report = RiskReport.parse(file.read(RISK_REPORT.text_bytes + 1))
     if (report.details.ctx, report.details.seed) != (context.ctx, context.seed):

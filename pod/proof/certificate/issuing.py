@@ -30,7 +30,6 @@ from fitchain.pod.values.errors import AccessRefused
 from fitchain.pod.values.ids import AgreementId, ModelId
 from fitchain.pod.values.leaf import StateRoots
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.risk import RiskReport
 
 
 # Many parameters: each is a source of its own for the statement, which compares them.
@@ -45,7 +44,7 @@ def issue(
     model: Path,
     delivered: int | None = None,
     most_leaves: int = MOST_LEAVES,
-    risk: RiskReport | None = None,
+    risk: RiskClaim | None = None,
 ) -> bytes:
     """Certify a training that has been done.
 
@@ -60,7 +59,7 @@ def issue(
         model: the file that is delivered.
         delivered: index of the leaf whose model that is; None for the last.
         most_leaves: beyond so many the certificate holds the groups' roots instead of the leaves.
-        risk: what an attack on the model found; None where none was made.
+        risk: what is said of an attack on the model; None where nothing is.
 
     Returns:
         the certificate's bytes, a DSSE envelope.
@@ -96,7 +95,7 @@ def issue(
         ledger=registry.dataset(terms.dataset).ledger,
         card=card,
         privacy=PrivacyClaim.of(recipe, card),
-        risk=RiskClaim.of(risk, card),
+        risk=risk,
         audit=terms.audit,
         ctx=transcript.ctx,
         seed=transcript.seed,

@@ -19,8 +19,8 @@ class RiskClaim:
     Args:
         digest: of the report.
         summary: of it; None where it stays with the owner.
-        details: digest of the rest, which with the summary's makes up that of the report; None
-            without a summary.
+        details: salted digest of the rest, which with the summary's makes up that of the report;
+            None without a summary.
     """
 
     digest: Digest
@@ -34,7 +34,7 @@ class RiskClaim:
             return None
         if not may_show_summary(card):
             return cls(report.digest)
-        return cls(report.digest, report.summary, report.details.digest)
+        return cls(report.digest, report.summary, report.details_digest)
 
     def json(self) -> dict[str, Json]:
         """Its JSON value."""

@@ -1,7 +1,8 @@
 """The report: a summary that may be shown, details for the owner alone, and one digest over both.
 
 The digest is made of the parts' digests, so that a certificate can show the summary, with nothing
-of the details, under the same digest.
+of the details, under the same digest. A salt goes into it: a report is a function of the records,
+so who knew all of them but one could else try which record makes up its digest.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from fitchain.pod.values.recipe.terms import MOST_ROWS
 from fitchain.pod.values.risk.attack import FALSE_POSITIVE_RATES, MOST_POINTS, Attack, Rate
 
 VERSION = "fitchain/risk-report/v2"
-DIGEST_TAG = "fitchain/risk/v2"
+DIGEST_TAG, DETAILS_TAG, UNMADE_TAG = "fitchain/risk/v2", "fitchain/risk-details/v2", "fitchain/risk-unmade/v2"
 MOST_EXPOSED = 1000
 """Rows that a report lists by number; how many there are it says in any case."""
 MOST_WORST = 5
@@ -296,19 +297,31 @@ class RiskReport:
     Args:
         summary: that may be shown where a policy lets it out.
         details: the owner's.
+        salt: the owner's, of this job.
     """
 
     summary: Summary
     details: Details
+    salt: Digest
 
     @cached_property
     def digest(self) -> Digest:
         """Over both parts."""
-        return report_digest(self.summary.digest, self.details.digest)
+        return report_digest(self.summary.digest, self.details_digest)
+
+    @property
+    def details_digest(self) -> Digest:
+        """Of the details, salted."""
+        return tagged(DETAILS_TAG, self.details.digest, self.salt)
 
     def json(self) -> dict[str, Json]:
         """Its JSON value."""
-        return {"version": VERSION, "summary": self.summary.json(), "details": self.details.json()}
+        return {
+            "version": VERSION,
+            "salt": str(self.salt),
+            "summary": self.summary.json(),
+            "details": self.details.json(),
+        }
 
     def encode(self) -> bytes:
         """Its canonical JSON."""
@@ -322,17 +335,23 @@ class RiskReport:
             InputRefused: it is none, or not canonical.
         """
         value = parse_json(data, RISK_REPORT)
-        fields = Fields("the risk report", value, ("version", "summary", "details"))
+        fields = Fields("the risk report", value, ("version", "salt", "summary", "details"))
         fields.choice("version", (VERSION,))
-        report = cls(Summary.from_json(value["summary"]), Details.from_json(value["details"]))
+        report = cls(Summary.from_json(value["summary"]), Details.from_json(value["details"]), fields.digest("salt"))
         if report.encode() != data:
             raise InputRefused("the risk report is not canonical JSON (RFC 8785)")
         return report
 
 
 def report_digest(summary: Digest, details: Digest) -> Digest:
-    """The digest of a report by those of its parts."""
+    """The digest of a report by those of its parts, that of the details salted."""
     return tagged(DIGEST_TAG, summary, details)
+
+
+def unmade_digest(salt: Digest) -> Digest:
+    """What stands for the digest of a report that could not be made, where nobody may see that: it
+    may say something of a record."""
+    return tagged(UNMADE_TAG, salt)
 
 
 def most_hit_rate(epsilon: float, delta: float, false_positive_rate: float) -> float:
