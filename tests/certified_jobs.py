@@ -20,11 +20,12 @@ from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
-from fitchain.pod.proof.certificate import issue
+from fitchain.pod.proof.certificate import HeldOutClaim, issue
 from fitchain.pod.proof.certificate.envelope import unseal
 from fitchain.pod.proof.certificate.statement import MOST_LEAVES
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Root, sha256
+from fitchain.pod.values.held_out import Classes, HeldOut, held_out_salt
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.leaf import Leaf, StateRoots, metrics_digest, records_digest, state_word
 from fitchain.pod.values.recipe import Audit, Recipe, draft
@@ -101,6 +102,15 @@ class Parties:
 States = dict[int, StateRoots]
 
 
+def claim_of(recipe: Recipe, index: int) -> HeldOutClaim | None:
+    """A made-up result on the held-out records, of the last leaf of a whole training."""
+    if recipe.held_out is None or index != recipe.leaf_count - 1:
+        return None
+    right = recipe.held_out_count - 1
+    result = HeldOut(right + 1, Classes(2, right + 1, right, (right - 4, 1, 0, 4), 0.25, 8 * (right - 4)))
+    return HeldOutClaim(result, held_out_salt(sha256(b"salt %d" % index)))
+
+
 @dataclass(frozen=True)
 class MadeUp:
     """A transcript that was not trained but fits, with the roots of every state."""
@@ -129,7 +139,8 @@ def leaves_of(recipe: Recipe, ctx: Digest, seed: Digest, upto: int, delivered: i
         states[index] = roots_of(recipe, index)
         opened = index in (0, delivered, upto - 1)
         word = state_word(states[index].digest, None if opened else sha256(b"state salt %d" % index))
-        leaves.append(Leaf(index, step, word, records, metrics, ZERO, previous))
+        held_out = ZERO if (claim := claim_of(recipe, index)) is None else claim.digest
+        leaves.append(Leaf(index, step, word, records, metrics, held_out, previous))
         previous, done = leaves[-1].digest(ctx, seed), step
     return MadeUp(Transcript(ctx, seed, tuple(leaves)), states)
 
@@ -161,7 +172,8 @@ def long_transcript(recipe: Recipe, ctx: Digest, seed: Digest) -> MadeUp:
             ends = (recipe.step_of(index - 1), recipe.step_of(index)) if index else (0, 0)
             used = list(islice(stream, *ends))
             records = records_digest(np.concatenate(used) if used else np.empty(0, np.uint64))
-        leaves.append(Leaf(index, recipe.step_of(index), word, records, ZERO, ZERO, previous))
+        held_out = ZERO if (claim := claim_of(recipe, index)) is None else claim.digest
+        leaves.append(Leaf(index, recipe.step_of(index), word, records, ZERO, held_out, previous))
         previous = leaves[-1].digest(ctx, seed)
     return MadeUp(Transcript(ctx, seed, tuple(leaves)), states)
 
@@ -198,6 +210,7 @@ class Job:
             "states": self.made.states,
             "model": self.model,
             "delivered": self.delivered,
+            "held_out": claim_of(self.recipe, self.made.transcript.count - 1),
         }
         return issue(self.parties.owner.chain, self.keys, self.id, **(given | changes))
 
@@ -206,7 +219,7 @@ def registered(owner: Account, scientist: Account, source: Path) -> Parties:
     generator = np.random.default_rng(0)
     np.savez(source, size=generator.normal(size=50), kind=np.arange(50) % 2)
     card = register(Table.read(source, target="kind"), bytes(32), "A table", price=FIT).card
-    shape = {"steps": 20, "segment_steps": 2, "group_leaves": 4, "batch_size": 8}
+    shape = {"steps": 20, "segment_steps": 2, "group_leaves": 4, "batch_size": 8, "held_out": 0.2}
     recipe = draft(sha256(b"graph"), model_root(tensors(0)), card.json(), "2.13.0+cpu", shape)
     cid = stored_cid(card)
     dataset = Registry(owner.chain).register_dataset(card.root, card.count, cid)

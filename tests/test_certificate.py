@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitchain.cli.views.verdict import describe_verdict
+from fitchain.cli.views.verdict import describe_held_out, describe_verdict, values
 from fitchain.pod.ports.agreement import Agreements, State
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.keys import Keys
@@ -34,7 +34,7 @@ from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, signed_dig
 from fitchain.pod.proof.certificate.issuing import ancestors_of
 from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, MOST_LEAVES, NAMED_CONTRACTS, Outline
 from fitchain.pod.proof.certificate.timing import timing_of
-from fitchain.pod.values.digest import canonical_json, sha256
+from fitchain.pod.values.digest import ZERO, canonical_json, sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
     AssuranceTooLow,
@@ -55,6 +55,7 @@ from tests.certified_jobs import (
     MadeUp,
     Parties,
     bent,
+    claim_of,
     leaves_of,
     long_job,
     played,
@@ -294,6 +295,60 @@ def test_any_field_that_the_owner_leaves_out_or_adds_is_refuted(job: Job, reader
             certificate = resealed(altered["all"], job.keys)
             result = found(job, certificate, reader)
             assert isinstance(result, type) and issubclass(result, Refuted), (path, new, result)
+
+
+def test_held_out_result_stands_in_the_certificate_and_is_told_as_the_owners(job: Job, reader: Chain) -> None:
+    verdict = verify(job.model, job.certificate, reader)
+    claim = verdict.statement.held_out
+    assert claim is not None and claim.digest == job.transcript.leaves[-1].held_out
+    told = describe_held_out(verdict) or ""
+    assert told.startswith(
+        "as the owner states, on 10 held-out records that nobody trained on: accuracy 90.0 % (59.6 to"
+    )
+    assert values(verdict, job.model)["held_out"] == claim.result.json()
+
+
+def test_another_held_out_result_or_none_is_refuted(job: Job, reader: Chain) -> None:
+    where = ("predicate", "held_out")
+    perfect = {"correct": 10, "confusion": [6, 0, 0, 4]}
+    for change, message in (
+        (lambda claim: None, "a result on held-out records stands in the certificate False"),
+        (lambda claim: claim | {"salt": OTHER}, "the certificate's digests to"),
+        (
+            lambda claim: claim | {"result": claim["result"] | {"outcome": claim["result"]["outcome"] | perfect}},
+            "the certificate's digests to",
+        ),
+        (lambda claim: claim | {"result": claim["result"] | {"outcome": None}}, "the certificate's digests to"),
+    ):
+        certificate = resealed(with_field(job.statement, where, change), job.keys)
+        with pytest.raises(ClaimMismatch, match=message):
+            verify(job.model, certificate, reader)
+
+
+def test_held_out_result_where_the_recipe_asks_for_none_is_refuted(
+    play: Plays, parties: Parties, reader: Chain
+) -> None:
+    none = replace(parties.recipe, held_out=None)
+    job = play(b"none held out", recipe=none)
+    assert job.statement["predicate"]["held_out"] is None and describe_held_out(found_verdict(job, reader)) is None
+    added = claim_of(parties.recipe, parties.recipe.leaf_count - 1)
+    assert added is not None
+    certificate = resealed(with_field(job.statement, ("predicate", "held_out"), lambda _: added.json()), job.keys)
+    with pytest.raises(ClaimMismatch, match="a result on held-out records stands in the certificate True"):
+        verify(job.model, certificate, reader)
+    bent_to = play(b"none and one", recipe=none, bend=lambda made: bent(made, 10, held_out=added.digest))
+    with pytest.raises(ClaimMismatch, match="leaf 10 names a result on held-out records True, and the recipe says"):
+        verify(bent_to.model, as_told(bent_to), reader)
+
+
+def test_leaf_without_the_result_that_the_recipe_asks_for_is_refuted(play: Plays, reader: Chain) -> None:
+    job = play(b"result missing", bend=lambda made: bent(made, 10, held_out=ZERO))
+    with pytest.raises(ClaimMismatch, match="leaf 10 names a result on held-out records False, and the recipe says"):
+        verify(job.model, as_told(job), reader)
+
+
+def found_verdict(job: Job, reader: Chain) -> Verdict:
+    return verify(job.model, job.certificate, reader)
 
 
 def test_leaves_left_out_or_repeated_are_refuted(job: Job, reader: Chain) -> None:
@@ -627,7 +682,7 @@ def test_a_transcript_of_more_leaves_than_are_listed_holds_by_its_outline(
 
 def test_order_is_checked_as_far_as_it_is_cheap(job: Job) -> None:
     statement = Statement.parse(unseal(job.certificate)[0])
-    assert check_orders(statement, most_draws=50) == 4  # one epoch: 6 batches, 3 segments, leaves 0 to 3
+    assert check_orders(statement, most_draws=50) == 3  # one epoch: 5 batches of 40 rows, 2 segments, leaves 0 to 2
     assert check_orders(statement) == 11
 
 

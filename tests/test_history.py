@@ -16,6 +16,7 @@ from fitchain.pod.jobs.history import KINDS, REACHED, Entry, Unrecognised, parse
 from fitchain.pod.jobs.journal import Line
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import Root, sha256
+from fitchain.pod.values.held_out import Classes, HeldOut
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.job_folder import Kept
 
@@ -42,6 +43,7 @@ ONE_OF_EACH: tuple[Entry, ...] = (
     history.Skipped(20, "another root"),
     history.Resumed(16, 5, 12),
     history.CheckpointRecorded(3, 12, sha256(b"leaf"), {"loss": 0.25, "accuracy": 0.5}, True),
+    history.HeldOutTold(HeldOut(91, Classes(2, 91, 86, (50, 2, 3, 36), 0.2, 4000)), 1.0, "unaudited"),
     history.Anchored(64, 7, **SENT),
     history.NoteRead(64, 256, None, 7),
     history.Assessed(ROOT, 32, 22, 364, 91),

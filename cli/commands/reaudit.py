@@ -114,7 +114,7 @@ def _asked_pairs(home: Home, id: AgreementId, terms: AuditTerms) -> list[tuple[s
     recipe = local_recipe(home, job)
     shown = "as many as its recipe says, which is not here"
     if recipe is not None:
-        shown = f"at most {opened_records(terms, recipe)} of {counted(recipe.rows[1] - recipe.rows[0], 'record')}"
+        shown = f"at most {opened_records(terms, recipe)} of {counted(recipe.row_count, 'record')}"
     looked = f"{sampling.audited} of {counted(sampling.segments, 'segment')}"
     verb = "replays" if terms.verifiers == 1 else "replay"
     fee = f"{amount_text(terms.fee_per_seat)} FIT for each seat that votes with the verdict"

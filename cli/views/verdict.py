@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views.amounts import counted, format_duration
+from fitchain.cli.views.held_out import held_out_sentence
 from fitchain.cli.views.output import KeyValues, Prose, Report, View
 from fitchain.cli.views.risk import describe_summary, summary_values
+from fitchain.pod.jobs.history import HeldOutTold
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.agreement.history import MOST_RELATED
 from fitchain.pod.values.amounts import amount_text
@@ -79,6 +81,7 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "orders_checked": verdict.orders_checked,
         "privacy": statement.privacy and statement.privacy.json() | {"ledger": statement.ledger},
         "risk_report": _risk_values(statement.risk),
+        "held_out": statement.held_out and statement.held_out.result.json(),
         "milestones": [asdict(milestone) for milestone in verdict.milestones],
         "duration": _duration_values(verdict.timing),
         "audits": [_jury_values(jury) for jury in verdict.juries],
@@ -127,6 +130,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("on", f"{statement.card.count} records: {statement.card.name}"),
         ("privacy", describe_privacy(verdict)),
         ("risk report", describe_risk(verdict)),
+        ("held out", describe_held_out(verdict)),
         ("began with", _lineage(verdict)),
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
     ]
@@ -169,6 +173,24 @@ def _risk_values(claim: RiskClaim | None) -> dict[str, Any] | None:
     if claim is None:
         return None
     return claim.json() | {"rates": [] if claim.summary is None else summary_values(claim.summary)["rates"]}
+
+
+def describe_held_out(verdict: Verdict) -> str | None:
+    """What the model does on records that were held out, and who says so, in a sentence; None where
+    none were, or the training ended before its last step."""
+    statement = verdict.statement
+    recipe, claim = statement.recipe, statement.held_out
+    if recipe.held_out is None or not verdict.complete:
+        return None
+    if claim is None:
+        kept = f"{counted(recipe.held_out_count, 'record')}; what the model does on them stays with the owner"
+        return f"{kept}, by the dataset's policy"
+    told = HeldOutTold.of(recipe, claim.result)
+    sentence = held_out_sentence(told.result, told.scale)
+    other = "" if statement.delivered == statement.count - 1 else "of the last leaf's model, not the delivered one: "
+    if any(jury.verdict is Outcome.MATCH for jury in verdict.juries):
+        return f"{other}{sentence}; seats voted Match on the segment at whose end it stands"
+    return f"{other}as the owner states, {sentence}"
 
 
 def _lineage(verdict: Verdict) -> str:

@@ -17,8 +17,10 @@ from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.values.digest import Digest, Json, Root
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.held_out import HeldOut
 from fitchain.pod.values.ids import DatasetId, ModelId
 from fitchain.pod.values.job_folder import Kept
+from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.typed_json import from_json, to_json
 
 
@@ -227,6 +229,28 @@ class CheckpointRecorded(_Entry):
     digest: Digest
     metrics: Mapping[str, float]
     kept: bool
+
+
+@dataclass(frozen=True)
+class HeldOutTold(_Entry):
+    """The trained model's result on the held-out records.
+
+    Args:
+        result: the counts.
+        scale: of the target's own unit in the units in which it enters the loss.
+        assurance: who vouches for it, as the certificate has it; empty where this pod's own worker
+            evaluated the model.
+    """
+
+    kind = "held_out"
+    result: HeldOut
+    scale: float = 1.0
+    assurance: str = ""
+
+    @classmethod
+    def of(cls, recipe: Recipe, result: HeldOut, assurance: str = "") -> HeldOutTold:
+        """Of a recipe's result."""
+        return cls(result, float(recipe.transform.get(recipe.target, {}).get("scale", 1.0)), assurance)
 
 
 @dataclass(frozen=True)
@@ -757,6 +781,7 @@ JobEntry = (
     | Skipped
     | Resumed
     | CheckpointRecorded
+    | HeldOutTold
     | Anchored
     | NoteRead
     | Assessed

@@ -17,8 +17,11 @@ from fitchain.pod.ports.agreement import Outcome, RunRecord, State
 from fitchain.pod.ports.agreement.calls import cid_in
 from fitchain.pod.ports.chain import Event
 from fitchain.pod.values.amounts import amount_text
+from fitchain.pod.values.digest import Root
 from fitchain.pod.values.errors import FitchainError
 from fitchain.pod.values.ids import AgreementId, AuditRef, Subject
+from fitchain.pod.values.job_folder import RECIPE
+from fitchain.pod.values.recipe import Recipe
 
 HistoryLine = tuple[Subject, Entry, str | None, float]
 """A line: about what, what happened, what makes it one of its kind, when."""
@@ -97,6 +100,7 @@ def owners_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[Hi
             case "ProofOfTrain", "Finished":
                 yield from _checkpoints(home, id, run, range(first, args["count"]), at)
                 root = args["transcriptRoot"]
+                yield from _held_out(home, id, root, at)
                 yield id, history.Finished(root, args["modelRoot"], **sent), str(root), at
             case "ProofOfTrain", "DivergedAt":
                 yield from _checkpoints(home, id, run, range(first, args["count"]), at)
@@ -131,6 +135,18 @@ def _checkpoints(home: Home, id: AgreementId, run: RunRecord, indices: range, at
         leaf, digest = checkpoint.leaf, checkpoint.leaf.digest(run.ctx, run.seed)
         entry = history.CheckpointRecorded(leaf.index, leaf.step, digest, checkpoint.metrics, leaf.step in kept)
         yield id, entry, str(leaf.index), at
+
+
+def _held_out(home: Home, id: AgreementId, root: Root, at: float) -> Iterator[HistoryLine]:
+    """The result on a job's held-out records, as its folder has it."""
+    folder = home.job_folder(id)
+    try:
+        last = read_leaves(folder.path)[-1] if folder.leaves.exists() else None
+        recipe = Recipe.parse((folder.path / RECIPE).read_bytes())
+    except (FitchainError, OSError, IndexError):
+        return  # as of the checkpoints
+    if last is not None and last.held_out is not None:
+        yield id, history.HeldOutTold.of(recipe, last.held_out), str(root), at
 
 
 def scientists_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[HistoryLine]:

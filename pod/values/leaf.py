@@ -37,6 +37,7 @@ from fitchain.pod.values.digest import (
     tagged,
 )
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused
+from fitchain.pod.values.held_out import HeldOut, held_out_digest, held_out_salt
 from fitchain.pod.values.limits import LEAF_LINE
 from fitchain.pod.values.state import state_digest
 
@@ -54,7 +55,8 @@ class Leaf:
         state: the state word: the state digest, salted or not.
         records: digest of the records that the segment used which ends here.
         metrics: salted digest of that segment's metrics.
-        held_out: digest of the results on held-out records; zero where there are none.
+        held_out: salted digest of the result on the held-out records; zero in every leaf but the
+            last of a whole training whose recipe holds records out.
         previous: digest of the leaf before; zero in leaf 0.
     """
 
@@ -86,18 +88,11 @@ class Leaf:
         """Read the JSON form.
 
         Raises:
-            InputRefused: a field is missing, unknown or not of its type, or the leaf names results
-                on held-out records, which no recipe can ask for yet.
+            InputRefused: a field is missing, unknown or not of its type.
         """
         fields = _object(value, "a leaf", cls.__dataclass_fields__)
         index, step = _count(fields["index"], "index"), _count(fields["step"], "step")
-        leaf = cls(index, step, *(Digest.parse(fields[name]) for name in _DIGESTS))
-        if leaf.held_out != ZERO:
-            raise InputRefused(
-                f"leaf {index} names results on held-out records, {leaf.held_out}, which are not supported yet",
-                "this release reads leaves whose held_out is zero",
-            )
-        return leaf
+        return cls(index, step, *(Digest.parse(fields[name]) for name in _DIGESTS))
 
 
 _DIGESTS = ("state", "records", "metrics", "held_out", "previous")
@@ -185,6 +180,8 @@ class Checkpoint:
         metrics: of the segment that ends here.
         salt: of the metrics.
         state_salt: of the state; None where the leaf names the state digest itself.
+        held_out: result on the held-out records; None where there is none. Its salt follows from
+            that of the metrics.
     """
 
     leaf: Leaf
@@ -193,6 +190,7 @@ class Checkpoint:
     metrics: Metrics
     salt: Digest
     state_salt: Digest | None = None
+    held_out: HeldOut | None = None
 
     @property
     def roots(self) -> StateRoots:
@@ -214,7 +212,7 @@ class Checkpoint:
         return replace(self, leaf=replace(self.leaf, state=self.roots.digest), state_salt=None)
 
     def verify(self) -> None:
-        """Check that the roots and the metrics open the leaf.
+        """Check that the roots, the metrics and the held-out result open the leaf.
 
         Raises:
             DigestMismatch: they do not.
@@ -228,6 +226,12 @@ class Checkpoint:
                 f"the metrics of leaf {self.leaf.index} digest to {digest}, and the leaf says {self.leaf.metrics}"
             )
 
+        if (digest := held_out_digest(self.held_out, held_out_salt(self.salt))) != self.leaf.held_out:
+            raise DigestMismatch(
+                f"the held-out result of leaf {self.leaf.index} digests to {digest}, and the leaf says"
+                f" {self.leaf.held_out}"
+            )
+
     def to_json(self) -> dict[str, Json]:
         """The checkpoint as a JSON object."""
         return {
@@ -236,6 +240,7 @@ class Checkpoint:
             "metrics": dict(self.metrics),
             "salt": str(self.salt),
             "state_salt": None if self.state_salt is None else str(self.state_salt),
+            "held_out": None if self.held_out is None else self.held_out.json(),
         }
 
     @classmethod
@@ -256,7 +261,8 @@ class Checkpoint:
         roots = StateRoots.from_json({name: fields[name] for name in ("model", "optimizer")})
         state_salt = None if fields["state_salt"] is None else Digest.parse(fields["state_salt"])
         salts = Digest.parse(fields["salt"]), state_salt
-        return cls(Leaf.from_json(fields["leaf"]), roots.model, roots.optimizer, exact, *salts)
+        held_out = None if fields["held_out"] is None else HeldOut.from_json(fields["held_out"])
+        return cls(Leaf.from_json(fields["leaf"]), roots.model, roots.optimizer, exact, *salts, held_out)
 
     def to_line(self) -> bytes:
         """The checkpoint as one line of `leaves.jsonl`."""

@@ -7,6 +7,7 @@ was taken over, or a journal of another release, writes what it likes.
     float                       a number; what is not finite as `nan`, `inf` or `-inf`
     bytes                       hexadecimal digits
     Digest                      0x and 64 hexadecimal digits; likewise every kind of id
+    HeldOut                     as it stands in a leaf's line
     a StrEnum                   one of its words
     tuple[T, ...]               a list
     Mapping[str, T]             an object
@@ -27,6 +28,7 @@ from typing import Any, NewType, TypeVar
 
 from fitchain.pod.values.digest import Digest, Json
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.held_out import HeldOut
 
 MOST_INTEGER = (1 << 53) - 1
 MOST_ITEMS = 1 << 16
@@ -185,4 +187,5 @@ _PLAIN: dict[Any, _Form] = {
     float: _Form("a number", lambda value: value if math.isfinite(value) else repr(value), _number),
     bytes: _Form("hexadecimal digits", bytes.hex, bytes.fromhex),
     Digest: _Form("a digest", str, Digest.parse),
+    HeldOut: _Form("a held-out result", HeldOut.json, HeldOut.from_json),
 }

@@ -26,6 +26,7 @@ from fitchain.pod.compute.model.tensors import tensor_bytes
 from fitchain.pod.compute.training import Diverged
 from fitchain.pod.values.digest import ZERO, Digest, blake3_digest
 from fitchain.pod.values.errors import DigestMismatch
+from fitchain.pod.values.held_out import HeldOut, held_out_digest, held_out_salt
 from fitchain.pod.values.leaf import (
     Checkpoint,
     Indices,
@@ -130,6 +131,7 @@ class _Taken:
     buffer: Buffer
     indices: Sequence[Indices]
     metrics: Metrics
+    held_out: HeldOut | None
 
 
 class Recorder(AbstractContextManager["Recorder"]):
@@ -199,7 +201,15 @@ class Recorder(AbstractContextManager["Recorder"]):
 
     # On the training thread
 
-    def record(self, step: int, live: LiveState, indices: Sequence[Indices], metrics: Metrics) -> None:
+    # Many parameters: what stands in a leaf.
+    def record(
+        self,
+        step: int,
+        live: LiveState,
+        indices: Sequence[Indices],
+        metrics: Metrics,
+        held_out: HeldOut | None = None,
+    ) -> None:
         """Take the state after a step; on return the training may move its tensors.
 
         Args:
@@ -207,6 +217,7 @@ class Recorder(AbstractContextManager["Recorder"]):
             live: the state.
             indices: the records of the segment's steps, `[B]` each, in the order of training.
             metrics: of the segment.
+            held_out: result of this state's model on the held-out records, where it is the last.
 
         Raises:
             Diverged: a parameter of an earlier leaf is not finite.
@@ -225,7 +236,7 @@ class Recorder(AbstractContextManager["Recorder"]):
                 self._buffers -= 1
             buffer = Buffer(live.moving)
         buffer.copy(live.memory)
-        self._taken.put(_Taken(step, buffer, indices, metrics))
+        self._taken.put(_Taken(step, buffer, indices, metrics, held_out))
 
     def _raise(self) -> None:
         if self._error is not None:
@@ -258,10 +269,10 @@ class Recorder(AbstractContextManager["Recorder"]):
             state=state_word(roots.digest, state_salt),
             records=records_digest(np.concatenate([_NO_RECORDS, *taken.indices]), self.records_salt(index)),
             metrics=metrics_digest(taken.metrics, salt),
-            held_out=ZERO,
+            held_out=held_out_digest(taken.held_out, held_out_salt(salt)),
             previous=self._previous,
         )
-        checkpoint = Checkpoint(leaf, roots.model, roots.optimizer, taken.metrics, salt, state_salt)
+        checkpoint = Checkpoint(leaf, roots.model, roots.optimizer, taken.metrics, salt, state_salt, taken.held_out)
         digest = leaf.digest(self.ctx, self.seed)
         if new := index == len(self.checkpoints):
             append_leaf(self.folder, checkpoint)

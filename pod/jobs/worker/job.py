@@ -14,8 +14,9 @@ from torch.optim import Optimizer
 
 from fitchain.pod.compute.checkpoint import KeptState, read_state, read_state_file, state_steps
 from fitchain.pod.compute.checkpoint.recorder import LiveState
-from fitchain.pod.compute.dataset import Assemble, Table, assemble, batches, drawn_batches
+from fitchain.pod.compute.dataset import Assemble, Table, assemble, batches, drawn_batches, held_out_rows
 from fitchain.pod.compute.environment import EnvironmentClass, environment_class
+from fitchain.pod.compute.held_out import evaluate_held_out
 from fitchain.pod.compute.model import step_work
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import new_tensor
@@ -26,6 +27,7 @@ from fitchain.pod.proof.audit.evidence import Evidence, records_of
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
+from fitchain.pod.values.held_out import HeldOut
 from fitchain.pod.values.job_folder import EVIDENCE, GRAPH, INITIAL, RECORDS
 from fitchain.pod.values.leaf import Checkpoint, Indices
 from fitchain.pod.values.privacy.keys import records_salt, segment_key
@@ -106,7 +108,7 @@ class Job(Generic[TaskKind]):
             if 0 in task.segments:  # whatever it is worth, it spoils no segment but the first
                 initial()
             evidence = Evidence.read(folder)
-            rows = records_of(recipe, task.seed, task.segments, evidence.noise)
+            rows = records_of(recipe, task.seed, task.segments, evidence.noise, evidence.leaves)
             return Job(folder, task, recipe, graph, initial, evidence.records.table(rows), rows, evidence)
         initial()
         if not (folder / RECORDS).exists():
@@ -135,8 +137,12 @@ class Job(Generic[TaskKind]):
             if (stop := self.recipe.rows[1]) > self.table.count:
                 raise InputRefused(f"the recipe uses rows up to {stop}, and the table has {self.table.count} records")
             return self._batches(step)
-        count = np.uint64(self.table.count)
-        return (indices % count for indices in self._batches(step))
+        return map(self._of_table, self._batches(step))
+
+    def _of_table(self, indices: Indices) -> Indices:
+        """Record indices as the table has them: mock data may be fewer than the records they stand
+        for."""
+        return indices % np.uint64(self.table.count) if isinstance(self.task, Rehearse) else indices
 
     def _batches(self, step: int) -> Iterator[Indices]:
         if self.recipe.privacy is None:
@@ -157,6 +163,20 @@ class Job(Generic[TaskKind]):
         """The salt under which a leaf names its segment's records; None where they are no secret."""
         is_secret = self.recipe.privacy is not None and leaf > 0
         return records_salt(self.segment_key(leaf - 1)) if is_secret else None
+
+    def held_out(self, leaf: int, program: Program) -> HeldOut | None:
+        """The result of a leaf's model on the held-out records; None but for the last leaf of a
+        recipe that holds records out.
+
+        Raises:
+            Unusable: memory ran out.
+        """
+        recipe, seed = self.recipe, self.task.seed
+        if recipe.held_out is None or leaf != recipe.leaf_count - 1:
+            return None
+        key = None if recipe.privacy is None else self.segment_key(recipe.segment_count - 1)
+        rows = self._of_table(held_out_rows(recipe, seed))
+        return evaluate_held_out(program, recipe, rows, self.assemble, seed, key)
 
     def start(self) -> Position:
         """Leaf 0: the agreed initial model and the recipe's fresh optimizer."""

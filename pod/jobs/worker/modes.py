@@ -38,6 +38,7 @@ from fitchain.pod.jobs.worker.task import (
 from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.values.digest import ZERO, Digest, sha256_file
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
+from fitchain.pod.values.held_out import held_out_digest, held_out_salt
 from fitchain.pod.values.job_folder import FINAL, PREDICTIONS, STATE_DIGESTS, WORKER_RISK_REPORT, part_of
 from fitchain.pod.values.leaf import (
     Checkpoint,
@@ -96,8 +97,9 @@ def train(
         with recorder:
             if index == 0:
                 recorder.record(0, position.state, [], {})
-            for _, step, segment in leaves_after(job, index, position, _ticker(emit, job)):
-                recorder.record(step, position.state, segment.indices, segment.values(job.recipe.metrics))
+            for at, step, segment in leaves_after(job, index, position, _ticker(emit, job)):
+                values, held_out = segment.values(job.recipe.metrics), job.held_out(at, position.program)
+                recorder.record(step, position.state, segment.indices, values, held_out)
     except Diverged as end:
         _end(job, recorder, end, emit)
         return
@@ -335,16 +337,17 @@ def _checkpoint(
     """The checkpoint that a replay comes to, under the salts of the one that it is compared with."""
     recorded, metrics = checkpoints[index], segment.values(job.recipe.metrics)
     roots = StateRoots(model_root(position.program.tensors()), optimizer_root(_optimizer_bytes(position)))
+    held_out = job.held_out(index, position.program)
     leaf = Leaf(
         index=index,
         step=step,
         state=state_word(roots.digest, recorded.state_salt),
         records=records_digest(segment.records(), job.records_salt(index)),
         metrics=metrics_digest(metrics, recorded.salt),
-        held_out=ZERO,
+        held_out=held_out_digest(held_out, held_out_salt(recorded.salt)),
         previous=checkpoints[index - 1].leaf.digest(job.task.ctx, job.task.seed),
     )
-    return Checkpoint(leaf, roots.model, roots.optimizer, metrics, recorded.salt, recorded.state_salt)
+    return Checkpoint(leaf, roots.model, roots.optimizer, metrics, recorded.salt, recorded.state_salt, held_out)
 
 
 def _recorded_position(job: Job[Task], wanted: int, emit: Emit, skipped: Callable[[int, str], None]) -> Position:

@@ -32,7 +32,7 @@ from fitchain.pod.ports.chain.base import write_file
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.sealed import recipient_of
 from fitchain.pod.ports.store import Cid
-from fitchain.pod.proof.certificate import issue
+from fitchain.pod.proof.certificate import HeldOutClaim, issue
 from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Root
@@ -166,6 +166,9 @@ class TrainingSession:
         checkpoints = read_leaves(self.folder.path)
         transcript = Transcript(run.ctx, run.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
         transcript.verify(self.recipe.steps, self.recipe.segment_steps)
+        if (result := checkpoints[-1].held_out) is not None:
+            told = history.HeldOutTold.of(self.recipe, result)
+            self.home.journal.record(self.id, told, once=str(transcript.root))
         weights, key = self._deliver(transcript, checkpoints, risk)
         ending = transcript.ending(self.recipe.group_leaves, checkpoints[-1].roots, weights, key)
         calls = self.home.agreements
@@ -206,7 +209,8 @@ class TrainingSession:
             os.link(self.folder.final, model)
         states = {checkpoint.leaf.index: checkpoint.roots for checkpoint in (checkpoints[0], checkpoints[-1])}
         signed = self.home.chain, self.home.keys, self.id
-        certificate = issue(*signed, self.recipe, self.card, transcript, states, model, risk=risk)
+        held_out = HeldOutClaim.of(self.recipe, self.card, checkpoints[-1])
+        certificate = issue(*signed, self.recipe, self.card, transcript, states, model, risk=risk, held_out=held_out)
         write_file(self.folder.certificate, certificate)
         secret = self.home.kept_identity(self.folder.identity)
         sent = {"weights": send_folder(self.home.store, self.folder.path, DELIVERY_FILES, [recipient_of(secret)])}

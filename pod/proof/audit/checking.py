@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from fitchain.pod.compute.checkpoint import read_state_file
-from fitchain.pod.compute.dataset import verify_record
+from fitchain.pod.compute.dataset import held_out_rows, verify_record
 from fitchain.pod.proof.audit.chain_record import ChainRecord
-from fitchain.pod.proof.audit.evidence import Evidence, most_records, segment_records
+from fitchain.pod.proof.audit.evidence import Evidence, evaluates, most_records, segment_records
 from fitchain.pod.values.digest import ZERO, Digest, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted, require_equal
 from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
@@ -87,7 +87,10 @@ def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
         spoilt = list(_failures(partial(_check_noise, evidence, chain_record, recipe, segment), segment))
         if not spoilt:
             order = _order(evidence, chain_record, recipe, segment)
-            usable = partial(_check_usable, evidence, chain_record, segment, order.records, opened)
+            used = order.records
+            if evaluates(recipe, (segment,), evidence.leaves):
+                used = np.concatenate([used, held_out_rows(recipe, chain_record.seed)])
+            usable = partial(_check_usable, evidence, chain_record, segment, used, opened)
             spoilt = list(_failures(usable, segment))
         if not spoilt:
             replayable.append(segment)
@@ -197,6 +200,12 @@ def _check_leaf(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, i
     opened.checkpoint.verify()
     agreed = set(recipe.metrics) if index else set()
     require_equal(f"leaf {index} has the metrics", sorted(opened.checkpoint.metrics), sorted(agreed), "the recipe says")
+    require_equal(
+        f"leaf {index} names a result on held-out records",
+        leaf.held_out != ZERO,
+        recipe.held_out is not None and index == recipe.leaf_count - 1,
+        "the recipe says",
+    )
     digest = leaf.digest(chain_record.ctx, chain_record.seed)
     tree = root_from_path(digest, index, chain_record.count, opened.path)
     root = tagged("fitchain/transcript/v2", chain_record.count, tree)
@@ -286,7 +295,7 @@ def _openings(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> 
         InputRefused: `records.bin` is malformed, or holds more records than the audited segments
             take: each would have to be looked at.
     """
-    root, most = chain_record.dataset_root, most_records(recipe, chain_record.audited)
+    root, most = chain_record.dataset_root, most_records(recipe, chain_record.audited, evidence.leaves)
     if evidence.records.number > most:
         raise InputRefused(f"{RECORDS} holds {evidence.records.number} records and the segments take {most} at most")
     schema, problems = evidence.records.schema, dict[int, str]()

@@ -31,7 +31,8 @@ def opened_records(terms: AuditTerms, recipe: Recipe) -> int:
         return 0
     sampling = Sampling.of(recipe.steps, recipe.segment_steps, terms.drawn_segments)
     segments = min(sampling.audited + 1, sampling.segments)
-    return min(recipe.most_records(segments * recipe.segment_steps), recipe.rows[1] - recipe.rows[0])
+    trained = min(recipe.most_records(segments * recipe.segment_steps), recipe.training_count)
+    return trained + recipe.held_out_count
 
 
 def disclosure(terms: AuditTerms, recipe: Recipe, already: int = 0, besides: Iterable[AuditTerms] = ()) -> Disclosure:

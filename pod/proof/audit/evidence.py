@@ -12,7 +12,7 @@ A folder, sealed file by file to the drawn verifiers:
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from fitchain.pod.compute.checkpoint.files import state_path
-from fitchain.pod.compute.dataset import Table, batches, drawn_batches, open_records
+from fitchain.pod.compute.dataset import Table, batches, drawn_batches, held_out_rows, open_records
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
 from fitchain.pod.proof.transcript import Transcript
@@ -168,7 +168,7 @@ def segment_records(recipe: Recipe, seed: Digest, segment: int, key: bytes | Non
         Unusable: they are more than an audit looks at.
     """
     start = segment * recipe.segment_steps
-    steps, rows = min(recipe.segment_steps, recipe.steps - start), recipe.training_count
+    steps, rows = min(recipe.segment_steps, recipe.steps - start), recipe.row_count
     draws = steps * (recipe.batch_size if recipe.privacy is None else rows >> SECRET_DRAWS)
     if rows > MOST_ROWS or max(draws, recipe.most_records(steps)) > MOST_INDICES:
         raise Unusable(
@@ -182,18 +182,44 @@ def segment_records(recipe: Recipe, seed: Digest, segment: int, key: bytes | Non
     return np.concatenate(list(islice(order, steps)))
 
 
-def most_records(recipe: Recipe, segments: Sequence[int]) -> int:
-    """How many records segments use at most: as many as their steps take."""
+def evaluates(recipe: Recipe, segments: Container[int], leaves: Container[int]) -> bool:
+    """Whether among segments is the one at whose end the model is evaluated on held-out records:
+    the recipe's last, with a leaf that ends it."""
+    is_ended = recipe.segment_count - 1 in segments and recipe.leaf_count - 1 in leaves
+    return recipe.held_out is not None and is_ended
+
+
+def most_records(recipe: Recipe, segments: Sequence[int], leaves: Container[int]) -> int:
+    """How many records segments use at most: as many as their steps take, and the held-out ones.
+
+    Args:
+        recipe: what is trained.
+        segments: which.
+        leaves: which are there.
+    """
     lengths = (min(recipe.segment_steps, recipe.steps - segment * recipe.segment_steps) for segment in segments)
-    return recipe.most_records(sum(lengths))
+    held_out = recipe.held_out_count if evaluates(recipe, segments, leaves) else 0
+    return recipe.most_records(sum(lengths)) + held_out
 
 
+# Many parameters: what was drawn, and what is there of it.
 def records_of(
-    recipe: Recipe, seed: Digest, segments: Sequence[int], noise: Mapping[int, OpenedKey] = MappingProxyType({})
+    recipe: Recipe,
+    seed: Digest,
+    segments: Sequence[int],
+    noise: Mapping[int, OpenedKey] = MappingProxyType({}),
+    leaves: Container[int] = (),
 ) -> Indices:
-    """The records that segments use, each once, rising; in private training by the keys of their
-    noise."""
-    used = np.empty(0, np.uint64)
+    """The records that segments use, each once, rising.
+
+    Args:
+        recipe, seed: what is trained, and in which order.
+        segments: which.
+        noise: in private training the keys of their noise.
+        leaves: which are there: the last segment also uses the held-out records, where a leaf ends
+            it.
+    """
+    used = held_out_rows(recipe, seed) if evaluates(recipe, segments, leaves) else np.empty(0, np.uint64)
     for segment in segments:
         key = noise[segment].key if recipe.privacy is not None else None
         used = np.union1d(used, segment_records(recipe, seed, segment, key))
@@ -239,7 +265,7 @@ def write_evidence(
     recipe = Recipe.parse((job / RECIPE).read_bytes())
     audited = chain_record.audited
     opened = opened_keys(noise, recipe.segment_count, audited) if recipe.privacy is not None else {}
-    used = records_of(recipe, chain_record.seed, audited, opened).tolist()
+    used = records_of(recipe, chain_record.seed, audited, opened, chain_record.leaves).tolist()
     openings = open_records(table, key, record_leaves, used)
     write_opened(target / RECORDS, table.columns, table.count, openings, len(used))
     (target / EVIDENCE).write_bytes(canonical_json(_document(chain_record, checkpoints, identity, opened)))

@@ -35,8 +35,9 @@ class AuditPlan:
         disputed: whether there is an audit only if the scientist disputes.
         price, fee_per_seat, seat_stake, bond: in base units; a bond of None is not fixed yet.
         batch_size: records of a step; None where it is not known here.
-        records: how many the training may read; None likewise.
+        records: how many the job may read; None likewise.
         delivered: index of the delivered leaf, where it is known and not the last.
+        held_out: how many of these records only evaluate the model: an audit opens all of them.
     """
 
     steps: int
@@ -51,6 +52,7 @@ class AuditPlan:
     batch_size: int | None = None
     records: int | None = None
     delivered: int | None = None
+    held_out: int = 0
 
     @classmethod
     def of(cls, terms: Terms, recipe: Recipe | None = None, delivered: int | None = None) -> AuditPlan:
@@ -68,7 +70,8 @@ class AuditPlan:
             seat_stake=audit.seat_stake,
             bond=terms.bond,
             batch_size=recipe.batch_size if recipe else None,
-            records=recipe.rows[1] - recipe.rows[0] if recipe else None,
+            records=recipe.row_count if recipe else None,
+            held_out=recipe.held_out_count if recipe else 0,
             delivered=delivered,
         )
 
@@ -103,7 +106,8 @@ class AuditPlan:
         """Records that the verifiers see at most; None where it is not known here."""
         if self.batch_size is None or self.records is None:
             return None
-        return self.sampling.disclosed(self.segment_steps, self.batch_size, self.records)
+        trained = self.sampling.disclosed(self.segment_steps, self.batch_size, self.records - self.held_out)
+        return trained + self.held_out
 
 
 def default_draws(steps: int, segment_steps: int) -> int:

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from fitchain.pod.proof.certificate.issuing import issue
 from fitchain.pod.proof.certificate.jury import Jury, JurySeat
-from fitchain.pod.proof.certificate.statement import Statement
+from fitchain.pod.proof.certificate.statement import HeldOutClaim, Statement
 from fitchain.pod.proof.certificate.timing import Milestone, Timing
 from fitchain.pod.proof.certificate.verdict import Assurance, Repeat, Verdict
 from fitchain.pod.proof.certificate.verifying import verify
 
 __all__ = [
     "Assurance",
+    "HeldOutClaim",
     "Jury",
     "JurySeat",
     "Milestone",

@@ -30,6 +30,7 @@ from fitchain.pod.proof.certificate.statement import (
     Outline,
     PrivacyClaim,
     Statement,
+    leaves_with_certificate,
     unsalted_leaves,
 )
 from fitchain.pod.proof.transcript import Transcript, check_anchors, grow
@@ -43,6 +44,7 @@ from fitchain.pod.values.errors import (
     SignatureMismatch,
     require_equal,
 )
+from fitchain.pod.values.held_out import NoisedClasses, NoisedMean
 from fitchain.pod.values.ids import WHOLE_POOL, ModelId
 from fitchain.pod.values.leaf import Leaf, records_digest
 from fitchain.pod.values.risk.report import report_digest
@@ -264,6 +266,7 @@ def check_leaves(statement: Statement, most_leaves: int = MOST_LEAVES) -> None:
         root = transcript.root
     require_equal("the transcript's root: the certificate says", statement.transcript_root, root, "its leaves have")
     _check_states(statement)
+    _check_held_out(statement)
 
 
 def transcript_of(statement: Statement, leaves: tuple[Leaf, ...]) -> Transcript:
@@ -398,6 +401,35 @@ def _check_states(statement: Statement) -> None:
     require_equal(f"the first leaf's optimizer: {said}", first.optimizer, fresh, "a fresh one has")
     step = shown[statement.count - 1].step
     require_equal(f"the number of steps: {said}", statement.steps, step, "its last leaf stands after step")
+
+
+def _check_held_out(statement: Statement) -> None:
+    """Check that the last leaf of a whole training, and no other, names a result on held-out
+    records where the recipe holds some out, and that the certificate opens it where the dataset's
+    policy lets it leave."""
+    recipe, ending = statement.recipe, statement.recipe.leaf_count - 1
+    for leaf in statement.shown:
+        expected = recipe.held_out is not None and leaf.index == ending
+        what = f"leaf {leaf.index} names a result on held-out records"
+        require_equal(what, leaf.held_out != ZERO, expected, "the recipe says")
+    claim, last = statement.held_out, statement.shown[-1]
+    leaves = last.held_out != ZERO and leaves_with_certificate(recipe, statement.card)
+    what = "a result on held-out records stands in the certificate"
+    require_equal(what, claim is not None, leaves, "the dataset's policy says")
+    if claim is None:
+        return
+    require_equal(
+        "the result on held-out records: the certificate's digests to", claim.digest, last.held_out, "its last leaf has"
+    )
+    said = "the recipe holds out"
+    require_equal("the held-out records: the certificate says", claim.result.records, recipe.held_out_count, said)
+    outcome = claim.result.outcome
+    is_noised = isinstance(outcome, NoisedClasses | NoisedMean)
+    if outcome is not None:
+        says = "the recipe's terms of privacy say"
+        require_equal("the result on held-out records is noised", is_noised, recipe.privacy is not None, says)
+    if isinstance(outcome, NoisedClasses | NoisedMean):
+        require_equal("the noise of the held-out result is", outcome.sigma, recipe.held_out_sigma, "the recipe gives")
 
 
 def _outlined_tree(statement: Statement, outline: Outline) -> Digest:

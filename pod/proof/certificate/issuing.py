@@ -19,6 +19,7 @@ from fitchain.pod.proof.certificate.statement import (
     MOST_ANCESTORS,
     MOST_LEAVES,
     Ancestor,
+    HeldOutClaim,
     PrivacyClaim,
     Statement,
     outline_of,
@@ -45,6 +46,7 @@ def issue(
     delivered: int | None = None,
     most_leaves: int = MOST_LEAVES,
     risk: RiskClaim | None = None,
+    held_out: HeldOutClaim | None = None,
 ) -> bytes:
     """Certify a training that has been done.
 
@@ -60,6 +62,7 @@ def issue(
         delivered: index of the leaf whose model that is; None for the last.
         most_leaves: beyond so many the certificate holds the groups' roots instead of the leaves.
         risk: what is said of an attack on the model; None where nothing is.
+        held_out: what of the result on held-out records leaves with it.
 
     Returns:
         the certificate's bytes, a DSSE envelope.
@@ -96,6 +99,7 @@ def issue(
         card=card,
         privacy=PrivacyClaim.of(recipe, card),
         risk=risk,
+        held_out=held_out,
         audit=terms.audit,
         ctx=transcript.ctx,
         seed=transcript.seed,

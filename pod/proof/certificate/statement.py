@@ -20,9 +20,10 @@ from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Json, Root, canonical_json, parse_json, path_in, peaks, tree_levels
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.held_out import HeldOut, held_out_digest, held_out_salt
 from fitchain.pod.values.ids import NO_MODEL, AgreementId, DatasetId, ModelId, PanelId
 from fitchain.pod.values.job_folder import MODEL
-from fitchain.pod.values.leaf import Leaf, StateRoots
+from fitchain.pod.values.leaf import Checkpoint, Leaf, StateRoots
 from fitchain.pod.values.limits import STATEMENT
 from fitchain.pod.values.privacy.ledger import epsilon_of
 from fitchain.pod.values.recipe import Environment, Recipe
@@ -141,6 +142,51 @@ class PrivacyClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldOutClaim:
+    """What the trained model does on the held-out records.
+
+    Args:
+        result: the counts.
+        salt: with which they open the last leaf.
+    """
+
+    result: HeldOut
+    salt: Digest
+
+    @classmethod
+    def of(cls, recipe: Recipe, card: Card, last: Checkpoint) -> HeldOutClaim | None:
+        """What of the last leaf's result leaves by a dataset's policy; None where nothing does."""
+        if last.held_out is None or not leaves_with_certificate(recipe, card):
+            return None
+        return cls(last.held_out, held_out_salt(last.salt))
+
+    @property
+    def digest(self) -> Digest:
+        """What the last leaf says of it."""
+        return held_out_digest(self.result, self.salt)
+
+    def json(self) -> dict[str, Json]:
+        """Its JSON value."""
+        return {"result": self.result.json(), "salt": str(self.salt)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> HeldOutClaim:
+        """Read it from its JSON value.
+
+        Raises:
+            InputRefused: it has another form.
+        """
+        fields = Fields("the held-out result", value, ("result", "salt"))
+        return cls(HeldOut.from_json(value["result"]), fields.digest("salt"))
+
+
+def leaves_with_certificate(recipe: Recipe, card: Card) -> bool:
+    """Whether the result on held-out records leaves: where metrics do by the dataset's policy, and
+    always where it is noised."""
+    return recipe.held_out is not None and (recipe.privacy is not None or card.policy.metrics_leave)
+
+
+@dataclass(frozen=True, slots=True)
 class ProvenLeaf:
     """A leaf with its audit path to the transcript's tree, from the leaf upwards (RFC 9162, section
     2.1.3)."""
@@ -183,6 +229,8 @@ class Statement:
             the privacy ledger that it is charged to (0: none), its card, whole.
         privacy: what the training costs of the records' privacy; None where it is not private.
         risk: what the owner states of the privacy-risk report; None where it made none.
+        held_out: what the trained model does on the held-out records; None where none are, where
+            the training ended early, and where the dataset's policy keeps it with the owner.
         audit: what was agreed about audits; amounts in base units of FIT.
         ctx, seed: context and order seed, which stand in every leaf.
         transcript_root, count, steps: root of the transcript, its leaves, the steps they cover.
@@ -210,6 +258,7 @@ class Statement:
     card: Card
     privacy: PrivacyClaim | None
     risk: RiskClaim | None
+    held_out: HeldOutClaim | None
     audit: AuditTerms
     ctx: Digest
     seed: Digest
@@ -261,6 +310,7 @@ class Statement:
                 },
                 "privacy": None if self.privacy is None else self.privacy.json(),
                 "risk": None if self.risk is None else self.risk.json(),
+                "held_out": None if self.held_out is None else self.held_out.json(),
                 "audit": _audit_json(self.audit),
                 "transcript": {
                     "context": str(self.ctx),
@@ -308,16 +358,8 @@ class Statement:
         top.choice("_type", (STATEMENT_TYPE,))
         top.choice("predicateType", (PREDICATE_TYPE,))
         parts = (
-            "version",
-            "agreement",
-            "model",
-            "recipe",
-            "environment",
-            "dataset",
-            "privacy",
-            "risk",
-            "audit",
-            "transcript",
+            *("version", "agreement", "model", "recipe", "environment", "dataset", "privacy", "held_out"),
+            *("risk", "audit", "transcript"),
         )
         predicate = Fields("the predicate", value["predicate"], parts)
         predicate.choice("version", (VERSION,))
@@ -348,6 +390,7 @@ class Statement:
             card=Card.from_json(dataset.value["card"]),
             privacy=None if part["privacy"] is None else PrivacyClaim.from_json(part["privacy"]),
             risk=None if part["risk"] is None else RiskClaim.from_json(part["risk"]),
+            held_out=None if part["held_out"] is None else HeldOutClaim.from_json(part["held_out"]),
             audit=_audit(part["audit"]),
             ctx=transcript.digest("context"),
             seed=transcript.digest("order_seed"),

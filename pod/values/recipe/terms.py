@@ -27,6 +27,7 @@ from fitchain.pod.values.ids import PanelId
 from fitchain.pod.values.limits import MOST_COLUMNS, RECIPE
 from fitchain.pod.values.privacy import ledger
 from fitchain.pod.values.privacy.accountant import renyi
+from fitchain.pod.values.privacy.release import release_sigma, renyi_of_release
 from fitchain.pod.values.recipe.fields import Fields, choice, flag, integer, items, real, refuse_unknown, text
 from fitchain.pod.values.recipe.privacy import Privacy, sampling_rate
 from fitchain.pod.values.recipe.schedule import Runs
@@ -391,7 +392,28 @@ class Recipe:
         privacy."""
         if self.privacy is None:
             return 0
-        return ledger.charge(renyi(self.sampling_rate, self.privacy.sigma, self.steps))
+        nats = renyi(self.sampling_rate, self.privacy.sigma, self.steps)
+        if self.held_out is not None:
+            nats = tuple(map(max, nats, renyi_of_release(self.held_out_sigma)))
+        return ledger.charge(nats)
+
+    @cached_property
+    def held_out_sigma(self) -> float:
+        """Standard deviation of the noise on what is told of the held-out records where a privacy
+        budget runs, in records: the least multiple of 2^-10 with which, at no order, it costs a
+        held-out record more than the training costs one that is trained on.
+
+        A record is one or the other, which no data decide. A neighbour that differs in a held-out
+        record is trained alike; one that differs in another record is told nothing more by the
+        result than by the model, from which it is made. So at each order a job costs the larger of
+        the two, not their sum.
+
+        Raises:
+            InputRefused: the recipe has no terms of privacy.
+        """
+        if self.privacy is None:
+            raise InputRefused("the recipe has no terms of privacy")
+        return release_sigma(renyi(self.sampling_rate, self.privacy.sigma, self.steps))
 
     @property
     def sampling_rate(self) -> float:

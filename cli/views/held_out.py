@@ -1,0 +1,64 @@
+"""A result on held-out records in a sentence: shares and errors with the intervals that the counts
+give."""
+
+from __future__ import annotations
+
+from fitchain.cli.views.amounts import counted
+from fitchain.pod.values.held_out import Amounts, Classes, HeldOut, Interval, NoisedClasses, NoisedMean, Outcome
+
+
+def held_out_sentence(result: HeldOut, scale: float = 1.0) -> str:
+    """What a trained model does on the held-out records.
+
+    Args:
+        result: the counts.
+        scale: of the target's own unit in the units in which it enters the loss.
+    """
+    where = f"on {counted(result.records, 'held-out record')} that nobody trained on"
+    if result.outcome is None:
+        return f"{where} its outputs are not finite or cannot be computed"
+    return f"{where}: {', '.join(_parts(result.outcome, result.records, scale))}"
+
+
+def _parts(outcome: Outcome, records: int, scale: float) -> list[str]:
+    match outcome:
+        case Classes():
+            # more predictions than records are not independent of one another, as an interval has them
+            interval = outcome.accuracy_interval if outcome.compared == records else None
+            parts = [f"accuracy {_percent(outcome.accuracy, interval)}"]
+            if (f1 := outcome.f1) is not None:
+                parts.append(f"macro F1 {f1:.3f}")
+            if (auc := outcome.auc) is not None:
+                parts.append(f"AUC {_number(auc, outcome.auc_interval)}")
+            return [*parts, f"loss {outcome.loss:.3g}"]
+        case Amounts():
+            interval = outcome.mae_interval if outcome.compared == records else None
+            scaled = interval and (interval[0] * scale, interval[1] * scale)
+            parts = [f"mean error {_number(outcome.mae * scale, scaled)}"]
+            if (r2 := outcome.r2) is not None:
+                parts.append(f"R2 {_number(r2, outcome.r2_interval if outcome.compared == records else None)}")
+            return [*parts, f"loss {outcome.loss:.3g}"]
+        case NoisedClasses():
+            share = _percent(outcome.accuracy(records), outcome.accuracy_interval(records))
+            return [f"accuracy {share}", f"noise of {_noise(outcome.sigma)} on each count included"]
+        case NoisedMean(of="accuracy"):
+            points = 100 * outcome.noise(records)
+            return [f"accuracy {_percent(outcome.mean(records))}", f"give or take {points:.1f} points of noise"]
+        case NoisedMean():
+            cut = f"errors beyond {outcome.clip * scale:.3g} cut off"
+            mean, noise = outcome.mean(records) * scale, outcome.noise(records) * scale
+            return [f"mean error {mean:.3g} ({cut})", f"give or take {noise:.2g} of noise"]
+
+
+def _noise(sigma: float) -> str:
+    return f"{sigma:.3g} records"
+
+
+def _percent(share: float, interval: Interval | None = None) -> str:
+    bounds = f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f} %, 95 % interval)" if interval else ""
+    return f"{100 * share:.1f} %{bounds}"
+
+
+def _number(value: float, interval: Interval | None) -> str:
+    bounds = f" ({interval[0]:.3g} to {interval[1]:.3g})" if interval else ""
+    return f"{value:.3g}{bounds}"

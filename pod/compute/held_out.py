@@ -1,0 +1,232 @@
+"""Evaluating a trained model on the held-out records (torch).
+
+The result has the same bits wherever the training has: records go through the graph in evaluation
+mode in batches of the recipe's size, in rising order, and sums are taken in doubles, rounded once
+(`math.fsum`). Where a privacy budget runs each record goes alone, one that cannot be computed counts
+as nothing, and only whole numbers with noise added are told: so a record changes one count by one,
+or a sum by one clip.
+
+Legend: B batch, K classes or outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fitchain.pod.compute.dataset import Assemble
+from fitchain.pod.compute.model.program import Program
+from fitchain.pod.compute.private_training import FAILURES, record_seed
+from fitchain.pod.compute.training import as_tensors, fit, generator_seed, loss_function
+from fitchain.pod.values.digest import Digest, tagged
+from fitchain.pod.values.errors import Unusable
+from fitchain.pod.values.held_out import MOST_CONFUSED, Amounts, Classes, HeldOut, NoisedClasses, NoisedMean, Outcome
+from fitchain.pod.values.leaf import Indices
+from fitchain.pod.values.privacy.noise import discrete_gaussian
+from fitchain.pod.values.recipe import Choice, Recipe
+from fitchain.pod.values.recipe.terms import CLASSIFICATION
+
+BINARY = "binary_cross_entropy_with_logits"
+NOISE_DOMAIN = 2
+"""Of the keyed stream, beside those of sampling and of gradients."""
+ERROR_CLIP, MEAN_GRID = 2.0, 1 << 12
+"""What a record's error counts at most where a noised sum is told, in the units in which the target
+enters the loss (standard deviations, say); and whole units in it."""
+
+Doubles = npt.NDArray[np.float64]
+
+
+# Many parameters: the model, what it is evaluated on, and what the noise follows from.
+def evaluate_held_out(
+    program: Program, recipe: Recipe, rows: Indices, assemble: Assemble, seed: Digest, key: bytes | None
+) -> HeldOut:
+    """Evaluate a model on the held-out records.
+
+    Args:
+        program: graph with the last state's parameters and buffers.
+        recipe: loss, batch size, privacy.
+        rows: `[n]`, the held-out records, rising.
+        assemble: indices to inputs and target.
+        seed: the order seed.
+        key: of the last segment, 32 bytes, where the training is private.
+
+    Returns:
+        The result; without an outcome where outputs or loss are not finite or cannot be computed.
+
+    Raises:
+        Unusable: memory ran out.
+    """
+    if recipe.privacy is not None:
+        assert key is not None
+        return HeldOut(len(rows), _noised(program, recipe, rows, assemble, seed, key))
+    program.environment_class.seed(generator_seed(tagged("fitchain/held-out-step/v2", seed)))
+    try:
+        return HeldOut(len(rows), _outcome(program, recipe, rows, assemble)).finite
+    except FAILURES as error:
+        _refuse_lack_of_memory(error)
+        return HeldOut(len(rows), None)
+
+
+def _outcome(program: Program, recipe: Recipe, rows: Indices, assemble: Assemble) -> Outcome | None:
+    """Count and add up what the model does; None where an output is not finite."""
+    loss = Choice(recipe.loss.name, {**recipe.loss.arguments, "reduction": "mean"})
+    compute_loss, losses = loss_function(loss), list[float]()
+    predictions, targets = list[Tensor](), list[Tensor]()
+    for first in range(0, len(rows), recipe.batch_size):
+        inputs, target_B = as_tensors(*assemble(rows[first : first + recipe.batch_size]))
+        with torch.no_grad():
+            prediction_BK = fit(program(*inputs, training=False), target_B, loss)
+            losses.append(compute_loss(prediction_BK, target_B).item() * target_B.numel())
+        if not prediction_BK.isfinite().all():
+            return None
+        predictions.append(prediction_BK)
+        targets.append(target_B)
+    compared = sum(target.numel() for target in targets)
+    mean_loss = math.fsum(losses) / compared
+    of_kind = _classes if loss.name in (*CLASSIFICATION, BINARY) else _amounts
+    return of_kind(predictions, targets, loss.name, compared, mean_loss)
+
+
+def _classes(predictions: list[Tensor], targets: list[Tensor], loss: str, compared: int, mean: float) -> Classes | None:
+    count = 2 if loss == BINARY else predictions[0].shape[1]
+    pairs = [_taken_for(*each, loss) for each in zip(predictions, targets, strict=True)]
+    true, taken = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    if not ((true >= 0) & (true < count)).all():
+        return None  # a target that is no class, which the loss passes over
+    correct = int((true == taken).sum())
+    if count > MOST_CONFUSED:
+        return Classes(count, compared, correct, (), mean)
+    confusion = np.bincount(true * count + taken, minlength=count * count).tolist()
+    above = None
+    if count == 2 and targets[0].ndim == 1:
+        scores = np.concatenate([_score(prediction, loss) for prediction in predictions])
+        above = _pairs_in_order(scores[true == 0], scores[true == 1])
+    return Classes(count, compared, correct, tuple(confusion), mean, above)
+
+
+def _amounts(predictions: list[Tensor], targets: list[Tensor], loss: str, compared: int, mean: float) -> Amounts:
+    errors = [_error(*each) for each in zip(predictions, targets, strict=True)]
+    wanted = [target.to(torch.float64).numpy().ravel() for target in targets]
+    centre = math.fsum(_each(wanted)) / compared
+    return Amounts(
+        compared,
+        mean,
+        absolute=math.fsum(_each(errors)),
+        squared=math.fsum(_each([np.square(error) for error in errors])),
+        spread=math.fsum(_each([np.square(target - centre) for target in wanted])),
+    )
+
+
+def _taken_for(prediction_BK: Tensor, target_B: Tensor, loss: str) -> tuple[npt.NDArray[np.int64], ...]:
+    """True class and the one that it was taken for, `[predictions]` each."""
+    if loss == BINARY:
+        true, taken = target_B > 0.5, prediction_BK > 0
+    else:
+        true, taken = target_B, prediction_BK.argmax(1)
+    return true.to(torch.int64).numpy().ravel(), taken.to(torch.int64).numpy().ravel()
+
+
+def _score(prediction_BK: Tensor, loss: str) -> Doubles:
+    """How much rather the second of two classes, `[B]`."""
+    exact = prediction_BK.to(torch.float64)
+    score: Doubles = (exact if loss == BINARY else exact[:, 1] - exact[:, 0]).numpy()
+    return score
+
+
+def _pairs_in_order(first: Doubles, second: Doubles) -> int:
+    """Twice the pairs in which the second is higher, a tie counting once (Mann and Whitney's U)."""
+    ordered = np.sort(first)
+    return int(np.searchsorted(ordered, second, "left").sum() + np.searchsorted(ordered, second, "right").sum())
+
+
+def _error(prediction_B: Tensor, target_B: Tensor) -> Doubles:
+    """Sizes of the errors, `[predictions]`."""
+    error: Doubles = (prediction_B.to(torch.float64) - target_B.to(torch.float64)).abs().numpy().ravel()
+    return error
+
+
+def _each(arrays: list[Doubles]) -> Iterator[float]:
+    for array in arrays:
+        yield from array.tolist()
+
+
+# Under a privacy budget
+
+
+Counted = tuple[int, int]
+"""Which of the whole numbers a record adds to, and how much."""
+
+
+def _noised(
+    program: Program, recipe: Recipe, rows: Indices, assemble: Assemble, seed: Digest, key: bytes
+) -> NoisedClasses | NoisedMean:
+    """Whole numbers to which each record adds one at most, or one clip, with noise added.
+
+    Which numbers they are follows from the recipe and the target's shape alone, so that it tells
+    nothing of a record.
+    """
+    loss, sigma = recipe.loss.name, recipe.held_out_sigma
+    classes = 2 if loss == BINARY else len(recipe.transform.get(recipe.target, {}).get("categories", ()))
+    has_classes = loss in (*CLASSIFICATION, BINARY)
+    if has_classes and 0 < classes <= MOST_CONFUSED and assemble(rows[:1])[1].ndim == 1:
+
+        def one_cell(prediction_1K: Tensor, target_1: Tensor) -> Counted | None:
+            (true,), (taken,) = _taken_for(prediction_1K, target_1, loss)
+            return (int(true) * classes + int(taken), 1) if max(true, taken) < classes and true >= 0 else None
+
+        counts = _sums(program, recipe, rows, assemble, seed, one_cell, classes * classes)
+        counts += discrete_gaussian(Fraction(sigma)).draw(key, seed.value, recipe.steps, NOISE_DOMAIN, len(counts))
+        return NoisedClasses(classes, sigma, tuple(counts.tolist()))
+
+    def share_of_hits(prediction_1K: Tensor, target_1: Tensor) -> Counted:
+        true, taken = _taken_for(prediction_1K, target_1, loss)
+        return 0, MEAN_GRID * int((true == taken).sum()) // len(true)
+
+    def clipped_error(prediction_1: Tensor, target_1: Tensor) -> Counted | None:
+        errors = _error(prediction_1, target_1)
+        mean = math.fsum(errors.tolist()) / len(errors)
+        return 0, math.floor(min(mean, ERROR_CLIP) * (MEAN_GRID / ERROR_CLIP))
+
+    of, clip, count = ("accuracy", 1.0, share_of_hits) if has_classes else ("absolute error", ERROR_CLIP, clipped_error)
+    (total,) = _sums(program, recipe, rows, assemble, seed, count, 1)
+    (noise,) = discrete_gaussian(Fraction(sigma) * MEAN_GRID).draw(key, seed.value, recipe.steps, NOISE_DOMAIN, 1)
+    return NoisedMean(of, clip, MEAN_GRID, sigma, int(total + noise))
+
+
+# Many parameters: those of `_noised`, and what each record counts.
+def _sums(
+    program: Program,
+    recipe: Recipe,
+    rows: Indices,
+    assemble: Assemble,
+    seed: Digest,
+    count: Callable[[Tensor, Tensor], Counted | None],
+    length: int,
+) -> npt.NDArray[np.int64]:
+    """Add up what each record by itself counts, `[length]`; one whose outputs are not finite, or
+    cannot be computed, counts nothing."""
+    sums = np.zeros(length, np.int64)
+    for number in range(len(rows)):
+        index = rows[number : number + 1]
+        inputs, target_1 = as_tensors(*assemble(index))
+        program.environment_class.seed(record_seed(seed, recipe.steps, int(index[0])))
+        try:
+            prediction_1K = fit(program(*inputs, training=False), target_1, recipe.loss)
+            counted = count(prediction_1K, target_1) if prediction_1K.isfinite().all() else None
+        except FAILURES as error:
+            _refuse_lack_of_memory(error)
+            counted = None
+        if counted is not None:
+            sums[counted[0]] += counted[1]
+    return sums
+
+
+def _refuse_lack_of_memory(error: Exception) -> None:
+    if "allocate memory" in str(error):
+        raise Unusable("memory ran out in the evaluation", "raise the worker's memory limit") from error
