@@ -33,16 +33,17 @@ from fitchain.pod.jobs.worker.events import Assessed, Event
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.jobs.worker.task import Assess, Context, Task, Train
-from fitchain.pod.values.digest import Root, canonical_json, sha256
+from fitchain.pod.values.digest import canonical_json, sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.graph import Graph, Input
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.risk import Attack, Details, Quality, Rate, RiskReport, Seeds, Summary, rates_of, share_bounds
+from fitchain.pod.values.risk import Attack, Rate, RiskReport, rates_of, share_bounds
 from fitchain.pod.values.risk.attack import area_under, roc_of
 from fitchain.pod.values.risk.bounds import upper_tail
 from fitchain.pod.values.risk.report import most_hit_rate, report_digest
 from fitchain.pod.values.state import Tensors, model_root, read_safetensors, write_safetensors
 from fitchain.pod.values.work import StepWork
+from tests.risk_reports import made_up_report
 from tests.training_jobs import CTX, NOISE, SALT_KEYS, SEED, private_recipe, recipe
 
 DELTA = 1e-3
@@ -165,43 +166,13 @@ def test_confidence_is_the_logit_of_the_label() -> None:
 # The value
 
 
-def made_up(**changes: Any) -> RiskReport:
-    """A report that nobody made."""
-    summary = Summary(
-        model=Root(sha256(b"model")),
-        attack=Attack.LIRA,
-        references=32,
-        members=364,
-        non_members=91,
-        rates=(Rate(0.01, 0, 22), Rate(0.001, 0, 22)),
-        auc=0.55,
-    )
-    details = Details(
-        ctx=CTX,
-        seed=SEED,
-        recipe=sha256(b"recipe"),
-        reference_rows=227,
-        references_ended=0,
-        training=Quality(364, 0.02, 0.99),
-        held_out=Quality(91, 0.14, 0.96),
-        seeds=Seeds((0.93, 0.95, 1.0), True),
-        epsilon=3.0,
-        delta=1e-4,
-        roc=((0, 22), (91, 364)),
-        exposed_count=22,
-        exposed=tuple(range(22)),
-        worst=(),
-    )
-    return RiskReport(replace(summary, **changes), details, sha256(b"salt"))
-
-
 def test_a_report_is_read_back_and_its_digest_is_of_both_parts() -> None:
-    report = made_up()
+    report = made_up_report()
     again = RiskReport.parse(report.encode())
     assert again == report and again.digest == report.digest
     assert report.digest == report_digest(report.summary.digest, report.details_digest)
     assert replace(report, salt=sha256(b"other")).digest != report.digest
-    assert made_up(auc=0.56).digest != report.digest
+    assert made_up_report(auc=0.56).digest != report.digest
     assert replace(report, details=replace(report.details, exposed_count=21)).digest != report.digest
 
 
@@ -224,7 +195,7 @@ def test_a_report_is_read_back_and_its_digest_is_of_both_parts() -> None:
     ],
 )
 def test_a_report_of_another_form_is_refused(path: tuple[str | int, ...], value: object) -> None:
-    document: Any = json.loads(made_up().encode())
+    document: Any = json.loads(made_up_report().encode())
     part = document
     for key in path[:-1]:
         part = part[key]
@@ -235,7 +206,7 @@ def test_a_report_of_another_form_is_refused(path: tuple[str | int, ...], value:
 
 def test_a_report_that_is_not_canonical_is_refused() -> None:
     with pytest.raises(InputRefused, match="not canonical"):
-        RiskReport.parse(made_up().encode() + b"\n")
+        RiskReport.parse(made_up_report().encode() + b"\n")
 
 
 def test_a_limit_needs_records_that_are_held_out() -> None:
@@ -251,19 +222,19 @@ def test_a_limit_needs_records_that_are_held_out() -> None:
 
 
 def test_the_page_says_what_stands_behind_each_number(capsys: pytest.CaptureFixture[str]) -> None:
-    print_views(describe(made_up()))
+    print_views(describe(made_up_report()))
     page = " ".join(capsys.readouterr().out.split())
     assert "6.0% of the records (3.8% to 9.0%), at no false alarm of 91" in page
     assert "1,000 held-out records would resolve this rate" in page
     assert "where chance alone gives about 3.96" in page and "accuracy from 93.0% to 100.0%" in page
     assert "20.1% at 1.0% FPR" in page and "canaries" in page
-    assert "names 6.0% (3.8% to 9.0%) of 364 records" in describe_summary(made_up().summary)
-    assert values(made_up())["rates"][0]["resolved"] is False
+    assert "names 6.0% (3.8% to 9.0%) of 364 records" in describe_summary(made_up_report().summary)
+    assert values(made_up_report())["rates"][0]["resolved"] is False
 
 
 @pytest.mark.parametrize("tells", [True, False])
 def test_the_picture_is_xml_with_a_curve(tells: bool) -> None:
-    report = made_up() if tells else made_up(attack=Attack.NONE, rates=(), auc=None)
+    report = made_up_report() if tells else made_up_report(attack=Attack.NONE, rates=(), auc=None)
     root = ElementTree.fromstring(draw_roc(report))
     names = [each.tag.rpartition("}")[2] for each in root.iter()]
     assert names[0] == "svg" and names.count("path") > 6

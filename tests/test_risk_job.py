@@ -268,7 +268,7 @@ def test_a_job_beyond_the_limit_is_held_and_nothing_of_it_leaves(
     assert owner.kinds(id).count("held") == 1 and owner.kinds(id).count("assessed") == 1
 
     assert command(owner, running_devnet, monkeypatch, "job", "deliver", str(id), "--yes", "--reason", "agreed") == 0
-    assert "your bond of 6 FIT is the scientist's" in capsys.readouterr().err
+    assert "your bond of 6 FIT is lost, half of it burned" in capsys.readouterr().err
     with owner_runs(owner), scientist_runs(strict.scientist):
         strict.until_state(id, State.SETTLED)
     assert owner.told(id, "delivered_all_the_same")["reason"] == "agreed"

@@ -83,7 +83,7 @@ def deliver(
     """Have a held job delivered all the same, as the owner of its records.
 
     A job is held whose model gives away more than the dataset's policy admits. Where nobody says
-    this before its time to train is over, the model stays here and the bond is the scientist's.
+    this before its time to train is over, the model stays here and the bond is lost.
     """
     from fitchain.pod.parties import owner
 
@@ -94,7 +94,10 @@ def deliver(
     pairs = [
         ("job", id),
         ("held", owner.why_it_is_held(home, id)),
-        ("else", f"its model stays here, and your bond of {amount_text(job.terms.bond)} FIT is the scientist's"),
+        (
+            "else",
+            f"its model stays here, and your bond of {amount_text(job.terms.bond)} FIT is lost, half of it burned",
+        ),
         ("until", clock(job.training_deadline)),
     ]
     print_views([KeyValues(pairs)], stderr=True)

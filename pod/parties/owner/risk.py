@@ -190,6 +190,7 @@ def risk_salt(home: Home, id: AgreementId, context: Context) -> Digest:
     return Digest(home.keys.derive("fitchain/risk-salt/v2", id, context.seed))
 
 
+# Many parameters: what is attacked, of which run, and what may end it.
 def assess_folder(
     home: Home,
     id: AgreementId,
