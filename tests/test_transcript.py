@@ -303,10 +303,11 @@ def astuple_of(roots: StateRoots) -> tuple[Root, Root]:
     return roots.model, roots.optimizer
 
 
-def test_a_leaf_with_results_on_held_out_records_is_refused() -> None:
-    body = checkpoint_of().leaf.to_json() | {"held_out": str(sha256(b"results"))}
-    with pytest.raises(InputRefused, match=r"held-out records, 0x.*, which are not supported yet"):
-        Leaf.from_json(body)
+def test_a_leaf_that_names_a_result_which_nothing_opens_is_refuted() -> None:
+    checkpoint = checkpoint_of()
+    spoilt = replace(checkpoint, leaf=Leaf.from_json(checkpoint.leaf.to_json() | {"held_out": str(sha256(b"results"))}))
+    with pytest.raises(DigestMismatch, match="the held-out result of leaf 3 digests to 0x0"):
+        spoilt.verify()
 
 
 def test_state_roots_are_read_back() -> None:

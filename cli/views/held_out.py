@@ -23,7 +23,7 @@ def held_out_sentence(result: HeldOut, scale: float = 1.0) -> str:
 def _parts(outcome: Outcome, records: int, scale: float) -> list[str]:
     match outcome:
         case Classes():
-            # more predictions than records are not independent of one another, as an interval has them
+            # several predictions of one record depend on one another, and no interval has that
             interval = outcome.accuracy_interval if outcome.compared == records else None
             parts = [f"accuracy {_percent(outcome.accuracy, interval)}"]
             if (f1 := outcome.f1) is not None:

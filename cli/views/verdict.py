@@ -185,8 +185,7 @@ def describe_held_out(verdict: Verdict) -> str | None:
     if claim is None:
         kept = f"{counted(recipe.held_out_count, 'record')}; what the model does on them stays with the owner"
         return f"{kept}, by the dataset's policy"
-    told = HeldOutTold.of(recipe, claim.result)
-    sentence = held_out_sentence(told.result, told.scale)
+    sentence = held_out_sentence(claim.result, HeldOutTold.of(recipe, claim.result).scale)
     other = "" if statement.delivered == statement.count - 1 else "of the last leaf's model, not the delivered one: "
     if any(jury.verdict is Outcome.MATCH for jury in verdict.juries):
         return f"{other}{sentence}; seats voted Match on the segment at whose end it stands"

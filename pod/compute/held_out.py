@@ -2,9 +2,9 @@
 
 The result has the same bits wherever the training has: records go through the graph in evaluation
 mode in batches of the recipe's size, in rising order, and sums are taken in doubles, rounded once
-(`math.fsum`). Where a privacy budget runs each record goes alone, one that cannot be computed counts
-as nothing, and only whole numbers with noise added are told: so a record changes one count by one,
-or a sum by one clip.
+(`math.fsum`). Where a privacy budget runs each record goes alone, one that cannot be computed
+counts as nothing, and only whole numbers with noise added are told: so a record changes one count
+by one, or a sum by one clip.
 
 Legend: B batch, K classes or outputs.
 """

@@ -1,4 +1,5 @@
-"""Results on held-out records: what a trained model does on records that nobody trained on. No torch.
+"""Results on held-out records: what a trained model does on records that nobody trained on (no
+torch).
 
 A result holds counts and sums, which an audit computes again to the last bit. Shares, errors and
 their intervals follow from them by whoever reads it.
@@ -328,10 +329,10 @@ def macro_f1(confusion: tuple[int, ...], classes: int) -> float:
     """The mean F1 of the classes that are there or were predicted."""
     scores = []
     for each in range(classes):
-        there = sum(confusion[each * classes : (each + 1) * classes])
+        present = sum(confusion[each * classes : (each + 1) * classes])
         predicted = sum(confusion[each::classes])
-        if there + predicted:
-            scores.append(2 * confusion[each * (classes + 1)] / (there + predicted))
+        if present + predicted:
+            scores.append(2 * confusion[each * (classes + 1)] / (present + predicted))
     return math.fsum(scores) / len(scores)
 
 

@@ -167,8 +167,8 @@ class TrainingSession:
         transcript = Transcript(run.ctx, run.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
         transcript.verify(self.recipe.steps, self.recipe.segment_steps)
         if (result := checkpoints[-1].held_out) is not None:
-            told = history.HeldOutTold.of(self.recipe, result)
-            self.home.journal.record(self.id, told, once=str(transcript.root))
+            entry = history.HeldOutTold.of(self.recipe, result)
+            self.home.journal.record(self.id, entry, once=str(transcript.root))
         weights, key = self._deliver(transcript, checkpoints, risk)
         ending = transcript.ending(self.recipe.group_leaves, checkpoints[-1].roots, weights, key)
         calls = self.home.agreements

@@ -112,8 +112,8 @@ def fetch_model(home: Home, id: AgreementId) -> Delivery:
     entry = history.Received(str(received.model), str(received.certificate), str(verdict.assurance))
     home.journal.keep_fact(id, RECEIVED, root)
     if (claim := verdict.statement.held_out) is not None:
-        told = history.HeldOutTold.of(verdict.statement.recipe, claim.result, str(verdict.assurance))
-        home.journal.record(id, told, once=root)
+        result = history.HeldOutTold.of(verdict.statement.recipe, claim.result, str(verdict.assurance))
+        home.journal.record(id, result, once=root)
     home.journal.record(id, entry, once=root)
     return received
 
