@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fitchain.cli.views.verdict import describe_held_out
 from fitchain.pod.jobs.exchange import send_key
 from fitchain.pod.parties.owner.answer import evidence_file
 from fitchain.pod.parties.scientist import delivery, dispute, publish_model
@@ -18,6 +19,7 @@ from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.store import Cid, Store, car
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.audit.vote import trace_digest
+from fitchain.pod.proof.certificate import verify
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused, Unusable
@@ -38,6 +40,7 @@ from tests.pods import (
     EXPLODING,
     HOUR_S,
     PRICE,
+    RECIPE,
     Party,
     module_file,
     owner_runs,
@@ -61,14 +64,14 @@ def leaves_no_audit_behind(audited: AuditedWorkshop) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def honest(audited: AuditedWorkshop) -> AgreementId:
-    """A job that three of the panel audit, everybody running."""
+    """A job that holds records out and that three of the panel audit, everybody running."""
     workshop = audited.workshop
     with (
         owner_runs(workshop.owner),
         scientist_runs(workshop.scientist, turn_s=60),
         verifier_runs(*audited.verifiers, turn_s=60),
     ):
-        id = workshop.request(audit=audited.terms())
+        id = workshop.request(audit=audited.terms(), recipe_overrides=RECIPE | {"held_out": 0.2})
         audited.until(workshop.scientist.has(id, "release_accepted"))
         audited.until_wiped(id, *audited.seated(id))
         audited.until(workshop.owner.has(id, "wiped"))
@@ -82,6 +85,22 @@ def test_honest_job_matches_and_its_model_is_received(audited: AuditedWorkshop, 
     assert "result_accepted" not in scientist.kinds(honest)
     assert scientist.told(honest, "verdict")["verdict"] == "MATCH"
     assert audited.audit(honest).phase is Phase.CONCLUDED
+
+
+def test_both_sides_learn_what_the_model_does_on_held_out_records(
+    audited: AuditedWorkshop, honest: AgreementId
+) -> None:
+    workshop = audited.workshop
+    results = [party.told(honest, "held_out") for party in (workshop.owner, workshop.scientist)]
+    assert results[0]["result"] == results[1]["result"] and results[0]["result"]["records"] == 8
+    assert [told.get("assurance", "") for told in results] == ["", "vouched"]
+    received = delivery(workshop.scientist.home, honest)
+    verdict = verify(received.model, received.certificate, workshop.scientist.home.chain)
+    assert verdict.statement.held_out is not None
+    assert verdict.statement.held_out.result.json() == results[0]["result"]
+    sentence = describe_held_out(verdict) or ""
+    assert sentence.startswith("on 8 held-out records that nobody trained on: accuracy")
+    assert sentence.endswith("; seats voted Match on the segment at whose end it stands")
 
 
 def test_audit_stays_within_its_budget_of_transactions_and_gas(audited: AuditedWorkshop, honest: AgreementId) -> None:

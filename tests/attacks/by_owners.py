@@ -67,6 +67,17 @@ def of_the_job(cheat: Callable[[Path], object]) -> Play:
     return play
 
 
+def of_held_out(cheat: Callable[..., object]) -> Play:
+    """A cheat of a job that holds records out; it trains by whatever trains in this lab."""
+
+    def play(lab: AttackLab) -> Caught:
+        case = trained(lab.place / f"held-out-{os.urandom(4).hex()}", lab.store, lab.work, held_out=0.2)
+        cheat(case.folder)
+        return caught(lab.examine(case))
+
+    return play
+
+
 def retrained(cheat: Callable[..., object], **how: object) -> Play:
     """A cheat that trains again, by whatever trains in this lab."""
     return lambda lab: of_the_job(lambda folder: cheat(folder, work=lab.work, **how))(lab)

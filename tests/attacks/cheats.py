@@ -11,21 +11,23 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
+from unittest.mock import patch
 
 import numpy as np
 
 from fitchain.pod.compute.checkpoint import KeptState, append_leaf, read_leaves, read_state, write_state
-from fitchain.pod.compute.dataset import Opening, Table
+from fitchain.pod.compute.dataset import Opening, Table, batches, held_out_rows
 from fitchain.pod.jobs.worker.task import Train, read_task
 from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
 from fitchain.pod.values.digest import ZERO, Digest, Root, canonical_json, sha256
+from fitchain.pod.values.held_out import Classes, HeldOut, held_out_digest, held_out_salt
 from fitchain.pod.values.job_folder import EVIDENCE, LEAVES, OFFER_FILES
 from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
-from fitchain.pod.values.leaf import Checkpoint, StateRoots, metrics_digest, state_word
+from fitchain.pod.values.leaf import Checkpoint, Indices, StateRoots, metrics_digest, state_word
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import (
     TensorBytes,
@@ -35,6 +37,7 @@ from fitchain.pod.values.state import (
     read_safetensors,
     write_safetensors,
 )
+from tests.audits import work_here
 from tests.training_jobs import train_folder
 
 FINAL = "run/final.safetensors"
@@ -253,6 +256,42 @@ def misshapen_optimizer(folder: Path, index: int) -> None:
 def forged_metrics(folder: Path, index: int) -> None:
     """Tell better metrics of a segment."""
     put_metrics(folder, index, {name: value / 2 for name, value in read_leaves(folder)[index].metrics.items()})
+
+
+def invented_result(folder: Path) -> None:
+    """Say that the model was right on every held-out record."""
+    checkpoints = list(read_leaves(folder))
+    last = checkpoints[-1]
+    assert last.held_out is not None and isinstance(last.held_out.outcome, Classes)
+    outcome = last.held_out.outcome
+    counts = [sum(outcome.confusion[3 * true : 3 * true + 3]) for true in range(3)]
+    right = tuple(counts[true] * (true == taken) for true in range(3) for taken in range(3))
+    result = replace(last.held_out, outcome=replace(outcome, correct=outcome.compared, confusion=right))
+    put_result(folder, result)
+
+
+def put_result(folder: Path, result: HeldOut) -> None:
+    """Let the last leaf name another result on the held-out records."""
+    *before, last = read_leaves(folder)
+    leaf = replace(last.leaf, held_out=held_out_digest(result, held_out_salt(last.salt)))
+    relink(folder, [*before, replace(last, leaf=leaf, held_out=result)])
+
+
+def trained_on_held_out(folder: Path) -> None:
+    """Train on the held-out records, and name the records of the agreed order; the result is that
+    model's own."""
+    recipe, seed = Recipe.parse((folder / "recipe.json").read_bytes()), read_task(folder).seed
+    held_out = held_out_rows(recipe, seed)
+
+    def chosen(given: Recipe, order: Digest, start: int = 0) -> Iterator[Indices]:
+        return (np.resize(held_out, batch.shape) for batch in batches(given, order, start))
+
+    with patch("fitchain.pod.jobs.worker.job.batches", chosen):
+        other = trained_again(folder, work_here)
+    take_over(folder, other)
+    result = read_leaves(other)[-1].held_out
+    assert result is not None
+    put_result(folder, result)
 
 
 def random_weights(folder: Path) -> None:

@@ -136,6 +136,18 @@ TRAININGS = (
         of_the_job(partial(cheats.forged_metrics, index=4)),
     ),
     Attack(
+        "invented held-out result",
+        "every held-out record said to be classified right",
+        segments(REPLAY, (5,), "Mismatch: held-out results"),
+        owners.of_held_out(cheats.invented_result),
+    ),
+    Attack(
+        "trained on held-out records",
+        "every batch taken of the records that are held out, to shine on them",
+        segments(REPLAY, EVERY, "Mismatch: metrics"),
+        owners.of_held_out(cheats.trained_on_held_out),
+    ),
+    Attack(
         "replay of another job",
         "an earlier job's groups and last leaf for a new agreement",
         Caught(CONTRACT, "finish: LastLeafDiffers", "the run does not end"),

@@ -281,7 +281,7 @@ def test_records_that_go_on_are_a_problem_of_the_whole(honest: Case, extra: byte
 def test_more_records_than_the_segments_take_are_not_looked_at(honest: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each takes work, and their file may be as large as evidence may be."""
     facts = honest.facts(None)
-    evidence, most = honest.evidence(facts), most_records(honest.recipe, facts.audited)
+    evidence, most = honest.evidence(facts), most_records(honest.recipe, facts.audited, facts.leaves)
     looked_at = list(evidence.records)
     assert len(looked_at) <= most
 
