@@ -14,6 +14,7 @@ import pytest
 from fitchain.cli.app import run
 from fitchain.cli.views.verdict import describe_risk
 from fitchain.pod.compute.dataset import RiskTerms
+from fitchain.pod.jobs.trail import export_trail
 from fitchain.pod.parties.owner import PrivacyOffer, kept_report, report_again, require_same
 from fitchain.pod.parties.owner import risk as owners_risk
 from fitchain.pod.ports.agreement import State
@@ -151,6 +152,12 @@ def test_made_again_it_is_the_same_and_of_another_model_it_is_refused(workshop: 
         folder.model.write_bytes(sound)
 
 
+def test_not_a_word_of_it_is_in_an_exported_trail(workshop: Workshop, settled: AgreementId, tmp_path: Path) -> None:
+    export_trail(workshop.owner.home, settled, workshop.owner.address, tmp_path / "trail.jsonl")
+    told = (tmp_path / "trail.jsonl").read_text()
+    assert '"delivered"' in told and "assessed" not in told
+
+
 def test_owner_reads_it_and_draws_it(
     workshop: Workshop,
     settled: AgreementId,
@@ -267,6 +274,9 @@ def test_a_job_beyond_the_limit_is_held_and_nothing_of_it_leaves(
         strict.until(lambda: True)
     assert owner.kinds(id).count("held") == 1 and owner.kinds(id).count("assessed") == 1
 
+    assert command(owner, running_devnet, monkeypatch, "job", "list") == 0
+    (listed,) = [job for job in json.loads(capsys.readouterr().out)["jobs"] if job["agreement"] == str(id)]
+    assert listed["held"]
     assert command(owner, running_devnet, monkeypatch, "job", "deliver", str(id), "--yes", "--reason", "agreed") == 0
     assert "your bond of 6 FIT is lost, half of it burned" in capsys.readouterr().err
     with owner_runs(owner), scientist_runs(strict.scientist):

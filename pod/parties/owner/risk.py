@@ -9,6 +9,7 @@ last step without its model, so keeping it costs the bond.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 from fitchain.pod.compute.dataset import Card
 from fitchain.pod.jobs import history
@@ -62,8 +63,9 @@ def assess_run(
         Unusable: it was stopped.
     """
     folder, journal = home.job_folder(id), home.journal
-    if (kept := kept_report(folder)) is not None and kept.details.seed == context.seed:
-        return kept
+    with suppress(InputRefused):  # a damaged one is made anew
+        if (kept := kept_report(folder)) is not None and kept.details.seed == context.seed:
+            return kept
     agreement = home.agreements.read(id)
     left_s = agreement.training_deadline - home.chain.block("latest").timestamp
     try:
