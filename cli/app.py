@@ -44,6 +44,7 @@ from fitchain.cli.commands import (
     reaudit,
     recover,
     remove,
+    risk,
     store,
     trail,
     trust,
@@ -97,6 +98,7 @@ for single in (deploy, demo):
     single.register(app)
 consent.register(job.app)
 remove.register(job.app)
+risk.register(job.app)
 trail.register(job.app, proof.app)
 reaudit.register(proof.app)
 recover.register(pod.app)

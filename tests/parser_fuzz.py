@@ -47,7 +47,9 @@ from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import OFFER_FILES
 from fitchain.pod.values.leaf import Checkpoint
 from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.risk import RiskReport
 from fitchain.pod.values.state import model_root, read_safetensors
+from tests.risk_reports import made_up_report
 from tests.source_text import ROOT
 
 GOLDEN = ROOT / "tests" / "golden" / "v2" / "job"
@@ -487,6 +489,7 @@ PARSERS: dict[str, Parser] = {
     "evidence": Parser(read_evidence, lay_evidence_out),
     "records": Parser(written("records.bin", read_records), golden("evidence/records.bin"), Mutator.records),
     "leaf line": Parser(read_leaf_line, leaf_lines),
+    "risk report": Parser(lambda data, _: RiskReport.parse(data), lambda _: [made_up_report().encode()]),
     "trail": Parser(read_trail_line, trail_lines),
     "state digests": Parser(written("x", read_state_digests), state_digest_lines),
     "mock data": Parser(written("x.npz", read_npz), golden("mock.npz"), Mutator.archive),

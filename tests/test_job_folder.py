@@ -156,6 +156,7 @@ def test_each_kind_is_removed_by_itself_and_the_offer_stays(tmp_path: Path) -> N
         Kept.STATES: [folder.state(4)],
         Kept.EVIDENCE: [folder.handed_over(0), tmp_path / ".evidence-x" / "records.bin"],
         Kept.MODEL: [folder.final, folder.model],
+        Kept.RISK_REPORT: [folder.risk_report, folder.worker_risk_report],
         Kept.TRAINING: [folder.leaves, folder.task, folder.log],
     }
     for path in [folder.recipe, folder.certificate, *(path for each in files.values() for path in each)]:

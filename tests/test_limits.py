@@ -63,6 +63,7 @@ from fitchain.pod.values.limits import KIB, MIB, FolderLimits, JsonLimits
 from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.fields import refuse_unknown
+from fitchain.pod.values.risk import RiskReport
 from fitchain.pod.values.state import read_safetensors
 from fitchain.pod.values.suggestions import near_names
 from tests.source_text import ROOT
@@ -135,6 +136,7 @@ DOCUMENTS: dict[str, list[tuple[JsonLimits, Reader]]] = {
         (limits.KEY_FILE, from_file("x", lambda place: keys.import_key(place, "x", place / "x", "x"))),
     ],
     "event of a worker": [(limits.EVENT, lambda data, _: parse_event(data))],
+    "risk report of a worker": [(limits.RISK_REPORT, lambda data, _: RiskReport.parse(data))],
     "answer of a node": [(limits.ANSWER, lambda data, _: answered(data))],
     "deployment": [(limits.DEPLOYMENT, from_file("x", lambda place: Deployment.read(place / "x")))],
 }

@@ -21,7 +21,7 @@ from fitchain.pod.values.ids import WHOLE_POOL, DatasetId
 from fitchain.pod.values.privacy.ledger import allowed_epsilon, epsilon_of, left
 
 if TYPE_CHECKING:
-    from fitchain.pod.compute.dataset import Card, Policy, UnitColumn
+    from fitchain.pod.compute.dataset import Card, Policy, RiskTerms, UnitColumn
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.parties.owner import PrivacyOffer
     from fitchain.pod.ports.registry import DatasetEntry
@@ -64,6 +64,22 @@ def register(
             show_default=False,
         ),
     ] = None,
+    risk_report: Annotated[
+        bool, typer.Option("--risk-report", help="Attack each model before it is delivered, and keep what that finds.")
+    ] = False,
+    most_exposed: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Hold a job whose model gives away more of its records than this, at 1 % of false alarms: 0.05, say.",
+            min=0,
+            max=1,
+            show_default=False,
+        ),
+    ] = None,
+    risk_summary: Annotated[
+        bool, typer.Option("--risk-summary", help="Let certificates show the report's summary, without a budget.")
+    ] = False,
     scientist: Annotated[
         list[str] | None,
         typer.Option(metavar="ADDRESS", help="Only this account may ask; repeat it for more.", show_default=False),
@@ -171,6 +187,7 @@ def register(
         maximum_steps=maximum_steps,
         minimum_batch=minimum_batch,
         held_out=held_out,
+        risk=_risk(risk_report, most_exposed, risk_summary),
         manual_approval=manual_approval,
         disclosure_mode=mode,
         disclosure_cap=0 if mode is AuditMode.ON_SITE and disclose_records is None else disclose_records,
@@ -181,6 +198,7 @@ def register(
     )
     privacy = _privacy(epsilon, delta, ledger, other_people)
     policy.require_askers(privacy is not None)
+    policy.require_limit_without_budget(privacy is not None)
     offer = owner.DatasetOffer(
         source,
         name=name or source.stem,
@@ -446,10 +464,24 @@ def _conditions(policy: Policy) -> str:
         conditions.append(f"{policy.held_out:.0%} of the records or more held out")
     if policy.maximum_steps is not None:
         conditions.append(f"at most {policy.maximum_steps} steps")
+    if policy.risk is not None:
+        conditions.append(_risk_words(policy.risk))
     conditions.append(f"audits that show no more than {_shown(policy)}")
     conditions.append(_auditors(policy))
     conditions.append("a person's yes" if policy.manual_approval else "no person's yes")
     return ", ".join(conditions)
+
+
+def _risk(report: bool, most_exposed: float | None, summary: bool) -> RiskTerms | None:
+    """The policy's word about risk reports; each option asks for one."""
+    from fitchain.pod.compute.dataset import RiskTerms
+
+    return RiskTerms(most_exposed, summary) if report or summary or most_exposed is not None else None
+
+
+def _risk_words(risk: RiskTerms) -> str:
+    held = "" if risk.most_exposed is None else f", held where it gives away more than {risk.most_exposed:.1%} of them"
+    return f"a privacy-risk report before a model leaves{held}"
 
 
 def _askers(card: Card) -> str:

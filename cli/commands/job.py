@@ -182,12 +182,14 @@ def list_(
     """List jobs, oldest first, and which of them wait for your yes."""
     from fitchain.pod.jobs.waiting import awaits_approval, jobs_with_questions
     from fitchain.pod.jobs.watch import newest_jobs
+    from fitchain.pod.parties.owner.risk import is_held
 
     mine = None if every else session.own_address()
     shown, older = newest_jobs(session.reader, mine, most)
     own = [job for job in shown if job.terms.owner == mine]
     questions = jobs_with_questions(session.reader, own)
     asked = {job.id for job in own if awaits_approval(session.reader, job)}
+    held = {job.id for job in own if job.state is State.TRAINING and is_held(session.reader, job.id)}
     rows = [
         (
             job.id.short,
@@ -197,7 +199,7 @@ def list_(
             job.terms.steps,
             amount_text(job.terms.price),
             clock(job.requested_at),
-            _awaited(job.id, job.id in asked, job.id in questions),
+            _awaited(job.id, job.id in asked, job.id in questions, job.id in held),
         )
         for job in shown
     ]
@@ -213,6 +215,7 @@ def list_(
             "price": amount_text(job.terms.price),
             "requested": job.requested_at,
             "awaits_approval": job.id in asked,
+            "held": job.id in held,
             "questions": questions.get(job.id, []),
         }
         for job in shown
@@ -505,9 +508,10 @@ def audit_values(plan: AuditPlan | None) -> dict[str, Any] | None:
     return None if plan is None else values(plan)
 
 
-def _awaited(id: AgreementId, approval: bool, consent: bool) -> str:
+def _awaited(id: AgreementId, approval: bool, consent: bool, held: bool) -> str:
     """The command by which a person answers what waits for it; empty where nothing does."""
-    return f"fitchain job {'approve' if approval else 'consent'} {id.short}" if approval or consent else ""
+    commands = {"approve": approval, "consent": consent, "deliver": held}
+    return next((f"fitchain job {name} {id.short}" for name, waits in commands.items() if waits), "")
 
 
 def _ending(status: JobStatus) -> str:

@@ -37,6 +37,7 @@ KEPT: Mapping[Kept, str] = {
     Kept.EVIDENCE: "what was left of its evidence",
     Kept.TRAINING: "leaves and what opens them",
     Kept.MODEL: "the trained model",
+    Kept.RISK_REPORT: "the privacy-risk report",
 }
 """How people call what a pod keeps of a job."""
 ENDED: Mapping[history.Ended, str] = {
@@ -272,6 +273,19 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
             return f"approved by a person{_answer(reason, concerns)}"
         case history.TurnedDown(reason):
             return f"rejected by a person{_answer(reason)}"
+        case history.Assessed(_, references, hits, members, non_members):
+            if not non_members:
+                return f"risk report made with {counted(references, 'reference model')}: no record was held out"
+            return (
+                f"risk report made with {counted(references, 'reference model')}: an attack names"
+                f" {hits:,} of {members:,} records at 1 % of false alarms"
+            )
+        case history.NotAssessed(reason):
+            return f"no risk report could be made: {reason}"
+        case history.Held(reason):
+            return f"held before its end: {reason}; waits for a person: fitchain job deliver"
+        case history.DeliveredAllTheSame(reason):
+            return f"a person has it delivered all the same{_answer(reason)}"
         case history.Refused(reason):
             return f"refused: {reason}"
         case history.Ignored(reason):

@@ -15,6 +15,7 @@ from fitchain.cli.views.amounts import counted, format_duration
 from fitchain.cli.views.held_out import held_out_sentence
 from fitchain.cli.views.output import KeyValues, Prose, Report, View
 from fitchain.cli.views.recipe import unit_noun
+from fitchain.cli.views.risk import describe_summary, summary_values
 from fitchain.cli.views.units import for_each_unit
 from fitchain.pod.jobs.history import HeldOutTold
 from fitchain.pod.ports.agreement import Outcome
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fitchain.pod.ports.agreement import AgreementHistory, Related
     from fitchain.pod.ports.registry import PanelRecord
     from fitchain.pod.proof.certificate import Jury, JurySeat, Repeat, Timing, Verdict
+    from fitchain.pod.proof.certificate.risk import RiskClaim
 
 ASSURANCES = {
     "unaudited": "nobody vouches for it but its owner, who committed to it and signed",
@@ -80,6 +82,7 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "steps": statement.steps,
         "orders_checked": verdict.orders_checked,
         "privacy": statement.privacy and statement.privacy.json() | {"ledger": statement.ledger},
+        "risk_report": _risk_values(statement.risk),
         "held_out": statement.held_out and statement.held_out.result.json(),
         "milestones": [asdict(milestone) for milestone in verdict.milestones],
         "duration": _duration_values(verdict.timing),
@@ -128,6 +131,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} leaves{which}"),
         ("on", f"{statement.card.record_count} records: {statement.card.name}"),
         ("privacy", describe_privacy(verdict)),
+        ("risk report", describe_risk(verdict)),
         ("held out", describe_held_out(verdict)),
         ("began with", _lineage(verdict)),
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
@@ -162,6 +166,20 @@ def noise_checked(verdict: Verdict) -> str:
         f" missed with probability {missed:.2f}; towards those seats, and whomever they tell, it does not hold for"
         " the records of these segments"
     )
+
+
+def describe_risk(verdict: Verdict) -> str | None:
+    """What the owner states of an attack on the model, in a sentence; None where it states nothing."""
+    if (claim := verdict.statement.risk) is None:
+        return None
+    shown = "kept by the owner" if claim.summary is None else describe_summary(claim.summary)
+    return f"{claim.digest}: {shown}; as the owner states: made again from the records it must come out the same"
+
+
+def _risk_values(claim: RiskClaim | None) -> dict[str, Any] | None:
+    if claim is None:
+        return None
+    return claim.json() | {"rates": [] if claim.summary is None else summary_values(claim.summary)["rates"]}
 
 
 def describe_held_out(verdict: Verdict) -> str | None:

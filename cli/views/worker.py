@@ -40,6 +40,8 @@ def describe_event(event: Event) -> str:
         case events.Evaluated(records, metrics):
             values = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
             return f"evaluated on {counted(records, 'record')}: {values}"
+        case events.Assessed(references, seconds):
+            return f"attacked the model with {counted(references, 'reference model')} in {format_duration(seconds)}"
         case events.Measured(work):
             return f"a step takes {work}"
         case events.Failed(kind, message):

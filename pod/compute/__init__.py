@@ -8,6 +8,7 @@
     training          the loop, from one state to the next
     private_training  the same with each record's gradient clipped, and noise added
     held_out          what a trained model does on records that nobody trained on
+    risk              attacks on a trained model: was it trained on a record?
     checkpoint        states become leaves beside the training
 
 Knows neither keys nor chain.

@@ -281,6 +281,50 @@ class NoteRead(_Entry):
 
 
 @dataclass(frozen=True)
+class Assessed(_Entry):
+    """The trained model was attacked before it left, and a risk report is kept.
+
+    Args:
+        digest: of the report.
+        references: models that were trained to compare with.
+        hits: records that it was trained on and the attack names, at 1 % of false alarms.
+        members, non_members: records that it was trained on, and that were held out; of none held
+            out nothing can be said.
+    """
+
+    kind = "assessed"
+    digest: Digest
+    references: int
+    hits: int
+    members: int
+    non_members: int
+
+
+@dataclass(frozen=True)
+class NotAssessed(_Entry):
+    """No risk report of the trained model could be made, and why."""
+
+    kind = "not_assessed"
+    reason: str
+
+
+@dataclass(frozen=True)
+class Held(_Entry):
+    """The job is held before its end: the policy does not let the model be delivered; why."""
+
+    kind = "held"
+    reason: str
+
+
+@dataclass(frozen=True)
+class DeliveredAllTheSame(_Entry):
+    """A person said that a held job is to be delivered all the same, and why."""
+
+    kind = "delivered_all_the_same"
+    reason: str
+
+
+@dataclass(frozen=True)
 class Delivered(_Entry):
     """The result was sealed: CIDs of weights and certificate, and of the key unless an audit comes
     first."""
@@ -740,6 +784,10 @@ JobEntry = (
     | HeldOutTold
     | Anchored
     | NoteRead
+    | Assessed
+    | NotAssessed
+    | Held
+    | DeliveredAllTheSame
     | Delivered
     | Finished
     | Diverged

@@ -37,12 +37,16 @@ EXPORTED_OF: Mapping[type[Entry], frozenset[str]] = {
     history.ApprovalNeeded: frozenset({"why"}),
     history.Approved: frozenset({"reason", "concerns"}),
     history.TurnedDown: frozenset({"reason"}),
+    history.DeliveredAllTheSame: frozenset({"reason"}),
     history.ConsentNeeded: frozenset({"why"}),
     history.ConsentGiven: frozenset({"reason", "concerns"}),
     history.ConsentRefused: frozenset({"reason"}),
     history.RemovalAsked: frozenset({"reason"}),
 }
 """Fields that leave besides, of some: what was asked, and what a person said and was shown."""
+KEPT_IN = (history.Assessed, history.NotAssessed)
+"""Entries of which not even the word leaves: whether an attack on the model came to its end may
+follow from a single record."""
 
 
 def export_trail(
@@ -82,7 +86,9 @@ def _happened(home: Home, id: AgreementId, head: int) -> Iterator[dict[str, Json
     by their times."""
     events = [event for event in home.agreements.events(id) if event.block <= head]
     home.chain.read_times(event.block for event in events)
-    entries = ((line.time, _entry_body(line)) for line in home.journal.history(id))
+    entries = (
+        (line.time, _entry_body(line)) for line in home.journal.history(id) if not isinstance(line.entry, KEPT_IN)
+    )
     changes = ((float(event.timestamp), event_body(event)) for event in events)
     return (body for _, body in heapq.merge(changes, entries, key=lambda pair: pair[0]))
 

@@ -17,6 +17,7 @@
     leaf         what a transcript says of one checkpoint
     hash_chain   links that follow from one secret
     privacy      what a noised training charges, and its noise
+    risk         what an attack on a trained model found
     graph        a model as data, and the operators that it may use
     work         what a training step takes of its host
 

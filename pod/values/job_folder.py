@@ -9,8 +9,10 @@
     run/final.safetensors                        the trained model
     run/predictions.npz                          what an evaluation yields
     run/state-digests.jsonl                      what an explanation yields
+    run/risk-report.json                         what an assessment yields
     run/.scratch/                                in place of a home and of /tmp
     model.safetensors certificate.json           what is delivered
+    risk-report.json                             what an attack on the trained model found
     identity.age                                 the job's own identity, sealed to its owner's pod
     aside-<seed>/                                a run whose beginning the chain took back
     evidence-<round>.car                         sealed evidence for a person to hand over
@@ -42,11 +44,13 @@ from fitchain.pod.values.files import Usage, remove_tree, sync_folder, usage_of
 RECIPE, GRAPH, INITIAL = "recipe.json", "graph.json", "initial.safetensors"
 OFFER_FILES = (RECIPE, GRAPH, INITIAL)
 MODEL, CERTIFICATE = "model.safetensors", "certificate.json"
+RISK_REPORT = "risk-report.json"
 DELIVERY_FILES = (MODEL, CERTIFICATE)
 RECORDS, TASK, LOG, WORKER_LOCK = "records.npz", "task.json", "worker.log", ".worker.lock"
 RUN = "run"
 LEAVES, STATES, FINAL = f"{RUN}/leaves.jsonl", f"{RUN}/states", f"{RUN}/final.safetensors"
 PREDICTIONS, STATE_DIGESTS, WORKER_SCRATCH = f"{RUN}/predictions.npz", f"{RUN}/state-digests.jsonl", f"{RUN}/.scratch"
+WORKER_RISK_REPORT = f"{RUN}/{RISK_REPORT}"
 IDENTITY, SEAT_IDENTITY, RELEASED_IDENTITY = "identity.age", "seat.age", "job.age"
 EVIDENCE, EVIDENCE_RECORDS = "evidence.json", "records.bin"
 
@@ -65,6 +69,7 @@ class Scratch(StrEnum):
     METERING = "metering"
     EVALUATION = "evaluation"
     REPLAY = "replay"
+    ASSESSMENT = "assessment"
     EVIDENCE = "evidence"
     AUDIT = "audit"
 
@@ -80,7 +85,7 @@ class Kept(StrEnum):
     Members: copies of records; a job's own identity; those of a verifier's seat; states, those of
     runs that were set aside among them; evidence, opened or to be handed over; the rest of the
     training (leaves, the salts that open them, what workers wrote), without which neither evidence
-    nor a replay comes about; the trained model.
+    nor a replay comes about; the trained model; what an attack on it found, which names records.
     """
 
     RECORDS = "records"
@@ -90,6 +95,7 @@ class Kept(StrEnum):
     EVIDENCE = "evidence"
     TRAINING = "training"
     MODEL = "model"
+    RISK_REPORT = "risk_report"
 
 
 SECRETS = (Kept.RECORDS, Kept.KEYS, Kept.SEAT_KEYS)
@@ -247,6 +253,16 @@ class JobFolder:
         return self.path / PREDICTIONS
 
     @property
+    def risk_report(self) -> Path:
+        """What an attack on the trained model found, for the owner."""
+        return self.path / RISK_REPORT
+
+    @property
+    def worker_risk_report(self) -> Path:
+        """The same, as the worker wrote it."""
+        return self.path / WORKER_RISK_REPORT
+
+    @property
     def log(self) -> Path:
         """What workers wrote to their standard error."""
         return self.path / LOG
@@ -331,7 +347,7 @@ class JobFolder:
         aside = self._aside(seed)
         aside.mkdir(exist_ok=True)
         remove_tree(aside / RUN)  # of the same seed, which the chain had taken back once before
-        for path in (self.model, self.certificate, self.run):
+        for path in (self.model, self.certificate, self.risk_report, self.run):
             if path.exists():
                 path.replace(aside / path.name)
         os.utime(aside)
@@ -353,7 +369,7 @@ class JobFolder:
         if self.leaves.exists() or not (aside / LEAVES).exists():
             return False
         remove_tree(self.run)
-        for path in (self.model, self.certificate, self.run):
+        for path in (self.model, self.certificate, self.risk_report, self.run):
             if (aside / path.name).exists():
                 (aside / path.name).replace(path)
         remove_tree(aside)
@@ -377,6 +393,7 @@ class JobFolder:
             ],
             Kept.TRAINING: [*asides, self.task, self.log],
             Kept.MODEL: [self.final, self.model],
+            Kept.RISK_REPORT: [self.risk_report, self.worker_risk_report],
         }
         return [path for path in paths[kind] if path.exists()]
 

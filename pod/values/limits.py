@@ -101,6 +101,7 @@ MOST_SCRYPT = 1 << 23
 DEPLOYMENT = JsonLimits(64 * KIB, 64, 4)
 TASK = JsonLimits(16 * MIB, 1 << 21, 8)
 """What a pod tells its own worker."""
+RISK_REPORT = JsonLimits(256 * KIB, 1 << 13, 6)
 
 
 EVIDENCE_LEAF_BYTES, EVIDENCE_LEAF_ITEMS, MOST_PATH = 4 * KIB, 96, 64
@@ -271,6 +272,7 @@ FOREIGN: tuple[Row, ...] = (
         "linear",
     ),
     _json("event of a worker", EVENT),
+    _json("risk report of a worker", RISK_REPORT),
     Row(
         "answer of a node",
         f"{size_text(ANSWER.text_bytes)}, of the store's {size_text(STORE_ANSWER_BYTES)}",

@@ -82,6 +82,7 @@ def main() -> int:
         ledger=0,
         card=card,
         privacy=None,
+        risk=None,
         held_out=None,
         audit=AUDIT,
         ctx=transcript.ctx,

@@ -28,7 +28,7 @@ from fitchain.pod.compute.dataset.order import (
     held_out_rows,
     training_rows,
 )
-from fitchain.pod.compute.dataset.policy import Disclosure, Policy
+from fitchain.pod.compute.dataset.policy import Disclosure, Policy, RiskTerms
 from fitchain.pod.compute.dataset.records import (
     Opening,
     Registration,
@@ -58,6 +58,7 @@ __all__ = [
     "Opening",
     "Policy",
     "Registration",
+    "RiskTerms",
     "Table",
     "UnitColumn",
     "assemble",

@@ -38,6 +38,32 @@ NOTHING_DISCLOSED = Disclosure()
 
 
 @dataclass(frozen=True, slots=True)
+class RiskTerms:
+    """What is done about what a trained model gives away, before it is delivered: a risk report is
+    made.
+
+    Args:
+        most_exposed: a job is held whose model gives away more than this share of the records that
+            it was trained on, at 1 % of false alarms; None holds none.
+        summary_leaves: whether the certificate shows the report's summary; else its digest alone.
+    """
+
+    most_exposed: float | None = None
+    summary_leaves: bool = False
+
+    @classmethod
+    def from_json(cls, value: Any) -> RiskTerms:
+        """Read the card's form.
+
+        Raises:
+            InputRefused: it is none.
+        """
+        fields = Fields("the policy: risk", value, cls.__dataclass_fields__)
+        most = None if value["most_exposed"] is None else fields.real("most_exposed", 0, 1)
+        return cls(most, fields.flag("summary_leaves"))
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The owner's conditions.
 
@@ -47,6 +73,7 @@ class Policy:
         minimum_batch: the least batch size: a step on a single record would show it.
         held_out: the least share of the rows that a job holds out to evaluate its model; None asks
             for none.
+        risk: what is done about what a trained model gives away; None where no report is made.
         manual_approval: whether a person says yes to each job.
         disclosure_mode: the most disclosing audit mode that is admitted.
         disclosure_cap: how many records may ever be opened to verifiers; None sets no limit.
@@ -65,6 +92,7 @@ class Policy:
     maximum_steps: int | None = None
     minimum_batch: int = 1
     held_out: float | None = None
+    risk: RiskTerms | None = None
     manual_approval: bool = True
     disclosure_mode: AuditMode = AuditMode.ON_SITE
     disclosure_cap: int | None = 0
@@ -72,6 +100,13 @@ class Policy:
     scientists: tuple[str, ...] = ()
     models_may_reveal_records: bool = False
     panels: tuple[str, ...] | None = ()
+
+    def __post_init__(self) -> None:
+        if self.risk is not None and self.risk.most_exposed is not None and self.held_out is None:
+            raise InputRefused(
+                "what a model gives away can be told only beside records that are held out of its training",
+                "ask for a share of them, too: --held-out 0.2",
+            )
 
     def admits_strangers(self, has_budget: bool) -> bool:
         """Whether everybody may ask.
@@ -97,6 +132,22 @@ class Policy:
                 "the dataset would be open to strangers, and a trained model can carry records out",
                 "bound that with a privacy budget (--epsilon 3, say), name who may ask (--scientist ADDRESS), or let"
                 " everybody with --models-may-reveal-records",
+            )
+
+    def require_limit_without_budget(self, has_budget: bool) -> None:
+        """Refuse a limit to what a model gives away beside a privacy budget: whether a job is held
+        shows on the chain, and it would follow from records without any noise.
+
+        Args:
+            has_budget: as of `admits_strangers`.
+
+        Raises:
+            InputRefused: there are both.
+        """
+        if has_budget and self.risk is not None and self.risk.most_exposed is not None:
+            raise InputRefused(
+                "a limit to what a model gives away would say more of the records than the privacy budget admits",
+                "leave --most-exposed out: the budget bounds what any attack can find",
             )
 
     # Many parameters: what is known of a job, and of what its dataset is charged to.
@@ -196,6 +247,7 @@ class Policy:
             maximum_steps=None if steps is None else fields.integer("maximum_steps", 1, MOST_STEPS),
             minimum_batch=fields.integer("minimum_batch", 1, MOST_BATCH),
             held_out=None if value["held_out"] is None else parse_held_out("the policy: held_out", value["held_out"]),
+            risk=None if value["risk"] is None else RiskTerms.from_json(value["risk"]),
             manual_approval=fields.flag("manual_approval"),
             disclosure_mode=fields.mode("disclosure_mode"),
             disclosure_cap=None if cap is None else fields.integer("disclosure_cap", 0, MOST_ROWS),

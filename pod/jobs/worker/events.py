@@ -283,6 +283,20 @@ class Evaluated(_Line):
 
 
 @dataclass(frozen=True)
+class Assessed(_Line):
+    """A risk report is written.
+
+    Args:
+        references: models that were trained for it.
+        seconds: that this worker took.
+    """
+
+    name = "assessed"
+    references: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Measured(_Line):
     """A step was metered."""
 
@@ -321,7 +335,7 @@ class Failed(_Line):
         return errors.as_told(self.kind, self.message[:TOLD_CHARACTERS], self.hint[:TOLD_CHARACTERS])
 
 
-Ending = Finished | Diverged | ReplayEnded | StatesKept | Explained | Evaluated | Measured
+Ending = Finished | Diverged | ReplayEnded | StatesKept | Explained | Evaluated | Assessed | Measured
 """The events with which a worker ends well."""
 Event = (
     Started

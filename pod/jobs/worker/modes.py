@@ -1,4 +1,4 @@
-"""What a worker does: train, rehearse, replay, recompute, audit, explain, evaluate (torch)."""
+"""What a worker does: train, rehearse, replay, recompute, audit, explain, evaluate, assess (torch)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ import torch
 
 from fitchain.pod.compute.checkpoint import KeptState, read_leaves, replace_last_leaf, trim_leaves, write_state
 from fitchain.pod.compute.checkpoint.recorder import Recorded, Recorder, difference, refuse_not_finite
+from fitchain.pod.compute.dataset import held_out_rows, training_rows
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import tensor_bytes
+from fitchain.pod.compute.risk import Subject
+from fitchain.pod.compute.risk import assess as attack
 from fitchain.pod.compute.training import Diverged, SegmentMetrics, as_tensors, count_correct, fit, loss_function
 from fitchain.pod.jobs.worker import events
 from fitchain.pod.jobs.worker.events import Emit
 from fitchain.pod.jobs.worker.job import Job, Position, rehearsed
 from fitchain.pod.jobs.worker.task import (
     REHEARSED_SEGMENTS,
+    Assess,
     Audit,
     Evaluate,
     Explain,
@@ -35,7 +39,7 @@ from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.values.digest import ZERO, Digest, sha256_file
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
 from fitchain.pod.values.held_out import held_out_digest, held_out_salt
-from fitchain.pod.values.job_folder import FINAL, PREDICTIONS, STATE_DIGESTS, part_of
+from fitchain.pod.values.job_folder import FINAL, PREDICTIONS, STATE_DIGESTS, WORKER_RISK_REPORT, part_of
 from fitchain.pod.values.leaf import (
     Checkpoint,
     Leaf,
@@ -230,6 +234,35 @@ def evaluate(job: Job[Evaluate], emit: Emit) -> None:
     emit(events.Evaluated(job.table.count, metrics))
 
 
+def assess(job: Job[Assess], emit: Emit) -> None:
+    """Attack the trained model, and write what that finds.
+
+    Raises:
+        NotFound: the model's file is not there.
+        InputRefused: the model is not of the graph.
+    """
+    started, model = time.monotonic(), read_safetensors(job.folder / FINAL)[0]
+    subject = Subject(
+        graph=job.graph,
+        recipe=job.recipe,
+        environment=job.environment_class,
+        initial=job.initial,
+        model=model,
+        assemble=job.assemble,
+        ctx=job.task.ctx,
+        seed=job.task.seed,
+        members=training_rows(job.recipe, job.task.seed),
+        non_members=held_out_rows(job.recipe, job.task.seed),
+        salt=job.task.salt,
+        delta=job.task.delta,
+    )
+    report = attack(subject, lambda done, of: emit(events.Progress(done, of)))
+    part = part_of(job.folder, WORKER_RISK_REPORT)
+    part.write_bytes(report.encode())
+    part.replace(job.folder / WORKER_RISK_REPORT)
+    emit(events.Assessed(report.summary.references, round(time.monotonic() - started, 3)))
+
+
 MODES: Mapping[str, Callable[[Job[Any], Emit], None]] = {
     Train.mode: train,
     Rehearse.mode: rehearse,
@@ -238,6 +271,7 @@ MODES: Mapping[str, Callable[[Job[Any], Emit], None]] = {
     Audit.mode: audit,
     Explain.mode: explain,
     Evaluate.mode: evaluate,
+    Assess.mode: assess,
 }
 
 

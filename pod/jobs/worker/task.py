@@ -222,13 +222,27 @@ class Evaluate(_Task):
 
 
 @dataclass(frozen=True)
+class Assess(_Task):
+    """Attack the trained model, and report what that finds.
+
+    Args:
+        salt: of the report's digest, the owner's secret.
+        delta: the dataset's, where the training was private.
+    """
+
+    mode = "assess"
+    salt: Digest = field(default=ZERO, repr=False)
+    delta: float | None = None
+
+
+@dataclass(frozen=True)
 class Measure(_Task):
     """Meter a step of recipe and graph alone."""
 
     mode = "measure"
 
 
-Task = Train | Rehearse | Replay | Recompute | Audit | Explain | Evaluate | Measure
+Task = Train | Rehearse | Replay | Recompute | Audit | Explain | Evaluate | Assess | Measure
 TASKS: dict[str, type[Task]] = {task.mode: task for task in get_args(Task)}
 """By the word that stands in the JSON."""
 

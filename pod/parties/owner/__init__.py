@@ -11,6 +11,8 @@ delivered and settled.
     answer     what an audit asks of the owner
     asked      audits that others ask for again: consent, or silence
     disclosed  how many records audits of a dataset have opened, or still may
+    risk       what an attack on a trained model finds, before it leaves
+    reassess   the same of an ended job, made again
     removal    what is kept of an ended job, deleted once nobody can need it
     review     what a person sees before it says yes
     pod        the loop that follows the chain
@@ -26,8 +28,10 @@ from fitchain.pod.parties.owner.data import (
 )
 from fitchain.pod.parties.owner.explain import explain_training, has_training, kept_state_digests
 from fitchain.pod.parties.owner.pod import Owner, approve, reject
+from fitchain.pod.parties.owner.reassess import certified_digest, report_again, require_same
 from fitchain.pod.parties.owner.removal import kept_of, remove_later, require_removable
 from fitchain.pod.parties.owner.replay import Replay, replay_job
+from fitchain.pod.parties.owner.risk import deliver_held, kept_report, require_held, why_it_is_held
 from fitchain.pod.parties.owner.run import TrainingSession
 
 __all__ = [
@@ -38,10 +42,13 @@ __all__ = [
     "Replay",
     "TrainingSession",
     "approve",
+    "certified_digest",
     "consent",
+    "deliver_held",
     "explain_training",
     "has_training",
     "kept_of",
+    "kept_report",
     "kept_state_digests",
     "read_registered",
     "refuse",
@@ -49,5 +56,9 @@ __all__ = [
     "reject",
     "remove_later",
     "replay_job",
+    "report_again",
+    "require_held",
     "require_removable",
+    "require_same",
+    "why_it_is_held",
 ]

@@ -122,11 +122,13 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     Raises:
         EnvironmentRefused: this host is not of such a class.
         InputRefused: the policy leaves the dataset open to strangers without saying that models may
-            reveal records; or units are named and no privacy budget protects them.
+            reveal records, or has a limit to what models give away beside a privacy budget; or
+            units are named and no privacy budget protects them.
         NotFound, InputRefused: the table is missing or malformed, or a panel that the policy names.
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
     offer.policy.require_askers(offer.privacy is not None)
+    offer.policy.require_limit_without_budget(offer.privacy is not None)
     source = Path(offer.source).absolute()
     table = Table.read(source, drop=offer.drop, target=offer.target, unit=offer.unit)
     panels = look_at_policy(home, offer.policy)

@@ -44,6 +44,7 @@ from fitchain.pod.parties.owner.answer import answer_audit, sealed_aside
 from fitchain.pod.parties.owner.asked import AskedAudits
 from fitchain.pod.parties.owner.examine import check_again, dataset_of, examine
 from fitchain.pod.parties.owner.removal import remove_job
+from fitchain.pod.parties.owner.risk import is_held
 from fitchain.pod.parties.owner.run import TrainingSession, begin, key_commitment
 from fitchain.pod.ports.agreement import Agreement, Outcome, Phase, State
 from fitchain.pod.ports.chain.base import FINAL_BLOCKS
@@ -195,6 +196,8 @@ class Owner(PodLoop):
                 continue  # the chain took the request back since the list was read
             if reason := _missed(agreement, now):
                 self._give_up(agreement.id, reason)
+            elif agreement.state is State.TRAINING and is_held(self.home, agreement.id):
+                continue  # a person decides; once the time to train is over, it is given up above
             elif agreement.state is not State.REQUESTED:
                 step = STEPS.get(agreement.state, AFTER_END)
                 yield step.lane, Work(agreement.id, partial(step.act, self, agreement))

@@ -25,6 +25,7 @@ from fitchain.pod.parties.owner.anchors import Anchors, LeafFile, require_same_r
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import OLDER
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
+from fitchain.pod.parties.owner.risk import assess_run, claim_of, forget_hold, hold, why_held
 from fitchain.pod.ports.agreement import RunRecord, State, commit_key
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.chain.base import write_file
@@ -32,6 +33,7 @@ from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.sealed import recipient_of
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import HeldOutClaim, issue
+from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import NotFound, Unusable
@@ -78,8 +80,9 @@ class TrainingSession:
         """Bring the job from where it stands to its end.
 
         Returns:
-            how it went: `trained`, `diverged`, `stopped` where the pod was asked to stop, `ended
-            before` or `too late` where there was nothing to be done any more.
+            how it went: `trained`, `diverged`, `held` with the reason where a person has to decide,
+            `stopped` where the pod was asked to stop, `ended before` or `too late` where there was
+            nothing to be done any more.
 
         Raises:
             FitchainError: what stopped it; calling again goes on from there.
@@ -94,7 +97,19 @@ class TrainingSession:
         ended = self.train(run)
         if ended is None:
             return "stopped"
-        self.end(run, ended)
+        risk: RiskClaim | None = None
+        if isinstance(ended, Finished) and self.card.policy.risk is not None:
+            context = Context(run.ctx, run.seed, noise_secret(self.home.keys, self.id))
+            try:
+                report = assess_run(self.home, self.id, context, run, self.card, self.stop)
+            except Unusable:
+                if self.stop.is_set():
+                    return "stopped"
+                raise
+            risk, reason = claim_of(self.home, self.id, context, report, self.card), why_held(report, self.card)
+            if reason and hold(self.home, self.id, reason):
+                return f"held: {reason}; fitchain job deliver {self.id.short} delivers it all the same"
+        self.end(run, ended, risk)
         return "diverged" if isinstance(ended, Diverged) else "trained"
 
     def train(self, run: RunRecord) -> Finished | Diverged | None:
@@ -107,6 +122,7 @@ class TrainingSession:
         if set_aside(self.folder, run):
             self.home.journal.keep_fact(self.id, "weights", "")  # they were of the other run
             self.home.journal.record(self.id, history.SetAside(run.seed))
+            forget_hold(self.home, self.id)
         task = prepare(self.home, self.id, run, self.folder, self.keep_every)
         self.folder.take_back(run.seed)
         leave = self.card.policy.metrics_leave
@@ -139,15 +155,21 @@ class TrainingSession:
                 ended = event if isinstance(event, Ending) else ended
         return ended
 
-    def end(self, run: RunRecord, ended: Finished | Diverged) -> None:
-        """Deliver what was trained and end the run on chain."""
+    def end(self, run: RunRecord, ended: Finished | Diverged, risk: RiskClaim | None = None) -> None:
+        """Deliver what was trained and end the run on chain.
+
+        Args:
+            run: as the chain has it.
+            ended: how the training ended.
+            risk: what the certificate says of an attack on the model; None where it says nothing.
+        """
         checkpoints = read_leaves(self.folder.path)
         transcript = Transcript(run.ctx, run.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
         transcript.verify(self.recipe.steps, self.recipe.segment_steps)
         if (result := checkpoints[-1].held_out) is not None:
             entry = history.HeldOutTold.of(self.recipe, result)
             self.home.journal.record(self.id, entry, once=str(transcript.root))
-        weights, key = self._deliver(transcript, checkpoints)
+        weights, key = self._deliver(transcript, checkpoints, risk)
         ending = transcript.ending(self.recipe.group_leaves, checkpoints[-1].roots, weights, key)
         calls = self.home.agreements
         require_same_run(self.home, self.id, run)
@@ -165,26 +187,30 @@ class TrainingSession:
             entry = history.Diverged(ended.reason, *roots, **sent)
         self.home.journal.record(self.id, entry, once=str(roots[0]))
 
-    def _deliver(self, transcript: Transcript, checkpoints: Sequence[Checkpoint]) -> tuple[Cid, Cid | None]:
+    def _deliver(
+        self, transcript: Transcript, checkpoints: Sequence[Checkpoint], risk: RiskClaim | None
+    ) -> tuple[Cid, Cid | None]:
         """Seal weights and certificate to the job's identity, and that identity to the scientist
         unless an audit comes first; once."""
         audited = bool(self.home.agreements.terms(self.id).audit.verifiers)
         journal, sent = self.home.journal, ("weights",) if audited else ("weights", "key")
         if not all(journal.fact(self.id, name) for name in sent):
-            self._seal(transcript, checkpoints, audited)
+            self._seal(transcript, checkpoints, audited, risk)
         cids = {name: journal.fact(self.id, name) for name in sent}
         weights, key = (Cid.parse(cid) if (cid := cids.get(name)) else None for name in ("weights", "key"))
         assert weights is not None
         return weights, key
 
-    def _seal(self, transcript: Transcript, checkpoints: Sequence[Checkpoint], audited: bool) -> None:
+    def _seal(
+        self, transcript: Transcript, checkpoints: Sequence[Checkpoint], audited: bool, risk: RiskClaim | None
+    ) -> None:
         journal, model = self.home.journal, self.folder.model
         if not model.exists():
             os.link(self.folder.final, model)
         states = {checkpoint.leaf.index: checkpoint.roots for checkpoint in (checkpoints[0], checkpoints[-1])}
         signed = self.home.chain, self.home.keys, self.id
         held_out = HeldOutClaim.of(self.recipe, self.card, checkpoints[-1])
-        certificate = issue(*signed, self.recipe, self.card, transcript, states, model, held_out=held_out)
+        certificate = issue(*signed, self.recipe, self.card, transcript, states, model, risk=risk, held_out=held_out)
         write_file(self.folder.certificate, certificate)
         secret = self.home.kept_identity(self.folder.identity)
         sent = {"weights": send_folder(self.home.store, self.folder.path, DELIVERY_FILES, [recipient_of(secret)])}

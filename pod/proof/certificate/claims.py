@@ -22,6 +22,7 @@ from fitchain.pod.ports.registry import ModelEntry
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
 from fitchain.pod.proof.certificate.envelope import MODEL, kind_of_file
+from fitchain.pod.proof.certificate.risk import may_show_summary
 from fitchain.pod.proof.certificate.statement import (
     MOST_ANCESTORS,
     MOST_LEAVES,
@@ -46,6 +47,7 @@ from fitchain.pod.values.errors import (
 from fitchain.pod.values.held_out import OF_UNITS, NoisedClasses, NoisedMean
 from fitchain.pod.values.ids import WHOLE_POOL, ModelId
 from fitchain.pod.values.leaf import Leaf, records_digest
+from fitchain.pod.values.risk.report import report_digest
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
 
 PEEK_BYTES = 1 << 20
@@ -175,6 +177,27 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
         card.check_recipe(recipe)
     except InputRefused as error:
         raise ClaimMismatch(f"the recipe does not fit the dataset's card: {error.message}") from None
+
+
+def check_risk(statement: Statement) -> None:
+    """Compare the parts of what is said of the privacy-risk report with one another, with the model
+    and with what the card lets out. That the report is true nobody can check without the records.
+
+    Raises:
+        ClaimMismatch: they contradict each other, or a summary is shown that must not be.
+    """
+    risk, said = statement.risk, "the certificate says"
+    if risk is None:
+        return
+    if (risk.summary is None) != (risk.details is None):
+        raise ClaimMismatch("the certificate shows one part of a risk report without the other's digest")
+    if risk.summary is None or risk.details is None:
+        return
+    if not may_show_summary(statement.card):
+        raise ClaimMismatch("the certificate shows a risk report's summary, and the dataset's card does not let it out")
+    parts = report_digest(risk.summary.digest, risk.details)
+    require_equal(f"the risk report's digest: {said}", risk.digest, parts, "its parts give")
+    require_equal(f"the risk report's model: {said}", risk.summary.model, statement.final_model, "the final model is")
 
 
 def check_lineage(statement: Statement, models: Sequence[ModelEntry | None], model: ModelId) -> None:

@@ -14,6 +14,7 @@ from fitchain.pod.ports.chain import Chain, Signer
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.proof.certificate import claims
 from fitchain.pod.proof.certificate.envelope import seal
+from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.certificate.statement import (
     MOST_ANCESTORS,
     MOST_LEAVES,
@@ -44,6 +45,7 @@ def issue(
     model: Path,
     delivered: int | None = None,
     most_leaves: int = MOST_LEAVES,
+    risk: RiskClaim | None = None,
     held_out: HeldOutClaim | None = None,
 ) -> bytes:
     """Certify a training that has been done.
@@ -59,6 +61,7 @@ def issue(
         model: the file that is delivered.
         delivered: index of the leaf whose model that is; None for the last.
         most_leaves: beyond so many the certificate holds the groups' roots instead of the leaves.
+        risk: what is said of an attack on the model; None where nothing is.
         held_out: what of the result on held-out records leaves with it.
 
     Returns:
@@ -95,6 +98,7 @@ def issue(
         ledger=registry.dataset(terms.dataset).ledger,
         card=card,
         privacy=PrivacyClaim.of(recipe, card),
+        risk=risk,
         held_out=held_out,
         audit=terms.audit,
         ctx=transcript.ctx,
@@ -107,6 +111,7 @@ def issue(
         leaves=transcript.leaves if whole else outline_of(transcript, recipe.group_leaves, leaf),
     )
     claims.check_recipe(statement, terms)
+    claims.check_risk(statement)
     claims.check_leaves(statement, most_leaves)
     claims.check_file(statement, model)
     return seal(statement.encode(), signer)

@@ -16,6 +16,7 @@ from typing import Any
 from fitchain.pod.compute.dataset import Card
 from fitchain.pod.ports.agreement import AuditTerms
 from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY
+from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Json, Root, canonical_json, parse_json, path_in, peaks, tree_levels
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
@@ -235,6 +236,7 @@ class Statement:
         dataset, dataset_root, ledger, card: the registered dataset: its id, its root, the number of
             the privacy ledger that it is charged to (0: none), its card, whole.
         privacy: what the training costs of the records' privacy; None where it is not private.
+        risk: what the owner states of the privacy-risk report; None where it made none.
         held_out: what the trained model does on the held-out records; None where none are, where
             the training ended early, and where the dataset's policy keeps it with the owner.
         audit: what was agreed about audits; amounts in base units of FIT.
@@ -263,6 +265,7 @@ class Statement:
     ledger: int
     card: Card
     privacy: PrivacyClaim | None
+    risk: RiskClaim | None
     held_out: HeldOutClaim | None
     audit: AuditTerms
     ctx: Digest
@@ -314,6 +317,7 @@ class Statement:
                     "card": self.card.json(),
                 },
                 "privacy": None if self.privacy is None else self.privacy.json(),
+                "risk": None if self.risk is None else self.risk.json(),
                 "held_out": None if self.held_out is None else self.held_out.json(),
                 "audit": _audit_json(self.audit),
                 "transcript": {
@@ -363,7 +367,7 @@ class Statement:
         top.choice("predicateType", (PREDICATE_TYPE,))
         parts = (
             *("version", "agreement", "model", "recipe", "environment", "dataset", "privacy", "held_out"),
-            *("audit", "transcript"),
+            *("risk", "audit", "transcript"),
         )
         predicate = Fields("the predicate", value["predicate"], parts)
         predicate.choice("version", (VERSION,))
@@ -393,6 +397,7 @@ class Statement:
             ledger=dataset.integer("ledger", 0, MOST_LEDGER),
             card=Card.from_json(dataset.value["card"]),
             privacy=None if part["privacy"] is None else PrivacyClaim.from_json(part["privacy"]),
+            risk=None if part["risk"] is None else RiskClaim.from_json(part["risk"]),
             held_out=None if part["held_out"] is None else HeldOutClaim.from_json(part["held_out"]),
             audit=_audit(part["audit"]),
             ctx=transcript.digest("context"),

@@ -79,6 +79,7 @@ def verify(
     assuring.check_verdicts(history, juries)
     claims.check_registered(statement, history)
     claims.check_recipe(statement, history.agreement.terms)
+    claims.check_risk(statement)
     claims.check_lineage(statement, models, history.agreement.terms.model)
     claims.check_leaves(statement)
     claims.check_transcript(statement, history)

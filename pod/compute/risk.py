@@ -1,0 +1,422 @@
+"""Attacks on a trained model: was it trained on a record? (torch)
+
+Reference models are trained by the same loop in the same environment class, from seeds that follow
+from the order seed, so whoever has the records comes to the same report. They come in pairs, one on
+a random half of all usable records and one on the other half, so that each record was seen by half
+of them. What a record looks like to those that saw it, and to those that did not, says what the
+attacked model saw.
+
+Sources: Carlini et al., Membership Inference Attacks From First Principles (2022), section 5 and,
+for the variances of few models, appendix: one for all records; Zarifzadeh et al., Low-Cost
+High-Power Membership Inference Attacks (2024), section 3.
+
+Legend: N usable records, R reference models, B batch, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fitchain.pod.compute.checkpoint.recorder import refuse_not_finite
+from fitchain.pod.compute.dataset import Assemble, batches, drawn_batches
+from fitchain.pod.compute.dataset.order import Indices, keyed_draws, permutation
+from fitchain.pod.compute.environment import EnvironmentClass
+from fitchain.pod.compute.model import step_work
+from fitchain.pod.compute.model.program import Program
+from fitchain.pod.compute.private_training import train_privately
+from fitchain.pod.compute.training import Diverged, as_tensors, fit, fresh_optimizer, loss_function, train
+from fitchain.pod.values.digest import Digest, Root, tagged
+from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.privacy.keys import segment_key
+from fitchain.pod.values.privacy.ledger import epsilon_of
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.terms import CLASSIFICATION, Choice
+from fitchain.pod.values.risk import Attack, Details, Quality, RiskReport, Seeds, Summary, Worst, rates_of, roc_of
+from fitchain.pod.values.risk.attack import Scores, area_under
+from fitchain.pod.values.risk.report import MOST_EXPOSED, MOST_WORST
+from fitchain.pod.values.state import Tensors, model_root
+from fitchain.pod.values.work import StepWork
+
+REFERENCE_TAG, HALF_TAG = "fitchain/reference/v2", "fitchain/reference-half/v2"
+MOST_REFERENCES, FEWEST_REFERENCES, FEWEST_FOR_LIRA = 32, 4, 8
+"""Models to compare with; of fewer than eight, a variance over models says little."""
+STEP_NS, CALL_NS, OPERATION_NS, NUMBER_NS = 150_000, 12_000, 1, 30
+"""What a step, a kernel of the forward pass, an element's operation and a noised number are taken
+to cost. These are no measurements of this host: how many models there are has to be the same on
+every one."""
+REFERENCES_NS = 28 * 10**9
+"""All reference trainings together cost no more by that, above the fewest."""
+EVALUATED_AT_ONCE = 256
+MOST_CONFIDENCE = 1e4
+"""A signal is cut to this; what is no number counts as the lowest."""
+LEAST_VARIANCE = 1e-9
+
+Row = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The run whose model is attacked.
+
+    Args:
+        graph, recipe, environment: as it was trained.
+        initial: reads its initial tensors.
+        model: its trained tensors.
+        assemble: record indices to inputs and target.
+        ctx, seed: context and order seed.
+        members: `[n]`, the rows that it was trained on, rising.
+        non_members: those that were held out, rising; none where none was.
+        salt: of the report's digest.
+        delta: the dataset's, where the training was private.
+    """
+
+    graph: Graph
+    recipe: Recipe
+    environment: EnvironmentClass
+    initial: Callable[[], Tensors]
+    model: Tensors
+    assemble: Assemble
+    ctx: Digest
+    seed: Digest
+    members: Indices
+    non_members: Indices
+    salt: Digest
+    delta: float | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model makes of each record.
+
+    Args:
+        confidence: `[N]`, the logit of its label's probability, or the negative loss.
+        losses: `[N]`, the recipe's.
+        hits: `[N]`, the share of its target that the model gets right; None where that has no
+            meaning.
+    """
+
+    confidence: Row
+    losses: Row
+    hits: Row | None
+
+    def quality(self, places: npt.NDArray[np.intp]) -> Quality:
+        """How well the model does on some of the records."""
+        count = len(places)
+        hits = None if self.hits is None else math.fsum(self.hits[places]) / count
+        return Quality(count, math.fsum(self.losses[places]) / count, hits)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference model.
+
+    Args:
+        saw: `[N]`, which records it was trained on.
+        answers: what it makes of all.
+    """
+
+    saw: npt.NDArray[np.bool_]
+    answers: Answers
+
+
+def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, of: None) -> RiskReport:
+    """Attack a trained model, and report what that finds.
+
+    Args:
+        subject: the run.
+        tick: told of reference models trained, and of how many.
+
+    Returns:
+        The report: a function of the subject alone.
+
+    Raises:
+        InputRefused: the model is not of the graph.
+        Unusable: memory ran out.
+    """
+    usable = np.sort(np.concatenate([subject.members, subject.non_members]))
+    is_member = np.isin(usable, subject.members)
+    own = _answers(subject, Program(subject.graph, subject.model, subject.environment), usable)
+    wanted = reference_count(step_work(subject.graph, _work_batch(subject.recipe)), subject.recipe)
+    references, ended = [], 0
+    for number in range(wanted):
+        tick(number, wanted)
+        reference = _reference(subject, usable, number)
+        ended += reference is None
+        references += [] if reference is None else [reference]
+    tick(wanted, wanted)
+    attack = _attack_of(wanted, references, is_member)
+    scores = _scores(attack, own, references)
+    members, others = scores[is_member], scores[~is_member]
+    tells = attack is not Attack.NONE
+    summary = Summary(
+        model=Root(model_root(subject.model)),
+        attack=attack,
+        references=len(references),
+        members=len(members),
+        non_members=len(others),
+        rates=rates_of(members, others) if tells else (),
+        auc=area_under(members, others) if tells else None,
+    )
+    exposed = _exposed(scores, is_member) if tells else np.empty(0, np.intp)
+    asked = np.flatnonzero(~is_member) if len(others) else np.arange(len(usable))
+    is_private = subject.recipe.privacy is not None and subject.delta is not None
+    details = Details(
+        ctx=subject.ctx,
+        seed=subject.seed,
+        recipe=subject.recipe.digest,
+        reference_rows=len(usable) // 2,
+        references_ended=ended,
+        training=own.quality(np.flatnonzero(is_member)),
+        held_out=own.quality(np.flatnonzero(~is_member)) if len(others) else None,
+        seeds=Seeds(_figures(references, asked), bool(len(others))),
+        epsilon=epsilon_of(subject.recipe.charge, subject.delta or 0.0) if is_private else None,
+        delta=subject.delta if is_private else None,
+        roc=roc_of(members, others) if tells else (),
+        exposed_count=len(exposed),
+        exposed=tuple(sorted(usable[exposed[:MOST_EXPOSED]].tolist())),
+        worst=tuple(_worst(int(usable[index]), index, scores, own, references) for index in exposed[:MOST_WORST]),
+    )
+    return RiskReport(summary, details, subject.salt)
+
+
+def reference_count(work: StepWork, recipe: Recipe) -> int:
+    """How many reference models are trained, an even number: by what a training is metered to cost,
+    not by any clock.
+
+    Args:
+        work: of a step; of a private training, of a record.
+        recipe: steps, batch size, terms of privacy.
+    """
+    pass_ns = CALL_NS * work.calls + OPERATION_NS * work.operations
+    step_ns = STEP_NS + pass_ns
+    if recipe.privacy is not None:  # records one by one, and a draw of noise for each number that is trained
+        step_ns = STEP_NS + recipe.batch_size * (STEP_NS + pass_ns) + NUMBER_NS * work.bytes // 16
+    affordable = REFERENCES_NS // (step_ns * recipe.steps)
+    return max(FEWEST_REFERENCES, min(MOST_REFERENCES, affordable // 2 * 2))
+
+
+def _work_batch(recipe: Recipe) -> int:
+    return recipe.batch_size if recipe.privacy is None else 1
+
+
+# Reference models
+
+
+def half_of(seed: Digest, number: int, count: int) -> npt.NDArray[np.bool_]:
+    """Which of so many records a reference model is trained on: one of a pair on a random half, the
+    other on the rest.
+
+    Args:
+        seed: the order seed of the attacked run.
+        number: of the reference model.
+        count: of usable records.
+
+    Returns:
+        `[count]`, true for those that it is trained on.
+    """
+    order = permutation(count, keyed_draws(tagged(HALF_TAG, seed, number // 2)))
+    saw = np.zeros(count, np.bool_)
+    saw[order[: count // 2].astype(np.intp)] = True
+    return saw if number % 2 == 0 else ~saw
+
+
+def _reference(subject: Subject, usable: Indices, number: int) -> Reference | None:
+    """Train a reference model; None where its training ends before its last step."""
+    seed = tagged(REFERENCE_TAG, subject.seed, number)
+    saw = half_of(subject.seed, number, len(usable))
+    rows = usable[saw]
+    # Only whether a step can be taken depends on the number of rows; a batch of more than half of
+    # all records is one of that half.
+    recipe = replace(
+        subject.recipe, rows=(0, len(rows)), held_out=None, batch_size=min(subject.recipe.batch_size, len(rows))
+    )
+    program = Program(subject.graph, subject.initial(), subject.environment)
+    try:
+        for _ in _steps(subject, recipe, program, seed, rows):
+            pass
+        refuse_not_finite(program.tensors(), recipe.steps)
+    except Diverged:
+        return None
+    return Reference(saw, _answers(subject, program, usable))
+
+
+def _steps(subject: Subject, recipe: Recipe, program: Program, seed: Digest, rows: Indices) -> Iterator[object]:
+    def take(places: Indices) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        return subject.assemble(rows[places.astype(np.intp)])
+
+    def key(segment: int) -> bytes:
+        return segment_key(seed.value, segment)
+
+    optimizer = fresh_optimizer(program, recipe)
+    if recipe.privacy is None:
+        return train(program, recipe, batches(recipe, seed), take, seed, 0, optimizer)
+    return train_privately(program, recipe, drawn_batches(recipe, seed, key), take, seed, 0, optimizer, key)
+
+
+def _answers(subject: Subject, program: Program, rows: Indices) -> Answers:
+    """Run a model over records in its evaluation form."""
+    choice = subject.recipe.loss
+    compute_loss = loss_function(Choice(choice.name, {**choice.arguments, "reduction": "none"}))
+    counts_hits = choice.name in (*CLASSIFICATION, "binary_cross_entropy_with_logits")
+    confidences, losses, hits = [], [], []
+    for first in range(0, len(rows), EVALUATED_AT_ONCE):
+        inputs, target_B = as_tensors(*subject.assemble(rows[first : first + EVALUATED_AT_ONCE]))
+        with torch.no_grad():
+            prediction_BK = fit(program(*inputs, training=False), target_B, choice).double()
+            target_B = target_B if choice.name in CLASSIFICATION else target_B.double()
+            loss_B = _a_record(compute_loss(prediction_BK, target_B))
+            confidences.append(_finite(confidence(prediction_BK, target_B, choice.name, loss_B)))
+            losses.append(_finite(loss_B, MOST_CONFIDENCE))
+            if counts_hits:
+                hits.append(_a_record(_is_hit(prediction_BK, target_B, choice.name).double()).numpy())
+    return Answers(np.concatenate(confidences), np.concatenate(losses), np.concatenate(hits) if hits else None)
+
+
+def confidence(prediction_BK: Tensor, target_B: Tensor, loss: str, loss_B: Tensor) -> Tensor:
+    """How sure a model is of each record's target, on a scale on which that is about normal.
+
+    Args:
+        prediction_BK: the model's output, in doubles.
+        target_B: what it should be.
+        loss: the name of the recipe's loss.
+        loss_B: of each record.
+
+    Returns:
+        `[B]`: the logit of the label's probability, mean over a record's labels; for regressions
+        the negative loss.
+    """
+    if loss in CLASSIFICATION:
+        logits = torch.log_softmax(prediction_BK, 1) if loss == "cross_entropy" else prediction_BK
+        label = target_B.unsqueeze(1)
+        own = logits.gather(1, label).squeeze(1)
+        rest = torch.logsumexp(logits.scatter(1, label, -math.inf), 1)
+        return _a_record(own - rest)
+    if loss == "binary_cross_entropy_with_logits":
+        return _a_record(prediction_BK * (2 * target_B - 1))
+    return -loss_B
+
+
+def _is_hit(prediction_BK: Tensor, target_B: Tensor, loss: str) -> Tensor:
+    if loss in CLASSIFICATION:
+        return prediction_BK.argmax(1) == target_B
+    return (prediction_BK > 0) == (target_B > 0.5)
+
+
+def _a_record(values_B: Tensor) -> Tensor:
+    """The mean over what a record has several of."""
+    return values_B.flatten(1).mean(1) if values_B.dim() > 1 else values_B
+
+
+def _finite(values_B: Tensor, nan: float = -MOST_CONFIDENCE) -> Row:
+    row: Row = np.clip(np.nan_to_num(values_B.numpy(), nan=nan), -MOST_CONFIDENCE, MOST_CONFIDENCE)
+    return row
+
+
+# Scores
+
+
+def _attack_of(wanted: int, references: list[Reference], is_member: npt.NDArray[np.bool_]) -> Attack:
+    if not references or is_member.all() or not is_member.any():
+        return Attack.NONE
+    return Attack.LIRA if wanted >= FEWEST_FOR_LIRA else Attack.RMIA
+
+
+def _scores(attack: Attack, own: Answers, references: list[Reference]) -> Scores:
+    if attack is Attack.LIRA:
+        return lira(own.confidence, np.stack([each.answers.confidence for each in references]), _saw(references))
+    if attack is Attack.RMIA:
+        return rmia(-own.losses, np.stack([-each.answers.losses for each in references]))
+    return np.zeros(len(own.losses))
+
+
+def _saw(references: list[Reference]) -> npt.NDArray[np.bool_]:
+    return np.stack([each.saw for each in references])
+
+
+def lira(own_N: Row, references_RN: npt.NDArray[np.float64], saw_RN: npt.NDArray[np.bool_]) -> Scores:
+    """The log of how much likelier the model's confidence is among reference models that saw a
+    record than among those that did not; both taken as normal, each record with its own means and
+    all with common variances.
+
+    Args:
+        own_N: the attacked model's confidences.
+        references_RN: those of the reference models.
+        saw_RN: which of them saw which record.
+
+    Returns:
+        `[N]`; 0 of a record that all have seen, or none.
+    """
+    both = [_means(references_RN, mask) for mask in (saw_RN, ~saw_RN)]
+    (means_in, variance_in), (means_out, variance_out) = both
+    log_ratio = (math.log(variance_out) - math.log(variance_in)) / 2
+    scores = [
+        log_ratio - (x - mean_in) ** 2 / (2 * variance_in) + (x - mean_out) ** 2 / (2 * variance_out)
+        for x, mean_in, mean_out in zip(own_N.tolist(), means_in, means_out, strict=True)
+    ]
+    return np.array([0.0 if math.isnan(score) else score for score in scores])
+
+
+def rmia(own_N: Row, references_RN: npt.NDArray[np.float64]) -> Scores:
+    """The log of how much likelier the model makes a record than the reference models do on
+    average, half of which saw it.
+
+    The paper's score, the share of other records z over whose ratio that of x is gamma times as
+    high, rises with this ratio and with nothing else, so every threshold on the one is a threshold
+    on the other.
+
+    Args:
+        own_N: log likelihoods of the attacked model.
+        references_RN: those of the reference models.
+
+    Returns:
+        `[N]`.
+    """
+    scores = []
+    for x, column in zip(own_N.tolist(), references_RN.T.tolist(), strict=True):
+        most = max(column)
+        scores.append(x - most - math.log(math.fsum(math.exp(each - most) for each in column) / len(column)))
+    return np.array(scores)
+
+
+def _means(values_RN: npt.NDArray[np.float64], mask_RN: npt.NDArray[np.bool_]) -> tuple[list[float], float]:
+    """The mean of each column's values under a mask, NaN without any, and one variance about them
+    all. Sums are exact, so that they are the same in any order and on any processor."""
+    means, squares, freedom = [], [], 0
+    for column, mask in zip(values_RN.T, mask_RN.T, strict=True):
+        values = column[mask].tolist()
+        mean = math.fsum(values) / len(values) if values else math.nan
+        means.append(mean)
+        squares += [(value - mean) ** 2 for value in values]
+        freedom += max(len(values) - 1, 0)
+    return means, max(math.fsum(squares) / max(freedom, 1), LEAST_VARIANCE)
+
+
+# What is told
+
+
+def _exposed(scores: Scores, is_member: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Places of the members above every non-member, the highest score first."""
+    places = np.flatnonzero(is_member & (scores > scores[~is_member].max()))
+    ordered: npt.NDArray[np.intp] = places[np.argsort(-scores[places], kind="stable")]
+    return ordered
+
+
+def _worst(row: int, index: int, scores: Scores, own: Answers, references: list[Reference]) -> Worst:
+    def mean(has_seen: bool) -> float:
+        values = [each.answers.confidence[index] for each in references if bool(each.saw[index]) is has_seen]
+        return math.fsum(values) / len(values) if values else 0.0
+
+    return Worst(row, float(scores[index]), float(own.confidence[index]), without=mean(False), with_=mean(True))
+
+
+def _figures(references: list[Reference], asked: npt.NDArray[np.intp]) -> tuple[float, ...]:
+    """What each reference model reaches on those of some records that it did not see, rising."""
+    unseen = [(each, asked[~each.saw[asked]]) for each in references]
+    return tuple(sorted(each.answers.quality(places).figure for each, places in unseen if len(places)))
