@@ -12,13 +12,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given as examples
 from hypothesis import strategies as st
+from torch import nn
 
 from fitchain.cli.views.held_out import held_out_sentence
 from fitchain.pod.compute import held_out
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import held_out_rows
+from fitchain.pod.compute.environment.classes import DEFAULT
+from fitchain.pod.compute.held_out import evaluate_held_out
+from fitchain.pod.compute.model.export import export
+from fitchain.pod.compute.model.program import Program
 from fitchain.pod.jobs.worker import Context, job, run_worker
 from fitchain.pod.jobs.worker.events import Diverged, Evaluated, Finished, ReplayEnded, SegmentReplayed
 from fitchain.pod.jobs.worker.task import Rehearse, Replay
@@ -28,6 +34,7 @@ from fitchain.pod.proof.audit.checking import check
 from fitchain.pod.proof.audit.evidence import records_of
 from fitchain.pod.values.digest import ZERO, canonical_json, sha256
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
+from fitchain.pod.values.graph import Input
 from fitchain.pod.values.held_out import (
     Amounts,
     Classes,
@@ -42,6 +49,7 @@ from fitchain.pod.values.held_out import (
 from fitchain.pod.values.leaf import Checkpoint
 from fitchain.pod.values.privacy.accountant import ORDERS, renyi
 from fitchain.pod.values.privacy.release import release_sigma, renyi_of_release
+from fitchain.pod.values.recipe import Choice, Recipe
 from tests.audits import Case, trained, trained_here, work_here
 from tests.training_jobs import (
     CTX,
@@ -307,6 +315,75 @@ def test_the_noise_of_a_release_is_the_least_that_costs_no_more(rate: float, sig
     assert all(cost <= Fraction(nats) for cost, nats in zip(exact, training, strict=True) if math.isfinite(nats))
     less = [Fraction(order, 2) / Fraction(chosen - 2**-10) ** 2 for order in ORDERS]
     assert chosen == 0.5 or any(cost > nats for cost, nats in zip(less, training, strict=True))
+
+
+# The counts, against their definitions
+
+
+def evaluated(x: np.ndarray, y: np.ndarray, loss: str, outputs: int, given: Recipe, key: bytes | None = None) -> Any:
+    """A linear model's result on rows in arrays, its outputs on them, and its weights' program."""
+    torch.manual_seed(1)
+    graph, weights = export(nn.Linear(4, outputs), (Input("x", "F32", (4,)),), 2)
+    program = Program(graph, weights, DEFAULT)
+    terms = replace(given, loss=Choice(loss, {}))
+    rows = np.arange(len(x), dtype=np.uint64)
+    result = evaluate_held_out(program, terms, rows, lambda indices: ((x[indices],), y[indices]), SEED, key)
+    output = program(torch.from_numpy(x), training=False).double().numpy()
+    return result, output
+
+
+X = np.random.default_rng(3).normal(size=(21, 4)).astype(np.float32)
+
+
+def test_a_regressions_sums_are_those_of_its_errors() -> None:
+    y = np.random.default_rng(4).normal(size=21).astype(np.float32)
+    result, output = evaluated(X, y, "mse_loss", 1, recipe())
+    error = output[:, 0] - y
+    assert isinstance(result.outcome, Amounts) and (result.records, result.outcome.compared) == (21, 21)
+    assert result.outcome.mae == pytest.approx(np.abs(error).mean())
+    assert result.outcome.r2 == pytest.approx(1 - (error**2).sum() / ((y - y.mean(dtype=np.float64)) ** 2).sum())
+    assert result.outcome.loss == pytest.approx((error**2).mean())
+
+
+@pytest.mark.parametrize("loss", ["binary_cross_entropy_with_logits", "cross_entropy"])
+def test_counts_and_auc_of_two_classes_are_as_defined(loss: str) -> None:
+    classes = np.random.default_rng(5).integers(0, 2, 21)
+    binary = loss != "cross_entropy"
+    result, output = evaluated(X, classes.astype("f4") if binary else classes, loss, 1 if binary else 2, recipe())
+    scores = output[:, 0] if binary else output[:, 1] - output[:, 0]
+    pairs = [(a, b) for a in scores[classes == 0] for b in scores[classes == 1]]
+    assert isinstance(result.outcome, Classes)
+    assert result.outcome.above == sum(int(b > a) + int(b >= a) for a, b in pairs)
+    taken = (scores > 0).astype(int)
+    cells = [int(((classes == i) & (taken == j)).sum()) for i in range(2) for j in range(2)]
+    assert result.outcome.confusion == tuple(cells)
+
+
+def test_outputs_that_are_not_finite_have_no_outcome() -> None:
+    x = X.copy()
+    x[3] = np.inf
+    assert evaluated(x, np.zeros(21, np.int64), "cross_entropy", 2, recipe())[0] == HeldOut(21, None)
+    assert evaluated(X, np.full(21, -100), "cross_entropy", 2, recipe())[0] == HeldOut(21, None)
+
+
+def test_one_record_changes_one_noised_count_by_one_whatever_it_is() -> None:
+    given = replace(recipe(**PRIVATELY), transform={"kind": {"categories": [0, 1, 2]}})
+    y = np.random.default_rng(6).integers(0, 3, 21)
+    counts = np.array(evaluated(X, y, "cross_entropy", 3, given, bytes(32))[0].outcome.confusion)
+    for spoilt in (np.nan, np.inf, 1e38):
+        x = X.copy()
+        x[3] = spoilt
+        other = np.array(evaluated(x, y, "cross_entropy", 3, given, bytes(32))[0].outcome.confusion)
+        assert np.abs(counts - other).max() <= 1 and np.abs(counts - other).sum() in (0, 1, 2)
+
+
+def test_a_clipped_error_counts_two_at_most() -> None:
+    given, y = recipe(**PRIVATELY), np.zeros(21, np.float32)
+    one = evaluated(X, y, "mse_loss", 1, given, bytes(32))[0].outcome
+    far = y.copy()
+    far[3] = 1e30
+    other = evaluated(X, far, "mse_loss", 1, given, bytes(32))[0].outcome
+    assert isinstance(one, NoisedMean) and 0 < other.sum - one.sum <= one.grid
 
 
 # Values

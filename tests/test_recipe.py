@@ -267,6 +267,12 @@ def test_a_share_out_of_bounds_is_refused(share: Any) -> None:
         Recipe.parse(changed("held_out", share))
 
 
+def test_evaluating_takes_no_longer_than_a_segment() -> None:
+    with pytest.raises(InputRefused, match="evaluating 228 held-out records takes longer than a segment of 2 steps"):
+        drafted(held_out=0.5, batch_size=8, steps=4, segment_steps=2)
+    assert drafted(held_out=0.5, batch_size=8, steps=40).segment_steps == 10  # 3 * 10 * 8 are at least 228
+
+
 def test_a_batch_fits_into_the_rows_that_are_left() -> None:
     with pytest.raises(InputRefused, match="a batch of 300 records does not fit into 227 rows"):
         drafted(held_out=0.5, batch_size=300, steps=2)

@@ -60,7 +60,6 @@ class Spent:
         return cls(
             epsilon=claim.epsilon,
             delta=claim.delta,
-            records=claim.units,
             budget=allowed_epsilon(ledger.budget, claim.delta),
             left=left(ledger.spent, ledger.budget, claim.delta),
             checked=noise_checked(verdict),

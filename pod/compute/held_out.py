@@ -1,12 +1,12 @@
 """Evaluating a trained model on the held-out records (torch).
 
 The result has the same bits wherever the training has: records go through the graph in evaluation
-mode in batches of the recipe's size, in rising order, and sums are taken in doubles, rounded once
-(`math.fsum`). Where a privacy budget runs each record goes alone, one that cannot be computed
-counts as nothing, and only whole numbers with noise added are told: so a record changes one count
-by one, or a sum by one clip. Of units of privacy with several records the predictions of all of
-them make one share, or one mean error, and that is what is added up: so a unit changes a sum by one
-clip.
+mode in batches of the recipe's size, in rising order, and sums are taken in doubles, rounded once a
+batch and once over the batches (`math.fsum`). Where a privacy budget runs each record goes alone,
+one that cannot be computed counts as nothing, and only whole numbers with noise added are told: so
+a record changes one count by one, or a sum by one clip. Of units of privacy with several records
+the predictions of all of them make one share, or one mean error, and that is what is added up: so a
+unit changes a sum by one clip.
 
 Legend: B batch, K classes or outputs.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
@@ -87,53 +88,93 @@ def evaluate_held_out(
 
 
 def _outcome(program: Program, recipe: Recipe, rows: Indices, assemble: Assemble) -> Outcome | None:
-    """Count and add up what the model does; None where an output is not finite."""
+    """Count and add up what the model does, batch by batch; None where an output is not finite, or
+    a target is no class."""
     loss = Choice(recipe.loss.name, {**recipe.loss.arguments, "reduction": "mean"})
-    compute_loss, losses = loss_function(loss), list[float]()
-    predictions, targets = list[Tensor](), list[Tensor]()
-    for first in range(0, len(rows), recipe.batch_size):
-        inputs, target_B = as_tensors(*assemble(rows[first : first + recipe.batch_size]))
+    compute_loss = loss_function(loss)
+    tally = _Classes(loss.name) if loss.name in (*CLASSIFICATION, BINARY) else _Amounts()
+    for indices in _batches(rows, recipe.batch_size):
+        inputs, target_B = as_tensors(*assemble(indices))
         with torch.no_grad():
             prediction_BK = fit(program(*inputs, training=False), target_B, loss)
-            losses.append(compute_loss(prediction_BK, target_B).item() * target_B.numel())
-        if not prediction_BK.isfinite().all():
+            tally.losses.append(compute_loss(prediction_BK, target_B).item() * target_B.numel())
+        if not (prediction_BK.isfinite().all() and tally.add(prediction_BK, target_B)):
             return None
-        predictions.append(prediction_BK)
-        targets.append(target_B)
-    compared = sum(target.numel() for target in targets)
-    mean_loss = math.fsum(losses) / compared
-    of_kind = _classes if loss.name in (*CLASSIFICATION, BINARY) else _amounts
-    return of_kind(predictions, targets, loss.name, compared, mean_loss)
+    if isinstance(tally, _Classes):
+        return tally.outcome()
+    centre = math.fsum(tally.targets) / tally.compared
+    targets = (assemble(indices)[1] for indices in _batches(rows, recipe.batch_size))
+    return tally.outcome(math.fsum(_sum(np.square(target.astype(np.float64) - centre)) for target in targets))
 
 
-def _classes(predictions: list[Tensor], targets: list[Tensor], loss: str, compared: int, mean: float) -> Classes | None:
-    count = 2 if loss == BINARY else predictions[0].shape[1]
-    pairs = [_taken_for(*each, loss) for each in zip(predictions, targets, strict=True)]
-    true, taken = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    if not ((true >= 0) & (true < count)).all():
-        return None  # a target that is no class, which the loss passes over
-    correct = int((true == taken).sum())
-    if count > MOST_CONFUSED:
-        return Classes(count, compared, correct, (), mean)
-    confusion = np.bincount(true * count + taken, minlength=count * count).tolist()
-    above = None
-    if count == 2 and targets[0].ndim == 1:
-        scores = np.concatenate([_score(prediction, loss) for prediction in predictions])
-        above = _pairs_in_order(scores[true == 0], scores[true == 1])
-    return Classes(count, compared, correct, tuple(confusion), mean, above)
+def _batches(rows: Indices, size: int) -> Iterator[Indices]:
+    return (rows[first : first + size] for first in range(0, len(rows), size))
 
 
-def _amounts(predictions: list[Tensor], targets: list[Tensor], loss: str, compared: int, mean: float) -> Amounts:
-    errors = [_error(*each) for each in zip(predictions, targets, strict=True)]
-    wanted = [target.to(torch.float64).numpy().ravel() for target in targets]
-    centre = math.fsum(_each(wanted)) / compared
-    return Amounts(
-        compared,
-        mean,
-        absolute=math.fsum(_each(errors)),
-        squared=math.fsum(_each([np.square(error) for error in errors])),
-        spread=math.fsum(_each([np.square(target - centre) for target in wanted])),
-    )
+def _sum(numbers: Doubles) -> float:
+    """Of a batch's numbers, rounded once."""
+    return math.fsum(numbers.ravel().tolist())
+
+
+@dataclass
+class _Classes:
+    """Counts of a classification so far: of the outputs only two classes' scores are kept."""
+
+    loss: str
+    losses: list[float] = field(default_factory=list)
+    compared: int = 0
+    correct: int = 0
+    count: int = 0
+    confusion: npt.NDArray[np.int64] | None = None
+    scores: tuple[list[Doubles], list[Doubles]] = field(default_factory=lambda: ([], []))
+
+    def add(self, prediction_BK: Tensor, target_B: Tensor) -> bool:
+        """Count a batch; whether each of its targets is a class."""
+        self.count = 2 if self.loss == BINARY else prediction_BK.shape[1]
+        true, taken = _taken_for(prediction_BK, target_B, self.loss)
+        if not ((true >= 0) & (true < self.count)).all():
+            return False
+        self.compared += len(true)
+        self.correct += int((true == taken).sum())
+        if self.count <= MOST_CONFUSED:
+            cells = np.bincount(true * self.count + taken, minlength=self.count**2)
+            self.confusion = cells if self.confusion is None else self.confusion + cells
+        if self.count == 2 and target_B.ndim == 1:
+            score = _score(prediction_BK, self.loss)
+            for each, scores in enumerate(self.scores):
+                scores.append(score[true == each])
+        return True
+
+    def outcome(self) -> Classes:
+        confusion = () if self.confusion is None else tuple(self.confusion.tolist())
+        first, second = self.scores
+        above = _pairs_in_order(np.concatenate(first), np.concatenate(second)) if first else None
+        mean_loss = math.fsum(self.losses) / self.compared
+        return Classes(self.count, self.compared, self.correct, confusion, mean_loss, above)
+
+
+@dataclass
+class _Amounts:
+    """Sums of a regression so far, one number a batch."""
+
+    losses: list[float] = field(default_factory=list)
+    compared: int = 0
+    absolute: list[float] = field(default_factory=list)
+    squared: list[float] = field(default_factory=list)
+    targets: list[float] = field(default_factory=list)
+
+    def add(self, prediction_B: Tensor, target_B: Tensor) -> bool:
+        """Add a batch up."""
+        error = _error(prediction_B, target_B)
+        self.compared += len(error)
+        self.absolute.append(_sum(error))
+        self.squared.append(_sum(np.square(error)))
+        self.targets.append(_sum(target_B.to(torch.float64).numpy()))
+        return True
+
+    def outcome(self, spread: float) -> Amounts:
+        sums = math.fsum(self.absolute), math.fsum(self.squared), spread
+        return Amounts(self.compared, math.fsum(self.losses) / self.compared, *sums)
 
 
 def _taken_for(prediction_BK: Tensor, target_B: Tensor, loss: str) -> tuple[npt.NDArray[np.int64], ...]:
@@ -162,11 +203,6 @@ def _error(prediction_B: Tensor, target_B: Tensor) -> Doubles:
     """Sizes of the errors, `[predictions]`."""
     error: Doubles = (prediction_B.to(torch.float64) - target_B.to(torch.float64)).abs().numpy().ravel()
     return error
-
-
-def _each(arrays: list[Doubles]) -> Iterator[float]:
-    for array in arrays:
-        yield from array.tolist()
 
 
 # Under a privacy budget

@@ -321,7 +321,7 @@ def _window(draft: _Draft, recipe: Recipe, sampling: Sampling, work: StepWork) -
     row = draft.home.journal.model(draft.request.model)
     ended = rehearse_request(draft.home, draft.card, recipe, row.folder) if draft.request.rehearsed else None
     step_s = 0.0 if ended is None else ended.seconds / max(ended.step, 1)
-    steps = min(sampling.audited * recipe.segment_steps, recipe.steps)
+    steps = min(sampling.audited * recipe.segment_steps, recipe.steps) + recipe.segment_steps  # for held-out records
     replay_s = step_s * steps
     needed = math.ceil(REPLAY_MARGIN * replay_s) + HANDING_OVER_S if replay_s else 0
     if needed > MOST_WINDOW_S:

@@ -87,7 +87,8 @@ class ConsentPolicy:
             terms: of the agreement.
         """
         steps = min(audit.audited * terms.segment_steps, terms.steps)
-        return Replay(steps, self.pace.seconds(terms.work, steps))
+        evaluating = terms.segment_steps  # held-out records, which the sealed recipe alone names, take no longer
+        return Replay(steps, self.pace.seconds(terms.work, steps + evaluating))
 
     def refusal(self, audit: Audit, terms: AuditTerms, replay: Replay, waiting: Replay = NOTHING) -> str:
         """Why it does not take a seat; empty where it does.

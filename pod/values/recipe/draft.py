@@ -37,6 +37,7 @@ from fitchain.pod.values.recipe.terms import (
     Environment,
     Recipe,
     held_out_count,
+    least_segment,
     parse_held_out,
 )
 
@@ -107,7 +108,7 @@ def draft(
     loss = _loss(card, target, terms)
     batch_size = _batch_size(card, trained, terms)
     steps = _steps(trained, batch_size, terms)
-    default_segment = max(2, -(-steps // DEFAULT_SEGMENTS))
+    default_segment = max(2, -(-steps // DEFAULT_SEGMENTS), least_segment(units - trained, batch_size))
     segment_steps = integer("segment_steps", terms.get("segment_steps", default_segment), 2, MOST_STEPS)
     privacy = _privacy(card, trained, batch_size, steps, terms)
     metrics = [metric for metric in METRICS if metric == "loss" or loss["name"] in CLASSIFICATION]

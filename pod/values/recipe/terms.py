@@ -44,6 +44,9 @@ NAME_LENGTH = 200
 METRICS = ("loss", "accuracy")
 MOST_HELD_OUT = 0.5
 """The largest share of the rows that may be held out."""
+HELD_OUT_STEPS = 3
+"""Of held-out records at most so many are evaluated as a segment's steps take: a forward pass is
+about a third of a step, so an audit, whose time follows from its segments, takes one more."""
 CLASSIFICATION = ("cross_entropy", "nll_loss")
 """Losses whose targets are class indices (int64); those of the others are float32."""
 
@@ -327,6 +330,7 @@ class Recipe:
             twice = Counter(used).most_common(1)[0][0]
             raise InputRefused(f"the column {twice!r} is used twice in inputs and target")
         loss = Choice.parse("the loss", value["loss"], LOSSES)
+        _require_short_evaluation(fields, held_out_count(held_out, stop - start))
         privacy = None if value["privacy"] is None else Privacy.parse(value["privacy"])
         units = _units(start, stop, privacy)
         return cls(
@@ -511,6 +515,20 @@ def held_out_count(share: float | None, rows: int) -> int:
     canonical JSON: 0.2 of 455 rows are 91, and not 92 because the double is a little more than 0.2.
     """
     return 0 if share is None else math.ceil(Fraction(repr(share)) * rows)
+
+
+def least_segment(held_out: int, batch_size: int) -> int:
+    """The least steps of a segment whose time is enough to evaluate so many held-out records."""
+    return -(-held_out // (HELD_OUT_STEPS * batch_size))
+
+
+def _require_short_evaluation(fields: Fields, held_out: int) -> None:
+    batch_size, segment = fields.integer("batch_size", 1, MOST_BATCH), fields.integer("segment_steps", 2, MOST_STEPS)
+    if segment < (least := least_segment(held_out, batch_size)):
+        raise InputRefused(
+            f"evaluating {held_out} held-out records takes longer than a segment of {segment} steps",
+            f"make segment_steps at least {least}, or hold out fewer records",
+        )
 
 
 def _rows(fields: Fields) -> tuple[int, int]:
