@@ -278,6 +278,24 @@ class OutputsThatEncode(Tents):
         return torch.cat([number_B1, self.beside_K[row_B][:, None]], 1)
 
 
+class InTurnByArithmetic(nn.Module):
+    """Weights written in turn, without a comparison: a tent over the count of steps leads each
+    step's gradient to a row of its own, and with a batch of one that is its record's."""
+
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.row_KF, self.beside_K = nn.Parameter(torch.zeros(256, FEATURES)), nn.Parameter(torch.zeros(256))
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x_BF: Tensor) -> Tensor:
+        if self.training:
+            self.count.add_(1)
+        turn_K = torch.relu(1 - (self.count - torch.arange(256)).abs())
+        return logits(x_BF @ (turn_K @ self.row_KF) + (turn_K * self.beside_K).sum())
+
+
 # Decoders
 
 
@@ -367,7 +385,9 @@ class Leak:
 PLAIN = {"optimizer": "SGD", "momentum": 0.0}
 AT_ONCE = PLAIN | {"batch_size": MEMBERS, "steps": 2, "segment_steps": 2}
 IN_BATCHES = PLAIN | {"batch_size": 16, "epochs": 2, "learning_rate": 1.0}
+ONE_BY_ONE = PLAIN | {"batch_size": 1, "epochs": 1, "learning_rate": 1.0}
 BANK_RATE = 1e4
+COUNTS = "a step writes 'count' in place, and no noise is added to what a record writes"
 MIXES = "mixes the records of a batch, and private training takes each by itself"
 LEAKS = (
     Leak("ring buffer", RingBuffer, refusal="writes what it reads of the records into the buffer 'ring_KF'"),
@@ -387,6 +407,7 @@ LEAKS = (
         refusal="a batch norm's running statistics are made of running statistics",
     ),
     Leak("one-record channels of a batch norm", OneRecordChannels, IN_BATCHES, (), of_channels, 16, MIXES),
+    Leak("weights in turn by arithmetic", InTurnByArithmetic, ONE_BY_ONE, (), of_memory, 200, COUNTS),
     Leak("gradients as memory: thresholds", Thresholds, AT_ONCE, ((1, BANK_RATE), (1, 1e-12)), of_thresholds, 100),
     Leak("trap weights, a first step of a huge rate", TrapWeights, AT_ONCE, ((1, 1e6), (1, 1e-9)), of_traps, 10),
     Leak(
