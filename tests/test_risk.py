@@ -17,7 +17,8 @@ from torch import nn
 from fitchain.cli.views.output import print_views
 from fitchain.cli.views.risk import describe, describe_summary, values
 from fitchain.cli.views.risk_picture import draw_roc
-from fitchain.pod.compute.dataset import Policy, RiskTerms, Table, held_out_rows, training_rows
+from fitchain.pod.compute.dataset import Policy, RiskTerms, Table, UnitColumn, held_out_rows, training_rows
+from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.risk import (
     FEWEST_REFERENCES,
@@ -345,12 +346,29 @@ def test_one_pass_gives_little_away(memorised: tuple[Path, RiskReport], tmp_path
 def test_a_private_training_gives_little_away_and_has_a_bound(
     memorised: tuple[Path, RiskReport], tmp_path: Path
 ) -> None:
-    terms = {"sigma": 2.0, "clip": 0.5, "grid": 1 << 16}
+    terms = {"sigma": 2.0, "clip": 0.5, "grid": 1 << 16, "unit_records": None}
     changes = {"privacy": terms, "metrics": [], "steps": 60, "learning_rates": [[60, 0.01]]}
     report = assessed(lay_out(tmp_path / "job", **changes))
     assert report.summary.rates[0].hits < memorised[1].summary.rates[0].hits / 2
     assert report.details.epsilon is not None and 0 < report.details.epsilon < 20
     assert report.details.delta == DELTA
+
+
+def test_of_units_of_several_records_the_reference_models_see_whole_units_and_only_their_records(
+    tmp_path: Path,
+) -> None:
+    whose = np.arange(ROWS) % 100  # of some three records, of some two: the fourth slot of each is empty
+    table = random_labels().by_unit(whose, UnitColumn("person", 4))
+    filled = table.arrays[FILLED]
+    terms = {"sigma": 2.0, "clip": 0.5, "grid": 1 << 16, "unit_records": 4}
+    steps = {"metrics": [], "steps": 20, "learning_rates": [[20, 0.01]], "batch_size": 16, "segment_steps": 10}
+    folder = lay_out(tmp_path / "job", rows=[0, table.count], privacy=terms, **steps)
+    table.write_npz(folder / "records.npz")
+    report = assessed(folder)
+    assert 0 < filled.sum() < table.count and report.summary.references >= 4
+    assert (report.summary.members + report.summary.non_members, report.details.reference_units) == (filled.sum(), 50)
+    assert report.details.references_ended == 0
+    assert all(filled[row] for row in report.details.exposed)
 
 
 def test_the_same_folder_gives_the_same_bytes_in_another_process_and_another_model_others(tmp_path: Path) -> None:

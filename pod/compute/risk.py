@@ -27,6 +27,7 @@ from torch import Tensor
 from fitchain.pod.compute.checkpoint.recorder import refuse_not_finite
 from fitchain.pod.compute.dataset import Assemble, batches, drawn_batches
 from fitchain.pod.compute.dataset.order import Indices, keyed_draws, permutation
+from fitchain.pod.compute.dataset.units import rows_of
 from fitchain.pod.compute.environment import EnvironmentClass
 from fitchain.pod.compute.model import step_work
 from fitchain.pod.compute.model.program import Program
@@ -71,7 +72,7 @@ class Subject:
         model: its trained tensors.
         assemble: record indices to inputs and target.
         ctx, seed: context and order seed.
-        members: `[n]`, the rows that it was trained on, rising.
+        members: `[n]`, the rows with the records that it was trained on, rising.
         non_members: those that were held out, rising; none where none was.
         salt: of the report's digest.
         delta: the dataset's, where the training was private.
@@ -171,7 +172,7 @@ def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, o
         ctx=subject.ctx,
         seed=subject.seed,
         recipe=subject.recipe.digest,
-        reference_rows=len(usable) // 2,
+        reference_units=subject.recipe.unit_count // 2,
         references_ended=ended,
         training=own.quality(np.flatnonzero(is_member)),
         held_out=own.quality(np.flatnonzero(~is_member)) if len(others) else None,
@@ -210,13 +211,13 @@ def _work_batch(recipe: Recipe) -> int:
 
 
 def half_of(seed: Digest, number: int, count: int) -> npt.NDArray[np.bool_]:
-    """Which of so many records a reference model is trained on: one of a pair on a random half, the
-    other on the rest.
+    """Which of so many units of privacy (records, where these are the unit) a reference model is
+    trained on: one of a pair on a random half, the other on the rest.
 
     Args:
         seed: the order seed of the attacked run.
         number: of the reference model.
-        count: of usable records.
+        count: of units.
 
     Returns:
         `[count]`, true for those that it is trained on.
@@ -229,27 +230,38 @@ def half_of(seed: Digest, number: int, count: int) -> npt.NDArray[np.bool_]:
 
 def _reference(subject: Subject, usable: Indices, number: int) -> Reference | None:
     """Train a reference model; None where its training ends before its last step."""
-    seed = tagged(REFERENCE_TAG, subject.seed, number)
-    saw = half_of(subject.seed, number, len(usable))
-    rows = usable[saw]
+    seed, size = tagged(REFERENCE_TAG, subject.seed, number), subject.recipe.unit_records
+    low = np.uint64(subject.recipe.rows[0])
+    saw_unit = half_of(subject.seed, number, subject.recipe.unit_count)
+    units = np.flatnonzero(saw_unit).astype(np.uint64)
+    rows = rows_of(units, size) + low
     # Only whether a step can be taken depends on the number of rows; a batch of more than half of
-    # all records is one of that half.
+    # all units is one of that half.
     recipe = replace(
-        subject.recipe, rows=(0, len(rows)), held_out=None, batch_size=min(subject.recipe.batch_size, len(rows))
+        subject.recipe, rows=(0, len(rows)), held_out=None, batch_size=min(subject.recipe.batch_size, len(units))
     )
     program = Program(subject.graph, subject.initial(), subject.environment)
     try:
-        for _ in _steps(subject, recipe, program, seed, rows):
+        for _ in _steps(subject, recipe, program, seed, rows, np.isin(rows, usable)):
             pass
         refuse_not_finite(program.tensors(), recipe.steps)
     except Diverged:
         return None
+    saw = saw_unit[((usable - low) // np.uint64(size)).astype(np.intp)]
     return Reference(saw, _answers(subject, program, usable))
 
 
-def _steps(subject: Subject, recipe: Recipe, program: Program, seed: Digest, rows: Indices) -> Iterator[object]:
+# Many parameters: what a training is a function of.
+def _steps(
+    subject: Subject, recipe: Recipe, program: Program, seed: Digest, rows: Indices, is_filled: npt.NDArray[np.bool_]
+) -> Iterator[object]:
+    """Train on rows, of which some may be slots of a unit that no record fills."""
+
     def take(places: Indices) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         return subject.assemble(rows[places.astype(np.intp)])
+
+    def filled(places: Indices) -> Indices:
+        return places[is_filled[places.astype(np.intp)]]
 
     def key(segment: int) -> bytes:
         return segment_key(seed.value, segment)
@@ -257,7 +269,8 @@ def _steps(subject: Subject, recipe: Recipe, program: Program, seed: Digest, row
     optimizer = fresh_optimizer(program, recipe)
     if recipe.privacy is None:
         return train(program, recipe, batches(recipe, seed), take, seed, 0, optimizer)
-    return train_privately(program, recipe, drawn_batches(recipe, seed, key), take, seed, 0, optimizer, key)
+    drawn = drawn_batches(recipe, seed, key)
+    return train_privately(program, recipe, drawn, take, seed, 0, optimizer, key, filled)
 
 
 def _answers(subject: Subject, program: Program, rows: Indices) -> Answers:
