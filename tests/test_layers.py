@@ -116,6 +116,7 @@ def test_only_what_computes_imports_torch() -> None:
         "compute.model",
         "compute.operators",
         "compute.private_training",
+        "compute.side_by_side",
         "compute.training",
         "jobs.worker",
     }

@@ -7,6 +7,7 @@
     model             an `nn.Module` as a graph, and a graph as a program that trains
     training          the loop, from one state to the next
     private_training  the same with each record's gradient clipped, and noise added
+    side_by_side      gradients of several records at once, each as if it were computed alone
     checkpoint        states become leaves beside the training
 
 Knows neither keys nor chain.
