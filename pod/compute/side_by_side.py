@@ -213,8 +213,8 @@ class Tape:
         return tensors_in((self.inputs, self.gradients, [call.results for call in self.calls]))
 
     def _refuse_strangers(self) -> None:
-        """A tensor that no call made, and that is none of those given, is a number that torch wrapped;
-        or else nobody has seen where it is from."""
+        """A tensor that no call made, and that is none of those given, is a number that torch
+        wrapped; or else nobody has seen where it is from."""
         known = self.known
         for call in self.calls:
             for tensor in tensors_in((call.arguments, call.options)):

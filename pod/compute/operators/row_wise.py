@@ -125,8 +125,8 @@ def batched(
         operator: torch's, as it was called.
         arguments, options: of that call.
         results: its tensors, which were not there before, or None each.
-        lift: from a tensor of that call to that of N records `[N, *shape]`, whose records lie apart;
-            itself where it is none of a record's.
+        lift: from a tensor of that call to that of N records `[N, *shape]`, whose records lie
+            apart; itself where it is none of a record's.
         records: N.
 
     Returns:
