@@ -522,12 +522,13 @@ def test_a_record_that_is_left_out_doubled_or_anothers_is_refused(
 
 
 def _first_record_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    of_unit = RecordGradients._of_unit
+    add_up = RecordGradients.sum
 
-    def first(self: RecordGradients, indices: Any, *others: Any) -> Any:
-        return of_unit(self, indices[:1] if others[-1] // 4 == 2 else indices, *others)
+    def first(self: RecordGradients, indices: Any, take: Any, seed: Any, step: int) -> Any:
+        _, firsts = np.unique(indices // K, return_index=True)
+        return add_up(self, indices[firsts] if step // 4 == 2 else indices, take, seed, step)
 
-    monkeypatch.setattr(RecordGradients, "_of_unit", first)
+    monkeypatch.setattr(RecordGradients, "sum", first)
 
 
 def _each_record_clipped_alone(monkeypatch: pytest.MonkeyPatch) -> None:

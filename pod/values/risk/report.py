@@ -180,8 +180,8 @@ class Details:
 
     Args:
         ctx, seed, recipe: of which run.
-        reference_units: units of privacy (records, where these are the unit) that a reference model is
-            trained on.
+        reference_units: units of privacy (records, where these are the unit) that a reference
+            model is trained on.
         references_ended: reference trainings that ended before their last step and are left out.
         training, held_out: how well the model does; None without records held out.
         seeds: what other seeds gave.
