@@ -233,10 +233,11 @@ def _reference(subject: Subject, usable: Indices, number: int) -> Reference | No
     saw = half_of(subject.seed, number, len(usable))
     rows = usable[saw]
     # Only whether a step can be taken depends on the number of rows; a batch of more than half of
-    # all records is one of that half.
-    recipe = replace(
-        subject.recipe, rows=(0, len(rows)), held_out=None, batch_size=min(subject.recipe.batch_size, len(rows))
-    )
+    # all records is one of that half. It learns from single records, also where units of privacy
+    # have several: what is attacked is what it remembers of one.
+    privacy = subject.recipe.privacy and replace(subject.recipe.privacy, unit_records=None)
+    batch_size = min(subject.recipe.batch_size, len(rows))
+    recipe = replace(subject.recipe, rows=(0, len(rows)), held_out=None, batch_size=batch_size, privacy=privacy)
     program = Program(subject.graph, subject.initial(), subject.environment)
     try:
         for _ in _steps(subject, recipe, program, seed, rows):

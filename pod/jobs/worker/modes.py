@@ -251,8 +251,8 @@ def assess(job: Job[Assess], emit: Emit) -> None:
         assemble=job.assemble,
         ctx=job.task.ctx,
         seed=job.task.seed,
-        members=training_rows(job.recipe, job.task.seed),
-        non_members=held_out_rows(job.recipe, job.task.seed),
+        members=job.filled(training_rows(job.recipe, job.task.seed)),
+        non_members=job.filled(held_out_rows(job.recipe, job.task.seed)),
         salt=job.task.salt,
         delta=job.task.delta,
     )
