@@ -18,7 +18,7 @@ from fitchain.pod.compute.dataset import Table, assemble
 from fitchain.pod.compute.environment.classes import DEFAULT
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.model.program import Program
-from fitchain.pod.compute.private_training import RecordGradients, whole_units
+from fitchain.pod.compute.private_training import RecordGradients, summed_units
 from fitchain.pod.jobs.worker import Context, run_worker
 from fitchain.pod.jobs.worker.events import Finished, ReplayEnded
 from fitchain.pod.jobs.worker.task import Replay, Train
@@ -261,14 +261,14 @@ def test_noise_of_every_recipe_can_be_drawn() -> None:
     st.sampled_from([8, 16, 24]),
 )
 def test_no_gradient_is_longer_than_the_clip(numbers: list[float], clip: float, bits: int) -> None:
-    units = whole_units(torch.tensor(numbers, dtype=torch.float32), Privacy(1.0, clip, 1 << bits))
+    units = summed_units(torch.tensor([numbers], dtype=torch.float32), Privacy(1.0, clip, 1 << bits))
     assert sum(int(unit) ** 2 for unit in units) <= 1 << 2 * bits
     if not np.isfinite(numbers).all():
         assert not units.any()
 
 
 def test_a_short_gradient_keeps_what_the_grid_can_tell() -> None:
-    units = whole_units(torch.tensor([0.25, -0.125, 1e-9]), Privacy(1.0, 1.0, 1 << 16))
+    units = summed_units(torch.tensor([[0.25, -0.125, 1e-9]]), Privacy(1.0, 1.0, 1 << 16))
     assert units.tolist() == [1 << 14, -(1 << 13), 0]
 
 

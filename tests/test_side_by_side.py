@@ -18,7 +18,7 @@ from fitchain.pod.compute.environment.classes import DEFAULT, NATIVE
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.operators.row_wise import batched
-from fitchain.pod.compute.private_training import RecordGradients, seeds, summed_units, whole_units
+from fitchain.pod.compute.private_training import RecordGradients, seeds, summed_units
 from fitchain.pod.compute.side_by_side import NotSideBySide, SideBySide, Tape, same_bits
 from fitchain.pod.values.graph import Input
 from fitchain.pod.values.recipe import Choice
@@ -210,10 +210,10 @@ def test_record_that_fails_or_is_infinite_adds_zeros_and_moves_nobody(environmen
     failing[0][7], infinite[0][7, 0] = 99, 3
     single = alone(made, tensors, whole)
     for changed in (failing, infinite, tensors, failing):
-        units = [whole_units(gradient_D, made.terms) for gradient_D in rows_of(made, changed, whole)]
+        units = [summed_units(gradient_D[None], made.terms) for gradient_D in rows_of(made, changed, whole)]
         for place in whole:
             spoilt = place == 7 and changed is not tensors
-            assert torch.equal(units[place], whole_units(single[place], made.terms) * (not spoilt)), place
+            assert torch.equal(units[place], summed_units(single[place][None], made.terms) * (not spoilt)), place
     assert made._side_by_side._places
 
 
@@ -224,10 +224,10 @@ def test_class_that_is_none_and_class_that_is_ignored_add_zeros(environment: Any
     single = alone(made, tensors, range(COUNT))
     tensors[1][3] = -100  # ignored by torch's loss
     rows = rows_of(made, tensors, range(33))
-    assert made._side_by_side._places and not whole_units(rows[3], made.terms).any()
+    assert made._side_by_side._places and not summed_units(rows[3][None], made.terms).any()
     tensors[1][5] = 3
     rows = rows_of(made, tensors, range(33))
-    assert not whole_units(rows[5], made.terms).any()
+    assert not summed_units(rows[5][None], made.terms).any()
     others = [place for place in range(33) if place not in (3, 5)]
     assert same_bits(rows[others], single[others])
 
@@ -316,7 +316,7 @@ def test_units_of_gradients_together_are_the_sum_of_each_ones(count: int) -> Non
     assert terms is not None
     gradients_nD = torch.randn(count, 1501, generator=generator) * torch.logspace(-6, 6, count)[:, None]
     gradients_nD[count // 2, 3] = math.nan
-    each = [whole_units(gradient_D, terms) for gradient_D in gradients_nD]
+    each = [summed_units(gradient_D[None], terms) for gradient_D in gradients_nD]
     assert torch.equal(summed_units(gradients_nD, terms), torch.stack(each).sum(0))
     norms = [float(torch.linalg.vector_norm(gradient_D, dtype=torch.float64)) for gradient_D in gradients_nD]
     by_row = torch.linalg.vector_norm(gradients_nD, dim=1, dtype=torch.float64)

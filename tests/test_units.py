@@ -397,13 +397,13 @@ def test_a_units_gradient_is_the_sum_of_those_of_its_records(
 ) -> None:
     made, take = gradients(), assemble(unit_recipe(transform={}), RECORDS_OF_UNITS)
     clipped = list[torch.Tensor]()
-    whole_units = private_training.whole_units
+    summed_units = private_training.summed_units
 
-    def looked_at(gradient_D: torch.Tensor, terms: Any) -> torch.Tensor:
-        clipped.append(gradient_D)
-        return whole_units(gradient_D, terms)
+    def looked_at(gradients_nD: torch.Tensor, terms: Any) -> torch.Tensor:
+        clipped.extend(gradients_nD.clone())
+        return summed_units(gradients_nD, terms)
 
-    monkeypatch.setattr(private_training, "whole_units", looked_at)
+    monkeypatch.setattr(private_training, "summed_units", looked_at)
     filled = RECORDS_OF_UNITS.arrays[FILLED].reshape(-1, K)
     rows = records_of(int(np.flatnonzero(filled.sum(1) == 2)[0]))
     made.sum(rows, take, SEED, 0)

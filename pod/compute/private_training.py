@@ -311,20 +311,6 @@ def by_unit(indices: Indices, unit_records: int | None) -> list[Indices]:
     return np.split(indices, np.flatnonzero(np.diff(indices // np.uint64(unit_records))) + 1)
 
 
-def whole_units(gradient_D: Tensor, terms: Privacy) -> Tensor:
-    """Clip a gradient and cut it to whole units of the grid, toward zero.
-
-    Args:
-        gradient_D: float32.
-        terms: clip and grid.
-
-    Returns:
-        int64 `[D]`, of a Euclidean norm of at most the grid; zeros where the gradient is not
-        finite.
-    """
-    return _units(gradient_D[None], terms)[0].to(torch.int64)
-
-
 def record_seed(seed: Digest, step: int, index: int) -> int:
     """The seed of every generator before one record's gradient."""
     return generator_seed(tagged("fitchain/record-step/v2", seed, step, index))
