@@ -75,6 +75,7 @@ class Subject:
         non_members: those that were held out, rising; none where none was.
         salt: of the report's digest.
         delta: the dataset's, where the training was private.
+        filled: of rows those that hold a record; a unit of privacy may have fewer than it has rows.
     """
 
     graph: Graph
@@ -89,6 +90,7 @@ class Subject:
     non_members: Indices
     salt: Digest
     delta: float | None = None
+    filled: Callable[[Indices], Indices] = lambda rows: rows
 
 
 @dataclass(frozen=True)
@@ -140,14 +142,15 @@ def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, o
         InputRefused: the model is not of the graph.
         Unusable: memory ran out.
     """
-    usable = np.sort(np.concatenate([subject.members, subject.non_members]))
+    rows = np.sort(np.concatenate([subject.members, subject.non_members]))
+    usable = subject.filled(rows)
     is_member = np.isin(usable, subject.members)
     own = _answers(subject, Program(subject.graph, subject.model, subject.environment), usable)
     wanted = reference_count(step_work(subject.graph, _work_batch(subject.recipe)), subject.recipe)
     references, ended = [], 0
     for number in range(wanted):
         tick(number, wanted)
-        reference = _reference(subject, usable, number)
+        reference = _reference(subject, rows, usable, number)
         ended += reference is None
         references += [] if reference is None else [reference]
     tick(wanted, wanted)
@@ -216,7 +219,7 @@ def half_of(seed: Digest, number: int, count: int) -> npt.NDArray[np.bool_]:
     Args:
         seed: the order seed of the attacked run.
         number: of the reference model.
-        count: of usable records.
+        count: of usable records, or of units of privacy that have several.
 
     Returns:
         `[count]`, true for those that it is trained on.
@@ -227,15 +230,15 @@ def half_of(seed: Digest, number: int, count: int) -> npt.NDArray[np.bool_]:
     return saw if number % 2 == 0 else ~saw
 
 
-def _reference(subject: Subject, usable: Indices, number: int) -> Reference | None:
-    """Train a reference model; None where its training ends before its last step."""
-    seed = tagged(REFERENCE_TAG, subject.seed, number)
-    saw = half_of(subject.seed, number, len(usable))
-    rows = usable[saw]
+def _reference(subject: Subject, all_rows: Indices, usable: Indices, number: int) -> Reference | None:
+    """Train a reference model on half of all units of privacy, and look what it makes of all usable
+    records; None where its training ends before its last step."""
+    seed, unit = tagged(REFERENCE_TAG, subject.seed, number), subject.recipe.unit_records
+    rows = all_rows[np.repeat(half_of(subject.seed, number, len(all_rows) // unit), unit)]
     # Only whether a step can be taken depends on the number of rows; a batch of more than half of
     # all records is one of that half.
     recipe = replace(
-        subject.recipe, rows=(0, len(rows)), held_out=None, batch_size=min(subject.recipe.batch_size, len(rows))
+        subject.recipe, rows=(0, len(rows)), held_out=None, batch_size=min(subject.recipe.batch_size, len(rows) // unit)
     )
     program = Program(subject.graph, subject.initial(), subject.environment)
     try:
@@ -244,7 +247,7 @@ def _reference(subject: Subject, usable: Indices, number: int) -> Reference | No
         refuse_not_finite(program.tensors(), recipe.steps)
     except Diverged:
         return None
-    return Reference(saw, _answers(subject, program, usable))
+    return Reference(np.isin(usable, rows), _answers(subject, program, usable))
 
 
 def _steps(subject: Subject, recipe: Recipe, program: Program, seed: Digest, rows: Indices) -> Iterator[object]:
@@ -254,10 +257,14 @@ def _steps(subject: Subject, recipe: Recipe, program: Program, seed: Digest, row
     def key(segment: int) -> bytes:
         return segment_key(seed.value, segment)
 
+    def filled(places: Indices) -> Indices:
+        own = rows[places.astype(np.intp)]
+        return places[np.isin(own, subject.filled(own))]
+
     optimizer = fresh_optimizer(program, recipe)
     if recipe.privacy is None:
         return train(program, recipe, batches(recipe, seed), take, seed, 0, optimizer)
-    return train_privately(program, recipe, drawn_batches(recipe, seed, key), take, seed, 0, optimizer, key)
+    return train_privately(program, recipe, drawn_batches(recipe, seed, key), take, seed, 0, optimizer, key, filled)
 
 
 def _answers(subject: Subject, program: Program, rows: Indices) -> Answers:

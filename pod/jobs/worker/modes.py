@@ -255,6 +255,7 @@ def assess(job: Job[Assess], emit: Emit) -> None:
         non_members=held_out_rows(job.recipe, job.task.seed),
         salt=job.task.salt,
         delta=job.task.delta,
+        filled=job.filled,
     )
     report = attack(subject, lambda done, of: emit(events.Progress(done, of)))
     part = part_of(job.folder, WORKER_RISK_REPORT)
