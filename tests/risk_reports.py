@@ -24,7 +24,7 @@ def made_up_report(**changes: Any) -> RiskReport:
         ctx=sha256(b"ctx"),
         seed=sha256(b"seed"),
         recipe=sha256(b"recipe"),
-        reference_rows=227,
+        reference_units=227,
         references_ended=0,
         training=Quality(364, 0.02, 0.99),
         held_out=Quality(91, 0.14, 0.96),

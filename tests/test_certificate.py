@@ -347,6 +347,17 @@ def test_leaf_without_the_result_that_the_recipe_asks_for_is_refuted(play: Plays
         verify(job.model, as_told(job), reader)
 
 
+def test_held_out_result_stays_with_an_owner_whose_metrics_stay(job: Job, reader: Chain) -> None:
+    statement = Statement.parse(unseal(job.certificate)[0])
+    kept = replace(statement.card, policy=replace(statement.card.policy, metrics_leave=False))
+    with pytest.raises(ClaimMismatch, match="stands in the certificate True, and the dataset's policy says False"):
+        check_leaves(replace(statement, card=kept))
+    without = replace(statement, card=kept, held_out=None)
+    check_leaves(without)
+    told = describe_held_out(replace(found_verdict(job, reader), statement=without))
+    assert told == "10 records; what the model does on them stays with the owner, by the dataset's policy"
+
+
 def found_verdict(job: Job, reader: Chain) -> Verdict:
     return verify(job.model, job.certificate, reader)
 

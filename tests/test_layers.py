@@ -118,6 +118,7 @@ def test_only_what_computes_imports_torch() -> None:
         "compute.operators",
         "compute.private_training",
         "compute.risk",
+        "compute.side_by_side",
         "compute.training",
         "jobs.worker",
     }

@@ -17,8 +17,8 @@ from torch import nn
 from fitchain.cli.views.output import print_views
 from fitchain.cli.views.risk import describe, describe_summary, values
 from fitchain.cli.views.risk_picture import draw_roc
-from fitchain.pod.compute.dataset import Policy, RiskTerms, Table, held_out_rows, training_rows
-from fitchain.pod.compute.dataset.units import UnitColumn
+from fitchain.pod.compute.dataset import Policy, RiskTerms, Table, UnitColumn, held_out_rows, training_rows
+from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.risk import (
     FEWEST_REFERENCES,
@@ -38,7 +38,6 @@ from fitchain.pod.values.digest import canonical_json, sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.graph import Graph, Input
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.privacy import FILLED
 from fitchain.pod.values.risk import Attack, Rate, RiskReport, rates_of, share_bounds
 from fitchain.pod.values.risk.attack import area_under, roc_of
 from fitchain.pod.values.risk.bounds import upper_tail
@@ -355,17 +354,21 @@ def test_a_private_training_gives_little_away_and_has_a_bound(
     assert report.details.delta == DELTA
 
 
-def test_reference_models_see_whole_units_and_empty_rows_are_no_records(tmp_path: Path) -> None:
-    people = random_labels().by_unit(np.arange(ROWS) // 2 % 57, UnitColumn("who", 3))
-    terms = {"sigma": 2.0, "clip": 0.5, "grid": 1 << 16, "unit_records": 3}
-    changes = {"privacy": terms, "metrics": [], "rows": [0, people.count], "held_out": 1 / 3}
-    folder = lay_out(tmp_path / "job", **changes)
-    people.write_npz(folder / "records.npz")
+def test_of_units_of_several_records_the_reference_models_see_whole_units_and_only_their_records(
+    tmp_path: Path,
+) -> None:
+    whose = np.arange(ROWS) % 100  # of some three records, of some two: the fourth slot of each is empty
+    table = random_labels().by_unit(whose, UnitColumn("person", 4))
+    filled = table.arrays[FILLED]
+    terms = {"sigma": 2.0, "clip": 0.5, "grid": 1 << 16, "unit_records": 4}
+    steps = {"metrics": [], "steps": 20, "learning_rates": [[20, 0.01]], "batch_size": 16, "segment_steps": 10}
+    folder = lay_out(tmp_path / "job", rows=[0, table.count], privacy=terms, **steps)
+    table.write_npz(folder / "records.npz")
     report = assessed(folder)
-    assert report.summary.members + report.summary.non_members == people.record_count < people.count
-    filled = set(np.flatnonzero(people.arrays[FILLED]).tolist())
-    assert set(report.details.exposed) <= filled
-    assert report.details.seeds.figures and report.details.references_ended == 0
+    assert 0 < filled.sum() < table.count and report.summary.references >= 4
+    assert (report.summary.members + report.summary.non_members, report.details.reference_units) == (filled.sum(), 50)
+    assert report.details.references_ended == 0
+    assert all(filled[row] for row in report.details.exposed)
 
 
 def test_the_same_folder_gives_the_same_bytes_in_another_process_and_another_model_others(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def _seeds(report: RiskReport) -> str | None:
     low, high, deviation = (shown.format(number) for number in (figures[0], figures[-1], details.seeds.deviation))
     return (
         f"{what} from {low} to {high}, deviation {deviation}, of {counted(len(figures), 'reference model')} on the"
-        f" {where}; each saw {details.reference_rows:,} records"
+        f" {where}; each saw half of the data"
     )
 
 

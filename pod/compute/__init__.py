@@ -9,6 +9,7 @@
     private_training  the same with each record's gradient clipped, and noise added
     held_out          what a trained model does on records that nobody trained on
     risk              attacks on a trained model: was it trained on a record?
+    side_by_side      gradients of several records at once, each as if it were computed alone
     checkpoint        states become leaves beside the training
 
 Knows neither keys nor chain.

@@ -14,6 +14,7 @@ runs through the graph as a batch of one, its random numbers seeded by its place
 Computed together (`torch.func.vmap`), the last bits of one record's gradient depend on where it
 stands among the others, since a product's rows are not all computed alike; a graph may enlarge such
 a bit to a gradient of any length, and then whoever is not drawn moves the gradients of all who are.
+`side_by_side` computes several records at once without that.
 
 Sources: Abadi et al., Deep Learning with Differential Privacy (2016); Mironov, On Significance of
 the Least Significant Bits for Differential Privacy (2012); Canonne, Kamath & Steinke, The Discrete
@@ -25,7 +26,7 @@ Legend: D trainable numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -35,6 +36,7 @@ from torch.optim import Optimizer
 from fitchain.pod.compute.dataset import Assemble
 from fitchain.pod.compute.model.executor import FAILURES as OPERATOR_FAILURES
 from fitchain.pod.compute.model.program import Program
+from fitchain.pod.compute.side_by_side import Seed, SideBySide
 from fitchain.pod.compute.training import StepDone, as_tensors, fit, generator_seed, loss_function, set_learning_rate
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused, Unusable
@@ -51,6 +53,10 @@ CLIP_MARGIN = 1 - 2.0**-12
 and the whole numbers are checked exactly all the same."""
 NOISE_DOMAIN = 1
 """Of the keyed stream, beside that of sampling."""
+ALONE = 256
+"""Records that are computed one at a time before several at once are tried again."""
+AT_ONCE = 1 << 16
+"""Numbers of gradients that are clipped at once, so that they stay in a processor's cache."""
 MIXING = ("batch_norm", "instance_norm")
 """Operators by which a model normalises over a batch; of a single record they make zeros."""
 FAILURES = (InputRefused, *OPERATOR_FAILURES)
@@ -147,6 +153,8 @@ class RecordGradients:
         self._program, self._loss, self._compute_loss = program, recipe.loss, loss_function(recipe.loss)
         self._parameters = list(program.trainable.values())
         self.count = sum(parameter.numel() for parameter in self._parameters)
+        tensors = (*program.parameters.values(), *program.buffers.values())
+        self._side_by_side = SideBySide(self._gradients, tensors, program.graph.operators)
 
     def sum(self, indices: Indices, assemble: Assemble, seed: Digest, step: int) -> Tensor:
         """Add up the gradients of records.
@@ -161,10 +169,14 @@ class RecordGradients:
             int64 `[D]`, in units of the grid.
         """
         total_D = torch.zeros(self.count, dtype=torch.int64)
-        for rows in by_unit(indices, self.terms.unit_records):
-            gradient_D = self._of_unit(rows, assemble, seed, step)
-            if gradient_D is not None:
-                total_D += whole_units(gradient_D, self.terms)
+        if not len(indices):
+            return total_D
+        inputs, target_n = as_tensors(*assemble(indices))
+        blocks = self.blocks((*inputs, target_n), seeds(self._program, seed, step, indices))
+        if (size := self.terms.unit_records) is not None:
+            blocks = _of_units(blocks, indices // np.uint64(size))
+        for gradients_mD in blocks:
+            total_D += summed_units(gradients_mD, self.terms)
         return total_D
 
     def put(self, gradient_D: Tensor) -> None:
@@ -173,30 +185,116 @@ class RecordGradients:
         for parameter, part in zip(self._parameters, torch.split(gradient_D, sizes), strict=True):
             parameter.grad = part.view(parameter.shape)
 
-    def _of_unit(self, indices: Indices, assemble: Assemble, seed: Digest, step: int) -> Tensor | None:
-        """The sum of the gradients of a unit's records, float32 `[D]`; None where one of them
-        cannot be computed."""
-        sum_D: Tensor | None = None
-        for number in range(len(indices)):
-            index = indices[number : number + 1]
-            self._program.environment_class.seed(record_seed(seed, step, int(index[0])))
-            gradient_D = self._of_one(*as_tensors(*assemble(index)))
-            if gradient_D is None:
-                return None
-            sum_D = gradient_D if sum_D is None else sum_D + gradient_D
-        return sum_D
+    def blocks(self, records: Sequence[Tensor], seed: Seed) -> Iterator[Tensor]:
+        """Compute gradients of records, in their order.
 
-    def _of_one(self, inputs: tuple[Tensor, ...], target_1: Tensor) -> Tensor | None:
-        """A record's gradient, float32 `[D]`; None where it cannot be computed."""
+        Args:
+            records: inputs and target, `[n, *shape]` each.
+            seed: seeds every generator for the record of a row.
+
+        Yields:
+            Of some of them float32 `[m, D]`, which the next ones overwrite; not numbers in the row
+            of a record whose gradient cannot be computed.
+        """
+        row, count = 0, len(records[0])
+        while row < count:
+            try:
+                gradients_mD = self._side_by_side.compute([tensor[row:] for tensor in records], _from(row, seed))
+            except FAILURES as error:
+                _refuse_lack_of_memory(error)
+                gradients_mD = None  # which record failed, shows when each is computed alone
+            if gradients_mD is not None:
+                yield gradients_mD
+                row += len(gradients_mD)
+                continue
+            for _ in range(min(count - row, ALONE)):
+                yield self._alone(records, row, seed)[None]
+                row += 1
+
+    def _alone(self, records: Sequence[Tensor], row: int, seed: Seed) -> Tensor:
+        """A record's gradient, float32 `[D]`; not a number where it cannot be computed."""
+        seed(row)
         try:
-            prediction_1K = fit(self._program(*inputs, training=True), target_1, self._loss)
-            loss = self._compute_loss(prediction_1K, target_1)
-            gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True, materialize_grads=True)
+            gradients = self._gradients([tensor[row : row + 1].clone() for tensor in records])
         except FAILURES as error:
-            if "allocate memory" in str(error):
-                raise Unusable("memory ran out in a step", "raise the worker's memory limit") from error
-            return None
+            _refuse_lack_of_memory(error)
+            return torch.full((self.count,), math.nan)
         return torch.cat([gradient.flatten() for gradient in gradients])
+
+    def _gradients(self, record: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """By parameter, of a batch of one: inputs, then target."""
+        *inputs, target_1 = record
+        prediction_1K = fit(self._program(*inputs, training=True), target_1, self._loss)
+        loss = self._compute_loss(prediction_1K, target_1)
+        return torch.autograd.grad(loss, self._parameters, allow_unused=True, materialize_grads=True)
+
+
+def _of_units(blocks: Iterable[Tensor], units: Indices) -> Iterator[Tensor]:
+    """Add up what the records of each unit of privacy give.
+
+    Args:
+        blocks: gradients of records in their order, float32 `[m, D]` each.
+        units: `[n]`, of each record; those of a unit stand together.
+
+    Yields:
+        The sum of each unit, float32 `[1, D]`, added in the order of its records; not numbers where
+        one of them is none.
+    """
+    row, sum_D = 0, None
+    for gradients_mD in blocks:
+        for gradient_D in gradients_mD:
+            if sum_D is not None and units[row] != units[row - 1]:
+                yield sum_D[None]
+                sum_D = None
+            sum_D = gradient_D.clone() if sum_D is None else sum_D + gradient_D
+            row += 1
+    if sum_D is not None:
+        yield sum_D[None]
+
+
+def _refuse_lack_of_memory(error: Exception) -> None:
+    if "allocate memory" in str(error):
+        raise Unusable("memory ran out in a step", "raise the worker's memory limit") from error
+
+
+def seeds(program: Program, seed: Digest, step: int, indices: Indices) -> Seed:
+    """What seeds every generator for the record of a row among some."""
+    return lambda row: program.environment_class.seed(record_seed(seed, step, int(indices[row])))
+
+
+def _from(row: int, seed: Seed) -> Seed:
+    return lambda later: seed(row + later)
+
+
+def summed_units(gradients_nD: Tensor, terms: Privacy) -> Tensor:
+    """Clip gradients, cut each to whole units of the grid, toward zero, and add them up.
+
+    Args:
+        gradients_nD: float32, a record's in each row.
+        terms: clip and grid.
+
+    Returns:
+        int64 `[D]`; each record's part has a Euclidean norm of at most the grid, and is zeros where
+        its gradient is not finite.
+    """
+    total_D = torch.zeros(gradients_nD.shape[1], dtype=torch.float64)
+    for rows_mD in torch.split(gradients_nD, max(1, AT_ONCE // gradients_nD.shape[1])):
+        total_D += _units(rows_mD, terms).sum(0)
+    # Exact in any order: of at most 2^29 whole numbers of at most 2^24.
+    return total_D.to(torch.int64)
+
+
+def _units(gradients_nD: Tensor, terms: Privacy) -> Tensor:
+    norms_n = torch.linalg.vector_norm(gradients_nD, dim=1, dtype=torch.float64)
+    most = terms.clip * CLIP_MARGIN
+    scales_n = torch.where(norms_n > most, most / norms_n, 1.0) * (terms.grid / terms.clip)
+    units_nD = gradients_nD.to(torch.float64).mul_(scales_n[:, None]).trunc_()
+    # Squares of numbers up to 2^24 and their sums are exact in doubles up to 2^53; a sum beyond
+    # that is beyond the square of every grid, 2^48 at most, however it is rounded.
+    fits_n = torch.linalg.vecdot(units_nD, units_nD) <= float(terms.grid) ** 2
+    if not bool((fits_n & norms_n.isfinite()).all()):
+        units_nD[~(fits_n & norms_n.isfinite())] = 0.0
+    return units_nD
 
 
 def by_unit(indices: Indices, unit_records: int | None) -> list[Indices]:
@@ -224,17 +322,7 @@ def whole_units(gradient_D: Tensor, terms: Privacy) -> Tensor:
         int64 `[D]`, of a Euclidean norm of at most the grid; zeros where the gradient is not
         finite.
     """
-    norm = float(torch.linalg.vector_norm(gradient_D, dtype=torch.float64))
-    if not math.isfinite(norm):
-        return torch.zeros(gradient_D.shape, dtype=torch.int64)
-    most = terms.clip * CLIP_MARGIN
-    scale = (most / norm if norm > most else 1.0) * (terms.grid / terms.clip)
-    units_D = torch.trunc(gradient_D.to(torch.float64) * scale)
-    # Squares of numbers up to 2^24 and their sums are exact in doubles up to 2^53; a sum beyond
-    # that is beyond the square of every grid, 2^48 at most, however it is rounded.
-    if not float(units_D.square().sum()) <= float(terms.grid) ** 2:
-        return torch.zeros(gradient_D.shape, dtype=torch.int64)
-    return units_D.to(torch.int64)
+    return _units(gradient_D[None], terms)[0].to(torch.int64)
 
 
 def record_seed(seed: Digest, step: int, index: int) -> int:

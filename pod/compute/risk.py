@@ -27,6 +27,7 @@ from torch import Tensor
 from fitchain.pod.compute.checkpoint.recorder import refuse_not_finite
 from fitchain.pod.compute.dataset import Assemble, batches, drawn_batches
 from fitchain.pod.compute.dataset.order import Indices, keyed_draws, permutation
+from fitchain.pod.compute.dataset.units import rows_of
 from fitchain.pod.compute.environment import EnvironmentClass
 from fitchain.pod.compute.model import step_work
 from fitchain.pod.compute.model.program import Program
@@ -71,11 +72,10 @@ class Subject:
         model: its trained tensors.
         assemble: record indices to inputs and target.
         ctx, seed: context and order seed.
-        members: `[n]`, the rows that it was trained on, rising.
+        members: `[n]`, the rows with the records that it was trained on, rising.
         non_members: those that were held out, rising; none where none was.
         salt: of the report's digest.
         delta: the dataset's, where the training was private.
-        filled: of rows those that hold a record; a unit of privacy may have fewer than it has rows.
     """
 
     graph: Graph
@@ -90,7 +90,6 @@ class Subject:
     non_members: Indices
     salt: Digest
     delta: float | None = None
-    filled: Callable[[Indices], Indices] = lambda rows: rows
 
 
 @dataclass(frozen=True)
@@ -142,15 +141,14 @@ def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, o
         InputRefused: the model is not of the graph.
         Unusable: memory ran out.
     """
-    rows = np.sort(np.concatenate([subject.members, subject.non_members]))
-    usable = subject.filled(rows)
+    usable = np.sort(np.concatenate([subject.members, subject.non_members]))
     is_member = np.isin(usable, subject.members)
     own = _answers(subject, Program(subject.graph, subject.model, subject.environment), usable)
     wanted = reference_count(step_work(subject.graph, _work_batch(subject.recipe)), subject.recipe)
     references, ended = [], 0
     for number in range(wanted):
         tick(number, wanted)
-        reference = _reference(subject, rows, usable, number)
+        reference = _reference(subject, usable, number)
         ended += reference is None
         references += [] if reference is None else [reference]
     tick(wanted, wanted)
@@ -174,7 +172,7 @@ def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, o
         ctx=subject.ctx,
         seed=subject.seed,
         recipe=subject.recipe.digest,
-        reference_rows=len(usable) // 2,
+        reference_units=subject.recipe.unit_count // 2,
         references_ended=ended,
         training=own.quality(np.flatnonzero(is_member)),
         held_out=own.quality(np.flatnonzero(~is_member)) if len(others) else None,
@@ -213,13 +211,13 @@ def _work_batch(recipe: Recipe) -> int:
 
 
 def half_of(seed: Digest, number: int, count: int) -> npt.NDArray[np.bool_]:
-    """Which of so many records a reference model is trained on: one of a pair on a random half, the
-    other on the rest.
+    """Which of so many units of privacy (records, where these are the unit) a reference model is
+    trained on: one of a pair on a random half, the other on the rest.
 
     Args:
         seed: the order seed of the attacked run.
         number: of the reference model.
-        count: of usable records, or of units of privacy that have several.
+        count: of units.
 
     Returns:
         `[count]`, true for those that it is trained on.
@@ -230,41 +228,49 @@ def half_of(seed: Digest, number: int, count: int) -> npt.NDArray[np.bool_]:
     return saw if number % 2 == 0 else ~saw
 
 
-def _reference(subject: Subject, all_rows: Indices, usable: Indices, number: int) -> Reference | None:
-    """Train a reference model on half of all units of privacy, and look what it makes of all usable
-    records; None where its training ends before its last step."""
-    seed, unit = tagged(REFERENCE_TAG, subject.seed, number), subject.recipe.unit_records
-    rows = all_rows[np.repeat(half_of(subject.seed, number, len(all_rows) // unit), unit)]
+def _reference(subject: Subject, usable: Indices, number: int) -> Reference | None:
+    """Train a reference model; None where its training ends before its last step."""
+    seed, size = tagged(REFERENCE_TAG, subject.seed, number), subject.recipe.unit_records
+    low = np.uint64(subject.recipe.rows[0])
+    saw_unit = half_of(subject.seed, number, subject.recipe.unit_count)
+    units = np.flatnonzero(saw_unit).astype(np.uint64)
+    rows = rows_of(units, size) + low
     # Only whether a step can be taken depends on the number of rows; a batch of more than half of
-    # all records is one of that half.
+    # all units is one of that half.
     recipe = replace(
-        subject.recipe, rows=(0, len(rows)), held_out=None, batch_size=min(subject.recipe.batch_size, len(rows) // unit)
+        subject.recipe, rows=(0, len(rows)), held_out=None, batch_size=min(subject.recipe.batch_size, len(units))
     )
     program = Program(subject.graph, subject.initial(), subject.environment)
     try:
-        for _ in _steps(subject, recipe, program, seed, rows):
+        for _ in _steps(subject, recipe, program, seed, rows, np.isin(rows, usable)):
             pass
         refuse_not_finite(program.tensors(), recipe.steps)
     except Diverged:
         return None
-    return Reference(np.isin(usable, rows), _answers(subject, program, usable))
+    saw = saw_unit[((usable - low) // np.uint64(size)).astype(np.intp)]
+    return Reference(saw, _answers(subject, program, usable))
 
 
-def _steps(subject: Subject, recipe: Recipe, program: Program, seed: Digest, rows: Indices) -> Iterator[object]:
+# Many parameters: what a training is a function of.
+def _steps(
+    subject: Subject, recipe: Recipe, program: Program, seed: Digest, rows: Indices, is_filled: npt.NDArray[np.bool_]
+) -> Iterator[object]:
+    """Train on rows, of which some may be slots of a unit that no record fills."""
+
     def take(places: Indices) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
         return subject.assemble(rows[places.astype(np.intp)])
+
+    def filled(places: Indices) -> Indices:
+        return places[is_filled[places.astype(np.intp)]]
 
     def key(segment: int) -> bytes:
         return segment_key(seed.value, segment)
 
-    def filled(places: Indices) -> Indices:
-        own = rows[places.astype(np.intp)]
-        return places[np.isin(own, subject.filled(own))]
-
     optimizer = fresh_optimizer(program, recipe)
     if recipe.privacy is None:
         return train(program, recipe, batches(recipe, seed), take, seed, 0, optimizer)
-    return train_privately(program, recipe, drawn_batches(recipe, seed, key), take, seed, 0, optimizer, key, filled)
+    drawn = drawn_batches(recipe, seed, key)
+    return train_privately(program, recipe, drawn, take, seed, 0, optimizer, key, filled)
 
 
 def _answers(subject: Subject, program: Program, rows: Indices) -> Answers:

@@ -251,11 +251,10 @@ def assess(job: Job[Assess], emit: Emit) -> None:
         assemble=job.assemble,
         ctx=job.task.ctx,
         seed=job.task.seed,
-        members=training_rows(job.recipe, job.task.seed),
-        non_members=held_out_rows(job.recipe, job.task.seed),
+        members=job.filled(training_rows(job.recipe, job.task.seed)),
+        non_members=job.filled(held_out_rows(job.recipe, job.task.seed)),
         salt=job.task.salt,
         delta=job.task.delta,
-        filled=job.filled,
     )
     report = attack(subject, lambda done, of: emit(events.Progress(done, of)))
     part = part_of(job.folder, WORKER_RISK_REPORT)

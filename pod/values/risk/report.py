@@ -180,7 +180,8 @@ class Details:
 
     Args:
         ctx, seed, recipe: of which run.
-        reference_rows: records that a reference model is trained on.
+        reference_units: units of privacy (records, where these are the unit) that a reference
+            model is trained on.
         references_ended: reference trainings that ended before their last step and are left out.
         training, held_out: how well the model does; None without records held out.
         seeds: what other seeds gave.
@@ -195,7 +196,7 @@ class Details:
     ctx: Digest
     seed: Digest
     recipe: Digest
-    reference_rows: int
+    reference_units: int
     references_ended: int
     training: Quality
     held_out: Quality | None
@@ -219,7 +220,7 @@ class Details:
             "context": str(self.ctx),
             "order_seed": str(self.seed),
             "recipe": str(self.recipe),
-            "reference_rows": self.reference_rows,
+            "reference_units": self.reference_units,
             "references_ended": self.references_ended,
             "training": _quality_json(self.training),
             "held_out": None if self.held_out is None else _quality_json(self.held_out),
@@ -256,7 +257,7 @@ class Details:
             ctx=fields.digest("context"),
             seed=fields.digest("order_seed"),
             recipe=fields.digest("recipe"),
-            reference_rows=fields.integer("reference_rows", 0, MOST_ROWS),
+            reference_units=fields.integer("reference_units", 0, MOST_ROWS),
             references_ended=fields.integer("references_ended", 0, MOST_REFERENCES),
             training=_quality(value["training"]),
             held_out=None if value["held_out"] is None else _quality(value["held_out"]),
@@ -275,7 +276,7 @@ _DETAILS = (
     "context",
     "order_seed",
     "recipe",
-    "reference_rows",
+    "reference_units",
     "references_ended",
     "training",
     "held_out",

@@ -1,0 +1,332 @@
+"""Records side by side: the gradient of each is, bit by bit, the one that it has alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fitchain.pod.compute import side_by_side
+from fitchain.pod.compute.environment.classes import DEFAULT, NATIVE
+from fitchain.pod.compute.model.export import export
+from fitchain.pod.compute.model.program import Program
+from fitchain.pod.compute.operators.row_wise import batched
+from fitchain.pod.compute.private_training import RecordGradients, seeds, summed_units, whole_units
+from fitchain.pod.compute.side_by_side import NotSideBySide, SideBySide, Tape, same_bits
+from fitchain.pod.values.graph import Input
+from fitchain.pod.values.recipe import Choice
+from tests.own_kernels import own_kernels
+from tests.training_jobs import SEED, private_recipe
+
+COUNT = 40
+ROWS = np.arange(COUNT, dtype=np.uint64)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(params=[DEFAULT, NATIVE], ids=lambda each: each.name)
+def environment(request: pytest.FixtureRequest) -> Iterator[Any]:
+    if request.param is NATIVE:
+        yield NATIVE
+        return
+    with own_kernels():
+        yield DEFAULT
+
+
+class Attends(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        settings: dict[str, Any] = {"batch_first": True, "norm_first": True, "activation": "gelu", "dropout": 0.1}
+        self.enter, self.layer = nn.Linear(5, 12), nn.TransformerEncoderLayer(12, 2, 20, **settings)
+        self.last = nn.Linear(12, 3)
+
+    def forward(self, x_BTF: Tensor) -> Tensor:
+        output_BK: Tensor = self.last(self.layer(self.enter(x_BTF)).mean(1))
+        return output_BK
+
+
+class Reads(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.last = nn.Embedding(11, 6), nn.Linear(6, 3)
+
+    def forward(self, words_BT: Tensor) -> Tensor:
+        output_BK: Tensor = self.last(torch.tanh(self.words(words_BT)).mean(1))
+        return output_BK
+
+
+class Recurs(nn.Module):
+    def __init__(self, kind: type[nn.Module]) -> None:
+        super().__init__()
+        self.layer, self.last = kind(5, 6, batch_first=True), nn.Linear(6, 3)
+
+    def forward(self, x_BTF: Tensor) -> Tensor:
+        output_BK: Tensor = self.last(self.layer(x_BTF)[0][:, -1])
+        return output_BK
+
+
+def wide() -> nn.Module:
+    """Of odd sizes, so that rows end anywhere in a vector."""
+    functions = nn.Sigmoid(), nn.Linear(33, 17), nn.Softplus(), nn.Dropout(0.3), nn.Linear(17, 9), nn.ELU()
+    return nn.Sequential(nn.Linear(13, 33), *functions, nn.LayerNorm(9), nn.Linear(9, 3))
+
+
+def convolutional() -> nn.Module:
+    first = nn.Conv2d(2, 6, 3, padding=1), nn.GroupNorm(3, 6), nn.SiLU(), nn.MaxPool2d(2), nn.Dropout(0.2)
+    return nn.Sequential(*first, nn.Conv2d(6, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
+
+
+NETS: dict[str, tuple[Any, Input]] = {
+    "mlp": (wide, Input("x", "F32", (13,))),
+    "cnn": (convolutional, Input("x", "F32", (2, 8, 8))),
+    "transformer": (Attends, Input("x", "F32", (7, 5))),
+    "embedding": (Reads, Input("x", "I64", (4,))),
+    "gru": (lambda: Recurs(nn.GRU), Input("x", "F32", (4, 5))),
+    "lstm": (lambda: Recurs(nn.LSTM), Input("x", "F32", (4, 5))),
+}
+
+
+def gradients(net: nn.Module, entering: Input, environment: Any, loss: str = "cross_entropy") -> RecordGradients:
+    graph, weights = export(net, (entering,), 2)
+    return RecordGradients(Program(graph, weights, environment), replace(private_recipe(), loss=Choice(loss, {})))
+
+
+def records(entering: Input, classes: bool = True) -> list[Tensor]:
+    """Inputs and target of 40 records."""
+    generator = torch.Generator().manual_seed(5)
+    shape = (COUNT, *entering.shape)
+    x = torch.randint(11, shape, generator=generator)
+    if entering.dtype == "F32":
+        x = torch.randn(shape, generator=generator) * torch.rand(COUNT, *[1] * len(entering.shape), generator=generator)
+    target = torch.randint(3, (COUNT,), generator=generator)
+    return [x, target if classes else torch.rand(COUNT, 3, generator=generator)]
+
+
+def rows_of(made: RecordGradients, tensors: Sequence[Tensor], chosen: Sequence[int]) -> Tensor:
+    """Gradients of some records, `[n, D]`, each where it was asked for."""
+    given = [each[list(chosen)] for each in tensors]
+    blocks = made.blocks(given, seeds(made._program, SEED, 3, ROWS[list(chosen)]))
+    return torch.cat([torch.empty(0, made.count), *(block.clone() for block in blocks)])
+
+
+def alone(made: RecordGradients, tensors: Sequence[Tensor], chosen: Sequence[int]) -> Tensor:
+    """The same by batches of one."""
+    each_seed = seeds(made._program, SEED, 3, ROWS)
+    return torch.stack([made._alone(tensors, place, each_seed) for place in chosen])
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_gradient_of_a_record_has_the_bits_that_it_has_alone(name: str, environment: Any) -> None:
+    torch.manual_seed(0)
+    make, entering = NETS[name]
+    made, tensors = gradients(make(), entering, environment), records(entering)
+    single = alone(made, tensors, range(COUNT))
+    generator = np.random.default_rng(1)
+    for count in (0, 1, 2, 7, 33, 40, 5):
+        chosen = generator.choice(COUNT, count, replace=False).tolist()
+        assert same_bits(rows_of(made, tensors, chosen), single[chosen])
+    assert bool(made._side_by_side._places) == (name not in ("gru", "lstm")), "which are computed one at a time"
+    assert single.isfinite().all() and single.any(1).all()
+
+
+@pytest.mark.parametrize("loss", ["mse_loss", "l1_loss", "smooth_l1_loss", "binary_cross_entropy_with_logits"])
+def test_every_loss_leads_back_the_bits_that_a_record_has_alone(loss: str, environment: Any) -> None:
+    torch.manual_seed(0)
+    entering = Input("x", "F32", (13,))
+    made, tensors = gradients(wide(), entering, environment, loss), records(entering, classes=False)
+    assert same_bits(rows_of(made, tensors, range(33)), alone(made, tensors, range(33)))
+    assert made._side_by_side._places
+
+
+MIXED: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": lambda y_BF: y_BF - y_BF.mean(0, keepdim=True) * 0.5,
+    "sum": lambda y_BF: y_BF * y_BF.sum(0),
+    "cumsum": lambda y_BF: y_BF.cumsum(0),
+    "flip": lambda y_BF: y_BF.flip(0),
+    "roll": lambda y_BF: y_BF.roll(1, 0),
+    "softmax": lambda y_BF: y_BF + y_BF.softmax(0),
+    "reshape": lambda y_BF: y_BF.reshape(-1).cumsum(0).reshape(y_BF.shape),
+    "product": lambda y_BF: y_BF + (y_BF.t() @ y_BF)[:1],
+    "sort": lambda y_BF: y_BF.sort(0).values,
+    "counts": lambda y_BF: y_BF * y_BF.shape[0],
+    "enlarged": lambda y_BF: torch.sin(y_BF * 1e6 + y_BF.max()),
+}
+
+
+class Mixes(nn.Module):
+    """Does with the first dimension what would lead from one record to the next."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.first, self.last, self.how = nn.Linear(4, 5), nn.Linear(5, 3), how
+
+    def forward(self, x_BF: Tensor) -> Tensor:
+        output_BK: Tensor = self.last(MIXED[self.how](torch.tanh(self.first(x_BF))))
+        return output_BK
+
+
+@pytest.mark.parametrize("how", MIXED)
+def test_graph_that_mixes_the_records_of_a_batch_reaches_no_other_record(how: str, environment: Any) -> None:
+    torch.manual_seed(0)
+    entering = Input("x", "F32", (4,))
+    made, tensors = gradients(Mixes(how), entering, environment), records(entering)
+    single = alone(made, tensors, range(COUNT))
+    assert same_bits(rows_of(made, tensors, range(COUNT)), single) and made._side_by_side._places
+    changed = [each.clone() for each in tensors]
+    changed[0][7] = torch.tensor([3e38, torch.inf, torch.nan, -1e-42])
+    others = [place for place in range(COUNT) if place != 7]
+    assert same_bits(rows_of(made, changed, range(COUNT))[others], single[others])
+
+
+class Fails(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.last = nn.Embedding(4, 6), nn.Linear(6, 3)
+
+    def forward(self, words_BT: Tensor) -> Tensor:
+        output_BK: Tensor = self.last(self.words(words_BT).sum(1))
+        return output_BK / (words_BT[:, :1] - 3)
+
+
+def test_record_that_fails_or_is_infinite_adds_zeros_and_moves_nobody(environment: Any) -> None:
+    torch.manual_seed(0)
+    entering = Input("x", "I64", (4,))
+    made, tensors = gradients(Fails(), entering, environment), records(entering)
+    tensors[0] %= 3
+    whole, failing, infinite = list(range(20)), [each.clone() for each in tensors], [each.clone() for each in tensors]
+    failing[0][7], infinite[0][7, 0] = 99, 3
+    single = alone(made, tensors, whole)
+    for changed in (failing, infinite, tensors, failing):
+        units = [whole_units(gradient_D, made.terms) for gradient_D in rows_of(made, changed, whole)]
+        for place in whole:
+            spoilt = place == 7 and changed is not tensors
+            assert torch.equal(units[place], whole_units(single[place], made.terms) * (not spoilt)), place
+    assert made._side_by_side._places
+
+
+def test_class_that_is_none_and_class_that_is_ignored_add_zeros(environment: Any) -> None:
+    torch.manual_seed(0)
+    entering = Input("x", "F32", (13,))
+    made, tensors = gradients(wide(), entering, environment), records(entering)
+    single = alone(made, tensors, range(COUNT))
+    tensors[1][3] = -100  # ignored by torch's loss
+    rows = rows_of(made, tensors, range(33))
+    assert made._side_by_side._places and not whole_units(rows[3], made.terms).any()
+    tensors[1][5] = 3
+    rows = rows_of(made, tensors, range(33))
+    assert not whole_units(rows[5], made.terms).any()
+    others = [place for place in range(33) if place not in (3, 5)]
+    assert same_bits(rows[others], single[others])
+
+
+# What is not relied on
+
+
+def test_kernel_that_computes_others_bits_for_several_records_is_called_for_each(
+    monkeypatch: pytest.MonkeyPatch, environment: Any
+) -> None:
+    honestly, changed = batched, []
+
+    def falsely(operator: Any, *given: Any) -> Any:
+        runs = honestly(operator, *given)
+        if runs is None or "tanh_backward" not in str(operator):
+            return runs
+        (made,), lift = given[2], given[3]
+        changed.append(operator)
+        return [*runs, lambda: lift(made)[-1].view(-1)[-1:].mul_(1 + 2**-20)]
+
+    monkeypatch.setattr(side_by_side, "batched", falsely)
+    torch.manual_seed(0)
+    entering = Input("x", "F32", (4,))
+    made, tensors = gradients(Mixes("mean"), entering, environment), records(entering)
+    assert same_bits(rows_of(made, tensors, range(32)), alone(made, tensors, range(32)))
+    assert changed and made._side_by_side._places
+
+
+def test_gradient_that_is_another_one_alone_ends_the_computation_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    entering = Input("x", "F32", (4,))
+    made, tensors = gradients(Mixes("mean"), entering, NATIVE), records(entering)
+    honestly = side_by_side.Places.compute
+    monkeypatch.setattr(side_by_side.Places, "compute", lambda *given: honestly(*given).mul_(1 + 2**-20))
+    assert same_bits(rows_of(made, tensors, range(32)), alone(made, tensors, range(32)))
+    assert made._side_by_side._given_up
+
+
+def test_with_several_threads_records_are_computed_one_at_a_time() -> None:
+    torch.manual_seed(0)
+    entering = Input("x", "F32", (4,))
+    made, tensors = gradients(Mixes("mean"), entering, NATIVE), records(entering)
+    torch.set_num_threads(2)
+    rows_of(made, tensors, range(8))
+    assert not made._side_by_side._places
+
+
+def test_call_that_depends_on_a_number_cannot_be_taken_down() -> None:
+    weight = torch.ones(4, requires_grad=True)
+
+    def compute(given: Sequence[Tensor]) -> Sequence[Tensor]:
+        (x_1F,) = given
+        return torch.autograd.grad((weight * (x_1F if x_1F.sum().item() > 0 else -x_1F)).sum(), [weight])
+
+    with pytest.raises(NotSideBySide, match=r"aten._local_scalar_dense.default depends on a number"):
+        Tape(compute, [torch.ones(1, 4)], [weight])
+    together = SideBySide(compute, [weight], frozenset())
+    assert together.compute([torch.ones(8, 4)], lambda place: None) is None
+
+
+def test_memory_that_all_records_read_is_written_by_none() -> None:
+    weight, seen = torch.ones(4, requires_grad=True), torch.zeros(1, 4)
+
+    def compute(given: Sequence[Tensor]) -> Sequence[Tensor]:
+        seen.add_(given[0])
+        return torch.autograd.grad((weight * seen.clone()).sum(), [weight])
+
+    with pytest.raises(NotSideBySide, match="writes what all records read"):
+        Tape(compute, [torch.ones(1, 4)], [weight, seen])
+
+
+def test_tensor_from_nowhere_is_not_taken_for_a_constant() -> None:
+    weight = torch.ones(4, requires_grad=True)
+
+    def compute(given: Sequence[Tensor]) -> Sequence[Tensor]:
+        copied = torch.from_numpy(given[0].numpy() * 2)  # past torch's dispatcher
+        return torch.autograd.grad((weight * copied).sum(), [weight])
+
+    with pytest.raises(NotSideBySide, match="takes a tensor that no call made"):
+        Tape(compute, [torch.ones(1, 4)], [weight])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 64])
+def test_units_of_gradients_together_are_the_sum_of_each_ones(count: int) -> None:
+    generator, terms = torch.Generator().manual_seed(1), private_recipe().privacy
+    assert terms is not None
+    gradients_nD = torch.randn(count, 1501, generator=generator) * torch.logspace(-6, 6, count)[:, None]
+    gradients_nD[count // 2, 3] = math.nan
+    each = [whole_units(gradient_D, terms) for gradient_D in gradients_nD]
+    assert torch.equal(summed_units(gradients_nD, terms), torch.stack(each).sum(0))
+    norms = [float(torch.linalg.vector_norm(gradient_D, dtype=torch.float64)) for gradient_D in gradients_nD]
+    by_row = torch.linalg.vector_norm(gradients_nD, dim=1, dtype=torch.float64)
+    assert np.array_equal(by_row.numpy(), norms, equal_nan=True)
+
+
+def test_functions_of_records_never_meet_in_a_vector() -> None:
+    """A library takes another polynomial for all elements of a vector where one is large."""
+    x = torch.rand(64, 3) * 3
+    x[::2, 1] = 1e6
+    made = SideBySide(lambda given: [F.linear(torch.sin(given[0]), torch.eye(3))[0]], [], frozenset())
+    rows = made.compute([x], lambda place: None)
+    assert rows is not None and same_bits(rows, torch.stack([torch.sin(row[None])[0] for row in x]))
