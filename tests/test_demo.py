@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 FIELDS = {
     *("agreement", "state", "dataset_records", "steps", "checkpoints", "anchors", "transactions", "gas_total"),
     *("test_accuracy", "model", "certificate", "replayed_segments", "seconds", "store", "ipfs_version"),
-    *("assurance", "audited_again", "verifiers", "cheat", "privacy", "held_out"),
+    *("assurance", "audited_again", "verifiers", "cheat", "privacy", "held_out", "risk"),
 }
 
 
@@ -87,6 +87,7 @@ def test_an_audited_job_stays_within_its_budget_of_gas(played: dict[str, Any]) -
 def test_it_is_charged_to_the_owner_s_privacy_budget(place: Path, played: dict[str, Any]) -> None:
     spent = played["privacy"]
     assert spent["delta"] == 1e-4 and "held-out" in played["held_out"]
+    assert "of 91; AUC" in played["risk"]
     assert 2.9 < spent["epsilon"] <= 3 and spent["left"] == pytest.approx(1, abs=0.1)
     verified = fitchain(place, "proof", "verify", played["model"], played["certificate"], "--json")
     assert json.loads(verified.stdout)["privacy"]["epsilon"] == spent["epsilon"]

@@ -31,6 +31,7 @@ from fitchain.cli.demo.samples import Sample
 from fitchain.cli.demo.stranger import STRANGER, Stranger
 from fitchain.cli.demo.stranger import VERIFIERS as OWN_VERIFIERS
 from fitchain.cli.views.history import sparkline
+from fitchain.cli.views.risk import describe_summary
 from fitchain.cli.views.verdict import describe_held_out
 from fitchain.pod.jobs.history import ApprovalNeeded, Received
 from fitchain.pod.ports.agreement import Phase, State
@@ -178,7 +179,7 @@ def play(
         running = stack.enter_context(pods(both, run))
         sample = writing.result()
         panels = [panel, stranger.panel] if panel and stranger else []
-        dataset = offer(owner, sample, scientist.keys.address, panels, which.budget)
+        dataset = offer(owner, sample, scientist.keys.address, panels, which.budget, reported=True)
         kept = f"registers {dataset.count} records ({sample.name}): their root {dataset.root.short} goes on the chain"
         opened = f", with a privacy budget of epsilon {which.budget:g}" if which.budget else ""
         progress.done(f"{kept}{opened}; the records stay")
@@ -220,7 +221,7 @@ def play(
         if terms is not None:
             progress.next("verifiers", "training drawn segments again")
             cheat = audit.Cheat(sides["cheat"], homes["cheat"], run, stack)
-            offered = offer(homes["cheat"], sample, scientist.keys.address, panels, which.budget)
+            offered = offer(homes["cheat"], sample, scientist.keys.address, panels, which.budget, reported=False)
             cheat.tempt(offered, lambda dataset: ask(scientist, dataset, model, which.terms, terms))
             seating_again = beside.submit(stranger.seat_verifiers) if stranger else None
             follower.until(lambda: owner.agreements.read(job).state.ended)
@@ -281,6 +282,7 @@ def play(
         accuracy=checked.accuracy,
         assurance=level,
         held_out=describe_held_out(verdict) or "",
+        risk=describe_report(owner, job),
         spent=Spent.of(scientist, dataset, verdict) if which.budget else None,
         again=again,
         replayed=audit.replayed(scientist, job) if audited else checked.replayed,
@@ -308,11 +310,11 @@ def probe_beside(stack: ExitStack) -> Future[Environment]:
 
 
 def offer(
-    home: Home, sample: Sample, scientist: str, panels: Sequence[PanelId], budget: float | None
+    home: Home, sample: Sample, scientist: str, panels: Sequence[PanelId], budget: float | None, reported: bool
 ) -> RegisteredDataset:
     """Register an owner's table under a policy that lets one scientist ask, asks a person about
-    every request, and admits audits by some panels; with a privacy budget or without."""
-    from fitchain.pod.compute.dataset import Policy
+    every request, and admits audits by some panels; with a privacy budget or without, with a risk report of each model or without."""
+    from fitchain.pod.compute.dataset import Policy, RiskTerms
     from fitchain.pod.parties.owner import DatasetOffer, PrivacyOffer, register_dataset
 
     policy = Policy(
@@ -322,6 +324,7 @@ def offer(
         disclosure_cap=None,
         scientists=(scientist.lower(),),
         panels=tuple(map(str, panels)),
+        risk=RiskTerms() if reported else None,
     )
     offered = DatasetOffer(
         sample.private, name=sample.name, target=sample.target, drop=sample.drop, price=PRICE, policy=policy
@@ -416,6 +419,14 @@ def check(job: AgreementId, owner: Home, home: Home, delivered: Delivery, test: 
         tested=tested.records,
         weights=sum(len(tensor.data) // 4 for tensor in tensors.values() if tensor.dtype == "F32"),
     )
+
+
+def describe_report(home: Home, job: AgreementId) -> str:
+    """What the owner's attack on the model found, in a sentence; empty where it made none."""
+    from fitchain.pod.parties.owner import kept_report
+
+    report = kept_report(home.job_folder(job))
+    return describe_summary(report.summary) if report else ""
 
 
 def describe_training(status: JobStatus) -> str:

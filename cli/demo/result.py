@@ -97,6 +97,7 @@ class DemoResult:
         accuracy: on the test table, 0 to 1.
         assurance: the certificate's level for who trusts nobody.
         held_out: what the model does on records that the owner held out, in words.
+        risk: what the owner's attack on the model found, in words.
         spent: of the owner's privacy budget; None where it has none.
         again: what came of the audit that a stranger asked for; None without one.
         replayed: segments that verifiers voted about, or that the owner trained again.
@@ -124,6 +125,7 @@ class DemoResult:
     accuracy: float
     assurance: str
     held_out: str
+    risk: str
     spent: Spent | None
     again: Again | None
     replayed: int
@@ -156,6 +158,7 @@ class DemoResult:
             "replayed_segments": self.replayed,
             "assurance": self.assurance,
             "held_out": self.held_out,
+            "risk": self.risk,
             "privacy": self.spent.values() if self.spent else None,
             "audited_again": self.again.values() if self.again else None,
             "verifiers": self.verifiers,
@@ -178,13 +181,17 @@ class DemoResult:
             f"The certificate says: {self.held_out}. On {self.tested} "
             f"records of the scientist's own it is right {self.accuracy:.1%} of the time."
         )
+        attacked = (
+            f"Before it let the model go, the owner attacked it, to see whom it gives away: {self.risk}. The report "
+            "stays with the owner; the certificate has its digest."
+        )
         cost = (
             f"{amount_text(self.price)} FIT, paid to the owner; {self.transactions} transactions with {self.gas:,} gas "
             f"in all, from request to settlement; {self.total_s:.0f} s, of them {self.train_s:.0f} s from request to "
             "payment."
         )
         return [
-            Prose("What happened", [happened, *([self._caught(self.caught)] if self.caught else [])]),
+            Prose("What happened", [happened, attacked, *([self._caught(self.caught)] if self.caught else [])]),
             Prose("What it cost", [cost]),
             Prose("What is proven", self._proven()),
             Prose("What is not", self._open()),
@@ -259,6 +266,7 @@ class DemoResult:
             verify,
             *([f"{verify} --require {self.again.assurance} --home {shown(self.stranger)}"] if self.again else []),
             f"fitchain job show {job} {scientist}",
+            f"fitchain job report {job} --home {shown(self.owner)} --svg {shown(self.model.parent / 'risk.svg')}",
             f"fitchain proof show {job} {scientist}",
             *([f"fitchain proof cost {job} {scientist}"] if self.verifiers else []),
             *([f"fitchain job show {str(self.caught.agreement)[:10]} {scientist}"] if self.caught else []),
