@@ -22,6 +22,7 @@ from fitchain.pod.values.privacy.ledger import (
     epsilon_of,
     lanes,
     left,
+    spent_epsilon,
     within,
     word,
 )
@@ -84,6 +85,11 @@ def test_nothing_is_within_a_zero_lane_and_no_full_lane_is_within_anything() -> 
     assert not within(2**256 - 1, 2**256 - 1)
     assert within(word([FULL] * 7 + [5]), word([FULL] * 7 + [5]))
     assert not within(word([FULL] * 7 + [6]), word([FULL] * 7 + [5]))
+
+
+def test_a_ledger_as_it_was_opened_has_spent_nothing() -> None:
+    assert spent_epsilon(OPENED, 1e-5) == 0 < spent_epsilon(add(OPENED, OPENED), 1e-5) < 0.1
+    assert left(OPENED, budget(3, 1e-5), 1e-5) == pytest.approx(3, abs=1e-3)
 
 
 def test_infinite_is_a_full_lane() -> None:

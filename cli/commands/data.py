@@ -18,7 +18,7 @@ from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import FitchainError, InputRefused
 from fitchain.pod.values.ids import WHOLE_POOL, DatasetId
-from fitchain.pod.values.privacy.ledger import allowed_epsilon, epsilon_of, left
+from fitchain.pod.values.privacy.ledger import allowed_epsilon, left, spent_epsilon
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.dataset import Card, Policy, RiskTerms, UnitColumn
@@ -405,7 +405,7 @@ def _ledger_values(home: Home, entry: DatasetEntry, card: Card) -> dict[str, Any
         "unit": None if card.unit is None else card.unit.column,
         "delta": delta,
         "epsilon": allowed_epsilon(own.budget, delta),
-        "spent": epsilon_of(own.spent, delta),
+        "spent": spent_epsilon(own.spent, delta),
         "left": left(own.spent, own.budget, delta),
     }
 

@@ -188,4 +188,5 @@ def _sentence(worst: Worst, report: RiskReport) -> str:
 
 def _doubt(logit: float) -> str:
     """What is left to all other labels, in per cent: near a label's certainty that tells more."""
-    return f"{100 / (1 + math.exp(min(logit, 700))):.2g} %"
+    doubt = 100 / (1 + math.exp(min(logit, 700)))
+    return f"{doubt:.0f} %" if doubt >= 10 else f"{doubt:.2g} %"

@@ -26,7 +26,7 @@ from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.trust import trusted_by
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef
-from fitchain.pod.values.privacy.ledger import add, allowed_epsilon, epsilon_of
+from fitchain.pod.values.privacy.ledger import add, allowed_epsilon, epsilon_of, spent_epsilon
 from fitchain.pod.values.recipe import Recipe
 
 MOST_EARLIER = 200
@@ -281,7 +281,8 @@ def read_privacy(home: Home, agreement: Agreement, card: Card) -> PrivacyCost | 
     if card.privacy is None or ledger is None:
         return None
     charge, delta = agreement.terms.charge, card.privacy.delta
-    asked, spent, after = (epsilon_of(word, delta) for word in (charge, ledger.spent, add(ledger.spent, charge)))
+    asked, after = (epsilon_of(word, delta) for word in (charge, add(ledger.spent, charge)))
+    spent = spent_epsilon(ledger.spent, delta)
     unit = None if card.unit is None else card.unit.column
     return PrivacyCost(asked, spent, after, allowed_epsilon(ledger.budget, delta), delta, ledger.fits(charge), unit)
 

@@ -46,7 +46,7 @@ from fitchain.pod.values.errors import (
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.job_folder import GRAPH, OFFER_FILES, RECIPE, Scratch, scratch
-from fitchain.pod.values.privacy.ledger import allowed_epsilon, epsilon_of
+from fitchain.pod.values.privacy.ledger import allowed_epsilon, epsilon_of, spent_epsilon
 from fitchain.pod.values.recipe import Recipe, draft
 from fitchain.pod.values.work import StepWork
 
@@ -370,7 +370,7 @@ def _require_fitting(home: Home, dataset: DatasetEntry, card: Card, recipe: Reci
         return
     delta = card.privacy.delta
     if not ledger.fits(recipe.charge):
-        asked, spent = (epsilon_of(word, delta) for word in (recipe.charge, ledger.spent))
+        asked, spent = epsilon_of(recipe.charge, delta), spent_epsilon(ledger.spent, delta)
         raise InputRefused(
             f"the training costs epsilon {asked:.3g} beside delta {delta:g}, and of the privacy budget"
             f" {allowed_epsilon(ledger.budget, delta):.3g} the dataset's ledger has spent {spent:.3g}",

@@ -116,6 +116,12 @@ def epsilon_of(word: int, delta: float) -> float:
     return accountant.epsilon([math.inf if lane == FULL else lane * UNIT for lane in lanes(word)], delta)
 
 
+def spent_epsilon(spent: int, delta: float) -> float:
+    """What trainings have cost of a ledger, as an epsilon; 0 as long as there was none, though the
+    word is not zero then."""
+    return 0.0 if spent == OPENED else epsilon_of(spent, delta)
+
+
 def left(spent: int, budget: int, delta: float) -> float:
     """How far what was spent stands below a budget, as an epsilon, for people.
 
@@ -129,7 +135,7 @@ def left(spent: int, budget: int, delta: float) -> float:
     Returns:
         The budget's epsilon less that of what was spent; 0 where that is not within.
     """
-    return max(0.0, allowed_epsilon(budget, delta) - epsilon_of(spent, delta)) if within(spent, budget) else 0.0
+    return max(0.0, allowed_epsilon(budget, delta) - spent_epsilon(spent, delta)) if within(spent, budget) else 0.0
 
 
 def allowed_epsilon(budget: int, delta: float) -> float:
