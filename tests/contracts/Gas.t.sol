@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Contracts, IDirectory} from "../../contracts/interfaces/IDirectory.sol";
+import {Lanes} from "../../contracts/libraries/Lanes.sol";
 import {State} from "../../contracts/types/Agreement.sol";
 import {Outcome} from "../../contracts/types/Audit.sol";
 import {AgreementId, NO_PANEL, PanelId} from "../../contracts/types/Ids.sol";
@@ -92,6 +93,33 @@ contract GasTest is AuditFixture {
         vm.snapshotValue(group, "whole", total);
         assertState(id, State.Settled);
         vm.assertEq(transactions, 20, "an audited job takes another number of transactions");
+    }
+
+    /// @dev The same acceptance, on a dataset with a privacy ledger and without, once each account's slots are written.
+    ///      A charge calls the registry (2,600), reads dataset, budget and spent (6,300), writes spent (2,900), tells
+    ///      of it (2,400), and goes through the lanes.
+    function test_accept_thatChargesALedgerCostsTwentyThousandMoreAtMost() public {
+        (Terms memory plain, Terms memory charged) = (defaultTerms(), defaultTerms());
+        vm.prank(owner);
+        registry.openLedger(100 * Lanes.ONE_EACH);
+        vm.prank(owner);
+        charged.dataset = registry.registerDataset("private", 10, 1, cid("private"));
+        (charged.datasetRoot, charged.charge) = ("private", Lanes.ONE_EACH);
+
+        acceptance("before", plain);
+        acceptance("before, charged", charged);
+        uint256 without = acceptance("plain", plain);
+        uint256 with = acceptance("charged", charged);
+
+        vm.snapshotValue("Ledger", "acceptance that charges nothing", without);
+        vm.snapshotValue("Ledger", "acceptance that charges a ledger", with);
+        vm.assertTrue(with > without, "a charge costs nothing");
+        vm.assertLe(with - without, 20_000, "a charge costs more than it should");
+    }
+
+    function acceptance(bytes32 salt, Terms memory terms) private returns (uint256) {
+        accept(requested(salt, terms));
+        return vm.lastCallGas().gasTotalUsed;
     }
 
     function test_draw_ofFiveOfTenStaysWithinItsLimit() public {
