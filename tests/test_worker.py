@@ -38,6 +38,7 @@ from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.jobs.worker.parent import most_usage
 from fitchain.pod.jobs.worker.task import (
     TASKS,
+    Assess,
     Audit,
     Evaluate,
     Explain,
@@ -482,6 +483,7 @@ ONE_OF_EACH: tuple[Task, ...] = (
     Audit(Context(CTX, SEED), (0, 4), StepWork(1, 2, 3)),
     Explain(Context(CTX, SEED), (0,)),
     Evaluate(limits=Limits(1 << 30, 1 << 20)),
+    Assess(Context(CTX, SEED), delta=1e-5),
     Measure(),
 )
 

@@ -31,8 +31,6 @@ from fitchain.cli.demo.samples import Sample
 from fitchain.cli.demo.stranger import STRANGER, Stranger
 from fitchain.cli.demo.stranger import VERIFIERS as OWN_VERIFIERS
 from fitchain.cli.views.history import sparkline
-from fitchain.cli.views.risk import describe_summary
-from fitchain.cli.views.verdict import describe_held_out
 from fitchain.pod.jobs.history import ApprovalNeeded, Received
 from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.values.amounts import FIT, amount_text
@@ -281,7 +279,7 @@ def play(
         price=PRICE,
         accuracy=checked.accuracy,
         assurance=level,
-        held_out=describe_held_out(verdict) or "",
+        held_out=describe_evaluation(verdict),
         risk=describe_report(owner, job),
         spent=Spent.of(scientist, dataset, verdict) if which.budget else None,
         again=again,
@@ -313,7 +311,8 @@ def offer(
     home: Home, sample: Sample, scientist: str, panels: Sequence[PanelId], budget: float | None, reported: bool
 ) -> RegisteredDataset:
     """Register an owner's table under a policy that lets one scientist ask, asks a person about
-    every request, and admits audits by some panels; with a privacy budget or without, with a risk report of each model or without."""
+    every request, and admits audits by some panels; with a privacy budget or without, with a risk
+    report of each model or without."""
     from fitchain.pod.compute.dataset import Policy, RiskTerms
     from fitchain.pod.parties.owner import DatasetOffer, PrivacyOffer, register_dataset
 
@@ -421,8 +420,16 @@ def check(job: AgreementId, owner: Home, home: Home, delivered: Delivery, test: 
     )
 
 
+def describe_evaluation(verdict: Verdict) -> str:
+    """What the model does on held-out records, in a sentence."""
+    from fitchain.cli.views.verdict import describe_held_out
+
+    return describe_held_out(verdict) or ""
+
+
 def describe_report(home: Home, job: AgreementId) -> str:
     """What the owner's attack on the model found, in a sentence; empty where it made none."""
+    from fitchain.cli.views.risk import describe_summary
     from fitchain.pod.parties.owner import kept_report
 
     report = kept_report(home.job_folder(job))

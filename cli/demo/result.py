@@ -13,7 +13,6 @@ from fitchain.cli.demo.audit import Caught
 from fitchain.cli.demo.parties import Stores
 from fitchain.cli.demo.stranger import Again
 from fitchain.cli.views.output import Prose
-from fitchain.cli.views.verdict import noise_checked
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.errors import NotFound
@@ -54,6 +53,8 @@ class Spent:
         Raises:
             NotFound: the dataset has no ledger, or the training was not private.
         """
+        from fitchain.cli.views.verdict import noise_checked
+
         claim, ledger = verdict.statement.privacy, home.registry.ledger_of(home.registry.dataset(dataset.id))
         if claim is None or ledger is None:
             raise NotFound("the training was charged to no privacy ledger")

@@ -55,7 +55,7 @@ Gradients = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 """From a batch of one, inputs and target `[1, *shape]`, to a gradient for each parameter."""
 Seed = Callable[[int], None]
 """Seeds every generator for the record of a place."""
-Run = Callable[[], object]
+Action = Callable[[], object]
 
 
 class NotSideBySide(Exception):
@@ -120,21 +120,21 @@ class SideBySide:
 
     def _taken_down(self, record: Sequence[Tensor], seed: Seed) -> Tape:
         seed(0)
-        alone = self._compute([tensor.clone() for tensor in record])
+        reference = self._compute([tensor.clone() for tensor in record])
         seed(0)
         tape = Tape(self._compute, [tensor.clone() for tensor in record], self._tensors)
-        if not all(map(same_bits, alone, tape.gradients)):
+        if not all(map(same_bits, reference, tape.gradients)):
             raise NotSideBySide("an operator computes otherwise where its calls are taken down")
         return tape
 
     def _prepared(self, tape: Tape, size: int, records: Sequence[Tensor], seed: Seed) -> Places:
         places, count = Places(tape, size), len(records[0])
         places.fill(records)
-        places.prepare(lambda place: seed(place % count))
-        for place, gradient_D in enumerate(places.compute(count, seed)[:CONFIRMED]):
-            seed(place)
-            alone = self._compute([tensor[place : place + 1].clone() for tensor in records])
-            if not same_bits(gradient_D, torch.cat([gradient.flatten() for gradient in alone])):
+        places.prepare(lambda row: seed(row % count))
+        for row, gradient_D in enumerate(places.compute(count, seed)[:CONFIRMED]):
+            seed(row)
+            reference = self._compute([tensor[row : row + 1].clone() for tensor in records])
+            if not same_bits(gradient_D, torch.cat([gradient.flatten() for gradient in reference])):
                 raise NotSideBySide("a record's gradient is another one alone")
         return places
 
@@ -199,7 +199,7 @@ class Tape:
             raise NotSideBySide("a record writes what all records read")
 
     @property
-    def known(self) -> set[int]:
+    def memories(self) -> set[int]:
         """The memory that was there before the first call."""
         return self.shared | {memory(tensor) for tensor in self.inputs}
 
@@ -215,28 +215,28 @@ class Tape:
     def _refuse_strangers(self) -> None:
         """A tensor that no call made, and that is none of those given, is a number that torch
         wrapped; or else nobody has seen where it is from."""
-        known = self.known
+        memories = self.memories
         for call in self.calls:
             for tensor in tensors_in((call.arguments, call.options)):
-                if memory(tensor) not in known and tensor.dim() > 0:
+                if memory(tensor) not in memories and tensor.dim() > 0:
                     raise NotSideBySide(f"{call.operator} takes a tensor that no call made")
-            known |= {memory(tensor) for tensor in tensors_in(call.results)}
+            memories |= {memory(tensor) for tensor in tensors_in(call.results)}
         for tensor in self._tensors():
             if tensor.numel() == 0 or tensor.layout is not torch.strided or not tensor.is_cpu:
                 raise NotSideBySide("a tensor is empty, sparse or elsewhere")
 
     def _of_records(self) -> set[int]:
         """The memory whose numbers depend on the record."""
-        found = {memory(tensor) for tensor in self.inputs}
+        reached = {memory(tensor) for tensor in self.inputs}
         before = -1
-        while len(found) != before:
-            before = len(found)
+        while len(reached) != before:
+            before = len(reached)
             for call in self.calls:
-                given = {memory(tensor) for tensor in tensors_in((call.arguments, call.options))}
-                if is_random(call) or given & found:
-                    found |= {memory(tensor) for tensor in tensors_in(call.results)} - given
-                    found |= {memory(tensor) for tensor in written(call)}
-        return found
+                sources = {memory(tensor) for tensor in tensors_in((call.arguments, call.options))}
+                if is_random(call) or sources & reached:
+                    reached |= {memory(tensor) for tensor in tensors_in(call.results)} - sources
+                    reached |= {memory(tensor) for tensor in written(call)}
+        return reached
 
 
 def memory(tensor: Tensor) -> int:
@@ -263,9 +263,9 @@ def is_random(call: Call) -> bool:
 def written(call: Call) -> list[Tensor]:
     """The tensors that a call writes in place."""
     changed: list[Tensor] = []
-    for place, parameter in enumerate(call.operator._schema.arguments):
+    for index, parameter in enumerate(call.operator._schema.arguments):
         if parameter.alias_info is not None and parameter.alias_info.is_write:
-            value = call.arguments[place] if place < len(call.arguments) else call.options.get(parameter.name)
+            value = call.arguments[index] if index < len(call.arguments) else call.options.get(parameter.name)
             changed += tensors_in(value)
     return changed
 
@@ -282,8 +282,8 @@ class Step:
     """
 
     recording: bool
-    at_once: list[Run]
-    one_by_one: list[Run]
+    at_once: list[Action]
+    one_by_one: list[Action]
     draws: bool = False
 
 
@@ -300,7 +300,7 @@ class Places:
         self._rows: dict[int, Tensor] = {}
         self.inputs = [self.lift(tensor) for tensor in tape.inputs]
         self.gradients_ND = torch.zeros(count, sum(gradient.numel() for gradient in tape.gradients))
-        self._parts: list[Run] = []
+        self._parts: list[Action] = []
         parts = torch.split(self.gradients_ND, [gradient.numel() for gradient in tape.gradients], 1)
         for part, gradient in zip(parts, tape.gradients, strict=True):
             self._parts.append(partial(part.view(count, *gradient.shape).copy_, self.lift(gradient)))
@@ -322,9 +322,9 @@ class Places:
         Args:
             inputs: `[n, *shape]` each, target included, of at most N records.
         """
-        for place, values in zip(self.inputs, inputs, strict=True):
+        for column, values in zip(self.inputs, inputs, strict=True):
             for start in range(0, self.count, len(values)):
-                rows = place[start : start + len(values), 0]
+                rows = column[start : start + len(values), 0]
                 rows.copy_(values[: len(rows)])
 
     def prepare(self, seed: Seed) -> None:
@@ -333,15 +333,15 @@ class Places:
         Args:
             seed: seeds every generator for the record of a place.
         """
-        known = self.tape.known
+        memories = self.tape.memories
         self._draws = sum(map(is_random, self.tape.calls))
         states: list[Tensor] = []
         with computing():
             for call in self.tape.calls:
                 fresh = [
-                    tensor for tensor in call.results if isinstance(tensor, Tensor) and memory(tensor) not in known
+                    tensor for tensor in call.results if isinstance(tensor, Tensor) and memory(tensor) not in memories
                 ]
-                known = known | set(map(memory, fresh))
+                memories = memories | set(map(memory, fresh))
                 if (not fresh and not written(call)) or call.operator.overloadpacket.__name__ in NOTHING:
                     continue  # a view lies where it lay
                 step = self._step(call, fresh)
@@ -377,11 +377,11 @@ class Places:
     def _draw(self, step: Step, count: int, seed: Seed, states: list[Tensor]) -> None:
         """Each record draws on from where it was: its generators are its own."""
         first = not states
-        for place, run in enumerate(step.one_by_one[:count]):
+        for row, run in enumerate(step.one_by_one[:count]):
             if first:
-                seed(place)
+                seed(row)
             else:
-                torch.default_generator.set_state(states[place])
+                torch.default_generator.set_state(states[row])
             run()
             if self._draws == 1:
                 continue
@@ -389,36 +389,36 @@ class Places:
             if first:
                 states.append(state)
             else:
-                states[place] = state
+                states[row] = state
 
     def _step(self, call: Call, fresh: list[Tensor]) -> Step:
         touched = {memory(tensor) for tensor in tensors_in((call.arguments, call.options, call.results))}
         draws = is_random(call)
         if not draws and not touched & self.tape.of_records:
             return Step(call.recording, [_into(call, fresh, lambda value: value)], [])
-        each = [_into(call, fresh, partial(self._one, place)) for place in range(self.count)]
+        each = [_into(call, fresh, partial(self._one, row)) for row in range(self.count)]
         if draws:
             return Step(call.recording, [], each, True)
         at_once = batched(call.operator, call.arguments, call.options, fresh, self.lift, self.count)
         return Step(call.recording, at_once or [], each)
 
-    def _one(self, place: int, value: Any) -> Any:
+    def _one(self, row: int, value: Any) -> Any:
         if isinstance(value, list | tuple):
-            return [self._one(place, item) for item in value]
+            return [self._one(row, item) for item in value]
         lifted = self.lift(value)
-        return lifted if lifted is value else lifted[place]
+        return lifted if lifted is value else lifted[row]
 
     def _agree(self, step: Step, call: Call) -> bool:
         """Whether what is computed at once is, bit by bit, what is computed one by one: of random
         numbers, and of odd ones beside them. Everything is afterwards as it was."""
         of_records = self.tape.of_records
-        given = [each for each in tensors_in((call.arguments, call.options)) if memory(each) in of_records]
-        touched = {memory(each): each for each in (*given, *tensors_in(call.results)) if memory(each) in of_records}
+        operands = [each for each in tensors_in((call.arguments, call.options)) if memory(each) in of_records]
+        touched = {memory(each): each for each in (*operands, *tensors_in(call.results)) if memory(each) in of_records}
         kept = {of: self._whole(each).clone() for of, each in touched.items()}
         generator = torch.Generator().manual_seed(1)
         for odd in (False, True):
             begin = {of: rows.clone() for of, rows in kept.items()}
-            for each in given:
+            for each in operands:
                 if each.is_floating_point():
                     rows = begin[memory(each)].view(each.dtype)
                     rows.copy_(torch.randn(rows.shape, generator=generator, dtype=each.dtype))
@@ -441,7 +441,7 @@ class Places:
                 ends.append([self.lift(each).clone() for each in (*tensors_in(call.results), *written(call))])
             for of, each in touched.items():
                 self._whole(each).copy_(kept[of])
-            if len(ends) < 2 or not all(same_bits(at_once, alone) for at_once, alone in zip(*ends, strict=True)):
+            if len(ends) < 2 or not all(same_bits(at_once, single) for at_once, single in zip(*ends, strict=True)):
                 return False
         return True
 
@@ -467,20 +467,20 @@ def row_bytes(tensor: Tensor) -> int:
     return (tensor.untyped_storage().nbytes() + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT + ALIGNMENT
 
 
-def same_bits(one: Tensor, other: Tensor) -> bool:
+def same_bits(tensor: Tensor, other: Tensor) -> bool:
     """Whether two tensors are equal to the last bit, signs of zeros and NaNs included."""
-    return torch.equal(one.contiguous().view(torch.uint8), other.contiguous().view(torch.uint8))
+    return torch.equal(tensor.contiguous().view(torch.uint8), other.contiguous().view(torch.uint8))
 
 
-def _into(call: Call, fresh: list[Tensor], place: Callable[[Any], Any]) -> Run:
+def _into(call: Call, fresh: list[Tensor], copy_of: Callable[[Any], Any]) -> Action:
     """A call whose tensors lie in places."""
-    arguments = [place(value) for value in call.arguments]
-    options = {key: place(value) for key, value in call.options.items()}
-    operator, outs = call.operator, [place(tensor) for tensor in fresh]
+    arguments = [copy_of(value) for value in call.arguments]
+    options = {key: copy_of(value) for key, value in call.options.items()}
+    operator, outs = call.operator, [copy_of(tensor) for tensor in fresh]
     if not outs:
         return partial(operator, *arguments, **options)
-    if len(fresh) == len(call.results) and (found := out_variant(operator)):
-        into, names = found
+    if len(fresh) == len(call.results) and (form := out_variant(operator)):
+        into, names = form
         return partial(into, *arguments, **options, **dict(zip(names, outs, strict=True)))
     at = [index for index, value in enumerate(call.results) if any(value is tensor for tensor in fresh)]
 

@@ -111,14 +111,14 @@ arguments have a record in each place of their first dimension."""
 SUMS = frozenset({"sum.dim_IntList", "mean.dim"})
 """Sums along dimensions, by additions alone."""
 
-Run = Callable[[], object]
+Action = Callable[[], object]
 Lift = Callable[[Any], Any]
 
 
 # Many parameters: a call as it was taken down, and what becomes of its tensors.
 def batched(
     operator: Any, arguments: Sequence[Any], options: dict[str, Any], results: Sequence[Any], lift: Lift, records: int
-) -> list[Run] | None:
+) -> list[Action] | None:
     """Calls that compute for N records what one call computed for a batch of one.
 
     Args:
@@ -158,7 +158,7 @@ def batched(
 
 def _elementwise(
     operator: Any, arguments: Sequence[Any], options: dict[str, Any], made: Tensor, written: bool, lift: Lift
-) -> list[Run] | None:
+) -> list[Action] | None:
     rank = made.dim()
     apart = False
 
@@ -182,8 +182,8 @@ def _elementwise(
         return None
     if operator is torch.ops.aten.clone.default:
         return [partial(out.copy_, values[0])]
-    if found := out_variant(operator):
-        into, (key,) = found
+    if form := out_variant(operator):
+        into, (key,) = form
         return [partial(into, *values, **options, **{key: out})]
     return [lambda: out.copy_(operator(*values, **options))]
 
@@ -198,7 +198,7 @@ def are_apart(lifted: Tensor) -> bool:
 
 def _products(
     name: str, arguments: Sequence[Any], options: dict[str, Any], made: Tensor, lift: Lift, records: int
-) -> list[Run] | None:
+) -> list[Action] | None:
     """Of matrices, as a batch of them; of batches, as one for each place in those."""
     *start, x, y = arguments
     lifted = [_expanded(lift(each), each, records) for each in (x, y)]
@@ -208,14 +208,14 @@ def _products(
     places = made.shape[0]
     if places >= records or starts:
         return None
-    return [_product([], [each[:, place] for each in lifted], options, out[:, place]) for place in range(places)]
+    return [_product([], [each[:, column] for each in lifted], options, out[:, column]) for column in range(places)]
 
 
 def _expanded(lifted: Tensor, value: Tensor, records: int) -> Tensor:
     return lifted if lifted is not value else value.expand(records, *value.shape)
 
 
-def _product(start: list[Tensor], pair: list[Tensor], options: dict[str, Any], out: Tensor) -> Run:
+def _product(start: list[Tensor], pair: list[Tensor], options: dict[str, Any], out: Tensor) -> Action:
     if not start:
         return partial(torch.ops.aten.bmm.out, *pair, out=out)
     (added,) = start
@@ -226,7 +226,7 @@ def _product(start: list[Tensor], pair: list[Tensor], options: dict[str, Any], o
 
 def _class_losses(
     name: str, arguments: Sequence[Any], results: Sequence[Any], lift: Lift, records: int
-) -> list[Run] | None:
+) -> list[Action] | None:
     """Of a single record's classes without weights, in the kernel's own operations: 0 - x, over the
     number of classes that count, which is 1 or 0."""
     forward = name == "nll_loss_forward"
@@ -263,7 +263,7 @@ def _class_losses(
     return [*look_up, lead_back]
 
 
-def _cut_backward(name: str, arguments: Sequence[Any], made: Tensor, lift: Lift) -> list[Run]:
+def _cut_backward(name: str, arguments: Sequence[Any], made: Tensor, lift: Lift) -> list[Action]:
     """The gradient of a part, in zeros."""
     gradient, _, dimension, *cut = arguments
     out = lift(made)
@@ -280,24 +280,24 @@ def _slice(out: Tensor, made: Tensor, dimension: int, start: int, end: int, step
 
 def _batches(
     operator: Any, name: str, arguments: Sequence[Any], results: Sequence[Any], lift: Lift, records: int
-) -> list[Run] | None:
+) -> list[Action] | None:
     """An operator whose first dimension is one of records: they are given to it as its batch."""
     taken = BATCHES[name]
-    if any(value.dim() < 2 or value.shape[0] != 1 for value in (*(arguments[place] for place in taken), *results)):
+    if any(value.dim() < 2 or value.shape[0] != 1 for value in (*(arguments[index] for index in taken), *results)):
         return None
     values = list(arguments)
-    for place in taken:
-        lifted = lift(values[place])
-        values[place] = (values[place].expand(records, *lifted.shape) if lifted is values[place] else lifted)[:, 0]
-    if any(lift(value) is not value for place, value in enumerate(arguments) if place not in taken):
+    for index in taken:
+        lifted = lift(values[index])
+        values[index] = (values[index].expand(records, *lifted.shape) if lifted is values[index] else lifted)[:, 0]
+    if any(lift(value) is not value for index, value in enumerate(arguments) if index not in taken):
         return None
     if name == "native_group_norm":
         values[3] = records
     outs = [lift(result)[:, 0] for result in results]
 
     def run() -> None:
-        given = [value.contiguous() if isinstance(value, Tensor) else value for value in values]
-        made = operator(*given)
+        operands = [value.contiguous() if isinstance(value, Tensor) else value for value in values]
+        made = operator(*operands)
         for out, each in zip(outs, made if isinstance(made, tuple) else (made,), strict=True):
             out.copy_(each)
 
@@ -306,22 +306,22 @@ def _batches(
 
 def _rows(
     operator: Any, name: str, arguments: Sequence[Any], options: dict[str, Any], made: Tensor, lift: Lift
-) -> list[Run] | None:
-    place = next(index for index, value in enumerate(arguments) if not isinstance(value, Tensor))
-    dimension = arguments[place] % max(made.dim(), 1)
+) -> list[Action] | None:
+    index = next(number for number, value in enumerate(arguments) if not isinstance(value, Tensor))
+    dimension = arguments[index] % max(made.dim(), 1)
     if dimension != made.dim() - 1 or made.shape[-1] == 1:
         return None
     values = [lift(value) for value in arguments]
-    if any(new is old for new, old in zip(values[:place], arguments[:place], strict=True)):
+    if any(new is old for new, old in zip(values[:index], arguments[:index], strict=True)):
         return None
-    values[place] = dimension + 1
+    values[index] = dimension + 1
     out = lift(made)
     return [lambda: out.copy_(operator(*values, **options))]
 
 
 def _sums(
     operator: Any, arguments: Sequence[Any], options: dict[str, Any], made: Tensor, lift: Lift
-) -> list[Run] | None:
+) -> list[Action] | None:
     x, dimensions, *rest = arguments
     if not dimensions or not are_apart(lift(x)):
         return None
@@ -337,7 +337,7 @@ def out_variant(operator: Any) -> tuple[Any, list[str]] | None:
     for overload in operator.overloadpacket.overloads():
         form = getattr(operator.overloadpacket, overload)
         outs = [each.name for each in form._schema.arguments if each.is_out]
-        given = [(each.name, str(each.real_type)) for each in form._schema.arguments if not each.is_out]
-        if outs and given == wanted and len(outs) == len(operator._schema.returns):
+        inputs = [(each.name, str(each.real_type)) for each in form._schema.arguments if not each.is_out]
+        if outs and inputs == wanted and len(outs) == len(operator._schema.returns):
             return form, outs
     return None
