@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -11,16 +12,18 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd.profiler import profile, record_function
 from torch.nn import functional as F
 
 from fitchain.pod.compute import side_by_side
 from fitchain.pod.compute.environment.classes import DEFAULT, NATIVE
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.model.program import Program
+from fitchain.pod.compute.operators.cases import run_case
 from fitchain.pod.compute.operators.row_wise import batched
 from fitchain.pod.compute.private_training import RecordGradients, seeds, summed_units
 from fitchain.pod.compute.side_by_side import NotSideBySide, SideBySide, Tape, same_bits
-from fitchain.pod.values.graph import Input
+from fitchain.pod.values.graph import OPERATORS, Input
 from fitchain.pod.values.recipe import Choice
 from tests.own_kernels import own_kernels
 from tests.training_jobs import SEED, private_recipe
@@ -189,6 +192,52 @@ def test_graph_that_mixes_the_records_of_a_batch_reaches_no_other_record(how: st
     changed[0][7] = torch.tensor([3e38, torch.inf, torch.nan, -1e-42])
     others = [place for place in range(COUNT) if place != 7]
     assert same_bits(rows_of(made, changed, range(COUNT))[others], single[others])
+
+
+class LooksForZeros(nn.Module):
+    """The way back of a product is another one where there is no zero among its numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(5, 5), nn.Linear(5, 3)
+
+    def forward(self, x_BF: Tensor) -> Tensor:
+        output_BK: Tensor = self.last(x_BF + (self.first(x_BF) * x_BF).prod(1, keepdim=True))
+        return output_BK
+
+
+def test_record_that_goes_back_another_way_than_the_first_ones_has_the_bits_that_it_has_alone() -> None:
+    entering = Input("x", "F32", (5,))
+    tensors = records(entering)
+    tensors[0][: side_by_side.CONFIRMED, 2] = 0.0  # these are what is compared
+    made = gradients(LooksForZeros(), entering, NATIVE)
+    several, one_by_one = rows_of(made, tensors, range(COUNT)), alone(made, tensors, range(COUNT))
+    assert same_bits(several, one_by_one)
+
+
+def test_every_operator_that_looks_at_numbers_only_where_no_calls_are_taken_down_is_computed_alone() -> None:
+    looks = {"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::nonzero", "aten::masked_select"}
+    records_of = {name: record for name, record in OPERATORS.items() if name.startswith("aten.") and record.cases}
+
+    def looking(mode: Callable[[], Any], names: Sequence[str]) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {name: set() for name in names}
+        with profile() as seen:
+            for name in names:
+                for each in records_of[name].cases[:2]:
+                    with record_function(name), mode():
+                        run_case(records_of[name], each)
+        for event in seen.function_events:
+            parent = event
+            while event.name in looks and parent is not None:
+                if parent.name in found:
+                    found[parent.name].add(event.name)
+                parent = parent.cpu_parent
+        return found
+
+    plain = {name: seen for name, seen in looking(nullcontext, list(records_of)).items() if seen}
+    taken_down = looking(side_by_side._Notes, list(plain))
+    assert {"aten.prod.default", "aten.max.default", "aten.one_hot.default"} <= plain.keys()
+    assert {name for name, seen in plain.items() if seen - taken_down[name]} <= side_by_side.COMPOSED
 
 
 class Fails(nn.Module):
