@@ -6,7 +6,10 @@ Legend: B batch, F features, C channels, H height, W width.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
@@ -16,12 +19,15 @@ from torch.nn import functional as F
 from fitchain.pod.compute.model import dry_run, step_work
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.operators.metering import recurrent_operations
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.launch import LOCAL
+from fitchain.pod.jobs.metering import measured_work
 from fitchain.pod.jobs.worker import measure
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.task import Audit, Context, Rehearse, parse_task
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.graph import Input, Limits
-from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe import Privacy, Recipe
 from fitchain.pod.values.work import StepWork
 from tests.training_jobs import CTX, SEED, exported, job_folder
 
@@ -146,3 +152,14 @@ def test_task_keeps_the_work(tmp_path: Path) -> None:
     assert parse_task(task.encode()) == task
     with pytest.raises(InputRefused):
         Audit(Context(CTX, SEED), work=StepWork(1 << 60, 1, 1)).encode()
+
+
+def test_work_that_is_remembered_is_that_of_as_many_rows(tmp_path: Path) -> None:
+    folder = job_folder(tmp_path / "job")
+    plain = Recipe.parse((folder / "recipe.json").read_bytes())
+    privacy = Privacy(sigma=1.0, clip=1.0, grid=2**16, unit_records=4)
+    of_units = replace(plain, privacy=privacy, metrics=())
+    home = cast(Home, SimpleNamespace(settings=SimpleNamespace(home=tmp_path), launcher=LOCAL))
+    graph = exported()[0]
+    for recipe in of_units, plain, of_units:  # the graph, the batch and the environment are the same
+        assert measured_work(home, recipe, folder) == step_work(graph, B * recipe.unit_records)

@@ -53,7 +53,8 @@ def measured_work(home: Home, recipe: Recipe, model_folder: Path) -> StepWork:
 def _key(recipe: Recipe) -> str:
     """Name of what a result holds for."""
     rules = [str(sha256(path.read_bytes())) for path in sorted(_COUNTING.glob("*.py"))]
-    conditions = [str(recipe.graph), recipe.batch_size, str(recipe.environment.digest), *rules]
+    rows = [recipe.batch_size, recipe.unit_records]  # a step computes all places of its units
+    conditions = [str(recipe.graph), rows, str(recipe.environment.digest), *rules]
     return sha256(canonical_json(conditions)).value.hex()[:32]
 
 
