@@ -20,6 +20,7 @@ from fitchain.cli.views.risk_picture import draw_roc
 from fitchain.pod.compute.dataset import Policy, RiskTerms, Table, UnitColumn, held_out_rows, training_rows
 from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.compute.model.export import export
+from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.risk import (
     FEWEST_REFERENCES,
     MOST_REFERENCES,
@@ -355,7 +356,7 @@ def test_a_private_training_gives_little_away_and_has_a_bound(
 
 
 def test_of_units_of_several_records_the_reference_models_see_whole_units_and_only_their_records(
-    tmp_path: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whose = np.arange(ROWS) % 100  # of some three records, of some two: the fourth slot of each is empty
     table = random_labels().by_unit(whose, UnitColumn("person", 4))
@@ -369,6 +370,9 @@ def test_of_units_of_several_records_the_reference_models_see_whole_units_and_on
     assert (report.summary.members + report.summary.non_members, report.details.reference_units) == (filled.sum(), 50)
     assert report.details.references_ended == 0
     assert all(filled[row] for row in report.details.exposed)
+    shown = replace(report, details=replace(report.details, exposed_count=2, exposed=(5, 8)))
+    print_views(describe(shown, 4))
+    assert "record 1 of unit 1, record 0 of unit 2" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_same_folder_gives_the_same_bytes_in_another_process_and_another_model_others(tmp_path: Path) -> None:
@@ -383,6 +387,30 @@ def test_the_same_folder_gives_the_same_bytes_in_another_process_and_another_mod
     untrained = RiskReport.parse((folder / "run/risk-report.json").read_bytes())
     assert untrained.digest != RiskReport.parse(made[0]).digest
     assert untrained.summary.model == model_root(wide()[1])
+
+
+def test_a_graph_that_takes_no_more_records_than_a_batch_and_one_that_cannot_be_computed_leave_a_report(
+    tmp_path: Path,
+) -> None:
+    arrays = {name: array.copy() for name, array in random_labels().arrays.items()}
+    arrays["kind"][3] = -100  # no class: a loss leaves it out, and nothing can be said of it
+    table = Table.of(arrays, target="kind")
+    folder = lay_out(tmp_path / "job", steps=20, learning_rates=[[20, 0.01]], batch_size=4, segment_steps=10)
+    table.write_npz(folder / "records.npz")
+    sizes = set[int]()
+    run = Program.__call__
+
+    def at_most_a_batch(self: Program, *inputs: torch.Tensor, **how: Any) -> torch.Tensor:
+        sizes.add(len(inputs[0]))
+        if len(inputs[0]) > 4:
+            raise RuntimeError("index out of range")
+        return run(self, *inputs, **how)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Program, "__call__", at_most_a_batch)
+        report = assessed(folder)
+    assert max(sizes) == 4
+    assert report.summary.members + report.summary.non_members == ROWS and report.summary.attack is not Attack.NONE
 
 
 def test_without_records_held_out_nothing_is_said_of_membership(tmp_path: Path) -> None:

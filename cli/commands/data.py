@@ -332,7 +332,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         (column.name, column.dtype, " x ".join(map(str, column.shape)), *_constants(card, column.name))
         for column in map(card.column, card.feature_names)
     ]
-    table = Rows(("column", "type", "shape", "mean", "deviation"), columns, right=("mean", "deviation"))
+    table = Rows(("column", "type", "shape", "centre", "scale"), columns, right=("centre", "scale"))
     return Report(values, [KeyValues(pairs), table])
 
 

@@ -46,6 +46,7 @@ def report(
     from fitchain.cli.views.risk_picture import draw_roc
     from fitchain.pod.jobs.removal import describe_removal
     from fitchain.pod.parties import owner
+    from fitchain.pod.parties.owner.examine import read_recipe
 
     home = session.home if again else session.reader
     id = find_agreement(home, agreement)
@@ -69,8 +70,13 @@ def report(
             svg.write_text(draw_roc(shown))
         except OSError as error:
             raise InputRefused(f"the picture {svg} cannot be written: {reason_of(error)}") from None
+    privacy = read_recipe(folder).privacy
     values = {"agreement": id, **risk.values(shown), "made_again": again, "picture": svg}
-    views = [*risk.describe(shown), *([compared] if compared else []), *([f"picture: {svg}"] if svg else [])]
+    views = [
+        *risk.describe(shown, privacy.unit_records if privacy else None),
+        *([compared] if compared else []),
+        *([f"picture: {svg}"] if svg else []),
+    ]
     return Report(values, views)
 
 

@@ -79,7 +79,9 @@ def epochs_of(recipe: Recipe) -> float:
 def _passes(recipe: Recipe) -> str:
     about = "about " if recipe.privacy is not None else ""  # each is drawn by itself
     taken = counted(recipe.batch_size, unit_noun(recipe))
-    return f"{about}{taken}, {epochs_of(recipe):.3g} passes over {recipe.training_count:,} {unit_noun(recipe)}s"
+    epochs = epochs_of(recipe)
+    passes = f"{epochs:,.0f}" if epochs >= 1000 else f"{epochs:.3g}"
+    return f"{about}{taken}, {passes} passes over {recipe.training_count:,} {unit_noun(recipe)}s"
 
 
 def unit_noun(recipe: Recipe) -> str:

@@ -21,8 +21,13 @@ MOST_ROWS_SHOWN = 20
 UNSURE = "nothing can be said about membership: no record was held out, or no reference model was trained to its end"
 
 
-def describe(report: RiskReport) -> list[View]:
-    """The report for its owner, on one page."""
+def describe(report: RiskReport, unit_records: int | None = None) -> list[View]:
+    """The report for its owner, on one page.
+
+    Args:
+        report: what to show.
+        unit_records: how many rows a unit of privacy has; None where a record is the unit.
+    """
     summary, details = report.summary, report.details
     pairs: list[tuple[str, Any]] = [
         ("report", report.digest),
@@ -30,7 +35,7 @@ def describe(report: RiskReport) -> list[View]:
         ("attack", describe_attack(summary)),
         *_rate_pairs(report),
         ("AUC", None if summary.auc is None else f"{summary.auc:.3f}, of little meaning: few records carry the risk"),
-        ("exposed", _exposed(report)),
+        ("exposed", _exposed(report, unit_records)),
         ("training", describe_quality(details.training)),
         ("held out", "no record" if details.held_out is None else describe_quality(details.held_out)),
         ("gap", _gap(details.training, details.held_out)),
@@ -42,7 +47,7 @@ def describe(report: RiskReport) -> list[View]:
         pairs.append(("left out", ended))
     views: list[View] = [KeyValues([pair for pair in pairs if pair[1] is not None])]
     if details.worst:
-        views.append(Prose("The worst records:", [_sentence(each, report) for each in details.worst]))
+        views.append(Prose("The worst records:", [_sentence(each, report, unit_records) for each in details.worst]))
     views.append(Prose("Not tried, and so not covered:", details.not_tried))
     return views
 
@@ -120,7 +125,7 @@ def _rate_pairs(report: RiskReport) -> list[tuple[str, Any]]:
     return [(f"at {rate.at:.1%} FPR", describe_rate(rate, report.summary)) for rate in report.summary.rates]
 
 
-def _exposed(report: RiskReport) -> str | None:
+def _exposed(report: RiskReport, unit_records: int | None) -> str | None:
     summary, details = report.summary, report.details
     if summary.attack is Attack.NONE:
         return None
@@ -129,12 +134,18 @@ def _exposed(report: RiskReport) -> str | None:
         f"{counted(details.exposed_count, 'record')} above every held-out one, where chance alone gives about"
         f" {chance:.3g}"
     )
-    return f"{text}: {_rows(details.exposed)}" if details.exposed else text
+    return f"{text}: {_rows(details.exposed, unit_records)}" if details.exposed else text
 
 
-def _rows(rows: Sequence[int]) -> str:
-    shown = ", ".join(map(str, rows[:MOST_ROWS_SHOWN]))
-    return f"rows {shown}{f' and {len(rows) - MOST_ROWS_SHOWN} more' if len(rows) > MOST_ROWS_SHOWN else ''}"
+def _rows(rows: Sequence[int], unit_records: int | None) -> str:
+    shown = ", ".join(_row(row, unit_records) for row in rows[:MOST_ROWS_SHOWN])
+    return f"{shown}{f' and {len(rows) - MOST_ROWS_SHOWN} more' if len(rows) > MOST_ROWS_SHOWN else ''}"
+
+
+def _row(row: int, unit_records: int | None) -> str:
+    """Which record it is, for who has the file: units are numbered as they come in it, from 0, as
+    rows are."""
+    return f"row {row}" if unit_records is None else f"record {row % unit_records} of unit {row // unit_records}"
 
 
 def _gap(training: Quality, held_out: Quality | None) -> str | None:
@@ -172,16 +183,17 @@ def _bound(report: RiskReport) -> str | None:
     )
 
 
-def _sentence(worst: Worst, report: RiskReport) -> str:
+def _sentence(worst: Worst, report: RiskReport, unit_records: int | None) -> str:
     """What a record gives away, in a sentence."""
+    record = _row(worst.row, unit_records)
     if report.details.training.accuracy is None:
         return (
-            f"row {worst.row}: its loss is {-worst.confidence:.3g}; reference models that were trained on it have"
+            f"{record}: its loss is {-worst.confidence:.3g}; reference models that were trained on it have"
             f" {-worst.with_:.3g} on average, those that were not {-worst.without:.3g}"
         )
     own, with_, without = (_doubt(logit) for logit in (worst.confidence, worst.with_, worst.without))
     return (
-        f"row {worst.row}: the model leaves {own} to other labels than its own; reference models that were trained on"
+        f"{record}: the model leaves {own} to other labels than its own; reference models that were trained on"
         f" it typically leave {with_}, those that were not {without}"
     )
 
@@ -189,4 +201,6 @@ def _sentence(worst: Worst, report: RiskReport) -> str:
 def _doubt(logit: float) -> str:
     """What is left to all other labels, in per cent: near a label's certainty that tells more."""
     doubt = 100 / (1 + math.exp(min(logit, 700)))
+    if doubt < 0.001:
+        return "less than 0.001 %"
     return f"{doubt:.0f} %" if doubt >= 10 else f"{doubt:.2g} %"

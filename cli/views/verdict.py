@@ -169,9 +169,10 @@ def noise_checked(verdict: Verdict) -> str:
 
 
 def describe_risk(verdict: Verdict) -> str | None:
-    """What the owner states of an attack on the model, in a sentence; None where it states nothing."""
+    """What the owner states of an attack on the model, in a sentence; None where it states nothing,
+    and the dataset's policy asks for nothing."""
     if (claim := verdict.statement.risk) is None:
-        return None
+        return None if verdict.statement.card.policy.risk is None else "the policy asks for one, and there is none"
     shown = "kept by the owner" if claim.summary is None else describe_summary(claim.summary)
     return f"{claim.digest}: {shown}; as the owner states: made again from the records it must come out the same"
 

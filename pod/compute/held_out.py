@@ -25,10 +25,9 @@ from torch import Tensor
 
 from fitchain.pod.compute.dataset import Assemble
 from fitchain.pod.compute.model.program import Program
-from fitchain.pod.compute.private_training import FAILURES, by_unit, record_seed, terms_of
+from fitchain.pod.compute.private_training import FAILURES, by_unit, record_seed, refuse_lack_of_memory, terms_of
 from fitchain.pod.compute.training import as_tensors, fit, generator_seed, loss_function
 from fitchain.pod.values.digest import Digest, tagged
-from fitchain.pod.values.errors import Unusable
 from fitchain.pod.values.held_out import (
     ACCURACY,
     ERROR,
@@ -83,7 +82,7 @@ def evaluate_held_out(
     try:
         return HeldOut(len(rows), _outcome(program, recipe, rows, assemble)).finite
     except FAILURES as error:
-        _refuse_lack_of_memory(error)
+        refuse_lack_of_memory(error)
         return HeldOut(len(rows), None)
 
 
@@ -274,13 +273,8 @@ def _sums(
             prediction_BK, target_B = torch.cat(predictions), torch.cat(targets)
             counted = count(prediction_BK, target_B) if prediction_BK.isfinite().all() else None
         except FAILURES as error:
-            _refuse_lack_of_memory(error)
+            refuse_lack_of_memory(error)
             counted = None
         if counted is not None:
             sums[counted[0]] += counted[1]
     return sums
-
-
-def _refuse_lack_of_memory(error: Exception) -> None:
-    if "allocate memory" in str(error):
-        raise Unusable("memory ran out in the evaluation", "raise the worker's memory limit") from error

@@ -201,7 +201,7 @@ class RecordGradients:
             try:
                 gradients_mD = self._side_by_side.compute([tensor[row:] for tensor in records], _from(row, seed))
             except FAILURES as error:
-                _refuse_lack_of_memory(error)
+                refuse_lack_of_memory(error)
                 gradients_mD = None  # which record failed, shows when each is computed alone
             if gradients_mD is not None:
                 yield gradients_mD
@@ -217,7 +217,7 @@ class RecordGradients:
         try:
             gradients = self._gradients([tensor[row : row + 1].clone() for tensor in records])
         except FAILURES as error:
-            _refuse_lack_of_memory(error)
+            refuse_lack_of_memory(error)
             return torch.full((self.count,), math.nan)
         return torch.cat([gradient.flatten() for gradient in gradients])
 
@@ -252,7 +252,12 @@ def _of_units(blocks: Iterable[Tensor], units: Indices) -> Iterator[Tensor]:
         yield sum_D[None]
 
 
-def _refuse_lack_of_memory(error: Exception) -> None:
+def refuse_lack_of_memory(error: Exception) -> None:
+    """Tell lack of memory, which is the host's, from what a record's numbers lead to.
+
+    Raises:
+        Unusable: memory ran out.
+    """
     if "allocate memory" in str(error):
         raise Unusable("memory ran out in a step", "raise the worker's memory limit") from error
 

@@ -31,7 +31,7 @@ from fitchain.pod.compute.dataset.units import rows_of
 from fitchain.pod.compute.environment import EnvironmentClass
 from fitchain.pod.compute.model import step_work
 from fitchain.pod.compute.model.program import Program
-from fitchain.pod.compute.private_training import train_privately
+from fitchain.pod.compute.private_training import FAILURES, refuse_lack_of_memory, train_privately
 from fitchain.pod.compute.training import Diverged, as_tensors, fit, fresh_optimizer, loss_function, train
 from fitchain.pod.values.digest import Digest, Root, tagged
 from fitchain.pod.values.graph import Graph
@@ -274,22 +274,56 @@ def _steps(
 
 
 def _answers(subject: Subject, program: Program, rows: Indices) -> Answers:
-    """Run a model over records in its evaluation form."""
+    """Run a model over records in its evaluation form, as many at a time as it was trained on:
+    where a graph takes no more, that is no reason to be without a report."""
+    size = 1 if subject.recipe.privacy is not None else min(EVALUATED_AT_ONCE, subject.recipe.batch_size)
+    parts = [
+        part for first in range(0, len(rows), size) for part in _each(subject, program, rows[first : first + size])
+    ]
+    hits = [part.hits for part in parts if part.hits is not None]
+    return Answers(
+        np.concatenate([part.confidence for part in parts]),
+        np.concatenate([part.losses for part in parts]),
+        np.concatenate(hits) if hits else None,
+    )
+
+
+def _each(subject: Subject, program: Program, rows: Indices) -> list[Answers]:
+    """What a model makes of records: together, or one by one where that fails; of a record of which
+    it makes nothing, as little as there is.
+
+    Raises:
+        Unusable: memory ran out.
+    """
+    try:
+        return [_together(subject, program, rows)]
+    except FAILURES as error:
+        refuse_lack_of_memory(error)
+    if len(rows) > 1:
+        return [part for row in rows for part in _each(subject, program, np.array([row]))]
+    least = np.array([-MOST_CONFIDENCE])
+    return [Answers(least, -least, np.zeros(1) if _counts_hits(subject.recipe) else None)]
+
+
+def _counts_hits(recipe: Recipe) -> bool:
+    return recipe.loss.name in (*CLASSIFICATION, "binary_cross_entropy_with_logits")
+
+
+def _together(subject: Subject, program: Program, rows: Indices) -> Answers:
     choice = subject.recipe.loss
     compute_loss = loss_function(Choice(choice.name, {**choice.arguments, "reduction": "none"}))
-    counts_hits = choice.name in (*CLASSIFICATION, "binary_cross_entropy_with_logits")
-    confidences, losses, hits = [], [], []
-    for first in range(0, len(rows), EVALUATED_AT_ONCE):
-        inputs, target_B = as_tensors(*subject.assemble(rows[first : first + EVALUATED_AT_ONCE]))
-        with torch.no_grad():
-            prediction_BK = fit(program(*inputs, training=False), target_B, choice).double()
-            target_B = target_B if choice.name in CLASSIFICATION else target_B.double()
-            loss_B = _a_record(compute_loss(prediction_BK, target_B))
-            confidences.append(_finite(confidence(prediction_BK, target_B, choice.name, loss_B)))
-            losses.append(_finite(loss_B, MOST_CONFIDENCE))
-            if counts_hits:
-                hits.append(_a_record(_is_hit(prediction_BK, target_B, choice.name).double()).numpy())
-    return Answers(np.concatenate(confidences), np.concatenate(losses), np.concatenate(hits) if hits else None)
+    inputs, target_B = as_tensors(*subject.assemble(rows))
+    with torch.no_grad():
+        prediction_BK = fit(program(*inputs, training=False), target_B, choice).double()
+        target_B = target_B if choice.name in CLASSIFICATION else target_B.double()
+        loss_B = _a_record(compute_loss(prediction_BK, target_B))
+        return Answers(
+            _finite(confidence(prediction_BK, target_B, choice.name, loss_B)),
+            _finite(loss_B, MOST_CONFIDENCE),
+            _a_record(_is_hit(prediction_BK, target_B, choice.name).double()).numpy()
+            if _counts_hits(subject.recipe)
+            else None,
+        )
 
 
 def confidence(prediction_BK: Tensor, target_B: Tensor, loss: str, loss_B: Tensor) -> Tensor:
