@@ -146,11 +146,56 @@ def test_what_was_tried_over_these_sources_is_known(tmp_path: Path) -> None:
 
 
 def test_a_survivor_is_not_hidden_by_a_line_that_reads_the_same(tmp_path: Path) -> None:
-    twins = [mutant for mutant in all_mutants(["libraries/Seats.sol"]) if mutant.new.count("<= count")][:2]
+    line = "_conclude(hearing, known, ruling);"
+    twins = [mutant for mutant in all_mutants(["Audits.sol"]) if mutant.old == line][:2]
     assert len(twins) == 2 and twins[0].key == twins[1].key
     fates = Fates("digest", tmp_path / "mutants.jsonl")
     try_all(twins, CountingCopy(tmp_path, [Fate.SURVIVED, Fate.NOTICED]), fates)
     assert report(twins, fates.known()) == twins[:1]
+
+
+def test_what_makes_no_difference_in_one_function_is_not_excused_in_another() -> None:
+    twins = [mutant for mutant in all_mutants(["libraries/Lanes.sol"]) if mutant.new.count("i <= LANES")]
+    explained = {mutant.function: mutant.key in EQUIVALENT for mutant in twins}
+    assert explained == {"saturatingAdd": True, "hasZero": False, "nowhereAbove": True, "somewhereWithin": True}
+    assert report(twins, {mutant.tried_as: Fate.SURVIVED for mutant in twins}) == [twins[1]]
+
+
+def test_a_change_knows_the_function_it_stands_in() -> None:
+    text = """uint256 constant A = 1 + 2;
+contract B {
+    uint256 constant C = 1 + 2;
+
+    constructor() {
+        c = 1 + 2;
+    }
+
+    function d() private {
+        c = 1 + 2;
+    }
+
+    function e(uint256 f)
+        private
+    {
+        if (f > 2) {
+            c = f;
+        }
+        c = f + 2;
+    }
+
+    uint256 constant G = 1 + 2;
+}
+function h() pure {
+    if (true) {
+        c();
+    }
+    c = 1 + 2;
+}
+uint256 constant I = 1 + 2;
+"""
+    functions = {mutant.line: mutant.function for mutant in mutants_of("B.sol", text)}
+    of_e, of_h = dict.fromkeys((16, 17, 19), "e"), dict.fromkeys((25, 26, 28), "h")
+    assert functions == {1: "", 3: "", 6: "constructor", 10: "d", **of_e, 22: "", **of_h, 30: ""}
 
 
 def test_survivors_are_named(capsys: pytest.CaptureFixture[str]) -> None:

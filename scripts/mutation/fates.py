@@ -15,8 +15,8 @@ from scripts.mutation.forge_copy import ROOT, Fate
 RESULTS = ROOT / "results" / "mutants.jsonl"
 
 Change = tuple[str, str, str]
-"""The file below `contracts/` (and the line, where one was chosen), what stands there, and what it
-becomes."""
+"""The file below `contracts/` (and the line or the function, where one was chosen), what stands
+there, and what it becomes."""
 
 
 def digest_of_sources() -> str:

@@ -61,6 +61,8 @@ NO_STATEMENT = re.compile(
     r"^\s+(?:(?:return|else|case|using|import|for|revert)\b|[\w.]+(?:\[\w*\])*(?: \w+)* \w+(?:;| =)|\([A-Za-z]+\d* \w+)"
 )
 """Lines without which a contract would not compile: declarations and results."""
+FUNCTION = re.compile(r"^( *)(?:function )?((?<=function )\w+|constructor\b)")
+"""Where a function begins: its indentation, at which it also ends, and its name."""
 UNTOUCHED = re.compile(r"^\s*(?:pragma|import|error|event|using|mapping|//|\*)")
 MASKED = re.compile(r'//.*|"[^"]*"')
 
@@ -74,17 +76,20 @@ class Mutant:
         line: its number, from 1.
         old: the line, without its indentation.
         new: what it becomes; empty where it is left out.
+        function: the name of the function in which it stands; empty where it stands in none.
     """
 
     source: str
     line: int
     old: str
     new: str
+    function: str = ""
 
     @property
     def key(self) -> Change:
-        """The change by what it changes, wherever the line stands."""
-        return self.source, self.old, self.new
+        """The change by what it changes, wherever in its function the line stands: what makes no
+        difference in one function may make one in another."""
+        return f"{self.source}:{self.function}", self.old, self.new
 
     @property
     def tried_as(self) -> Change:
@@ -115,15 +120,19 @@ def mutants_of(source: str, text: str) -> Iterator[Mutant]:
         source: the file's name.
         text: what stands in it.
     """
-    before = ""
+    before = function = indentation = ""
     for number, line in enumerate(text.splitlines(), 1):
         code = MASKED.sub(lambda found: " " * len(found.group()), line)
+        if named := FUNCTION.match(code):
+            indentation, function = named.groups()
+        elif code.rstrip() == indentation + "}":
+            function = ""
         if code.strip() and not UNTOUCHED.match(line):
             seen = set[str]()
             for changed in changed_lines(line, code, whole=before.rstrip().endswith((";", "{", "}")) or not before):
                 if changed not in seen:
                     seen.add(changed)
-                    yield Mutant(source, number, line.strip(), changed.strip())
+                    yield Mutant(source, number, line.strip(), changed.strip(), function)
         if code.strip():
             before = code
 

@@ -245,6 +245,19 @@ contract AgainTest is AuditFixture {
         assertDue(0);
     }
 
+    /// @dev No step reads them any more once the owner has consented, but whoever looks the asking up does.
+    function test_again_locksNoFeesOnceItIsConcluded() public {
+        AgreementId id = settled();
+        uint16 ordinal = ask(id);
+        consent(id, ordinal);
+        vm.assertEq(agreements.asking(id, ordinal).fees, FEES, "consenting freed the fees");
+        vm.warp(uint256(audits.audit(id, ordinal).deadline) + 1);
+        audits.advance(id, ordinal);
+
+        vm.assertEq(agreements.asking(id, ordinal).fees, 0, "fees that were paid are locked");
+        assertDue(FEES);
+    }
+
     function test_again_mismatchIsPaidByTheAskerAndTakesNoBond() public {
         AgreementId id = settled();
         uint256 ownerHas = wealth(owner);

@@ -608,6 +608,31 @@ contract PhasesTest is AuditFixture {
         }
     }
 
+    /// @dev Where nobody can be drawn, joining begins all the same: else the votes that were taken back would be
+    ///      counted once more.
+    function test_redraw_thatFindsNobodyAwaitsTheSeatsAllTheSame() public {
+        AgreementId id = committed([Outcome.Match, Outcome.Mismatch, Outcome.Match]);
+        reveal(id, 0, Outcome.Match);
+        reveal(id, 1, Outcome.Mismatch);
+        address[] memory before = audits.seated(id, 0);
+        for (uint256 i = 0; i < MEMBERS; i++) {
+            if (members[i] == before[0] || members[i] == before[1]) continue;
+            vm.prank(members[i]);
+            verifiers.leavePanel(panel);
+        }
+        advanceLate(id);
+
+        vm.assertEq(seatOf(id, 2), address(0), "somebody was drawn");
+        assertPhase(id, Phase.Joining);
+        vm.assertEq(audit(id).deadline, block.timestamp + WINDOW, "there is no time to draw anew");
+        vm.warp(audit(id).waitDeadline + 1);
+        advance(id);
+        assertPhase(id, Phase.Evidence);
+        vm.assertEq(audit(id).joined, 3, "a seat that stayed was lost");
+        assertRound(id, 1);
+        assertVerdict(id, Outcome.None);
+    }
+
     function test_redraw_mayTakeLongerThanTheWait() public {
         AgreementId id = evident(3);
         vm.warp(audit(id).waitDeadline);
