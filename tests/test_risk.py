@@ -392,17 +392,14 @@ def test_the_same_folder_gives_the_same_bytes_in_another_process_and_another_mod
 def test_a_graph_that_takes_no_more_records_than_a_batch_and_one_that_cannot_be_computed_leave_a_report(
     tmp_path: Path,
 ) -> None:
-    arrays = {name: array.copy() for name, array in random_labels().arrays.items()}
-    arrays["kind"][3] = -100  # no class: a loss leaves it out, and nothing can be said of it
-    table = Table.of(arrays, target="kind")
+    failing = float(np.float32(random_labels().arrays[MEASURED[0]][3]))
     folder = lay_out(tmp_path / "job", steps=20, learning_rates=[[20, 0.01]], batch_size=4, segment_steps=10)
-    table.write_npz(folder / "records.npz")
     sizes = set[int]()
     run = Program.__call__
 
     def at_most_a_batch(self: Program, *inputs: torch.Tensor, **how: Any) -> torch.Tensor:
         sizes.add(len(inputs[0]))
-        if len(inputs[0]) > 4:
+        if len(inputs[0]) > 4 or (not how["training"] and bool((inputs[0][:, 0] == failing).any())):
             raise RuntimeError("index out of range")
         return run(self, *inputs, **how)
 
