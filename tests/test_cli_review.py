@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fitchain.cli.app import run
+from fitchain.cli.views.review import evaluation_of
 from fitchain.pod.jobs import history
 from fitchain.pod.parties.owner import Owner, approve, reject
 from fitchain.pod.parties.owner.examine import TRAINING_S, fetch_offer
@@ -24,6 +25,8 @@ from tests.cli_fixtures import Fitchain
 from tests.dishonest_parties import Offer
 from tests.pods import Party, Workshop, offer_table, owner_runs
 from tests.policies import open_policy
+from tests.training_jobs import PRIVACY
+from tests.training_jobs import recipe as given
 
 DATE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 LINEAR = {"module": "layers.0", "last": None, "alike": 1, "operators": {"linear": 1}, "parameters": 40, "trainable": 40}
@@ -89,6 +92,23 @@ def test_owner_sees_model_recipe_asker_and_what_leaves_before_it_says_yes(
     assert (asked["capacity"], asked["models_may_reveal_records"]) == (carried, True)
     assert (asked["price"], asked["bond"], asked["training_window"], asked["training_s"]) == ("12", "6", 3600, None)
     assert not asked["examined"] and not [*workshop.owner.home.settings.home.glob(".opened-*")]
+
+
+@pytest.mark.parametrize(
+    ("terms", "metrics_leave", "shown"),
+    [
+        ({}, True, []),
+        ({"held_out": 0.2}, True, ["in the certificate what the model does on 8 records held out, in exact counts"]),
+        ({"held_out": 0.2}, False, ["not what the model does on 8 records held out: a hash of that"]),
+        (
+            {"held_out": 0.2, "privacy": PRIVACY, "metrics": []},
+            True,
+            ["in the certificate what the model does on 8 records held out, in counts with noise"],
+        ),
+    ],
+)
+def test_what_leaves_of_held_out_records_is_said(terms: dict[str, Any], metrics_leave: bool, shown: list[str]) -> None:
+    assert evaluation_of(given(**terms), metrics_leave) == shown
 
 
 def test_what_is_shown_fits_80_columns_and_stays_after_the_examination(

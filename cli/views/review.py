@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fitchain.pod.jobs.offered import Offered
     from fitchain.pod.parties.owner.review import Asker, Review
     from fitchain.pod.ports.agreement import Agreement, AuditTerms, Terms
+    from fitchain.pod.values.recipe import Recipe
 
 Pairs = list[tuple[str, Any]]
 
@@ -140,12 +141,28 @@ def leaves_of(
     anchors = checkpoints // terms.group_leaves
     kept_in = {None: ", with metrics if the owner's policy lets them out", False: " without metrics"}
     with_metrics = f" with {' and '.join(offered.recipe.metrics)}" if offered and offered.recipe.metrics else ""
-    notes = kept_in.get(metrics_leave, with_metrics)
+    reports_none = offered is not None and not offered.recipe.metrics
+    notes = " without metrics" if reports_none else kept_in.get(metrics_leave, with_metrics)
+    evaluated = [] if offered is None else [("", each) for each in evaluation_of(offered.recipe, metrics_leave)]
     return [
         ("leaves", f"the trained weights{size}, sealed to the scientist{first}"),
         ("", f"{counted(anchors, 'note')} to the scientist{notes}; salted hashes of {checkpoints} checkpoints"),
+        *evaluated,
         ("", f"to verifiers {_evidence(terms.audit, terms, records)}"),
     ]
+
+
+def evaluation_of(trained: Recipe, metrics_leave: bool | None) -> list[str]:
+    """What leaves of how the model does on held-out records; nothing where none are held out."""
+    if trained.held_out is None:
+        return []
+    on = f"{counted(trained.held_out_count, recipe.unit_noun(trained))} held out"
+    if trained.privacy is not None:
+        return [f"in the certificate what the model does on {on}, in counts with noise"]
+    condition = {None: ", if the owner's policy lets metrics out", True: "", False: None}[metrics_leave]
+    if condition is None:
+        return [f"not what the model does on {on}: a hash of that"]
+    return [f"in the certificate what the model does on {on}, in exact counts{condition}"]
 
 
 def carried(review: Review) -> Pairs:
