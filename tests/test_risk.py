@@ -355,6 +355,7 @@ def test_a_private_training_gives_little_away_and_has_a_bound(
     assert report.details.delta == DELTA
 
 
+@pytest.mark.long
 def test_of_units_of_several_records_the_reference_models_see_whole_units_and_only_their_records(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

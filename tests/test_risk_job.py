@@ -179,6 +179,7 @@ def test_owner_reads_it_and_draws_it(
     assert "is not held" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_pod_that_is_killed_while_it_attacks_makes_the_report_once(workshop: Workshop, tmp_path: Path) -> None:
     id = workshop.request(recipe_overrides=TERMS)
     owner = workshop.owner
@@ -193,6 +194,7 @@ def test_a_pod_that_is_killed_while_it_attacks_makes_the_report_once(workshop: W
     assert claim is not None and report_again(owner.home, id).digest == claim.digest
 
 
+@pytest.mark.long
 def test_what_the_host_lacks_is_waited_for_and_what_cannot_be_told_is_said(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +210,7 @@ def test_what_the_host_lacks_is_waited_for_and_what_cannot_be_told_is_said(
     assert not workshop.owner.has(id, "assessed")()
 
 
+@pytest.mark.long
 def test_under_a_budget_the_certificate_has_a_digest_whatever_became_of_the_report(
     open_party: Callable[..., Party], table_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,6 +251,7 @@ def strict(open_party: Callable[..., Party], tmp_path_factory: pytest.TempPathFa
     return workshop_of(open_party("strict"), open_party("asker"), table, **policy_with(risk))
 
 
+@pytest.mark.long
 def test_a_job_beyond_the_limit_is_held_and_nothing_of_it_leaves(
     strict: Workshop,
     running_devnet: Devnet,
@@ -287,6 +291,7 @@ def test_a_job_beyond_the_limit_is_held_and_nothing_of_it_leaves(
     assert claim.digest == Digest.parse(owner.told(id, "assessed")["digest"])
 
 
+@pytest.mark.long
 def test_a_model_of_which_nothing_could_be_told_is_held_by_a_limit(
     strict: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

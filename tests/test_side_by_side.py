@@ -165,7 +165,7 @@ MIXED: dict[str, Callable[[Tensor], Tensor]] = {
     "product": lambda y_BF: y_BF + (y_BF.t() @ y_BF)[:1],
     "sort": lambda y_BF: y_BF.sort(0).values,
     "counts": lambda y_BF: y_BF * y_BF.shape[0],
-    "enlarged": lambda y_BF: torch.sin(y_BF * 1e6 + y_BF.max()),
+    "enlarged": lambda y_BF: torch.sin(y_BF * 1e6 + y_BF.sum()),
 }
 
 

@@ -44,8 +44,8 @@ from fitchain.pod.compute.held_out import MEAN_GRID, evaluate_held_out
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.private_training import RecordGradients
 from fitchain.pod.jobs.worker import Context, run_worker
-from fitchain.pod.jobs.worker.events import Assessed, ReplayEnded
-from fitchain.pod.jobs.worker.task import Assess, Replay, Train
+from fitchain.pod.jobs.worker.events import ReplayEnded
+from fitchain.pod.jobs.worker.task import Replay
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.audit.checking import check
@@ -58,14 +58,12 @@ from fitchain.pod.values.privacy import ledger
 from fitchain.pod.values.privacy.accountant import renyi
 from fitchain.pod.values.privacy.keys import segment_key
 from fitchain.pod.values.recipe import Recipe, draft
-from fitchain.pod.values.risk import RiskReport
-from tests.audits import KEY, Case, trained, trained_here, work_here
+from tests.audits import KEY, Case, trained, trained_here
 from tests.policies import open_policy
 from tests.training_jobs import (
     CTX,
     NOISE,
     PRIVACY,
-    SALT_KEYS,
     SEED,
     PrivateNet,
     exported,
@@ -610,16 +608,3 @@ def test_held_out_people_are_opened_and_evaluated_again(store: LocalStore, tmp_p
 def test_rows_of_a_segment_are_those_of_whole_units(segment: int) -> None:
     rows = segment_records(unit_recipe(), SEED, segment, segment_key(NOISE, segment))
     assert len(rows) % K == 0 and (rows.reshape(-1, K) % np.uint64(K) == np.arange(K)).all()
-
-
-def test_a_risk_report_attacks_the_records_of_units_and_no_empty_row(tmp_path: Path) -> None:
-    context = Context(CTX, SEED, NOISE)
-    given = unit_recipe(**HELD_OUT)
-    folder = job_folder(tmp_path / "job", given, records=RECORDS_OF_UNITS)
-    work_here(folder, Train(context, SALT_KEYS, 1000))
-    (*_, last) = work_here(folder, Assess(context, delta=1e-3))
-    assert isinstance(last, Assessed)
-    report = RiskReport.parse((folder / "run/risk-report.json").read_bytes())
-    held_out = held_out_rows(given, SEED)
-    filled = int(RECORDS_OF_UNITS.arrays[FILLED][held_out].sum())
-    assert report.summary.non_members == filled < len(held_out)
