@@ -43,9 +43,8 @@ from fitchain.pod.values.held_out import (
 from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.privacy.noise import discrete_gaussian
 from fitchain.pod.values.recipe import Choice, Recipe
-from fitchain.pod.values.recipe.terms import CLASSIFICATION
+from fitchain.pod.values.recipe.terms import BINARY, OF_CLASSES
 
-BINARY = "binary_cross_entropy_with_logits"
 NOISE_DOMAIN = 2
 """Of the keyed stream, beside those of sampling and of gradients."""
 ERROR_CLIP, MEAN_GRID = 2.0, 1 << 12
@@ -91,7 +90,7 @@ def _outcome(program: Program, recipe: Recipe, rows: Indices, assemble: Assemble
     a target is no class."""
     loss = Choice(recipe.loss.name, {**recipe.loss.arguments, "reduction": "mean"})
     compute_loss = loss_function(loss)
-    tally = _Classes(loss.name) if loss.name in (*CLASSIFICATION, BINARY) else _Amounts()
+    tally = _Classes(loss.name) if loss.name in OF_CLASSES else _Amounts()
     for indices in _batches(rows, recipe.batch_size):
         inputs, target_B = as_tensors(*assemble(indices))
         with torch.no_grad():
@@ -222,7 +221,7 @@ def _noised(
     """
     loss, sigma = recipe.loss.name, recipe.held_out_sigma
     classes = 2 if loss == BINARY else len(recipe.transform.get(recipe.target, {}).get("categories", ()))
-    has_classes, of_units = loss in (*CLASSIFICATION, BINARY), terms_of(recipe).unit_records is not None
+    has_classes, of_units = loss in OF_CLASSES, terms_of(recipe).unit_records is not None
     if not of_units and has_classes and 0 < classes <= MOST_CONFUSED and assemble(rows[:1])[1].ndim == 1:
 
         def one_cell(prediction_1K: Tensor, target_1: Tensor) -> Counted | None:

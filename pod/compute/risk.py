@@ -32,13 +32,13 @@ from fitchain.pod.compute.environment import EnvironmentClass
 from fitchain.pod.compute.model import step_work
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.private_training import FAILURES, refuse_lack_of_memory, train_privately
-from fitchain.pod.compute.training import Diverged, as_tensors, fit, fresh_optimizer, loss_function, train
+from fitchain.pod.compute.training import Diverged, as_tensors, fit, fresh_optimizer, hits_of, loss_function, train
 from fitchain.pod.values.digest import Digest, Root, tagged
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.privacy.keys import segment_key
 from fitchain.pod.values.privacy.ledger import epsilon_of
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import CLASSIFICATION, Choice
+from fitchain.pod.values.recipe.terms import BINARY, CLASSIFICATION, OF_CLASSES, Choice
 from fitchain.pod.values.risk import Attack, Details, Quality, RiskReport, Seeds, Summary, Worst, rates_of, roc_of
 from fitchain.pod.values.risk.attack import Scores, area_under
 from fitchain.pod.values.risk.report import MOST_EXPOSED, MOST_WORST
@@ -302,11 +302,7 @@ def _each(subject: Subject, program: Program, rows: Indices) -> list[Answers]:
     if len(rows) > 1:
         return [part for row in rows for part in _each(subject, program, np.array([row]))]
     least = np.array([-MOST_CONFIDENCE])
-    return [Answers(least, -least, np.zeros(1) if _counts_hits(subject.recipe) else None)]
-
-
-def _counts_hits(recipe: Recipe) -> bool:
-    return recipe.loss.name in (*CLASSIFICATION, "binary_cross_entropy_with_logits")
+    return [Answers(least, -least, np.zeros(1) if subject.recipe.loss.name in OF_CLASSES else None)]
 
 
 def _together(subject: Subject, program: Program, rows: Indices) -> Answers:
@@ -320,8 +316,8 @@ def _together(subject: Subject, program: Program, rows: Indices) -> Answers:
         return Answers(
             _finite(confidence(prediction_BK, target_B, choice.name, loss_B)),
             _finite(loss_B, MOST_CONFIDENCE),
-            _a_record(_is_hit(prediction_BK, target_B, choice.name).double()).numpy()
-            if _counts_hits(subject.recipe)
+            _a_record(hits_of(prediction_BK, target_B, choice).double()).numpy()
+            if subject.recipe.loss.name in OF_CLASSES
             else None,
         )
 
@@ -345,15 +341,9 @@ def confidence(prediction_BK: Tensor, target_B: Tensor, loss: str, loss_B: Tenso
         own = logits.gather(1, label).squeeze(1)
         rest = torch.logsumexp(logits.scatter(1, label, -math.inf), 1)
         return _a_record(own - rest)
-    if loss == "binary_cross_entropy_with_logits":
+    if loss == BINARY:
         return _a_record(prediction_BK * (2 * target_B - 1))
     return -loss_B
-
-
-def _is_hit(prediction_BK: Tensor, target_B: Tensor, loss: str) -> Tensor:
-    if loss in CLASSIFICATION:
-        return prediction_BK.argmax(1) == target_B
-    return (prediction_BK > 0) == (target_B > 0.5)
 
 
 def _a_record(values_B: Tensor) -> Tensor:

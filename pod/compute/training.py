@@ -192,12 +192,16 @@ def fit(output: Tensor, target_B: Tensor, choice: Choice) -> Tensor:
 
 
 def count_correct(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> int:
-    """How many predictions hit: the largest class, or for a binary loss the sign of the logit."""
+    """How many predictions hit."""
+    return int(hits_of(prediction_BK, target_B, choice).sum())
+
+
+def hits_of(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> Tensor:
+    """Which predictions hit, bool of the target's shape: the largest class, or for a binary loss
+    the sign of the logit."""
     if choice.name in CLASSIFICATION:
-        hits = prediction_BK.argmax(1) == target_B
-    else:
-        hits = (prediction_BK > 0) == (target_B > 0.5)
-    return int(hits.sum())
+        return prediction_BK.argmax(1) == target_B
+    return (prediction_BK > 0) == (target_B > 0.5)
 
 
 @dataclass

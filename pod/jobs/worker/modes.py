@@ -49,7 +49,7 @@ from fitchain.pod.values.leaf import (
     state_word,
     verify_chain,
 )
-from fitchain.pod.values.recipe.terms import CLASSIFICATION, METRICS, Choice
+from fitchain.pod.values.recipe.terms import METRICS, OF_CLASSES, Choice
 from fitchain.pod.values.state import (
     TensorBytes,
     model_root,
@@ -228,9 +228,8 @@ def evaluate(job: Job[Evaluate], emit: Emit) -> None:
         compared += target_B.numel()
         outputs.append(output_BK.numpy())
     values = dict(zip(METRICS, (losses / job.table.count, correct / compared), strict=True))
-    classes = loss.name in (*CLASSIFICATION, "binary_cross_entropy_with_logits")
     _write_predictions(job.folder, np.concatenate(outputs))
-    metrics = values if classes else {"loss": values["loss"]}
+    metrics = values if loss.name in OF_CLASSES else {"loss": values["loss"]}
     emit(events.Evaluated(job.table.count, metrics))
 
 

@@ -49,6 +49,10 @@ HELD_OUT_STEPS = 3
 about a third of a step, so an audit, whose time follows from its segments, takes one more."""
 CLASSIFICATION = ("cross_entropy", "nll_loss")
 """Losses whose targets are class indices (int64); those of the others are float32."""
+BINARY = "binary_cross_entropy_with_logits"
+"""The loss of outputs that each tell one of two classes."""
+OF_CLASSES = (*CLASSIFICATION, BINARY)
+"""Losses of whose predictions each hits or misses."""
 
 
 def _reals(what: str, value: Any, count: int, low: float, high: float) -> list[float]:
@@ -64,7 +68,7 @@ LOSSES: Mapping[str, Mapping[str, Any]] = {
     "l1_loss": _REDUCTION,
     "smooth_l1_loss": {**_REDUCTION, "beta": partial(real, low=0, high=1e30)},
     "huber_loss": {**_REDUCTION, "delta": partial(real, low=1e-30, high=1e30)},
-    "binary_cross_entropy_with_logits": _REDUCTION,
+    BINARY: _REDUCTION,
 }
 """Losses by their name in `torch.nn.functional`: a reader for each argument that a recipe may give;
 what it leaves out has torch's default."""
@@ -613,6 +617,6 @@ def _metrics(fields: Fields, loss: Choice, privacy: Privacy | None) -> tuple[str
         )
     if len(set(metrics)) != len(metrics):
         raise InputRefused("the recipe: metrics name one of them twice")
-    if "accuracy" in metrics and loss.name not in (*CLASSIFICATION, "binary_cross_entropy_with_logits"):
+    if "accuracy" in metrics and loss.name not in OF_CLASSES:
         raise InputRefused(f"the recipe: accuracy is of classes, and {loss.name} has none", "leave it out of metrics")
     return metrics
