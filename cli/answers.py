@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from fitchain.pod.values.errors import AccessRefused, Unusable
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
+
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask, for scripts; what it shows, it shows.")]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in this pod's history.")]
+OR_YES = "answer on the terminal, or give --yes in a script"
+"""What to do where a command asks, has `--yes`, and there is nobody to ask."""
 
 
 def by_owners_pod(home: Home, does: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fitchain.cli.answers import by_owners_pod, require_yes
+from fitchain.cli.answers import OR_YES, ReasonOption, YesOption, by_owners_pod, require_yes
 from fitchain.cli.command import Session, command
 from fitchain.cli.ids import AgreementArgument, find_agreement
 from fitchain.cli.views.output import KeyValues, Report, print_views
@@ -40,8 +40,8 @@ def consent(
         ),
     ] = None,
     no: Annotated[bool, typer.Option("--no", help="Stay silent: its asker has the fees back in time.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for scripts; what it shows, it shows.")] = False,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in this pod's history.")] = "",
+    yes: YesOption = False,
+    reason: ReasonOption = "",
 ) -> Report:
     """Consent to another audit of a job, as its owner; the pod acts on it.
 
@@ -61,7 +61,7 @@ def consent(
         require_yes(
             "consent to this audit? type yes: ",
             "nothing was consented to",
-            unattended="answer on the terminal, or give --yes in a script",
+            unattended=OR_YES,
         )
     if no:
         owner.refuse(home, ref, reason)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from fitchain.cli.answers import by_owners_pod, require_yes
+from fitchain.cli.answers import OR_YES, ReasonOption, YesOption, by_owners_pod, require_yes
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementArgument, find_agreement, find_dataset, find_model, find_panel
 from fitchain.cli.views import panels
@@ -301,8 +301,8 @@ def watch(
 def approve(
     session: Session,
     agreement: AgreementArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for scripts; what it shows, it shows.")] = False,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in this pod's history.")] = "",
+    yes: YesOption = False,
+    reason: ReasonOption = "",
 ) -> Report:
     """Say yes to a request, as its owner; the pod acts on it.
 
@@ -323,7 +323,7 @@ def approve(
             "approve this request? type yes: ",
             "nothing was approved",
             f"decline it: fitchain job reject {id.short}",
-            "answer on the terminal, or give --yes in a script",
+            OR_YES,
         )
     owner.approve(home, id, reviewed.concerns, reason)
     decided = _decided(id, "approved", by_owners_pod(home, "checks it, accepts it and trains"))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from fitchain.cli.answers import by_owners_pod, require_yes
+from fitchain.cli.answers import OR_YES, ReasonOption, YesOption, by_owners_pod, require_yes
 from fitchain.cli.command import Session, command
 from fitchain.cli.ids import AgreementArgument, find_agreement
 from fitchain.cli.views.amounts import size_text
@@ -22,8 +22,8 @@ def register(app: typer.Typer) -> None:
 def remove(
     session: Session,
     agreement: AgreementArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for scripts; what it shows, it shows.")] = False,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in this pod's history.")] = "",
+    yes: YesOption = False,
+    reason: ReasonOption = "",
 ) -> Report:
     """Delete what this home keeps of an ended job, as its owner; the pod does it.
 
@@ -47,7 +47,7 @@ def remove(
         require_yes(
             "delete all of it? type yes: ",
             "nothing was deleted",
-            unattended="answer on the terminal, or give --yes in a script",
+            unattended=OR_YES,
         )
     owner.remove_later(home, id, reason)
     values = {"agreement": id, "decision": "removal", "kept": {kind.value: size for kind, size in kept.items()}}

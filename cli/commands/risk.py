@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fitchain.cli.answers import by_owners_pod, require_yes
+from fitchain.cli.answers import OR_YES, ReasonOption, YesOption, by_owners_pod, require_yes
 from fitchain.cli.command import Session, command
 from fitchain.cli.ids import AgreementArgument, find_agreement
 from fitchain.cli.views.amounts import clock
@@ -83,8 +83,8 @@ def report(
 def deliver(
     session: Session,
     agreement: AgreementArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for scripts; what it shows, it shows.")] = False,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in this pod's history.")] = "",
+    yes: YesOption = False,
+    reason: ReasonOption = "",
 ) -> Report:
     """Have a held job delivered all the same, as the owner of its records.
 
@@ -111,7 +111,7 @@ def deliver(
         require_yes(
             "deliver it? type yes: ",
             "nothing was delivered",
-            unattended="answer on the terminal, or give --yes in a script",
+            unattended=OR_YES,
         )
     owner.deliver_held(home, id, reason)
     delivers = by_owners_pod(home, "ends the training and delivers the model")
