@@ -21,6 +21,7 @@ from fitchain.pod.values.held_out import HeldOut
 from fitchain.pod.values.ids import DatasetId, ModelId
 from fitchain.pod.values.job_folder import Kept
 from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.terms import scale_of
 from fitchain.pod.values.typed_json import from_json, to_json
 
 
@@ -250,7 +251,7 @@ class HeldOutTold(_Entry):
     @classmethod
     def of(cls, recipe: Recipe, result: HeldOut, assurance: str = "") -> HeldOutTold:
         """Of a recipe's result."""
-        return cls(result, float(recipe.transform.get(recipe.target, {}).get("scale", 1.0)), assurance)
+        return cls(result, scale_of(recipe.transform.get(recipe.target)), assurance)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,17 @@
 """Datasets: from an owner's file to records that are registered, described, ordered and assembled
 into batches.
 
-    columns    what a cell may be, and which columns of a file are read
+    columns    what a column may hold
+    cells      what a text in a cell means, to the last digit
+    source     where records come from
     csv_file   CSV files
     npz_file   NPZ files
-    readers    which kind of file is read by what
+    task       what a target is predicted as
+    selection  which columns are read, and what their owner says of them
+    schema     what the columns of a source are
+    profile    what all cells of a column are
+    decision   what columns are, said or guessed aloud
+    readers    which kind of file is which source
     table      columns -> record bytes
     policy     what the owner asks of a job
     card       what is published: schema, transform constants, licence, price, policy
@@ -17,9 +24,10 @@ into batches.
 
 from __future__ import annotations
 
-from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers
+from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers, input_width
 from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardUnit, Constants, fit_transform
-from fitchain.pod.compute.dataset.columns import DTYPES, Column
+from fitchain.pod.compute.dataset.columns import DTYPES, Column, Kind, missing_name
+from fitchain.pod.compute.dataset.csv_file import CsvDialect
 from fitchain.pod.compute.dataset.mock import mock_table
 from fitchain.pod.compute.dataset.order import (
     batches,
@@ -29,6 +37,7 @@ from fitchain.pod.compute.dataset.order import (
     training_rows,
 )
 from fitchain.pod.compute.dataset.policy import Disclosure, Policy, RiskTerms
+from fitchain.pod.compute.dataset.readers import Reading
 from fitchain.pod.compute.dataset.records import (
     Opening,
     Registration,
@@ -41,7 +50,10 @@ from fitchain.pod.compute.dataset.records import (
     salts,
     verify_record,
 )
+from fitchain.pod.compute.dataset.schema import Schema
+from fitchain.pod.compute.dataset.selection import ReadingTerms
 from fitchain.pod.compute.dataset.table import Table
+from fitchain.pod.compute.dataset.task import Task
 from fitchain.pod.compute.dataset.units import FILLED, NO_UNIT, UnitColumn
 
 __all__ = [
@@ -54,12 +66,18 @@ __all__ = [
     "CardUnit",
     "Column",
     "Constants",
+    "CsvDialect",
     "Disclosure",
+    "Kind",
     "Opening",
     "Policy",
+    "Reading",
+    "ReadingTerms",
     "Registration",
     "RiskTerms",
+    "Schema",
     "Table",
+    "Task",
     "UnitColumn",
     "assemble",
     "batches",
@@ -70,6 +88,8 @@ __all__ = [
     "drawn_batches",
     "fit_transform",
     "held_out_rows",
+    "input_width",
+    "missing_name",
     "mock_table",
     "open_records",
     "record_leaves",

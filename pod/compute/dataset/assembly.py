@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from fitchain.pod.compute.dataset.columns import Array
+from fitchain.pod.compute.dataset.columns import Array, missing_name
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import CLASSIFICATION
+from fitchain.pod.values.recipe.terms import BINARY, CLASSIFICATION
 
 KEPT_BYTES = 256 << 20
 
@@ -79,69 +79,134 @@ def _argument(table: Table, columns: Sequence[str], transform: Mapping[str, Any]
         )
     if want not in ("float32", "int64"):
         raise InputRefused(f"the model takes {want} and inputs are float32 or int64")
-    takes = [_numbers(table, name, transform.get(name), want) for name in columns]
+    takes = [_cells(table, name, transform.get(name), want) for name in columns]
     if shapes[0]:
         return takes[0]
-    return lambda indices: np.stack([take(indices) for take in takes], axis=1)
+    return lambda indices: np.concatenate([take(indices) for take in takes], axis=1)
+
+
+def input_width(columns: Sequence[str], transform: Mapping[str, Any], want: str) -> int:
+    """How many numbers scalar columns give a model together: a column of categories one for each of
+    them, where the model takes no class numbers; any other one."""
+    categories = (transform.get(name, {}).get("categories", (None,)) for name in columns)
+    return sum(map(len, categories)) if want == "float32" else len(columns)
+
+
+def _cells(table: Table, name: str, constants: Mapping[str, Any] | None, want: str) -> Take:
+    """One input column's cells as the model wants them: `[B, *shape]`, of scalars `[B, n]`."""
+    is_scalar = not table.column(name).shape
+    if constants is not None and "categories" in constants:
+        categories = constants["categories"]
+        numbers = class_numbers(table, name, categories)
+        if want == "int64":
+            return lambda indices: numbers[indices][:, None]
+        places = np.arange(len(categories))
+        return lambda indices: (numbers[indices][:, None] == places).astype(np.float32)
+    take = _numbers(table, name, constants, want)
+    return (lambda indices: take(indices)[:, None]) if is_scalar else take
 
 
 def _numbers(table: Table, name: str, constants: Mapping[str, Any] | None, want: str) -> Take:
-    """One column's cells as the model wants them."""
-    array = table.arrays[name]
+    """One column's cells as numbers, `[B, *shape]`."""
+    array, gone = table.arrays[name], table.arrays.get(missing_name(name))
     if want == "int64":
         if not table.column(name).integral:
             raise InputRefused(f"the model takes int64 and column {name!r} holds {array.dtype}")
         return lambda indices: array[indices].astype(np.int64)
     constants = {"mean": 0.0, "scale": 1.0} if constants is None else constants
-    if "mean" not in constants:
-        raise InputRefused(f"the input column {name!r} has categories as its constants", "only a target has categories")
-    mean, scale = np.float64(constants["mean"]), np.float64(constants["scale"])
+    if gone is not None and "fill" not in constants:
+        raise InputRefused(
+            f"cells of the column {name!r} may be missing, and its constants have no fill",
+            "copy them from the card, exactly",
+        )
+    centre, scale = _centre_and_scale(constants)
+    whole = np.int64(centre) if array.dtype.kind == "i" and abs(centre) < 1 << 62 else None
 
     def numbers(indices: Array) -> Array:
+        cells = array[indices]
+        # What is far from 0, a time say, keeps its digits: integers are subtracted as integers.
+        beside = cells.astype(np.float64) - centre if whole is None else (cells - whole) - (centre - np.float64(whole))
+        if gone is not None:
+            beside = np.where(gone[indices], np.float64(constants["fill"]) - centre, beside)
         with np.errstate(
             over="ignore"
         ):  # beyond float32 is infinite, here and at every verifier: the run ends as diverged
-            return ((array[indices].astype(np.float64) - mean) / scale).astype(np.float32)
+            result: Array = (beside / scale).astype(np.float32)
+        return result
 
     return numbers
 
 
+def _centre_and_scale(constants: Mapping[str, Any]) -> tuple[np.float64, np.float64]:
+    if "low" in constants:
+        low, high = np.float64(constants["low"]), np.float64(constants["high"])
+        return low, high - low
+    return np.float64(constants["mean"]), np.float64(constants["scale"])
+
+
 def _target(table: Table, recipe: Recipe) -> Take:
+    """The target's cells as the loss wants them: class numbers; for a loss of amounts the numbers
+    themselves, scaled by the recipe's constants; for one of truth values these, never scaled."""
     array, constants = table.arrays[table.column(recipe.target).name], recipe.transform.get(recipe.target)
-    loss = recipe.loss.name
-    classes = loss in CLASSIFICATION
-    if constants is not None and "categories" in constants:
-        numbers = class_numbers(table, recipe.target, constants["categories"])
-        return lambda indices: numbers[indices] if classes else numbers[indices].astype(np.float32)
-    if not classes:
-        return _numbers(table, recipe.target, constants, "float32")
-    # Whether one record's number is below 0 is none of the noised numbers that a private training
-    # tells: there it fails in that record's loss, which counts as zeros.
-    negative = recipe.privacy is None and array.size and array.min() < 0
-    if constants is not None or not table.column(recipe.target).integral or negative:
+    loss, is_private = recipe.loss.name, recipe.privacy is not None
+    categories = None if constants is None else constants.get("categories")
+    if loss in CLASSIFICATION:
+        if categories is not None:
+            numbers = class_numbers(table, recipe.target, categories)
+            return lambda indices: numbers[indices]
+        # Whether one record's number is below 0 is none of the noised numbers that a private
+        # training tells: there it fails in that record's loss, which counts as zeros.
+        negative = not is_private and array.size and array.min() < 0
+        if constants is not None or not table.column(recipe.target).integral or negative:
+            raise InputRefused(
+                f"the loss {loss} wants class numbers and the target {recipe.target!r} has none",
+                "choose a regression's loss (mse_loss, say); its owner may offer the target as classes",
+            )
+        return lambda indices: array[indices].astype(np.int64)
+    if loss == BINARY:
+        return _truth(table, recipe, categories)
+    if categories is not None and isinstance(categories[0], str):
         raise InputRefused(
-            f"the loss {loss} wants class numbers and the target {recipe.target!r} has none",
-            "copy the target's categories from the card, or choose a regression's loss",
+            f"the loss {loss} wants an amount and the target {recipe.target!r} has classes that are texts",
+            "choose a classification's loss (cross_entropy, say)",
         )
-    return lambda indices: array[indices].astype(np.int64)
+    return _numbers(table, recipe.target, None if categories is not None else constants, "float32")
 
 
-def class_numbers(table: Table, target: str, categories: Sequence[Any]) -> Array:
-    """The target's class numbers, `[count]` int64: each cell's place among the categories.
+def _truth(table: Table, recipe: Recipe, categories: Sequence[Any] | None) -> Take:
+    array = table.arrays[recipe.target]
+    if categories is not None:
+        if len(categories) != 2:
+            raise InputRefused(
+                f"the loss {BINARY} wants one of two classes and the target {recipe.target!r} has {len(categories)}",
+                "choose cross_entropy",
+            )
+        numbers = class_numbers(table, recipe.target, categories)
+        return lambda indices: numbers[indices].astype(np.float32)
+    if recipe.privacy is None and array.size and not (array.min() >= 0 and array.max() <= 1):
+        raise InputRefused(
+            f"the loss {BINARY} wants shares from 0 to 1, and the target {recipe.target!r} has others",
+            "choose a regression's loss (mse_loss, say)",
+        )
+    return lambda indices: array[indices].astype(np.float32)
+
+
+def class_numbers(table: Table, name: str, categories: Sequence[Any]) -> Array:
+    """A column's class numbers, `[count]` int64: each cell's place among the categories.
 
     Args:
-        table: where the target is an array of numbers, or of indices into texts.
-        target: its column.
+        table: where the column is an array of numbers, or of indices into texts.
+        name: the column.
         categories: rising whole numbers, or texts.
 
     Raises:
         InputRefused: a cell is none of them.
     """
-    if table.column(target).shape:
-        raise InputRefused(f"the target {target!r} has categories and holds arrays")
-    array = table.arrays[target]
+    if table.column(name).shape:
+        raise InputRefused(f"the column {name!r} has categories and holds arrays")
+    array = table.arrays[name]
     if all(isinstance(category, str) for category in categories):
-        if table.categories and tuple(categories) != table.categories:
+        if (own := table.categories.get(name)) and tuple(categories) != own:
             raise InputRefused("the table was read with other categories than the recipe's", "read it with the card's")
         values = np.arange(len(categories))
     else:
@@ -149,5 +214,5 @@ def class_numbers(table: Table, target: str, categories: Sequence[Any]) -> Array
     places = np.searchsorted(values, array).clip(0, len(values) - 1)
     wrong = np.flatnonzero(values[places] != array)
     if wrong.size:
-        raise InputRefused(f"record {wrong[0]}: its {target!r} is none of the {len(values)} categories")
+        raise InputRefused(f"record {wrong[0]}: its {name!r} is none of the {len(values)} categories")
     return places.astype(np.int64)

@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from fitchain.pod.compute.dataset.columns import DTYPES, SLAB_ROWS, Array, Column
+from fitchain.pod.compute.dataset.columns import DTYPES, SLAB_ROWS, Column, Kind, missing_name
 from fitchain.pod.compute.dataset.policy import NOTHING_DISCLOSED, Disclosure, Policy, amount
+from fitchain.pod.compute.dataset.schema import ColumnPlan, Schema
 from fitchain.pod.compute.dataset.table import Table
+from fitchain.pod.compute.dataset.task import Task
 from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.digest import Digest, Root, canonical_json, parse_json, sha256
@@ -36,11 +38,10 @@ from fitchain.pod.values.suggestions import hint
 VERSION = "fitchain/card/v2"
 MOST_PROBES = 16
 _CLASS_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-CLASSES_BY_DEFAULT = 100
 LEAST_DELTA, MOST_DELTA = 1e-30, 0.01
 _TEXTS = {"name": 200, "description": 20_000, "licence": 200}
 
-Constants = dict[str, dict[str, Any]]  # by column: {"mean": x, "scale": y} or {"categories": [...]}, as in a recipe
+Constants = dict[str, dict[str, Any]]  # by column: as in a recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +109,9 @@ class Card:
         target: the column to be predicted, or None.
         count: how many rows are registered: each a record, or a place for one (`unit`).
         root: the dataset's root.
-        transform: constants by column, exact: `{"mean", "scale"}` of numbers, `{"categories"}` of a
-            classification's target.
+        transform: constants by column, exact: `{"mean", "scale"}` or `{"low", "high"}` of numbers,
+            with a `fill` where one may be missing; `{"categories"}` of categories and of a classification's target.
+        task: what the target is predicted as; None without a target.
         description, licence: for people.
         price: what a job costs, in base units of the token; the policy's minimum is what binds.
         policy: the owner's conditions.
@@ -127,6 +129,7 @@ class Card:
     count: int
     root: Root
     transform: Mapping[str, Any]
+    task: Task | None = None
     description: str = ""
     licence: str = ""
     price: int = 0
@@ -143,6 +146,8 @@ class Card:
         if self.target is not None and self.target not in names:
             raise InputRefused(f"the card's target {self.target!r} is none of its columns")
         refuse_unknown("the card's transform", self.transform, names)
+        if (self.task is None) != (self.target is None):
+            raise InputRefused("a card names its target and the task together, or neither")
         self._check_unit(names)
 
     def _check_unit(self, names: list[str]) -> None:
@@ -193,6 +198,7 @@ class Card:
             count=fields.integer("count", 1, MOST_ROWS),
             root=fields.root("root"),
             transform={name: dict(parse_transform(name, constants)) for name, constants in transform.items()},
+            task=None if value["task"] is None else Task(fields.choice("task", list(Task))),
             price=amount("the card: price", value["price"]),
             policy=Policy.from_json(value["policy"]),
             mock=None if value["mock"] is None else Cid.parse(Fields("mock", value["mock"], ("cid",)).text("cid", 100)),
@@ -208,9 +214,10 @@ class Card:
         return {
             **{name: getattr(self, name) for name in ("name", "description", "licence", "target", "count")},
             "version": VERSION,
-            "columns": [asdict(column) | {"shape": list(column.shape)} for column in self.columns],
+            "columns": [asdict(each) | {"shape": list(each.shape), "kind": str(each.kind)} for each in self.columns],
             "root": str(self.root),
             "transform": {name: dict(constants) for name, constants in self.transform.items()},
+            "task": None if self.task is None else str(self.task),
             "price": str(self.price),
             "policy": self.policy.json(),
             "mock": None if self.mock is None else {"cid": str(self.mock)},
@@ -272,6 +279,25 @@ class Card:
     def _by_name(self) -> Mapping[str, Column]:
         return {column.name: column for column in self.columns}
 
+    @property
+    def schema(self) -> Schema:
+        """How a table of its columns is read, wherever they stand."""
+        named = [column for column in map(self.column, self.feature_names) if column.kind is not Kind.MISSING]
+        return Schema(
+            tuple(
+                ColumnPlan(
+                    0,
+                    column,
+                    tuple(self.transform[column.name]["categories"]) if column.kind is Kind.CATEGORY else (),
+                    missing_name(column.name) in self._by_name,
+                )
+                for column in named
+            ),
+            self.target,
+            self.task,
+            None if self.unit is None else (0, self.unit.column),
+        )
+
     def with_mock(self, cid: Cid) -> Card:
         """The same card, naming its mock data."""
         return replace(self, mock=cid)
@@ -330,65 +356,121 @@ def fit_transform(
 ) -> Constants:
     """Compute the constants that the card publishes.
 
-    A number x enters the model as (x - mean) / scale. For a column of arrays one mean and one scale
-    serve all cells.
+    A number x enters the model as (x - mean) / scale, or with a range as (x - low) / (high - low);
+    one that is missing as if it were `fill`. For a column of arrays one mean and one scale serve all
+    cells. Exact statistics of fewer than
+    `LEAST_BEHIND_STATISTICS` records would say much of each: of these a range is published, from
+    the least to the largest, rounded outwards to one digit.
 
     Args:
         table: the records to be registered.
         mode: `standard`: mean and population deviation over the records; `ranges`: only columns
-            with a given range, low and high - low, so that nothing about the records is published;
-            `none`.
+            with a given range, so that nothing about the records is published; `none`.
         ranges: (low, high) by column; they take precedence over `standard` too.
 
     Returns:
-        Constants by column. The target has its categories if it is a classification's (texts,
-        integers, or at most 100 different whole numbers), and is otherwise treated as a number.
+        Constants by column: categories of a column of categories and of a classification's target,
+        mean and scale, or low and high, of numbers.
 
     Raises:
-        InputRefused: another mode, an unknown column, an empty range.
+        InputRefused: another mode, an unknown column, an empty range, or one of what is no number.
     """
     if mode not in ("standard", "ranges", "none"):
         raise InputRefused(f"the transform {mode!r} is none of standard, ranges, none")
     constants: Constants = {}
     for name, (low, high) in (ranges or {}).items():
-        table.column(name)
-        if not low < high:
-            raise InputRefused(f"the range of {name!r} from {low} to {high} is empty")
-        constants[name] = {"mean": float(low), "scale": float(high) - float(low)}
+        column = table.column(name)
+        if not -math.inf < low < high < math.inf:
+            raise InputRefused(f"the range of {name!r} from {low} to {high} is empty or without an end")
+        if column.kind not in _SCALED or _has_classes(table, column):
+            raise InputRefused(f"the column {name!r} has categories, which no range scales", "leave its range out")
+        constants[name] = {"low": float(low), "high": float(high)}
     for column in table.columns:
-        classes = target_categories(table) if column.name == table.target else None
-        if classes is not None:
-            constants[column.name] = {"categories": classes}
-        elif mode == "standard" and column.name not in constants and column.dtype != "bool":
-            constants[column.name] = _mean_and_scale(table.arrays[column.name])
+        if _has_classes(table, column):
+            constants[column.name] = {"categories": column_categories(table, column.name)}
+        elif column.kind in _SCALED and column.name not in constants and mode == "standard":
+            constants[column.name] = _mean_and_scale(table, column)
+        if missing_name(column.name) in table.arrays and column.kind in _SCALED:
+            kept = constants.setdefault(column.name, {"mean": 0.0, "scale": 1.0})
+            kept["fill"] = kept["mean"] if "mean" in kept else (kept["low"] + kept["high"]) / 2
     return constants
 
 
-def target_categories(table: Table) -> list[Any] | None:
-    """The classes of a classification's target: its texts, or its different whole numbers, rising;
-    None for a regression."""
-    if table.target is None or table.column(table.target).shape:
-        return None
-    if table.categories:
-        return list(table.categories)
-    values = np.unique(table.arrays[table.target])
-    whole = bool((values == np.round(values)).all()) and abs(float(values[-1])) < 2**53 > abs(float(values[0]))
-    most = MOST_CATEGORIES if table.column(table.target).integral else CLASSES_BY_DEFAULT
-    return [int(value) for value in values] if whole and len(values) <= most else None
+_SCALED = (Kind.NUMBER, Kind.WHOLE, Kind.TIME)
+LEAST_BEHIND_STATISTICS = 20
+ROUNDING = 16 * float(np.finfo(np.float64).eps)
+"""The mean of a slab of equal numbers may be off by so much of it: each of the twelve levels of
+numpy's pairwise sum rounds once, and so do the last sum and the division."""
 
 
-def _mean_and_scale(array: Array) -> dict[str, float]:
-    """Mean and population deviation of all cells in float64, slab by slab: no second copy of a
-    large array."""
-    slabs = [array[low : low + SLAB_ROWS] for low in range(0, len(array), SLAB_ROWS)]
+def _has_classes(table: Table, column: Column) -> bool:
+    is_target = column.name == table.target and not column.shape
+    return column.kind is Kind.CATEGORY or (is_target and table.task is Task.CLASSIFICATION)
+
+
+def column_categories(table: Table, name: str) -> list[Any]:
+    """The categories of a column: its texts, or its different whole numbers, rising.
+
+    Raises:
+        InputRefused: it has none.
+    """
+    if texts := table.categories.get(name):
+        return list(texts)
+    values = np.unique(table.arrays[name])
+    if (values != np.round(values)).any() or len(values) > MOST_CATEGORIES:
+        raise InputRefused(f"the column {name!r} has no categories: they are whole numbers or texts")
+    return [int(value) for value in values]
+
+
+def _mean_and_scale(table: Table, column: Column) -> dict[str, float]:
+    """Mean and population deviation of all cells that are there, in float64, slab by slab: no
+    second copy of a large array.
+
+    A spread below the rounding error of the mean is none, and its scale 1 (Chan, Golub & LeVeque,
+    Algorithms for Computing the Sample Variance, 1983, equation 1.4): a constant 14.62 would be
+    divided by 3.6e-15 else.
+    """
+    array, gone = table.arrays[column.name], table.arrays.get(missing_name(column.name))
+    there = [
+        array[low : low + SLAB_ROWS] if gone is None else array[low : low + SLAB_ROWS][~gone[low : low + SLAB_ROWS]]
+        for low in range(0, len(array), SLAB_ROWS)
+    ]
+    records = sum(map(len, there))
+    if records < LEAST_BEHIND_STATISTICS:
+        low, high = outward_range(
+            min(float(slab.min()) for slab in there if slab.size), max(float(slab.max()) for slab in there if slab.size)
+        )
+        return {"low": low, "high": high}
+    size = sum(slab.size for slab in there)
     try:
         with np.errstate(over="raise"):
-            mean = math.fsum(float(slab.sum(dtype=np.float64)) for slab in slabs) / array.size
-            squares = math.fsum(float(np.square(slab.astype(np.float64) - mean).sum()) for slab in slabs)
+            mean = math.fsum(float(slab.sum(dtype=np.float64)) for slab in there) / size
+            squares = math.fsum(float(np.square(slab.astype(np.float64) - mean).sum()) for slab in there)
     except (FloatingPointError, OverflowError):
         raise InputRefused("a column's numbers are too large for their mean and deviation", "rescale it") from None
-    scale = math.sqrt(squares / array.size)
-    return {"mean": mean, "scale": scale if scale > 0 else 1.0}
+    scale = math.sqrt(squares / size)
+    return {"mean": mean, "scale": scale if scale > ROUNDING * abs(mean) else 1.0}
+
+
+def outward_range(low: float, high: float) -> tuple[float, float]:
+    """A range about two numbers that says no more than one digit of each.
+
+    Returns:
+        (low, high), low < high, each of one significant digit, unless that would be no wider.
+    """
+    low, high = _outwards(low, math.floor), _outwards(high, math.ceil)
+    if low < high:
+        return low, high
+    beside = max(1.0, abs(low) / 10)  # beyond 2^53 the next whole number is no other double
+    return low - beside, high + beside
+
+
+def _outwards(number: float, towards: Callable[[float], int]) -> float:
+    """Round to one significant digit, downwards or upwards."""
+    if number == 0:
+        return 0.0
+    unit = 10.0 ** math.floor(math.log10(abs(number))) or 1.0  # a power below the smallest double is 0
+    return float(towards(number / unit) * unit)
 
 
 def _probes(probes: Mapping[str, Any]) -> Mapping[str, str]:
@@ -409,8 +491,12 @@ def _text(label: str, value: Any, longest: int) -> str:
 
 
 def _column(value: Any) -> Column:
-    fields = Fields("a column", value, ("name", "dtype", "shape", "unit"))
+    fields = Fields("a column", value, ("name", "dtype", "shape", "unit", "kind"))
     shape = tuple(integer("a column: shape", size, 1, MOST_ROWS) for size in fields.items("shape", 0, MOST_RANK))
     return Column(
-        fields.text("name", MOST_COLUMN_NAME), fields.choice("dtype", DTYPES), shape, _text("unit", value["unit"], 100)
+        fields.text("name", MOST_COLUMN_NAME),
+        fields.choice("dtype", DTYPES),
+        shape,
+        _text("unit", value["unit"], 100),
+        Kind(fields.choice("kind", list(Kind))),
     )

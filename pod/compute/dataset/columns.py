@@ -6,8 +6,9 @@ It knows names, types and shapes, and no data.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import islice
 from typing import Any
 
@@ -20,6 +21,39 @@ from fitchain.pod.values.limits import MOST_COLUMN_NAME, MOST_RANK
 from fitchain.pod.values.suggestions import near_names
 
 Array = npt.NDArray[Any]
+
+
+class Kind(StrEnum):
+    """What the cells of a column are.
+
+    Members: decimal numbers (float64, or a float of a file of arrays); whole numbers (int64, or an
+    integer of such a file); truth values; times, counted from an epoch in a unit (int64);
+    categories, as their places in a table (int64); tokens of a text (int64); whether another
+    column's cell is missing (bool).
+    """
+
+    NUMBER = "number"
+    WHOLE = "whole"
+    BOOLEAN = "boolean"
+    TIME = "time"
+    CATEGORY = "category"
+    TOKENS = "tokens"
+    MISSING = "missing"
+
+    @classmethod
+    def of_dtype(cls, dtype: str) -> Kind:
+        """What cells of a dtype are where nothing else is said of them."""
+        return {"f": cls.NUMBER, "b": cls.BOOLEAN}.get(np.dtype(dtype).kind, cls.WHOLE)
+
+
+_KINDS_OF_PLAIN = {
+    (Kind.TIME, Kind.WHOLE),
+    (Kind.CATEGORY, Kind.WHOLE),
+    (Kind.TOKENS, Kind.WHOLE),
+    (Kind.MISSING, Kind.BOOLEAN),
+}
+"""What the dtype of a kind would be by itself."""
+_MISSING_ENDING = " is missing"
 
 DTYPES = ("float64", "float32", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool")
 MOCK_MARK = "mock data made by fitchain, no real record"
@@ -35,13 +69,16 @@ class Column:
         name: unique in its table, 1 to 200 printable characters.
         dtype: one of `DTYPES`, little-endian.
         shape: of one record's cell; () for a scalar.
-        unit: for people; no part of what is hashed into a record.
+        unit: for people; of a time what it counts, and only there a part of what a record's bytes
+            mean.
+        kind: what the cells are; None takes the plain kind of the dtype.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...] = ()
     unit: str = ""
+    kind: Kind | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= MOST_COLUMN_NAME or not self.name.isprintable() or self.name != self.name.strip():
@@ -54,6 +91,11 @@ class Column:
             raise InputRefused(
                 f"column {self.name!r} has cells of shape {self.shape!r:.200}; at most rank {MOST_RANK}, none empty"
             )
+        plain = Kind.of_dtype(self.dtype)
+        if self.kind is None:
+            object.__setattr__(self, "kind", plain)
+        elif self.kind is not plain and (self.kind, plain) not in _KINDS_OF_PLAIN:
+            raise InputRefused(f"column {self.name!r} holds {self.dtype}, which is no {self.kind}")
 
     @property
     def cell_bytes(self) -> int:
@@ -67,59 +109,19 @@ class Column:
 
 
 def schema_bytes(columns: Sequence[Column]) -> bytes:
-    """Canonical JSON of what a record's bytes mean: `[[name, dtype, [shape...]], ...]` in the
-    columns' order."""
-    return canonical_json([[column.name, column.dtype, list(column.shape)] for column in columns])
+    """Canonical JSON of what a record's bytes mean: `[[name, dtype, [shape...], kind, unit], ...]`
+    in the columns' order; the unit of a time, of others an empty text."""
+    return canonical_json(
+        [
+            [each.name, each.dtype, list(each.shape), str(each.kind), each.unit if each.kind is Kind.TIME else ""]
+            for each in columns
+        ]
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which columns of a file are read: those that are not dropped and, where `only` names some, no
-    others; and the one that says whose record one is, which no record holds."""
-
-    drop: frozenset[str]
-    only: tuple[str, ...] | None = None
-    unit: str | None = None
-
-    def among(self, names: Iterable[str], target: str | None) -> frozenset[str]:
-        """The wanted ones of a file's columns.
-
-        Raises:
-            InputRefused: a column to drop, a wanted one, the unit's or the target is not there, or
-                one of the last two is dropped, or both are one.
-        """
-        present = tuple(names)
-        for name in sorted(self.drop):
-            require_column(name, present, "the column to drop")
-        for name in self.only or ():
-            require_column(name, present, "the column")
-        require_column(target, present, "the target")
-        if target in self.drop:
-            raise InputRefused(f"the column {target!r} is the target and is to be dropped", "choose one of the two")
-        require_column(self.unit, present, "the unit column")
-        if self.unit is not None and self.unit in (target, *self.drop, *(self.only or ())):
-            also = "the target" if self.unit == target else "to be dropped" if self.unit in self.drop else "a feature"
-            raise InputRefused(
-                f"the column {self.unit!r} says whose record one is, and is {also}",
-                "a unit column is left out of the records by itself; name it once",
-            )
-        return frozenset(self.only or present) - self.drop | ({self.unit} if self.unit is not None else set())
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a file held.
-
-    Args:
-        arrays: the wanted columns; of the unit's, numbers that are equal where its cells are.
-        categories: the texts that the target's integers stand for; empty unless the target was a
-            column of texts.
-        mock: whether the file is marked as mock data.
-    """
-
-    arrays: Mapping[str, Array]
-    categories: tuple[str, ...]
-    mock: bool
+def missing_name(column: str) -> str:
+    """The name of the column that says where another one's cells are missing."""
+    return f"{column}{_MISSING_ENDING}"
 
 
 def require_column(name: str | None, names: Mapping[str, Any] | Sequence[str], what: str) -> None:

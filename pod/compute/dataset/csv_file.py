@@ -1,210 +1,307 @@
-"""CSV files: UTF-8, commas, a header line, numbers, and texts in the target's column alone.
+"""CSV files, as tools and people write them: commas, semicolons, tabs or bars, points or commas in
+numbers, UTF-8 or what is said.
 
-A message about a bad cell names its line and column and never repeats the cell: messages end in
-logs, records must not.
+How a file is written is guessed from its first lines, and the guess is part of what registering
+shows; each part of it can be said instead (`CsvDialect`). A message about a bad line names it and
+never repeats it.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, TextIO
 
-import numpy as np
-
-from fitchain.pod.compute.dataset.columns import MOCK_MARK, SLAB_ROWS, Array, Found, Wanted
+from fitchain.pod.compute.dataset import cells
+from fitchain.pod.compute.dataset.columns import MOCK_MARK, SLAB_ROWS
+from fitchain.pod.compute.dataset.source import BadCells, Cells, Slab, plain_name
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.limits import MOST_COLUMNS
-from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
+from fitchain.pod.values.limits import TABLE_BYTES
+from fitchain.pod.values.recipe.fields import Fields
 
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
+"""What parts cells, by the word with which a person says it."""
+ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "cp1252", "iso8859-15", "mac-roman")
+DECIMALS = {"point": ".", "comma": ","}
+SNIFFED_LINES, SNIFFED_CHARACTERS = 50, 1 << 20
+_DOS_END = "\x1a"
+
+csv.field_size_limit(min(TABLE_BYTES, (1 << 31) - 1))  # a note that is dropped may have any length; files are bounded
 
 
-def read_csv(path: Path, wanted: Wanted, target: str | None, categories: tuple[str, ...], limit_bytes: int) -> Found:
-    """Read a CSV file (the terms are `Table.read`'s).
+@dataclass(frozen=True, slots=True)
+class CsvDialect:
+    """How a CSV file is written; None of a field is guessed.
+
+    Args:
+        delimiter: a key of `DELIMITERS`.
+        decimal: a key of `DECIMALS`.
+        encoding: one of `ENCODINGS`.
+        escape: whether a backslash escapes a quote within quotes (MySQL), instead of doubling it.
 
     Raises:
-        InputRefused: it is no such table.
+        InputRefused: a field is none of them.
     """
-    if path.stat().st_size > limit_bytes:
-        raise InputRefused(f"the file has {path.stat().st_size} bytes and the limit is {limit_bytes}")
-    with path.open("rb") as raw:
-        _check_encoding(raw.read(4))
-        raw.seek(0)
-        file = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-        try:
-            return _CsvReader(file, wanted, target, categories).content()
-        except UnicodeDecodeError:
+
+    delimiter: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    escape: bool = False
+
+    def __post_init__(self) -> None:
+        for word, value, known in (
+            ("delimiter", self.delimiter, DELIMITERS),
+            ("decimal separator", self.decimal, DECIMALS),
+            ("encoding", self.encoding, ENCODINGS),
+        ):
+            if value is not None and value not in known:
+                raise InputRefused(f"the {word} {value!r:.40} is none of {', '.join(known)}", "choose one of these")
+
+    def json(self) -> dict[str, Any]:
+        """The form that a registration keeps."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> CsvDialect:
+        """Read the form that a registration keeps.
+
+        Raises:
+            InputRefused: it is another.
+        """
+        fields = Fields("how a CSV file is written", value, ("delimiter", "decimal", "encoding", "escape"))
+        texts = {name: None if value[name] is None else fields.text(name, 40) for name in _GUESSED}
+        return cls(**texts, escape=fields.flag("escape"))
+
+
+_GUESSED = ("delimiter", "decimal", "encoding")
+
+
+class CsvFile:
+    """A CSV file as a source of records.
+
+    Args:
+        path: the file.
+        dialect: what is known of how it is written.
+        limit_bytes: the most that is read.
+
+    Raises:
+        InputRefused: it is no such file, or too large.
+        OSError: it cannot be read.
+    """
+
+    place_word = "line"
+
+    def __init__(self, path: Path, dialect: CsvDialect | None = None, limit_bytes: int = TABLE_BYTES) -> None:
+        if (size := path.stat().st_size) > limit_bytes:
+            raise InputRefused(f"the file has {size} bytes and the limit is {limit_bytes}")
+        self.path = path
+        said = dialect or CsvDialect()
+        with path.open("rb") as raw:
+            start = raw.read(SNIFFED_CHARACTERS)
+        _refuse_containers(start)
+        self._dialect = replace(said, encoding=said.encoding or _encoding(start))
+        with self._text() as text:
+            head = text.read(SNIFFED_CHARACTERS)
+        self.mock, skipped, named = _before_header(head)
+        self._skipped = skipped
+        lines = "".join(islice(io.StringIO(head), skipped, skipped + SNIFFED_LINES))
+        delimiter = said.delimiter or named or _delimiter(lines)
+        self._dialect = replace(self._dialect, delimiter=delimiter)
+        self._dialect = replace(self._dialect, decimal=said.decimal or self._decimal(lines))
+
+    @property
+    def dialect(self) -> Mapping[str, Any]:
+        """As `CsvDialect.json`."""
+        return self._dialect.json()
+
+    @cached_property
+    def names(self) -> Sequence[str]:
+        """Of the header's cells."""
+        with self._rows() as rows:
+            header = rows.next()
+        if not header or not any(map(str.strip, header)):
+            raise InputRefused("the table is empty: it has no header line")
+        return tuple(map(plain_name, header))
+
+    def slabs(self, columns: Collection[int]) -> Iterator[Slab]:
+        """Read the records, some thousand lines at a time, so that no more are held as text."""
+        wanted = sorted(columns)
+        uneven, seen = BadCells(), 0
+        with self._rows() as rows:
+            width = len(rows.next() or [])
+            while slab := self._slab(rows, width, uneven):
+                places, records = zip(*slab, strict=True)
+                parts: dict[int, Cells] = {place: [record[place] for record in records] for place in wanted}
+                if self._dialect.decimal == "comma":
+                    parts = {place: cells.with_point(part) for place, part in parts.items() if isinstance(part, list)}
+                seen += len(places)
+                yield Slab(places, parts)
+        if uneven.count:
             raise InputRefused(
-                f"line {_first_undecodable_line(path)}: the text is not UTF-8", "save it as UTF-8"
-            ) from None
+                f"{uneven.where('line')}: there are not {width} cells, as the header has",
+                "quote cells that hold the separator or a line break",
+            )
+        if not seen:
+            raise InputRefused("the table has no record")
+
+    def _slab(self, rows: _Rows, width: int, uneven: BadCells) -> list[tuple[int, list[str]]]:
+        slab: list[tuple[int, list[str]]] = []
+        while len(slab) < SLAB_ROWS and (row := rows.next()) is not None:
+            if not row or (
+                len(row) == 1 and row[0].strip("\r\n ") == _DOS_END
+            ):  # a blank line, and DOS' last character
+                continue
+            if len(row) != width:
+                uneven.add([rows.line])
+                continue
+            slab.append((rows.line, row))
+        return slab
+
+    @contextmanager
+    def _text(self) -> Iterator[TextIO]:
+        encoding = self._dialect.encoding or "utf-8"
+        with self.path.open("rb") as raw, io.TextIOWrapper(raw, encoding, newline="") as text:
+            raw.seek(next((len(mark) for mark in _MARKS if raw.peek(len(mark)).startswith(mark)), 0))
+            try:
+                yield text
+            except UnicodeDecodeError:
+                raise InputRefused(
+                    f"line {_first_undecodable_line(self.path, encoding)}: the text is not {encoding.upper()}",
+                    "save it as UTF-8, or say what it is (--encoding cp1252, say)",
+                ) from None
+
+    @contextmanager
+    def _rows(self) -> Iterator[_Rows]:
+        with self._text() as text:
+            for _ in range(self._skipped):
+                text.readline()
+            yield _Rows(text, self._dialect, self._skipped)
+
+    def _decimal(self, lines: str) -> str:
+        """A comma where the first lines have numbers with one and none with a point."""
+        if self._dialect.delimiter == "comma":
+            return "point"
+        rows = _Rows(io.StringIO(lines, newline=""), self._dialect, 0, strict=False)
+        commas = points = 0
+        while (row := rows.next()) is not None:
+            texts = cells.clean(row)
+            commas += sum(
+                "," in text and cells.is_number(point)
+                for text, point in zip(texts, cells.with_point(texts), strict=True)
+            )
+            points += sum("." in text and cells.is_number(text) for text in texts)
+        return "comma" if commas and not points else "point"
 
 
-def _check_encoding(start: bytes) -> None:
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise InputRefused("the text is UTF-16 and must be UTF-8", "save it as UTF-8")
-    if start[:4] == b"PK\x03\x04":
-        raise InputRefused("the file is a zip archive and not CSV", "a spreadsheet must be exported as CSV")
+class _Rows:
+    """Rows of a CSV text, with their lines' numbers."""
+
+    def __init__(self, text: TextIO, dialect: CsvDialect, skipped: int, strict: bool = True) -> None:
+        self.dialect, self.skipped = dialect, skipped
+        self.reader = csv.reader(
+            text,
+            delimiter=DELIMITERS[dialect.delimiter or "comma"],
+            strict=strict,
+            skipinitialspace=True,
+            doublequote=not dialect.escape,
+            escapechar="\\" if dialect.escape else None,
+        )
+
+    @property
+    def line(self) -> int:
+        """The number of the last line that was read."""
+        return self.reader.line_num + self.skipped
+
+    def next(self) -> list[str] | None:
+        """The next row; None after the last.
+
+        Raises:
+            InputRefused: quotes do not close as they should.
+        """
+        try:
+            return next(self.reader, None)
+        except csv.Error as error:
+            hint = 'a quote within quotes is doubled (""); --escape reads \\" as MySQL writes it'
+            if "NUL" in str(error):
+                hint = "the file is no text, or of another encoding (--encoding utf-16-le, say)"
+            raise InputRefused(f"line {self.line}: {_WHAT_MET.get(str(error), str(error))}", hint) from None
 
 
-def _first_undecodable_line(path: Path) -> int:
+_WHAT_MET = {
+    "unexpected end of data": "a quote that was opened is never closed",
+    "line contains NUL": "the line holds a zero byte",
+}
+_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+"""Of the order of bytes, with which Windows' tools begin a text."""
+
+
+def _refuse_containers(start: bytes) -> None:
+    for magic, what, hint in _CONTAINERS:
+        if start.startswith(magic):
+            raise InputRefused(f"the file is {what} and not CSV", hint)
+
+
+_CONTAINERS = (
+    (b"PK\x03\x04", "a zip archive (a workbook of Excel, say)", "export the sheet as CSV"),
+    (b"\xd0\xcf\x11\xe0", "a workbook of Excel", "export the sheet as CSV"),
+    (b"\x1f\x8b", "packed by gzip", "unpack it"),
+    (b"PAR1", "a Parquet file", "name it .parquet"),
+    (b"%PDF", "a PDF document", "export the table as CSV"),
+)
+
+
+def _encoding(start: bytes) -> str:
+    """UTF-16 by its mark, or by the zero bytes that it has in a header's plain letters; else
+    UTF-8."""
+    for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
+        if start.startswith(mark):
+            return encoding
+    head = start[: 1 << 10]
+    zeros_even, zeros_odd = head[::2].count(0), head[1::2].count(0)
+    if max(zeros_even, zeros_odd) * 4 > len(head):
+        return "utf-16-le" if zeros_odd > zeros_even else "utf-16-be"
+    return "utf-8"
+
+
+def _before_header(head: str) -> tuple[bool, int, str | None]:
+    """Whether the mark of mock data stands first, how many lines come before the header, and the
+    delimiter that one of them names (`sep=;`, as Excel has it)."""
+    lines = [line.strip() for line in islice(io.StringIO(head), 2)]
+    mock = bool(lines) and lines[0] == f"# {MOCK_MARK}"
+    rest = lines[1:] if mock else lines
+    if rest and rest[0].lower().startswith("sep=") and len(rest[0]) <= 5:
+        named = {sign: word for word, sign in DELIMITERS.items()}.get(rest[0][4:] or "\t")
+        if named is not None:
+            return mock, mock + 1, named
+    return mock, int(mock), None
+
+
+def _delimiter(lines: str) -> str:
+    """The separator by which the first lines fall into the most cells, as many in each; a comma
+    where none does better."""
+    best, most = "comma", 1
+    for word in DELIMITERS:
+        rows = _Rows(io.StringIO(lines, newline=""), CsvDialect(word), 0, strict=False)
+        widths = list[int]()
+        while (row := rows.next()) is not None:
+            widths += [len(row)] if row else []
+        whole = widths[:-1] if len(widths) > 2 else widths  # the last line may be cut off
+        if whole and min(whole) == max(whole) > most:
+            best, most = word, whole[0]
+    return best
+
+
+def _first_undecodable_line(path: Path, encoding: str) -> int:
     with path.open("rb") as raw:
         for number, line in enumerate(raw, 1):
             try:
-                line.decode()
+                line.decode(encoding)
             except UnicodeDecodeError:
                 return number
     return 1
-
-
-class _CsvReader:
-    """Reads one CSV file, some thousand lines at a time, so that no more than these are held as
-    text."""
-
-    def __init__(self, file: io.TextIOWrapper, wanted: Wanted, target: str | None, categories: tuple[str, ...]):
-        self.mock = _skip_mark(file)
-        self.skipped_lines = 1 if self.mock else 0
-        self.rows = csv.reader(file, strict=True)
-        self.names = self._header()
-        kept = wanted.among(self.names, target)
-        self.kept = [index for index, name in enumerate(self.names) if name in kept]
-        self.target = target
-        self.unit = wanted.unit
-        self.units = dict[str, int]()
-        self.categories = categories
-        self.codes = {text: code for code, text in enumerate(categories)}
-        self.texts: bool | None = True if categories else None  # is the target a column of texts? its first cell tells
-
-    def content(self) -> Found:
-        parts: dict[str, list[Array]] = {self.names[index]: [] for index in self.kept}
-        while slab := self._slab():
-            lines, rows = zip(*slab, strict=True)
-            for index in self.kept:
-                name = self.names[index]
-                parts[name].append(self._cells(name, [row[index] for row in rows], lines))
-        if not all(parts.values()):
-            raise InputRefused("the table has no record")
-        arrays = {name: np.concatenate(pieces) for name, pieces in parts.items()}
-        categories = self.categories
-        if self.texts and self.target is not None and not categories:
-            categories, arrays[self.target] = self._sorted(arrays[self.target])
-        return Found(arrays, categories, self.mock)
-
-    def _header(self) -> list[str]:
-        names = [name.strip() for name in self._next() or []]
-        if not names:
-            raise InputRefused("the table is empty: it has no header line")
-        if len(names) > MOST_COLUMNS:
-            raise InputRefused(f"the table has {len(names)} columns and the limit is {MOST_COLUMNS}")
-        seen = set[str]()
-        for index, name in enumerate(names):
-            if not name:
-                raise InputRefused(f"line {self._line()}: column {index + 1} has no name", "name every column")
-            if name in seen:
-                raise InputRefused(f"line {self._line()}: the column {name!r} stands twice", "rename one of them")
-            seen.add(name)
-        if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
-            raise InputRefused("the header has a single column", "separate the columns by commas, not ';' or tabs")
-        return names
-
-    def _next(self) -> list[str] | None:
-        try:
-            return next(self.rows, None)
-        except csv.Error as error:
-            raise InputRefused(f"line {self._line()}: {error}") from None
-
-    def _line(self) -> int:
-        return self.rows.line_num + self.skipped_lines
-
-    def _slab(self) -> list[tuple[int, list[str]]]:
-        slab: list[tuple[int, list[str]]] = []
-        while len(slab) < SLAB_ROWS and (row := self._next()) is not None:
-            if not row:  # a blank line is no record
-                continue
-            if len(row) != len(self.names):
-                raise InputRefused(f"line {self._line()} has {len(row)} cells and the header has {len(self.names)}")
-            slab.append((self._line(), row))
-        return slab
-
-    def _cells(self, name: str, cells: list[str], lines: Sequence[int]) -> Array:
-        if name == self.unit:
-            return self._unit_numbers(name, cells, lines)
-        if name == self.target and self.texts is None:
-            self.texts = not _is_number(cells[0])
-        if name == self.target and self.texts:
-            return self._category_codes(name, cells, lines)
-        numbers = _numbers(cells)
-        if numbers is None:
-            bad = next(row for row, cell in enumerate(cells) if not _is_number(cell))
-            self._refuse_cell(name, cells, lines, bad)
-        return numbers
-
-    def _unit_numbers(self, name: str, cells: list[str], lines: Sequence[int]) -> Array:
-        """Equal texts get equal numbers; what is written differently, 7 and 07 say, is not equal."""
-        texts = [cell.strip() for cell in cells]
-        for row, text in enumerate(texts):
-            if _is_missing(text):
-                self._refuse_cell(name, cells, lines, row)
-        return np.array([self.units.setdefault(text, len(self.units)) for text in texts], np.int64)
-
-    def _category_codes(self, name: str, cells: list[str], lines: Sequence[int]) -> Array:
-        codes = np.empty(len(cells), np.int64)
-        for row, cell in enumerate(cells):
-            text = cell.strip()
-            if _is_missing(text):
-                self._refuse_cell(name, cells, lines, row)
-            if text not in self.codes:
-                if self.categories or len(self.codes) == MOST_CATEGORIES:
-                    problem = f"none of the {len(self.codes)} categories" if self.categories else "a category too many"
-                    raise InputRefused(f"line {lines[row]}, column {name!r}: the cell is {problem}")
-                self.codes[text] = len(self.codes)
-            codes[row] = self.codes[text]
-        return codes
-
-    def _sorted(self, codes: Array) -> tuple[tuple[str, ...], Array]:
-        """Number the categories in their sorted order instead of the order of their first
-        appearance."""
-        categories = tuple(sorted(self.codes))
-        numbers = {text: number for number, text in enumerate(categories)}
-        return categories, np.array([numbers[text] for text in self.codes], np.int64)[codes]
-
-    def _refuse_cell(self, name: str, cells: list[str], lines: Sequence[int], row: int) -> NoReturn:
-        where = f"line {lines[row]}, column {name!r}"
-        if _is_missing(cells[row]):
-            raise InputRefused(f"{where}: the cell is missing", "fill it, or leave that record out")
-        raise InputRefused(
-            f"{where}: the cell is a text of {len(cells[row])} characters and no finite number",
-            "drop the column if it identifies people, or give numbers; only the target may hold texts",
-        )
-
-
-def _skip_mark(file: io.TextIOWrapper) -> bool:
-    """Read the line that marks mock data, if the text begins with it."""
-    start = file.tell()
-    if file.readline(len(MOCK_MARK) + 4).rstrip("\r\n") == f"# {MOCK_MARK}":
-        return True
-    file.seek(start)
-    return False
-
-
-def _is_missing(cell: str) -> bool:
-    return cell.strip().lower() in MISSING
-
-
-def _is_number(cell: str) -> bool:
-    return _numbers([cell]) is not None
-
-
-def _numbers(cells: list[str]) -> Array | None:
-    """The cells as finite float64, or None; Python's own liberties (1_000, digits of other scripts)
-    are refused."""
-    text = "".join(cells)
-    if "_" in text or not text.isascii():
-        return None
-    try:
-        numbers = np.array(list(map(float, cells)), np.float64)
-    except ValueError:
-        return None
-    return numbers if np.isfinite(numbers).all() else None

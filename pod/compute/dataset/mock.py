@@ -1,10 +1,13 @@
 """Mock data: a table of the same schema on which anyone can rehearse a job.
 
-It is drawn from what is public already or says next to nothing: a number from a range made of the
-card's constants or, where the card has none, from the column's smallest and largest value, rounded
-outwards to one digit; a class from the categories that are not rare. No quantile and no joint
-statistic enters it. A drawn number that happens to equal a real cell of its column is drawn again,
-for columns of real numbers; integers and truth values are drawn without looking.
+It is drawn from what is public already or says next to nothing, and so that a job fails on it where
+it would fail on the records: numbers stay within the card's range, or within some deviations of its
+mean; every class and every category occurs. Where the card has no constants of a column, the range
+goes from its smallest to its largest value, rounded outwards to one digit; of arrays of whole
+numbers, which are codes as a rule, it is those two themselves. No number is below zero where no
+cell of its column is, or above where none is. No quantile and no joint statistic enters it. A drawn
+number that happens to equal a real cell of its column is drawn again, for columns of real numbers;
+integers and truth values are drawn without looking.
 
 Where units of privacy have several records, a made-up unit has as many as one has on average.
 
@@ -16,24 +19,22 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from fitchain.pod.compute.dataset.assembly import class_numbers
-from fitchain.pod.compute.dataset.card import Card
-from fitchain.pod.compute.dataset.columns import Array, Column
+from fitchain.pod.compute.dataset.card import Card, outward_range
+from fitchain.pod.compute.dataset.columns import Array, Column, Kind
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.values.errors import InputRefused
 
-RARE_RECORDS, RARE_SHARE = (
-    10,
-    0.05,
-)  # a category is rare with fewer records, or with less than this part of an even share
 MOST_REDRAWS = 100
 SPREAD = 2.0  # a range from constants: mean - 2 scale to mean + 2 scale
+MISSING_SHARE = 0.1
+"""The share of mock cells that are missing in a column whose cells may be."""
 
 
 def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: bool = False) -> Table:
@@ -42,7 +43,8 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
     Args:
         card: the dataset's.
         table: the real records: their coarse ranges, and the cells that must not be copied.
-        count: how many records to draw; as many rows more as units are whole by.
+        count: how many records to draw at least: more where there are more categories, or as units
+            are whole by.
         key: secret bytes; the same key draws the same records.
         of_card_alone: whether the records are not looked at.
 
@@ -56,6 +58,8 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
     if count < 1:
         raise InputRefused(f"mock data has at least one record, not {count}")
     arrays = dict[str, Array]()
+    most = max((len(constants.get("categories", ())) for constants in card.transform.values()), default=0)
+    count = max(count, most)
     count += -count % (card.unit_records or 1)
     for column in card.columns:
         if card.unit is not None and column.name == FILLED:
@@ -65,59 +69,77 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
         seed = hashlib.sha256(b"fitchain/mock/v2" + key + column.name.encode()).digest()
         random = np.random.Generator(np.random.Philox(int.from_bytes(seed[:16], "big")))
         draw = _draw_of_card if of_card_alone else partial(_draw, table)
-        arrays[column.name] = draw(column, card, count, random)
-    return Table.of(arrays, card.target, table.categories, mock=True)
+        drawn = _draw_truth(column, card, count, random)
+        arrays[column.name] = draw(column, card, count, random) if drawn is None else drawn
+    mock = Table.of(arrays, card.target, table.categories, mock=True)
+    return replace(mock, columns=table.columns, task=card.task)
+
+
+def _draw_truth(column: Column, card: Card, count: int, random: np.random.Generator) -> Array | None:
+    """What is drawn without a range: categories, each of them at least once, and truth values; None
+    for numbers."""
+    if categories := card.transform.get(column.name, {}).get("categories"):
+        places = random.permutation(np.concatenate([np.arange(len(categories)), _places(categories, count, random)]))
+        values = places if isinstance(categories[0], str) else np.array(categories)[places]
+        return values.astype(np.dtype(column.dtype))
+    if column.kind is Kind.MISSING:
+        return random.permutation(np.arange(count) < max(1, round(MISSING_SHARE * count)))
+    if column.kind is Kind.BOOLEAN:
+        return random.integers(0, 2, (count, *column.shape)).astype(np.bool_)
+    return None
+
+
+def _places(categories: list[Any], count: int, random: np.random.Generator) -> Array:
+    return random.integers(0, len(categories), count - len(categories))
 
 
 def _draw_of_card(column: Column, card: Card, count: int, random: np.random.Generator) -> Array:
-    """Draw evenly among the card's categories, or in the range that it gives."""
-    constants, shape = card.transform.get(column.name, {}), (count, *column.shape)
-    if categories := constants.get("categories"):
-        places = random.integers(0, len(categories), count)
-        values = places if isinstance(categories[0], str) else np.array(categories)[places]
-        return values.astype(np.dtype(column.dtype))
-    if column.dtype == "bool":
-        return random.integers(0, 2, shape).astype(np.bool_)
+    """Draw in the range that the card gives."""
+    constants = card.transform.get(column.name, {})
     if not constants:
         raise InputRefused(
             f"mock data of the column {column.name!r} would be drawn from its real range, which no budget covers",
             f"give it one (--range {column.name}=LOW:HIGH), or publish no mock data (--mock-records 0)",
         )
-    drawn = constants["mean"] + constants["scale"] * random.random(shape)
-    rounded: Array = np.rint(drawn) if column.integral else drawn
-    return rounded.astype(np.dtype(column.dtype))
+    return _even(column, _range_of(constants), count, random)
 
 
 def _draw(table: Table, column: Column, card: Card, count: int, random: np.random.Generator) -> Array:
-    constants = card.transform.get(column.name, {})
-    shape = (count, *column.shape)
-    if "categories" in constants:
-        return _draw_classes(table, column, constants["categories"], count, random)
-    if column.dtype == "bool":
-        return random.integers(0, 2, shape).astype(np.bool_)
-    low, high = public_range(constants, table.arrays[column.name])
+    constants, real = card.transform.get(column.name, {}), table.arrays[column.name]
+    if constants:
+        low, high = _range_of(constants)
+    elif column.shape and column.integral:
+        low, high = float(real.min()), float(real.max())
+    else:
+        low, high = outward_range(float(real.min()), float(real.max()))
+    if "low" not in constants:
+        low, high = (max(low, 0.0) if real.min() >= 0 else low), (min(high, 0.0) if real.max() <= 0 else high)
     if column.integral:
-        limits = np.iinfo(np.dtype(column.dtype))
-        first, last = max(limits.min, math.floor(low)), min(limits.max, math.ceil(high))
-        return random.integers(first, last, shape, dtype=np.dtype(column.dtype).type, endpoint=True)
+        return _even(column, (low, high), count, random)
     most = float(np.finfo(np.dtype(column.dtype)).max) / 4  # so that the range's width is finite too
-    return _draw_unlike(
-        table.arrays[column.name], max(-most, min(low, most)), max(-most, min(high, most)), shape, random
-    )
+    low, high = max(-most, min(low, most)), max(-most, min(high, most))
+    return _draw_unlike(real, low, high, (count, *column.shape), random)
 
 
-def _draw_classes(
-    table: Table, column: Column, categories: list[Any], count: int, random: np.random.Generator
-) -> Array:
-    """Draw evenly among the categories that enough records have, so that a rare one is not shown to
-    occur."""
-    numbers = class_numbers(table, column.name, categories)
-    counts = np.bincount(numbers, minlength=len(categories))
-    common = np.flatnonzero(counts >= max(RARE_RECORDS, RARE_SHARE * table.count / len(categories)))
-    places = random.choice(common if common.size else np.array([counts.argmax()]), count)
-    texts = isinstance(categories[0], str)
-    values = places if texts else np.array(categories)[places]
-    return values.astype(np.dtype(column.dtype))
+def _even(column: Column, limits: tuple[float, float], count: int, random: np.random.Generator) -> Array:
+    """Draw evenly between two numbers; of whole numbers both of them occur."""
+    (low, high), shape = limits, (count, *column.shape)
+    dtype = np.dtype(column.dtype)
+    if not column.integral:
+        return (low + (high - low) * random.random(shape)).astype(dtype)
+    bounds = np.iinfo(dtype)
+    first, last = (max(bounds.min, min(bounds.max, int(number))) for number in (math.ceil(low), math.floor(high)))
+    drawn = random.integers(min(first, last), last, shape, dtype=dtype.type, endpoint=True)
+    ends = drawn.reshape(count, -1)
+    ends[0, 0], ends[-1, -1] = first, last
+    return drawn
+
+
+def _range_of(constants: Mapping[str, Any]) -> tuple[float, float]:
+    if "low" in constants:
+        return float(constants["low"]), float(constants["high"])
+    mean, scale = float(constants["mean"]), float(constants["scale"])
+    return mean - SPREAD * scale, mean + SPREAD * scale
 
 
 def _draw_unlike(real: Array, low: float, high: float, shape: tuple[int, ...], random: np.random.Generator) -> Array:
@@ -137,31 +159,3 @@ def _draw_unlike(real: Array, low: float, high: float, shape: tuple[int, ...], r
     same = np.isin(drawn, cells)
     drawn[same] = free[np.searchsorted(free, drawn[same], "right")]
     return drawn
-
-
-def public_range(constants: Mapping[str, Any], real: Array) -> tuple[float, float]:
-    """A range that says no more than the card or one rounded digit.
-
-    Args:
-        constants: the card's for the column; may be empty.
-        real: the column.
-
-    Returns:
-        (low, high), low < high, each of one significant digit.
-    """
-    if constants:
-        mean, scale = float(constants["mean"]), float(constants["scale"])
-        low, high = mean - SPREAD * scale, mean + SPREAD * scale
-    else:
-        low, high = float(real.min()), float(real.max())
-    low, high = _outwards(low, math.floor), _outwards(high, math.ceil)
-    beside = max(1.0, abs(low) / 10)  # beyond 2^53 the next whole number is no other double
-    return (low, high) if low < high else (low - beside, high + beside)
-
-
-def _outwards(number: float, towards: Any) -> float:
-    """Round to one significant digit, downwards or upwards."""
-    if number == 0:
-        return 0.0
-    unit = 10.0 ** math.floor(math.log10(abs(number))) or 1.0  # a power below the smallest double is 0
-    return float(towards(number / unit) * unit)

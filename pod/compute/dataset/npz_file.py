@@ -11,7 +11,7 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
@@ -19,9 +19,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from fitchain.pod.compute.dataset.columns import DTYPES, MOCK_MARK, Array, Found, Wanted
+from fitchain.pod.compute.dataset.columns import DTYPES, MOCK_MARK, SLAB_ROWS, Array
+from fitchain.pod.compute.dataset.source import Slab, Typed, plain_name
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.limits import ARCHIVE_DIRECTORY_BYTES, ARRAY_HEADER_BYTES, MOST_COLUMNS, MOST_RANK
+from fitchain.pod.values.limits import ARCHIVE_DIRECTORY_BYTES, ARRAY_HEADER_BYTES, MOST_COLUMNS, MOST_RANK, TABLE_BYTES
 
 _FIRST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -31,25 +32,100 @@ _SEVERAL = 0xFFFF
 """In place of the number of members where that stands in the archive's 64-bit record."""
 
 
-def read_npz(path: Path, wanted: Wanted, target: str | None, categories: tuple[str, ...], limit_bytes: int) -> Found:
-    """Read an NPZ file (the terms are `Table.read`'s).
+class NpzFile:
+    """An NPZ file as a source of records: an array a column.
+
+    Args:
+        path: the file.
+        limit_bytes: the most bytes of arrays that are read.
 
     Raises:
-        InputRefused: it is no such table.
+        InputRefused: it is no such file.
+        OSError: it cannot be read.
     """
-    with _archive(path) as archive:
-        try:
+
+    place_word = "record"
+
+    def __init__(self, path: Path, limit_bytes: int = TABLE_BYTES) -> None:
+        self.path, self.limit_bytes = path, limit_bytes
+        self._arrays: dict[str, Array] = {}
+        with _archive(path) as archive, _whole():
             members = _members(archive)
             _require_whole(path, members)
-            names = wanted.among(members, target)
-            kept = {name: member for name, member in members.items() if name in names}
-            total_bytes = sum(member.file_size for member in kept.values())
-            if total_bytes > limit_bytes:
-                raise InputRefused(f"the arrays have {total_bytes} bytes and the limit is {limit_bytes}")
-            arrays = {name: _read_array(archive, name, member) for name, member in kept.items()}
-            return Found(arrays, categories, archive.comment == MOCK_MARK.encode())
-        except _BROKEN as error:
-            raise InputRefused(f"the file is no intact NPZ archive: {error}") from None
+            self.mock = archive.comment == MOCK_MARK.encode()
+        self._members = tuple(members)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the arrays."""
+        return tuple(map(plain_name, self._members))
+
+    @property
+    def dialect(self) -> Mapping[str, Any]:
+        """Nothing of it is a guess."""
+        return {}
+
+    def arrays(self, columns: Collection[int]) -> dict[int, Array]:
+        """Whole arrays `[count, *shape]`, by place.
+
+        Raises:
+            InputRefused: they are not intact, too large together, or of different lengths.
+        """
+        with _archive(self.path) as archive, _whole():
+            members = _members(archive)
+            wanted = {place: self._members[place] for place in sorted(columns)}
+            if (total := sum(members[name].file_size for name in wanted.values())) > self.limit_bytes:
+                raise InputRefused(f"the arrays have {total} bytes and the limit is {self.limit_bytes}")
+            for name in wanted.values():
+                if name not in self._arrays:
+                    self._arrays[name] = _read_array(archive, name, members[name])
+        arrays = {place: self._arrays[name] for place, name in wanted.items()}
+        _require_one_length({name: self._arrays[name] for name in wanted.values()})
+        return arrays
+
+    def slabs(self, columns: Collection[int]) -> Iterator[Slab]:
+        """The records, some thousands at a time."""
+        arrays = self.arrays(columns)
+        count = len(next(iter(arrays.values()))) if arrays else 0
+        if not count:
+            raise InputRefused("the table has no record")
+        for low in range(0, count, SLAB_ROWS):
+            high = min(low + SLAB_ROWS, count)
+            yield Slab(
+                range(low + 1, high + 1), {place: Typed(_widened(array[low:high])) for place, array in arrays.items()}
+            )
+
+
+def _require_one_length(arrays: Mapping[str, Array]) -> None:
+    first = next(iter(arrays), "")
+    for name, array in arrays.items():
+        if array.ndim == 0:
+            raise InputRefused(f"column {name!r} is a single value and has no records")
+        if len(array) != len(arrays[first]):
+            raise InputRefused(f"column {first!r} has {len(arrays[first])} records and column {name!r} {len(array)}")
+
+
+def _widened(array: Array) -> Array:
+    """Halves as single floats, which hold them exactly."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def read_npz(path: Path, limit_bytes: int = TABLE_BYTES) -> tuple[dict[str, Array], bool]:
+    """All arrays of an NPZ file by name, as they are, and whether it is marked as mock data.
+
+    Raises:
+        InputRefused: it is no such file, or too large.
+    """
+    file = NpzFile(path, limit_bytes)
+    return dict(zip(file.names, file.arrays(range(len(file.names))).values(), strict=True)), file.mock
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    try:
+        yield
+    except _BROKEN as error:
+        raise InputRefused(f"the file is no intact NPZ archive: {error}") from None
 
 
 def check_npz(path: Path, limit_bytes: int) -> None:
@@ -138,7 +214,7 @@ def _read_array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) ->
             shape, fortran, dtype = _read_array_header(file)
         except _NO_HEADER as error:
             raise InputRefused(f"column {name!r:.80} has no readable array header: {error}") from None
-        if dtype.hasobject or dtype.name not in DTYPES:
+        if dtype.hasobject or dtype.name not in (*DTYPES, "float16"):
             raise InputRefused(
                 f"column {name!r:.80} has dtype {dtype!s:.80}, not one of {', '.join(DTYPES)}",
                 "objects and texts are not read: they would have to be unpickled",

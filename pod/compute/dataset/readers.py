@@ -1,45 +1,70 @@
-"""Readers: which kind of file is read by what.
-
-A reader turns the wanted columns of one file into arrays; whether these make a table is for
-`Table.of` to say. CONTRIBUTING.md shows how a kind of file is added.
-"""
+"""Readers: which kind of file is which source of records."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
-from fitchain.pod.compute.dataset.columns import Found, Wanted
-from fitchain.pod.compute.dataset.csv_file import read_csv
-from fitchain.pod.compute.dataset.npz_file import read_npz
+from fitchain.pod.compute.dataset.csv_file import CsvDialect, CsvFile
+from fitchain.pod.compute.dataset.npz_file import NpzFile
+from fitchain.pod.compute.dataset.schema import Schema
+from fitchain.pod.compute.dataset.source import Source
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.recipe.fields import Fields
+
+Opener = Callable[[Path, CsvDialect | None, int], Source]
+
+SOURCES: Mapping[str, Opener] = {
+    ".csv": CsvFile,
+    ".tsv": CsvFile,
+    ".npz": lambda path, _, limit_bytes: NpzFile(path, limit_bytes),
+}
+"""What opens a file, by the ending of its name in lower case."""
 
 
-class Reader(Protocol):
-    """Reads one kind of file; it opens nothing but the file, and unpickles nothing."""
+def open_source(path: Path, dialect: CsvDialect | None, limit_bytes: int) -> Source:
+    """Open a file of records.
 
-    def __call__(
-        self, path: Path, wanted: Wanted, target: str | None, categories: tuple[str, ...], limit_bytes: int
-    ) -> Found:
-        """Read a file (the terms are `Table.read`'s).
+    Args:
+        path: the file.
+        dialect: what is known of how it is written; only a text may be written in several ways.
+        limit_bytes: the most that is read.
 
-        Args:
-            path: the file.
-            wanted: `wanted.among(names, target)` says which of the file's columns are read.
-            target: the column to be predicted, or None; the only one that may hold texts.
-            categories: for a target of texts, the categories to use, in their order; else those
-                found, sorted.
-            limit_bytes: the most bytes of arrays or of text that are read.
+    Raises:
+        InputRefused: its name has no known ending, or it is no such file.
+        OSError: it cannot be read.
+    """
+    opener = SOURCES.get(path.suffix.lower())
+    if opener is None:
+        raise InputRefused(f"{path.name} is none of {', '.join(SOURCES)}", "convert it to one of these")
+    return opener(path, dialect, limit_bytes)
 
-        Returns:
-            Arrays `[count, *shape]` by column, in the order of the file.
+
+@dataclass(frozen=True)
+class Reading:
+    """How a source was read, so that it is read again in the same way.
+
+    Args:
+        dialect: of a text.
+        schema: what its columns are.
+    """
+
+    dialect: CsvDialect | None
+    schema: Schema
+
+    def json(self) -> dict[str, Any]:
+        """The form that a registration keeps."""
+        return {"dialect": None if self.dialect is None else self.dialect.json(), "schema": self.schema.json()}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Reading:
+        """Read the form that a registration keeps.
 
         Raises:
-            InputRefused: it is no such table; the message names line and column, never the
-                cell's content.
-            OSError: it cannot be read.
+            InputRefused: it is another.
         """
-
-
-READERS: Mapping[str, Reader] = {".csv": read_csv, ".npz": read_npz}
-"""What reads a file, by the ending of its name in lower case."""
+        Fields("how a table is read", value, ("dialect", "schema"))
+        dialect = None if value["dialect"] is None else CsvDialect.from_json(value["dialect"])
+        return cls(dialect, Schema.from_json(value["schema"]))

@@ -15,14 +15,14 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from blake3 import blake3
 
 from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardUnit, fit_transform
-from fitchain.pod.compute.dataset.columns import Array, Column, schema_bytes
+from fitchain.pod.compute.dataset.columns import Array, Column, Kind, schema_bytes
 from fitchain.pod.compute.dataset.policy import Policy
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.units import NO_UNIT, UNIT_BYTES, UnitColumn, unit_word, unit_words
@@ -172,13 +172,15 @@ def register(
         raise InputRefused(f"the table has {table.unit_records} rows for each unit, and the unit is {unit}")
     leaves = record_leaves(table, key)
     root = dataset_root(leaves)
-    for column in units or {}:
-        table.column(column)
-    columns = tuple(Column(c.name, c.dtype, c.shape, (units or {}).get(c.name, "")) for c in table.columns)
+    for name in units or {}:
+        if table.column(name).kind is Kind.TIME:
+            raise InputRefused(f"the column {name!r} counts {table.column(name).unit}, and no other unit")
+    columns = tuple(replace(each, unit=(units or {}).get(each.name, each.unit)) for each in table.columns)
     card = Card(
         name=name,
         columns=columns,
         target=table.target,
+        task=table.task,
         count=table.count,
         root=root,
         transform=fit_transform(table, transform, ranges),

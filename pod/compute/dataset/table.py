@@ -1,15 +1,15 @@
 """Tables: what an owner's file becomes before anything is registered.
 
-A table is a set of named columns of one length: scalar columns of CSV files, arrays of any rank of
-NPZ files. Numbers of a CSV file are float64; texts are admitted in the target's column alone and
-become int64 indices into the sorted categories. It knows nothing of trees, cards or money.
+A table is a set of named columns of one length, each a numpy array. What the cells of a source mean
+is decided by `schema`. It knows nothing of trees, cards or money.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,15 +22,34 @@ from fitchain.pod.compute.dataset.columns import (
     SLAB_ROWS,
     Array,
     Column,
-    Wanted,
     require_column,
     schema_bytes,
 )
-from fitchain.pod.compute.dataset.npz_file import write_npz
-from fitchain.pod.compute.dataset.readers import READERS
+from fitchain.pod.compute.dataset.csv_file import CsvDialect
+from fitchain.pod.compute.dataset.decision import decide
+from fitchain.pod.compute.dataset.npz_file import read_npz, write_npz
+from fitchain.pod.compute.dataset.readers import Reading, open_source
+from fitchain.pod.compute.dataset.schema import Schema
+from fitchain.pod.compute.dataset.selection import ReadingTerms
+from fitchain.pod.compute.dataset.source import Source
+from fitchain.pod.compute.dataset.task import Task
 from fitchain.pod.compute.dataset.units import FILLED, UnitColumn, slots_of
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound, host_error, reason_of
 from fitchain.pod.values.limits import MOST_COLUMNS, TABLE_BYTES
+
+
+@contextmanager
+def _of_file(path: Path) -> Iterator[None]:
+    """What goes wrong with a file names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {path}") from None
+    except OSError as error:
+        refused = InputRefused(f"{path} cannot be read: {reason_of(error)}")  # an archive that leads nowhere
+        raise host_error(error) or refused from None
+    except FitchainError as error:
+        raise type(error)(f"{path.name}: {error.message}", error.hint) from None
 
 
 @dataclass(frozen=True)
@@ -41,47 +60,44 @@ class Table:
         columns: in the order of the source.
         arrays: by column name; `[count, *shape]`, little-endian, C order, read-only.
         target: the column to be predicted, or None.
-        categories: the texts that the target's integers stand for; empty unless the target was a
-            column of texts.
+        task: what it is predicted as; None where that was not asked.
+        categories: by column, the texts that its integers stand for.
         mock: whether the source is marked as mock data.
         unit_records: K, how many rows each unit of privacy has (`units`); None where a record is
             the unit, or where that is not known.
         left_out: how many records of the source were more than K of their unit.
+        reading: how it was read of its source; None where it comes of none.
     """
 
     columns: tuple[Column, ...]
     arrays: Mapping[str, Array]
     target: str | None = None
-    categories: tuple[str, ...] = ()
+    task: Task | None = None
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     mock: bool = False
     unit_records: int | None = None
     left_out: int = 0
+    reading: Reading | None = None
 
     @classmethod
     def read(
         cls,
         path: Path,
-        drop: Sequence[str] = (),
-        target: str | None = None,
-        categories: Sequence[str] = (),
-        only: Sequence[str] | None = None,
+        terms: ReadingTerms | None = None,
+        dialect: CsvDialect | None = None,
         limit_bytes: int = TABLE_BYTES,
         unit: UnitColumn | None = None,
     ) -> Table:
-        """Read a CSV file (UTF-8, comma, a header line) or an NPZ file (never with pickled
-        objects).
+        """Read a file of records that somebody made (`readers.SOURCES`): what its columns are is
+        said by the terms, or follows from all of their cells.
 
         Args:
-            path: a file whose ending is among `READERS`.
-            drop: columns that must not be registered, such as names and other identifiers.
-            target: the column to be predicted; the only one that may hold texts (CSV).
-            categories: for a target of texts, the categories to use, in their order; else those
-                found, sorted.
-            only: the columns wanted, where others may stand beside them and are left out; None
-                wants all.
+            path: the file.
+            terms: what its owner says of it.
+            dialect: how a text is written, as far as that is said.
             limit_bytes: the most bytes of arrays or of text that are read.
             unit: the column that says whose record one is, by which they are laid out (`by_unit`);
-                it may hold texts (CSV). None where a record is the unit.
+                None where a record is the unit.
 
         Raises:
             NotFound: there is no such file.
@@ -89,30 +105,66 @@ class Table:
                 content.
             HostUnusable: its disk, or its rights, do not let it be read now.
         """
-        reader = READERS.get(path.suffix.lower())
-        if reader is None:
-            raise InputRefused(f"{path.name} is neither {' nor '.join(READERS)}", "convert it to one of these")
-        column = None if unit is None else unit.column
-        wanted = Wanted(frozenset(drop), None if only is None else tuple(only), column)
-        try:
-            content = reader(path, wanted, target, tuple(categories), limit_bytes)
-            features = {name: array for name, array in content.arrays.items() if name != column}
-            table = cls.of(features, target, content.categories, content.mock)
-            return table if unit is None else table.by_unit(content.arrays[unit.column], unit, limit_bytes)
-        except FileNotFoundError:
-            raise NotFound(f"there is no file {path}") from None
-        except OSError as error:
-            refused = InputRefused(f"{path} cannot be read: {reason_of(error)}")  # an archive that leads nowhere
-            raise host_error(error) or refused from None
-        except FitchainError as error:
-            raise type(error)(f"{path.name}: {error.message}", error.hint) from None
+        terms = replace(terms or ReadingTerms(), unit=None if unit is None else unit.column)
+        with _of_file(path):
+            source = open_source(path, dialect, limit_bytes)
+            return cls._of_source(source, decide(source, terms), limit_bytes, unit)
+
+    @classmethod
+    def read_as(
+        cls, path: Path, reading: Reading, limit_bytes: int = TABLE_BYTES, unit: UnitColumn | None = None
+    ) -> Table:
+        """Read a file again as it was read before; the terms are `read`'s.
+
+        Raises:
+            NotFound, InputRefused, HostUnusable: as `read`.
+        """
+        with _of_file(path):
+            return cls._of_source(open_source(path, reading.dialect, limit_bytes), reading.schema, limit_bytes, unit)
+
+    @classmethod
+    def read_like(cls, path: Path, schema: Schema, limit_bytes: int = TABLE_BYTES) -> Table:
+        """Read another file whose columns of the schema's names are of its kinds.
+
+        Raises:
+            NotFound, InputRefused, HostUnusable: as `read`.
+        """
+        with _of_file(path):
+            source = open_source(path, None, limit_bytes)
+            return cls._of_source(source, schema.of_names(source.names), limit_bytes, None)
+
+    @classmethod
+    def load(cls, path: Path, limit_bytes: int = TABLE_BYTES) -> Table:
+        """Read an NPZ file that `write_npz` wrote: each array as it is.
+
+        Raises:
+            NotFound, InputRefused, HostUnusable: as `read`.
+        """
+        with _of_file(path):
+            arrays, mock = read_npz(path, limit_bytes)
+            return cls.of(arrays, mock=mock)
+
+    @classmethod
+    def _of_source(cls, source: Source, schema: Schema, limit_bytes: int, unit: UnitColumn | None) -> Table:
+        arrays, whose = schema.read(source)
+        dialect = CsvDialect.from_json(source.dialect) if source.dialect else None
+        table = replace(
+            cls.of(arrays, schema.target, schema.categories, source.mock),
+            columns=schema.columns,
+            task=schema.task,
+            reading=Reading(dialect, schema),
+        )
+        if unit is None:
+            return table
+        assert whose is not None
+        return table.by_unit(whose, unit, limit_bytes)
 
     @classmethod
     def of(
         cls,
         arrays: Mapping[str, Array],
         target: str | None = None,
-        categories: Sequence[str] = (),
+        categories: Mapping[str, tuple[str, ...]] | None = None,
         mock: bool = False,
         may_be_empty: bool = False,
     ) -> Table:
@@ -138,7 +190,7 @@ class Table:
         if counts[first] == 0 and not may_be_empty:
             raise InputRefused("the table has no record")
         columns = tuple(Column(name, array.dtype.name, array.shape[1:]) for name, array in plain.items())
-        return cls(columns, plain, target, tuple(categories), mock)
+        return cls(columns, plain, target, None, dict(categories or {}), mock)
 
     def by_unit(self, whose: Array, unit: UnitColumn, limit_bytes: int = TABLE_BYTES) -> Table:
         """The same records laid out by unit of privacy, as `units` says.
@@ -163,9 +215,13 @@ class Table:
                 "let each have fewer records",
             )
         arrays = {name: array[rows] for name, array in self.arrays.items()} | {FILLED: filled}
-        table = Table.of(arrays, self.target, self.categories, self.mock)
-        left_out = self.count - int(filled.sum())
-        return replace(table, unit_records=unit.most_records, left_out=left_out)
+        return replace(
+            self,
+            columns=(*self.columns, Column(FILLED, "bool")),
+            arrays={name: _plain(name, array) for name, array in arrays.items()},
+            unit_records=unit.most_records,
+            left_out=self.count - int(filled.sum()),
+        )
 
     @property
     def record_count(self) -> int:

@@ -113,7 +113,7 @@ class Job(Generic[TaskKind]):
         initial()
         if not (folder / RECORDS).exists():
             raise NotFound(f"there is no {RECORDS} in {folder}")
-        return Job(folder, task, recipe, graph, initial, Table.read(folder / RECORDS))
+        return Job(folder, task, recipe, graph, initial, Table.load(folder / RECORDS))
 
     @property
     def environment_class(self) -> EnvironmentClass:

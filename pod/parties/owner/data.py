@@ -12,7 +12,10 @@ from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import (
     Card,
     CardPrivacy,
+    CsvDialect,
     Policy,
+    Reading,
+    ReadingTerms,
     Table,
     UnitColumn,
     check_unchanged,
@@ -64,8 +67,7 @@ class DatasetOffer:
         source: a CSV or NPZ file; it must stay where it is, unchanged, as long as jobs may ask for
             it.
         name, description, licence: for people, published.
-        target: the column to be predicted.
-        drop: columns that never enter the tree, such as names and identifiers.
+        reading: which of its columns are read, and as what.
         price: what a job costs, in base units of FIT.
         policy: the owner's conditions; it names who may ask, or says that models may reveal records
             to everybody. The panels that it names are trusted as they stand when it is registered.
@@ -77,13 +79,13 @@ class DatasetOffer:
             no ledger, and they are charged to none.
         unit: the column that says whose record one is, and how many of each are used; None where a
             record is the unit of privacy.
+        dialect: how a CSV file is written, as far as that is said.
     """
 
     source: Path | str
     name: str
-    target: str | None
+    reading: ReadingTerms
     policy: Policy
-    drop: tuple[str, ...] = ()
     description: str = ""
     licence: str = ""
     price: int = 0
@@ -93,6 +95,7 @@ class DatasetOffer:
     environments: tuple[str, ...] = ()
     privacy: PrivacyOffer | None = None
     unit: UnitColumn | None = None
+    dialect: CsvDialect | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     offer.policy.require_askers(offer.privacy is not None)
     offer.policy.require_limit_without_budget(offer.privacy is not None)
     source = Path(offer.source).absolute()
-    table = Table.read(source, drop=offer.drop, target=offer.target, unit=offer.unit)
+    table = Table.read(source, offer.reading, offer.dialect, unit=offer.unit)
     panels = look_at_policy(home, offer.policy)
     privacy = _card_privacy(home, offer, table.count // (table.unit_records or 1))
     home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
@@ -155,8 +158,8 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     if offer.mock_records:
         card = card.with_mock(_publish_mock(home, card, table, offer.mock_records, key))
     card_cid = home.store.add(card.encode())
-    reading: dict[str, Any] = {"drop": list(offer.drop), "target": offer.target, "categories": list(table.categories)}
-    reading |= {} if offer.unit is None else {"unit": offer.unit.json()}
+    assert table.reading is not None
+    reading: dict[str, Any] = table.reading.json() | {"unit": None if offer.unit is None else offer.unit.json()}
     if opened is not None:  # last: a budget is set once for all, and what was refused must not have set it
         number = home.registry.open_ledger(opened)
     id = home.registry.register_dataset(registration.root, registration.count, card_cid, number)
@@ -260,9 +263,9 @@ def read_with_leaves(home: Home, row: DatasetRow) -> tuple[Table, list[bytes]]:
 
 def read_table(source: Path, reading: Mapping[str, Any]) -> Table:
     """Read a table as it was read for its registration; raises as `Table.read`."""
-    names = {name: reading[name] for name in ("drop", "target", "categories")}
-    unit = None if reading.get("unit") is None else UnitColumn.from_json(reading["unit"])
-    return Table.read(source, **names, only=reading.get("only"), unit=unit)
+    unit = None if reading["unit"] is None else UnitColumn.from_json(reading["unit"])
+    how = Reading.from_json({name: part for name, part in reading.items() if name != "unit"})
+    return Table.read_as(source, how, unit=unit)
 
 
 def keep_row(home: Home, row: DatasetRow) -> None:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from fitchain.pod.compute import environment
-from fitchain.pod.compute.dataset import Card, Disclosure, Policy, Table, mock_table
+from fitchain.pod.compute.dataset import Card, Disclosure, Kind, Policy, Table, mock_table
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import fetch_folder
 from fitchain.pod.jobs.home import Home
@@ -185,7 +185,7 @@ def put_mock(home: Home, row: DatasetRow, card: Card, table: Table, path: Path) 
 
 def _with_ranges(card: Card) -> Card:
     """The card with the range from 0 to 1 for each column of which it says nothing."""
-    unknown = {column.name: {"mean": 0.0, "scale": 1.0} for column in card.columns}
+    unknown = {column.name: {"low": 0.0, "high": 1.0} for column in card.columns if column.kind is not Kind.MISSING}
     return replace(card, transform=unknown | dict(card.transform))
 
 

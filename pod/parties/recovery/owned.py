@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from fitchain.pod.compute.dataset import Card, Table, UnitColumn, check_unchanged
+from fitchain.pod.compute.dataset import Card, Reading, Table, UnitColumn, check_unchanged
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import DatasetRow
 from fitchain.pod.jobs.life import owners_life
@@ -109,12 +109,8 @@ def _unread(home: Home, row: DatasetRow) -> str:
 
 def _reading_of(card: Card) -> dict[str, object]:
     """How a card's table is read from a file that may have more columns."""
-    categories = [each for each in card.categories if isinstance(each, str)]
-    reading: dict[str, object] = {"drop": [], "only": card.feature_names}
-    reading |= {"target": card.target, "categories": categories}
-    if card.unit is not None:
-        reading["unit"] = UnitColumn(card.unit.column, card.unit.most_records).json()
-    return reading
+    unit = None if card.unit is None else UnitColumn(card.unit.column, card.unit.most_records).json()
+    return Reading(None, card.schema).json() | {"unit": unit}
 
 
 def _salt(home: Home, table: Table, entry: DatasetEntry) -> bytes:

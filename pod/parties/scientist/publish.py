@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitchain.pod.compute.dataset import Card
+from fitchain.pod.compute.dataset import Card, input_width
 from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
@@ -106,6 +106,6 @@ def model_inputs(card: Card) -> tuple[Input, ...]:
     each column of arrays."""
     shapes = {column.name: column.shape for column in card.columns}
     return tuple(
-        Input(f"x{index}", "F32", shapes[columns[0]] or (len(columns),))
+        Input(f"x{index}", "F32", shapes[columns[0]] or (input_width(columns, card.transform, "float32"),))
         for index, columns in enumerate(argument_columns(card.json()))
     )

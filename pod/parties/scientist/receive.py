@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fitchain.pod.compute.dataset import Card, Table
@@ -230,5 +230,4 @@ def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
 
 def _matching(card: Card, source: Path) -> Table:
     """Read a table with the card's columns, in the card's terms; other columns are left out."""
-    texts = [category for category in card.categories if isinstance(category, str)]
-    return Table.read(source, only=card.feature_names, target=card.target, categories=texts)
+    return Table.read_like(source, replace(card.schema, unit=None))

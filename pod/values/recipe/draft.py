@@ -26,6 +26,7 @@ from fitchain.pod.values.recipe.privacy import (
 )
 from fitchain.pod.values.recipe.schedule import SCHEDULES, Runs, learning_rates
 from fitchain.pod.values.recipe.terms import (
+    BINARY,
     CLASSIFICATION,
     LOSSES,
     METRICS,
@@ -191,12 +192,15 @@ def _transform(card: Mapping[str, Any], inputs: Sequence[Sequence[Any]], target:
 
 
 def _loss(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> dict[str, Any]:
-    """Cross entropy where the target is a class or an integer, else the mean squared error."""
-    column = next((column for column in card["columns"] if column["name"] == target), None)
-    if column is None:
+    """By the card's task: cross entropy for one of several classes, binary cross entropy for labels,
+    the mean squared error for an amount; of another column than the card's target by whether that
+    has categories."""
+    if all(column["name"] != target for column in card["columns"]):
         raise InputRefused(f"the dataset has no column {target!r} for a target")
-    classes = "categories" in card.get("transform", {}).get(target, {}) or "int" in column["dtype"]
-    return _named(terms, "loss", "cross_entropy" if classes else "mse_loss", LOSSES)
+    has_classes = "categories" in card.get("transform", {}).get(target, {})
+    task = card["task"] if target == card["target"] else "classification" if has_classes else "regression"
+    usual = {"classification": "cross_entropy", "multi-label": BINARY}.get(task, "mse_loss")
+    return _named(terms, "loss", usual, LOSSES)
 
 
 def _named(

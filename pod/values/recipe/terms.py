@@ -124,15 +124,17 @@ class Choice:
 
 Transform = Mapping[str, Any]
 """A column's constants: `{"mean", "scale"}` (a number x enters as (x - mean) / scale, taken in
-float64), or `{"categories"}` (a value enters as its place among them, int64)."""
+float64), `{"low", "high"}` ((x - low) / (high - low)), either with a `fill` in place of what is
+missing, or `{"categories"}` (a value enters as its place among them, int64, or as one number for each of
+them, of which one is 1)."""
 
 
 def parse_transform(column: str, value: Any) -> Transform:
     """Read a column's constants.
 
     Raises:
-        InputRefused: they are neither mean and positive scale, nor texts or integers in rising
-            order.
+        InputRefused: they are neither mean and positive scale, nor a range that is not empty, nor
+            texts or integers in rising order.
     """
     what = f"the transform of {column!r}"
     if isinstance(value, Mapping) and "categories" in value:
@@ -140,11 +142,22 @@ def parse_transform(column: str, value: Any) -> Transform:
         if {type(category) for category in categories} not in ({str}, {int}) or categories != sorted(set(categories)):
             raise InputRefused(f"{what}: categories are texts or integers in rising order")
         return MappingProxyType({"categories": categories})
-    fields = Fields(what, value, ("mean", "scale"))
-    scale = fields.real("scale")
-    if scale <= 0:
-        raise InputRefused(f"{what}: the scale is above 0, not {scale}")
-    return MappingProxyType({"mean": fields.real("mean"), "scale": scale})
+    names = ("low", "high") if isinstance(value, Mapping) and "low" in value else ("mean", "scale")
+    has_fill = isinstance(value, Mapping) and "fill" in value
+    fields = Fields(what, value, (*names, "fill") if has_fill else names)
+    constants = {name: fields.real(name) for name in names}
+    if "scale" in constants and constants["scale"] <= 0:
+        raise InputRefused(f"{what}: the scale is above 0, not {constants['scale']}")
+    if "low" in constants and not constants["low"] < constants["high"]:
+        raise InputRefused(f"{what}: the range from {constants['low']} to {constants['high']} is empty")
+    return MappingProxyType(constants | ({"fill": fields.real("fill")} if has_fill else {}))
+
+
+def scale_of(transform: Transform | None) -> float:
+    """How many of a column's own units are one of those in which it enters a model."""
+    if transform is None or "categories" in transform:
+        return 1.0
+    return float(transform["high"] - transform["low"] if "low" in transform else transform["scale"])
 
 
 @dataclass(frozen=True, slots=True)

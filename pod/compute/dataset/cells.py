@@ -1,0 +1,224 @@
+"""Cells: what a text in a table means, to the last digit, or that it means nothing here.
+
+The law of all that is read: *a registered value prints back to the cell's value, or the cell is
+refused.* Surrounding blanks are no part of a cell; Python's own liberties (1_000, digits of other
+scripts) are none of a table's. No message repeats a cell: messages end in logs, records must not.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from functools import lru_cache
+
+import numpy as np
+
+from fitchain.pod.compute.dataset.columns import Array
+from fitchain.pod.values.errors import InputRefused
+
+EXACT_DIGITS, MOST_DIGITS = 15, 17
+"""A decimal text of so many digits, the exponent in bounds, prints back from a double in any case;
+one of more than the second only where it is the double itself (IEEE 754-2019, section 5.12.2)."""
+EXACT_WHOLE = 1 << 53
+"""Whole numbers beyond it are not all doubles, and so cannot enter a model apart."""
+
+MISSING = frozenset(
+    [
+        "na",
+        "n/a",
+        "nan",
+        "null",
+        "none",
+        "?",
+        "-",
+        ".",
+        "#n/a",
+        "#na",
+        "#null!",
+        "#value!",
+        "#div/0!",
+        "#ref!",
+        "#name?",
+        "#num!",
+        "\\n",
+        "<na>",
+        "(null)",
+        "nat",
+        "missing",
+        "-nan",
+        "1.#ind",
+        "1.#qnan",
+        "-1.#ind",
+        "-1.#qnan",
+        "#n/a",
+        "n/a",
+    ]
+) | {"", "#n/a n/a"}
+"""What tools write where there is nothing: spreadsheets, R, pandas, SAS, MySQL, C; in lower case."""
+
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_PADDED = re.compile(r"[+-]?0[0-9]+")
+_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?|[+-]?[0-9]+,?")
+_GROUPED = re.compile(r"[+-]?[0-9]{1,3}([ ,.'\u00a0\u202f][0-9]{3})+([.,][0-9]*)?")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d(?:[.,](\d{1,9}))?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
+_TRUTH = {"true": True, "false": False}
+TIME_UNITS = {"days": "D", "seconds": "s", "milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
+"""Units of times as the CF conventions name them, and as numpy does; the finer, the later."""
+EPOCH = "1970-01-01"
+
+
+def clean(cells: Iterable[str]) -> list[str]:
+    """Cells without the blanks around them."""
+    return [cell.strip() for cell in cells]
+
+
+def as_whole(texts: Sequence[str]) -> Array | None:
+    """Texts as int64; None where one is no whole number of 64 bits."""
+    joined = "".join(texts)
+    if not joined.isascii() or (not joined.isdigit() and not all(map(_WHOLE.fullmatch, texts))):
+        return None
+    try:
+        return np.array(list(map(int, texts)), np.int64)
+    except (OverflowError, ValueError):  # beyond 64 bits, or of more digits than Python reads
+        return None
+
+
+def as_numbers(texts: Sequence[str]) -> Array | None:
+    """Texts as finite float64, whether or not a double holds them; None where one is no number."""
+    joined = "".join(texts)
+    if "_" in joined or not joined.isascii():
+        return None
+    try:
+        numbers = np.array(list(map(float, texts)), np.float64)
+    except ValueError:
+        return None
+    return numbers if np.isfinite(numbers).all() else None
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a decimal number that is finite as a double."""
+    return _NUMBER.fullmatch(text) is not None and math.isfinite(float(text))
+
+
+def is_whole(text: str) -> bool:
+    """Whether a text is a whole number, of whatever size."""
+    return _WHOLE.fullmatch(text) is not None
+
+
+def is_padded(text: str) -> bool:
+    """Whether a text is a number with leading zeros: a code, since 007 is not 7."""
+    return _PADDED.fullmatch(text) is not None
+
+
+def is_grouped(text: str) -> bool:
+    """Whether a text looks like a number whose digits are parted in groups: 1,234.50 or 1 234."""
+    return _GROUPED.fullmatch(text) is not None
+
+
+def with_point(texts: Sequence[str]) -> list[str]:
+    """Numbers with a decimal comma written with a point; all else as it is."""
+    return [text.replace(",", ".") if "," in text and _COMMA.fullmatch(text) else text for text in texts]
+
+
+def holds(text: str, number: float) -> bool:
+    """Whether a double prints back to a decimal text: rounded to as many digits as that has, it is
+    the same number."""
+    value = Decimal(text)
+    if not value:
+        return number == 0
+    digits = len(value.normalize().as_tuple().digits)
+    if digits > MOST_DIGITS:
+        return Decimal(number) == value
+    return number != 0 and Decimal(f"{number:.{digits - 1}e}") == value
+
+
+def lost(texts: Sequence[str], numbers: Array) -> list[int]:
+    """Places of the texts that their doubles do not print back to."""
+    return [
+        place
+        for place, text in enumerate(texts)
+        if (len(text) > EXACT_DIGITS or "e" in text or "E" in text) and not holds(text, float(numbers[place]))
+    ]
+
+
+def as_truth(texts: Sequence[str]) -> Array | None:
+    """Texts as truth values (`true`, `false`, in whatever case); None where one is none."""
+    values = [_TRUTH.get(text.lower()) for text in texts]
+    return None if None in values else np.array(values, np.bool_)
+
+
+def time_unit(text: str) -> tuple[str, bool] | None:
+    """The coarsest of `TIME_UNITS` that holds a time of ISO 8601, and whether it says its offset
+    from UTC; None where the text is no such time."""
+    if (match := _TIME.fullmatch(text)) is None:
+        return None
+    _, minutes, seconds, fraction, offset = match.groups()
+    if minutes is None:
+        return "days", False
+    digits = len((fraction or "").rstrip("0"))
+    unit = "seconds" if not digits else ("milliseconds", "microseconds", "nanoseconds")[(digits - 1) // 3]
+    return unit, offset is not None
+
+
+def as_times(texts: Sequence[str], unit: str) -> Array | None:
+    """Times of ISO 8601 as int64, counted in a unit of `TIME_UNITS` since the epoch (in UTC where
+    they say an offset); None where one is no such time, or the count is beyond 64 bits."""
+    counts = [_count(text, unit) for text in texts]
+    return None if None in counts else np.array(counts, np.int64)
+
+
+@lru_cache(1 << 12)
+def _count(text: str, unit: str) -> int | None:
+    if (match := _TIME.fullmatch(text)) is None:
+        return None
+    day, minutes, seconds, fraction, offset = match.groups()
+    try:
+        moment = datetime.fromisoformat(f"{day}T{minutes or '00:00'}{(seconds or ':00')[:3]}")
+    except ValueError:  # the 30th of February, or the 25th hour
+        return None
+    zone = UTC if offset in (None, "Z") else _zone(offset)
+    if zone is None:
+        return None
+    since = moment.replace(tzinfo=zone) - datetime(1970, 1, 1, tzinfo=UTC)
+    nanoseconds = (since.days * 86_400 + since.seconds) * 10**9 + int((fraction or "0").ljust(9, "0"))
+    count, rest = divmod(nanoseconds, _NANOSECONDS[unit])
+    return None if rest or abs(count) >= 1 << 63 else count
+
+
+def _zone(offset: str) -> timezone | None:
+    sign, digits = offset[0], offset[1:].replace(":", "")
+    hours, minutes = int(digits[:2]), int(digits[2:])
+    if hours > 23 or minutes > 59:
+        return None
+    return timezone((1 if sign == "+" else -1) * timedelta(hours=hours, minutes=minutes))
+
+
+_NANOSECONDS = {
+    "days": 86_400 * 10**9,
+    "seconds": 10**9,
+    "milliseconds": 10**6,
+    "microseconds": 10**3,
+    "nanoseconds": 1,
+}
+
+
+def unit_text(unit: str) -> str:
+    """How a column says what its times count: `days since 1970-01-01` (CF conventions, 4.4)."""
+    return f"{unit} since {EPOCH}"
+
+
+def unit_of(text: str) -> str:
+    """The unit that `unit_text` made a text of.
+
+    Raises:
+        InputRefused: it is none.
+    """
+    unit = text.removesuffix(f" since {EPOCH}")
+    if unit not in TIME_UNITS or text != unit_text(unit):
+        raise InputRefused(f"a time is counted in {', '.join(map(unit_text, TIME_UNITS))}, not in {text!r:.80}")
+    return unit

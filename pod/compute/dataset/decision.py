@@ -1,0 +1,295 @@
+"""Decisions: what the columns of a source are, by what its owner says or, aloud, by a guess that all
+of a column's cells bear out.
+
+Guesses are never silent losses: whatever a number, a code or a time would lose is refused, all of
+it in one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fitchain.pod.compute.dataset import cells as texts
+from fitchain.pod.compute.dataset.columns import Column, Kind
+from fitchain.pod.compute.dataset.profile import TEXT_KINDS, Profile
+from fitchain.pod.compute.dataset.schema import MISSING_CATEGORY, ColumnPlan, Schema
+from fitchain.pod.compute.dataset.selection import ReadingTerms, find_column, select
+from fitchain.pod.compute.dataset.source import BadCells, Refusals, Source, Typed, plain_name
+from fitchain.pod.compute.dataset.task import Task
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
+
+
+def decide(source: Source, terms: ReadingTerms) -> Schema:
+    """Look at a whole source, and decide what its columns are.
+
+    Raises:
+        InputRefused: something that the terms name is not there; or cells cannot be used as they
+            should, all of them in one message.
+    """
+    selection = select(source.names, terms)
+    for mapping, what in (
+        (terms.kinds, "the column whose kind is given"),
+        (terms.categories, "the column of categories"),
+    ):
+        for name in mapping:
+            find_column(source.names, name, what)
+    profiles = {name: Profile(terms.markers) for name in selection.places}
+    for slab in source.slabs(selection.places.values()):
+        for name, place in selection.places.items():
+            try:
+                profiles[name].add(slab.cells[place], slab.places)
+            except InputRefused as error:
+                raise InputRefused(f"column {name!r}: {error.message}", error.hint) from None
+    if not any(profile.count for profile in profiles.values()):
+        raise InputRefused("the table has no record")
+    kinds = {plain_name(name): kind for name, kind in terms.kinds.items()}
+    categories = {plain_name(name): given for name, given in terms.categories.items()}
+    refusals, plans = Refusals(source.place_word), list[ColumnPlan]()
+    for name, profile in profiles.items():
+        if name == selection.unit:
+            continue
+        decider = _Decider(name, profile, refusals, name == selection.target, kinds.get(name), categories.get(name))
+        plan = decider.plan(selection.places[name])
+        plans += [] if plan is None else [plan]
+    task, note = None, ""
+    target = next((plan for plan in plans if plan.column.name == selection.target), None)
+    if target is not None:
+        task, note = _task(target, profiles[target.column.name], terms.task, refusals)
+    refusals.raise_any()
+    if not plans:
+        raise InputRefused("the table has no column")
+    differing = tuple(
+        plan.column.name
+        for plan in plans
+        if plan.column.kind in (Kind.WHOLE, Kind.CATEGORY)
+        and profiles[plan.column.name].differ
+        and profiles[plan.column.name].count >= FEWEST_TO_DIFFER
+        and not plan.column.shape
+        and not (plan is target and task is Task.REGRESSION)
+    )
+    unit = None if selection.unit is None else (selection.places[selection.unit], selection.unit)
+    notes = (note,) if note else ()
+    return Schema(tuple(plans), selection.target, task, unit, terms.markers, differing, notes)
+
+
+@dataclass(frozen=True)
+class _Decider:
+    """Decides what one column is, or notes why it cannot be used."""
+
+    name: str
+    profile: Profile
+    refusals: Refusals
+    is_target: bool
+    kind: Kind | None
+    categories: tuple[str, ...] | None
+
+    def plan(self, place: int) -> ColumnPlan | None:
+        """The plan; None where the column cannot be used, which is noted."""
+        profile = self.profile
+        if not profile.present:
+            self._refuse("no record has a value", f"leave it out (--drop {self.name!r})")
+            return None
+        if self.is_target and profile.missing.count:
+            met = ", ".join(repr(marker) for marker in list(profile.met)[:3]) or "nothing"
+            keep = next(
+                (f"; --keep {marker!r} takes it as a class of that name" for marker in profile.met if marker), ""
+            )
+            self._note(
+                f"the cell is missing ({met})",
+                f"fill the target's cells, or leave those records out{keep}",
+                profile.missing,
+            )
+        if profile.typed is not None:
+            return self._typed_plan(place, profile.typed)
+        if (kind := self._kind()) is None:
+            return None
+        if kind is Kind.CATEGORY:
+            return self._category_plan(place)
+        unit = ""
+        if kind is Kind.TIME:
+            if len(profile.offsets) > 1:
+                self._refuse("some times say their offset from UTC, and some do not", "write all of them in one way")
+                return None
+            unit = texts.unit_text(max(profile.time_units, key=list(texts.TIME_UNITS).index))
+        dtype = {Kind.NUMBER: "float64", Kind.BOOLEAN: "bool"}.get(kind, "int64")
+        return ColumnPlan(place, Column(self.name, dtype, (), unit, kind), (), bool(profile.missing.count))
+
+    def _refuse(self, reason: str, advice: str) -> None:
+        self._note(reason, advice, BadCells())
+
+    def _note(self, reason: str, advice: str, cells: BadCells) -> None:
+        self.refusals.note(self.name, reason, advice, cells)
+
+    def _kind(self) -> Kind | None:
+        """The kind that was asked for, or that all cells bear out; None where they bear out none
+        that could be used, which is noted."""
+        profile = self.profile
+        if self.kind is not None or self.categories is not None:
+            kind = self.kind or Kind.CATEGORY
+            return kind if self._bears_out(kind) else None
+        if profile.is_all(Kind.BOOLEAN):
+            return Kind.BOOLEAN
+        if profile.is_all(Kind.NUMBER):
+            return self._kind_of_numbers()
+        if profile.is_all(Kind.TIME):
+            return Kind.TIME
+        strays = profile.refuted[Kind.NUMBER]
+        if self.is_target or strays.count * 2 >= profile.present:
+            return Kind.CATEGORY
+        advice = (
+            f"mend them; --missing TEXT means a missing cell; --kind {self.name!r}=category takes all as categories"
+        )
+        if profile.grouped.count:
+            advice = "write numbers without separators between groups of digits"
+        self._note("the cell is a text, and most are numbers", advice, strays)
+        return None
+
+    def _kind_of_numbers(self) -> Kind | None:
+        profile = self.profile
+        as_category = f"leave it out if it identifies people (--drop {self.name!r}), or take it as categories (--kind {self.name!r}=category)"
+        if profile.padded.count:
+            if self.is_target:
+                return Kind.CATEGORY
+            self._note("a number with leading zeros is a code, and 007 is not 7", as_category, profile.padded)
+            return None
+        if profile.is_all(Kind.WHOLE):
+            if profile.largest < 1 << 63 and (self.is_target or not profile.beyond):
+                return Kind.WHOLE
+            if self.is_target:
+                return Kind.CATEGORY
+            self._refuse("it has whole numbers beyond 2**53, which no model would tell apart", as_category)
+            return None
+        return Kind.NUMBER if self._keeps_digits(as_category) else None
+
+    def _keeps_digits(self, advice: str) -> bool:
+        if self.profile.lost.count:
+            self._note("a double does not hold all digits of the cell", advice, self.profile.lost)
+        return not self.profile.lost.count
+
+    def _bears_out(self, kind: Kind) -> bool:
+        """Whether all cells are of the kind that was asked for; else that is noted."""
+        profile = self.profile
+        if kind is Kind.CATEGORY:
+            return True
+        if kind in (Kind.TOKENS, Kind.MISSING):
+            self._refuse(f"no text is read as {kind}", f"choose one of {', '.join(TEXT_KINDS)}, {Kind.CATEGORY}")
+            return False
+        if not profile.is_all(kind):
+            self._note(f"the cell is no {KIND_WORDS[kind]}", "mend it, or leave --kind out", profile.refuted[kind])
+            return False
+        if kind is Kind.WHOLE and profile.largest >= 1 << 63:
+            self._refuse(
+                "it has whole numbers beyond 64 bits", f"take them as categories (--kind {self.name!r}=category)"
+            )
+            return False
+        return kind is not Kind.NUMBER or self._keeps_digits("round them, or take them as categories")
+
+    def _category_plan(self, place: int) -> ColumnPlan | None:
+        profile, given = self.profile, self.categories
+        if given is None and profile.distinct is None:
+            self._refuse(
+                f"it has more than {MOST_CATEGORIES} categories",
+                f"leave it out (--drop {self.name!r}), as what identifies people has to be",
+            )
+            return None
+        found = tuple(sorted(set(profile.distinct or () if given is None else given)))
+        if profile.missing.count and not self.is_target and MISSING_CATEGORY not in found:
+            found = tuple(sorted((*found, MISSING_CATEGORY)))
+        return ColumnPlan(place, Column(self.name, "int64", (), "", Kind.CATEGORY), found)
+
+    def _typed_plan(self, place: int, typed: Typed) -> ColumnPlan | None:
+        profile, values = self.profile, typed.values
+        if profile.infinite.count:
+            self._note("the cell is not finite", "fill or leave out such records", profile.infinite)
+            return None
+        if self.kind is Kind.CATEGORY or self.categories is not None:
+            if values.ndim > 1 or values.dtype.kind == "f":
+                self._refuse(
+                    f"categories are texts or whole numbers, not {values.dtype} of shape {values.shape[1:]}", ""
+                )
+                return None
+            return self._category_plan(place)
+        shape = values.shape[1:]
+        if self.is_target and shape == (1,):  # labels as some collections have them, a column of one
+            shape = ()
+        kind = Kind.TIME if typed.unit else Kind.of_dtype(values.dtype.name)
+        if self.kind not in (None, kind):
+            self._refuse(f"it holds {values.dtype}, which is no {self.kind}", "leave --kind out")
+            return None
+        if kind is Kind.WHOLE and profile.beyond and not self.is_target:
+            self._refuse(
+                "it has whole numbers beyond 2**53, which no model would tell apart",
+                f"leave it out if it identifies people (--drop {self.name!r}), or take it as categories"
+                f" (--kind {self.name!r}=category)",
+            )
+            return None
+        unit = texts.unit_text(typed.unit) if typed.unit else ""
+        return ColumnPlan(
+            place, Column(self.name, values.dtype.name, shape, unit, kind), (), bool(profile.missing.count)
+        )
+
+
+FEWEST_TO_DIFFER = 20
+"""Of so many records each having another value is no chance any more."""
+CLASSES_BY_DEFAULT = 100
+"""So many different whole numbers, without a gap from 0 or 1 on, are taken for classes."""
+
+
+def _task(target: ColumnPlan, profile: Profile, asked: Task | None, refusals: Refusals) -> tuple[Task, str]:
+    """What the target is predicted as, and a sentence where that is a guess."""
+    name, kind = target.column.name, target.column.kind
+    classes = _class_numbers(profile) if kind in (Kind.WHOLE, Kind.NUMBER) and not target.column.shape else None
+    if asked is None:
+        if kind in (Kind.CATEGORY, Kind.BOOLEAN) and not target.column.shape:
+            return Task.CLASSIFICATION, ""
+        if target.column.shape:
+            return (Task.MULTI_LABEL if kind is Kind.BOOLEAN else Task.REGRESSION), ""
+        if classes is None:
+            return Task.REGRESSION, ""
+        if _look_like_classes(classes):
+            return Task.CLASSIFICATION, (
+                f"the target {name!r} is taken for {len(classes)} classes, by its numbers {_span(classes)}; "
+                "--task regression predicts it as an amount"
+            )
+        return Task.REGRESSION, (
+            f"the target {name!r} is taken for an amount: its {len(classes)} whole numbers {_span(classes)} are not"
+            " numbered like classes; --task classification predicts them as classes"
+        )
+    if asked is Task.REGRESSION and kind in (Kind.CATEGORY, Kind.BOOLEAN):
+        refusals.note(name, "an amount is a number, and the target holds texts", "leave --task out", BadCells())
+    if asked is Task.REGRESSION and profile.beyond:
+        refusals.note(name, "it has whole numbers beyond 2**53, which no model would tell apart", "", BadCells())
+    if (
+        asked is Task.CLASSIFICATION
+        and not target.column.shape
+        and kind in (Kind.WHOLE, Kind.NUMBER)
+        and classes is None
+    ):
+        reason = f"classes are at most {MOST_CATEGORIES} whole numbers or texts"
+        refusals.note(name, reason, f"take its cells as texts (--kind {name!r}=category)", BadCells())
+    if (asked is Task.MULTI_LABEL) != bool(target.column.shape and asked is not Task.REGRESSION):
+        refusals.note(name, "labels of which each is there or not are an array", "leave --task out", BadCells())
+    return asked, ""
+
+
+def _class_numbers(profile: Profile) -> list[int] | None:
+    """The different whole numbers of a target, rising; None where one is not whole, or they are too
+    many."""
+    if profile.distinct is None:
+        return None
+    numbers = {int(each) if texts.is_whole(each) else float(each) for each in profile.distinct}
+    return sorted(map(int, numbers)) if all(number == int(number) for number in numbers) else None
+
+
+def _look_like_classes(numbers: Sequence[int]) -> bool:
+    """Whether whole numbers are numbered as classes are: two of them, or without a gap from 0 or
+    1 on."""
+    if len(numbers) <= 2:
+        return True
+    return len(numbers) <= CLASSES_BY_DEFAULT and numbers[0] in (0, 1) and numbers[-1] - numbers[0] == len(numbers) - 1
+
+
+def _span(numbers: Sequence[int]) -> str:
+    return " and ".join(map(str, numbers)) if len(numbers) <= 2 else f"{numbers[0]} to {numbers[-1]}"

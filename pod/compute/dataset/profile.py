@@ -1,0 +1,161 @@
+"""Profiles: what all the cells of a column are, as far as they were looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fitchain.pod.compute.dataset import cells as texts
+from fitchain.pod.compute.dataset.columns import DTYPES, Kind
+from fitchain.pod.compute.dataset.source import BadCells, Cells, Typed, missing_of
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
+
+
+class Profile:
+    """What was seen of a column's cells so far."""
+
+    def __init__(self, markers: frozenset[str]) -> None:
+        self.markers = markers
+        self.count = 0
+        self.missing, self.met = BadCells(), dict[str, None]()
+        self.refuted: dict[Kind, BadCells] = {kind: BadCells() for kind in TEXT_KINDS}
+        self.padded, self.lost, self.grouped = BadCells(), BadCells(), BadCells()
+        self.distinct: set[str] | None = set()
+        self.differ = True
+        self.largest = 0
+        self.time_units, self.offsets = set[str](), set[bool]()
+        self.typed: Typed | None = None
+        self.infinite = BadCells()
+
+    @property
+    def present(self) -> int:
+        """Cells that are not missing."""
+        return self.count - self.missing.count
+
+    @property
+    def beyond(self) -> bool:
+        """Whether a whole number is beyond those that a double tells apart."""
+        return self.largest > texts.EXACT_WHOLE
+
+    def is_all(self, kind: Kind) -> bool:
+        """Whether each cell that is there may be of a kind."""
+        return not self.refuted[kind].count
+
+    def add(self, cells: Cells, places: Sequence[int]) -> None:
+        """Look at more cells.
+
+        Raises:
+            InputRefused: they have a type that no table has.
+        """
+        self.count += len(places)
+        if isinstance(cells, Typed):
+            self._add_typed(cells, places)
+        else:
+            self._add_texts(texts.clean(cells), places)
+
+    def _add_texts(self, all_texts: list[str], places: Sequence[int]) -> None:
+        gone = [place for place, each in enumerate(all_texts) if each.lower() in self.markers]
+        if gone:
+            self.missing.add([places[place] for place in gone])
+            self.met |= dict.fromkeys(all_texts[place] for place in gone[:100])
+            left = sorted(set(range(len(all_texts))) - set(gone))
+            all_texts, places = [all_texts[place] for place in left], [places[place] for place in left]
+        if not all_texts:
+            return
+        self._count_distinct(all_texts)
+        for kind, look in self._looks.items():
+            if not self.refuted[kind].count or kind is Kind.NUMBER:
+                look(self, all_texts, places)
+
+    def _count_distinct(self, all_texts: list[str]) -> None:
+        if self.distinct is None:
+            return
+        before = len(self.distinct)
+        self.distinct.update(all_texts)
+        self.differ &= len(self.distinct) == before + len(all_texts)
+        if len(self.distinct) > MOST_CATEGORIES:
+            self.distinct = None
+
+    def _look_for_numbers(self, all_texts: list[str], places: Sequence[int]) -> None:
+        numbers = texts.as_numbers(all_texts)
+        if numbers is None:
+            kept = []
+            for each, place in zip(all_texts, places, strict=True):
+                if texts.is_number(each):
+                    kept.append((each, place))
+                    continue
+                self.refuted[Kind.NUMBER].add([place])
+                if texts.is_grouped(each):
+                    self.grouped.add([place])
+            if not kept:
+                return
+            all_texts, places = (list(each) for each in zip(*kept, strict=True))
+            numbers = texts.as_numbers(all_texts)
+            assert numbers is not None
+        whole = texts.as_whole(all_texts)
+        lost = [] if whole is not None else texts.lost(all_texts, numbers)
+        self.lost.add([places[place] for place in lost])
+        if whole is not None:
+            self.largest = max(self.largest, -int(whole.min()), int(whole.max()))
+        elif self.is_all(Kind.WHOLE) and all(map(texts.is_whole, all_texts)):
+            self.largest = 1 << 64
+        self.padded.add([place for each, place in zip(all_texts, places, strict=True) if texts.is_padded(each)])
+
+    def _look_for_whole(self, all_texts: list[str], places: Sequence[int]) -> None:
+        if texts.as_whole(all_texts) is None:
+            self._refute(Kind.WHOLE, all_texts, places, texts.is_whole)
+
+    def _look_for_truth(self, all_texts: list[str], places: Sequence[int]) -> None:
+        self._refute(Kind.BOOLEAN, all_texts, places, lambda each: texts.as_truth([each]) is not None)
+
+    def _look_for_times(self, all_texts: list[str], places: Sequence[int]) -> None:
+        units = [texts.time_unit(each) for each in all_texts]
+        self._refute(
+            Kind.TIME,
+            all_texts,
+            places,
+            lambda each: (unit := texts.time_unit(each)) is not None and texts.as_times([each], unit[0]) is not None,
+        )
+        for unit in units:
+            if unit is not None:
+                self.time_units.add(unit[0])
+                self.offsets.add(unit[1])
+
+    def _refute(self, kind: Kind, all_texts: list[str], places: Sequence[int], is_one: Any) -> None:
+        self.refuted[kind].add([place for each, place in zip(all_texts, places, strict=True) if not is_one(each)])
+
+    _looks: ClassVar[Mapping[Kind, Callable[[Profile, list[str], Sequence[int]], None]]] = {
+        Kind.NUMBER: _look_for_numbers,
+        Kind.WHOLE: _look_for_whole,
+        Kind.BOOLEAN: _look_for_truth,
+        Kind.TIME: _look_for_times,
+    }
+
+    def _add_typed(self, typed: Typed, places: Sequence[int]) -> None:
+        values = typed.values
+        if values.dtype.name not in DTYPES:
+            raise InputRefused(f"it holds {values.dtype}, not one of {', '.join(DTYPES)}")
+        if self.typed is not None and (self.typed.values.shape[1:], self.typed.values.dtype, self.typed.unit) != (
+            values.shape[1:],
+            values.dtype,
+            typed.unit,
+        ):
+            raise InputRefused("its cells change their type or shape on the way")
+        self.typed = self.typed or replace(typed, values=values[:1].copy(), missing=None)
+        gone = missing_of(typed)
+        self.missing.add([places[place] for place in np.flatnonzero(gone).tolist()])
+        there = values[~gone]
+        if values.dtype.kind == "f":
+            bad = ~np.isfinite(there).reshape(len(there), -1).all(1)
+            self.infinite.add([places[place] for place in np.flatnonzero(~gone)[bad].tolist()])
+        elif values.dtype.kind in "iu" and there.size:
+            self.largest = max(self.largest, -int(there.min()), int(there.max()))
+        if values.ndim == 1 or values.shape[1:] == (1,):
+            self._count_distinct([str(each) for each in there.ravel().tolist()] if self.distinct is not None else [])
+
+
+TEXT_KINDS = (Kind.NUMBER, Kind.WHOLE, Kind.BOOLEAN, Kind.TIME)

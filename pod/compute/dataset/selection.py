@@ -1,0 +1,133 @@
+"""Selections: which columns of a source are read, and what their owner says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fitchain.pod.compute.dataset.cells import MISSING
+from fitchain.pod.compute.dataset.columns import Kind
+from fitchain.pod.compute.dataset.source import plain_name
+from fitchain.pod.compute.dataset.task import Task
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.limits import MOST_COLUMN_NAME, MOST_COLUMNS
+from fitchain.pod.values.suggestions import near_names
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingTerms:
+    """What an owner says about a source.
+
+    A column is named by its name or, where that does not tell it from others, by `#3`, its place
+    from 1 on.
+
+    Args:
+        drop: columns that must not be registered, such as names and other identifiers.
+        target: the column to be predicted.
+        only: the columns wanted, where others may stand beside them; None wants all.
+        unit: the column that says whose record one is.
+        kinds: by column, where it is not to be guessed.
+        categories: by column, those that there are, in their order; a cell of another is refused.
+        task: what the target is predicted as, where that is not to be guessed.
+        missing: further texts that mean that a cell is missing.
+        keep: texts that mean themselves, though tools write them for missing cells.
+    """
+
+    drop: tuple[str, ...] = ()
+    target: str | None = None
+    only: tuple[str, ...] | None = None
+    unit: str | None = None
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    task: Task | None = None
+    missing: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+
+    @property
+    def markers(self) -> frozenset[str]:
+        """Texts that mean that a cell is missing, in lower case."""
+        return (MISSING | _lower(self.missing)) - _lower(self.keep)
+
+
+def _lower(words: Collection[str]) -> frozenset[str]:
+    return frozenset(word.strip().lower() for word in words)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of a source's columns are read: their places, by name."""
+
+    places: Mapping[str, int]
+    target: str | None
+    unit: str | None
+
+
+def select(names: Sequence[str], terms: ReadingTerms) -> Selection:
+    """Find the columns that are wanted among a source's.
+
+    Only those that are wanted need a name of their own.
+
+    Raises:
+        InputRefused: one that is named is not there, or stands twice; the target or the unit's is
+            to be dropped; a wanted one has no name, or another's.
+    """
+    dropped = {place for name in terms.drop for place in find_column(names, name, "the column to drop", several=True)}
+    target, unit = (
+        None if name is None else find_column(names, name, what)[0]
+        for name, what in ((terms.target, "the target"), (terms.unit, "the unit column"))
+    )
+    only = None if terms.only is None else {find_column(names, name, "the column")[0] for name in terms.only}
+    for place, what in ((target, "the target"), (unit, "the unit column")):
+        if place is not None and place in dropped:
+            raise InputRefused(f"the column {names[place]!r} is {what} and is to be dropped", "choose one of the two")
+    if unit is not None and (unit == target or (only is not None and unit in only)):
+        raise InputRefused(
+            f"the column {names[unit]!r} says whose record one is, and is {'the target' if unit == target else 'a feature'}",
+            "a unit column is left out of the records by itself; name it once",
+        )
+    wanted = [
+        place
+        for place in range(len(names))
+        if place not in dropped and (only is None or place in only or place in (target, unit))
+    ]
+    if len(wanted) > MOST_COLUMNS:
+        raise InputRefused(
+            f"the table has {len(wanted)} columns and the limit is {MOST_COLUMNS}",
+            "drop some, or put them into one array column of an NPZ file",
+        )
+    places = dict[str, int]()
+    for place in wanted:
+        _require_name(names, place, places)
+        places[names[place]] = place
+    return Selection(places, *(None if place is None else names[place] for place in (target, unit)))
+
+
+def find_column(names: Sequence[str], wanted: str, what: str, several: bool = False) -> list[int]:
+    """The places of a column that somebody named."""
+    plain = plain_name(wanted)
+    if places := [place for place, name in enumerate(names) if name == plain]:
+        if len(places) > 1 and not several:
+            which = ", ".join(f"#{place + 1}" for place in places)
+            raise InputRefused(f"{what} {plain!r:.80} stands {len(places)} times in the table", f"name it by {which}")
+        return places
+    if plain.startswith("#") and plain[1:].isdecimal() and 1 <= int(plain[1:]) <= len(names):
+        return [int(plain[1:]) - 1]
+    shown = near_names(plain, names, cutoff=0.5) or [name for name in names if name][:10]
+    raise InputRefused(f"{what} {wanted!r:.80} is not in the table", f"did you mean {', '.join(map(repr, shown))}?")
+
+
+def _require_name(names: Sequence[str], place: int, taken: Mapping[str, int]) -> None:
+    name, drop = names[place], f"--drop '#{place + 1}'"
+    if not name:
+        raise InputRefused(f"column {place + 1} has no name", f"name it, or leave it out ({drop})")
+    if name in taken:
+        raise InputRefused(
+            f"the column {name!r:.80} stands twice, as #{taken[name] + 1} and #{place + 1}",
+            f"rename one of them, or leave one out ({drop})",
+        )
+    if len(name) > MOST_COLUMN_NAME or not name.isprintable():
+        raise InputRefused(
+            f"the name of column {place + 1} has {len(name)} characters, and {MOST_COLUMN_NAME} printable ones are the "
+            "limit",
+            f"shorten it, or leave it out ({drop})",
+        )
