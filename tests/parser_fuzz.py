@@ -21,7 +21,7 @@ import numpy as np
 
 from fitchain.cli.commands.trail import describe_stated
 from fitchain.pod.compute.checkpoint.files import read_state_file
-from fitchain.pod.compute.dataset import Card, Table
+from fitchain.pod.compute.dataset import Card, ReadingTerms, Table
 from fitchain.pod.compute.dataset.npz_file import check_npz
 from fitchain.pod.compute.environment import environment_class
 from fitchain.pod.jobs.exchange import fetch_key, fetch_note, fetch_refusal
@@ -494,7 +494,7 @@ PARSERS: dict[str, Parser] = {
     "state digests": Parser(written("x", read_state_digests), state_digest_lines),
     "mock data": Parser(written("x.npz", read_npz), golden("mock.npz"), Mutator.archive),
     "table": Parser(
-        written("x.csv", lambda path: Table.read(path, drop=("name",), target="kind")),
+        written("x.csv", lambda path: Table.read(path, ReadingTerms(drop=("name",), target="kind"))),
         golden("table.csv"),
         Mutator.data,
     ),

@@ -25,6 +25,7 @@ from fitchain.pod.compute.dataset import (
     Card,
     Column,
     Opening,
+    ReadingTerms,
     Table,
     batches,
     dataset_root,
@@ -69,7 +70,7 @@ def value(name: str) -> Any:
 
 
 def table() -> Table:
-    return Table.read(JOB / "table.csv", drop=("name",), target="kind")
+    return Table.read(JOB / "table.csv", ReadingTerms(drop=("name",), target="kind"))
 
 
 def schema(columns: Sequence[Column]) -> list[tuple[str, str, tuple[int, ...]]]:
@@ -169,11 +170,11 @@ def test_golden_batches_follow_from_the_order_seed() -> None:
 
 
 def test_golden_mock_data_are_the_cards_and_marked(tmp_path: Path) -> None:
-    mock = Table.read(JOB / "mock.npz", target="kind")
+    mock = Table.read(JOB / "mock.npz", ReadingTerms(target="kind"))
     assert mock.mock and CARD.mock == cid_of((JOB / "mock.npz").read_bytes())
     assert schema(mock.columns) == schema(CARD.columns)
     mock.write_npz(tmp_path / "again.npz")  # its bytes may differ: Python's releases write other zip headers
-    again = Table.read(tmp_path / "again.npz", target="kind")
+    again = Table.read(tmp_path / "again.npz", ReadingTerms(target="kind"))
     assert again.mock and list(again.records()) == list(mock.records())
 
 

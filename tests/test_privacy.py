@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitchain.pod.compute.dataset import Table
+from fitchain.pod.compute.dataset import ReadingTerms, Table
 from fitchain.pod.jobs import history
 from fitchain.pod.parties.owner import RegisteredDataset
 from fitchain.pod.ports.agreement import State
@@ -118,7 +118,7 @@ def found_in(data: bytes, looked_for: list[bytes]) -> list[bytes]:
 
 def test_search_finds_what_is_there(exposed: Exposed, tmp_path: Path) -> None:
     looked_for = traces(exposed.source, exposed.dataset)
-    table = Table.read(exposed.source, drop=("patient",), target="finding")
+    table = Table.read(exposed.source, ReadingTerms(drop=("patient",), target="finding"))
     table.write_npz(tmp_path / "records.npz")
     floats = np.stack([table.arrays[name] for name in COLUMNS], 1).astype("<f4").tobytes()
     assert len(found_in((tmp_path / "records.npz").read_bytes(), looked_for)) == 40

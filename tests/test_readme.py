@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fitchain.pod.compute.dataset import Table
+from fitchain.pod.compute.dataset import ReadingTerms, Table
 from tests.source_text import ROOT
 from tests.terminals import Terminal, terminals_at, walk_of
 from tests.without_folder import can_confine
@@ -34,7 +34,7 @@ def test_the_walk_runs_as_it_is_shown(tmp_path: Path) -> None:
 def assert_no_record_leaves(folder: Path, private: Path, terminals: dict[str, Terminal]) -> None:
     """Search the store, the chain, the logs, both journals and the scientist's folders for records,
     as text and as bytes."""
-    table = Table.read(private / "breast_cancer.csv", drop=("patient",), target="diagnosis")
+    table = Table.read(private / "breast_cancer.csv", ReadingTerms(drop=("patient",), target="diagnosis"))
     lines = (private / "breast_cancer.csv").read_bytes().splitlines()[1:]
     needles = [b",".join(line.split(b",")[1:4]) for line in lines] + [line.split(b",")[0] for line in lines[:50]]
     needles += [table.record(row)[32:56] for row in range(table.count)]

@@ -24,6 +24,7 @@ from fitchain.pod.compute.dataset import (
     CardPrivacy,
     CardUnit,
     Opening,
+    ReadingTerms,
     Table,
     UnitColumn,
     assemble,
@@ -145,7 +146,9 @@ VISITS = "patient,age,dose,outcome\nann,51,1,well\nbob,40,2,ill\nann,52,3,well\n
 
 
 def test_a_file_is_read_by_unit_of_texts_and_the_column_is_no_record(tmp_path: Path) -> None:
-    read = Table.read(csv(tmp_path / "visits.csv", VISITS), target="outcome", unit=UnitColumn("patient", 2))
+    read = Table.read(
+        csv(tmp_path / "visits.csv", VISITS), ReadingTerms(target="outcome"), unit=UnitColumn("patient", 2)
+    )
     assert [column.name for column in read.columns] == ["age", "dose", "outcome", FILLED]
     assert read.arrays["age"].tolist() == [51, 52, 40, 40, 30, 30]
     assert read.arrays[FILLED].tolist() == [True, True, True, False, True, False]
@@ -154,7 +157,7 @@ def test_a_file_is_read_by_unit_of_texts_and_the_column_is_no_record(tmp_path: P
 
 def test_a_file_of_arrays_is_read_by_unit_of_numbers(tmp_path: Path) -> None:
     np.savez(tmp_path / "scans.npz", scan=np.arange(24.0).reshape(4, 6), who=np.array([7, 5, 7, 7]), kind=[0, 1, 0, 1])
-    read = Table.read(tmp_path / "scans.npz", target="kind", unit=UnitColumn("who", 2))
+    read = Table.read(tmp_path / "scans.npz", ReadingTerms(target="kind"), unit=UnitColumn("who", 2))
     assert read.arrays["scan"][:, 0].tolist() == [0, 12, 6, 6] and "who" not in read.arrays
 
 
@@ -163,9 +166,9 @@ def test_a_file_of_arrays_is_read_by_unit_of_numbers(tmp_path: Path) -> None:
     [
         ({"unit": UnitColumn("patint")}, "the unit column 'patint' is not in the table"),
         ({"unit": UnitColumn("outcome")}, "'outcome' says whose record one is, and is the target"),
-        ({"unit": UnitColumn("patient"), "drop": ["patient"]}, "whose record one is, and is to be dropped"),
+        ({"unit": UnitColumn("patient"), "drop": ("patient",)}, "is the unit column, and is to be dropped"),
         (
-            {"unit": UnitColumn("patient"), "only": ["patient", "age", "outcome"]},
+            {"unit": UnitColumn("patient"), "only": ("patient", "age", "outcome")},
             "whose record one is, and is a feature",
         ),
     ],
@@ -174,20 +177,21 @@ def test_a_unit_column_that_is_not_there_or_is_something_else_is_refused(
     how: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputRefused, match=message):
-        Table.read(csv(tmp_path / "visits.csv", VISITS), target="outcome", **how)
+        unit = how.pop("unit")
+        Table.read(csv(tmp_path / "visits.csv", VISITS), ReadingTerms(target="outcome", **how), unit=unit)
 
 
 def test_a_record_of_nobody_is_refused_by_its_line(tmp_path: Path) -> None:
     path = csv(tmp_path / "visits.csv", VISITS.replace(" ann ", " "))
-    with pytest.raises(InputRefused, match="line 5, column 'patient': the cell is missing"):
-        Table.read(path, target="outcome", unit=UnitColumn("patient"))
+    with pytest.raises(InputRefused, match="line 5, column 'patient': the unit's cell is missing"):
+        Table.read(path, ReadingTerms(target="outcome"), unit=UnitColumn("patient"))
 
 
 def test_unit_columns_of_arrays_or_of_no_number_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.ones(2), who=np.ones((2, 2)))
     np.savez(tmp_path / "b.npz", x=np.ones(2), who=np.array([1.0, np.nan]))
     for name in ("a", "b"):
-        with pytest.raises(InputRefused, match="'who' has not one finite number or text for each record"):
+        with pytest.raises(InputRefused, match="column 'who': the unit's cell is missing, or no single value"):
             Table.read(tmp_path / f"{name}.npz", unit=UnitColumn("who"))
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from fitchain.pod.compute.dataset import ReadingTerms
 from fitchain.pod.compute.environment import DEFAULT, Environment, clean_variables, configure, installed_torch
 from scripts.bench.figures import Figure, describe_sides, ratio, side_by_side
 
@@ -68,7 +69,10 @@ def prepare(folder: Path) -> Trial:
     from fitchain.pod.compute.dataset import CardPrivacy, Table, register
 
     sample = breast_cancer(folder / "owner", folder / "scientist")
-    private, test = (Table.read(path, drop=sample.drop, target=sample.target) for path in (sample.private, sample.test))
+    private, test = (
+        Table.read(path, ReadingTerms(drop=tuple(sample.drop), target=sample.target))
+        for path in (sample.private, sample.test)
+    )
     card = register(private, bytes(32), sample.name, transform="ranges", ranges=sample.ranges).card
     return Trial(private, test, card, replace(card, privacy=CardPrivacy(DELTA)))
 

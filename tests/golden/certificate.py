@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fitchain.pod.compute.dataset import Card, batches
+from fitchain.pod.compute.dataset import Card, Task, batches
 from fitchain.pod.compute.dataset.columns import Column
 from fitchain.pod.ports.agreement import AuditTerms
 from fitchain.pod.ports.keys import Keys
@@ -115,7 +115,8 @@ def recipe_and_card() -> tuple[Recipe, Card]:
     """What was agreed, over a dataset that is only a root."""
     columns = (Column("size", "float64", (), "mm"), Column("kind", "int64", (), ""))
     transform = {"size": {"mean": 0.1, "scale": 2.5}, "kind": {"categories": ["benign", "malignant"]}}
-    card = Card("Golden", columns, "kind", 50, Root(sha256(b"records")), transform, "A card.", "CC-BY-4.0", 10**18)
+    root = Root(sha256(b"records"))
+    card = Card("Golden", columns, "kind", 50, root, transform, Task.CLASSIFICATION, "A card.", "CC-BY-4.0", 10**18)
     audit = {"drawn_segments": AUDIT.drawn_segments, "verifiers": AUDIT.verifiers, "mode": AUDIT.mode.word}
     shape = {"steps": 20, "segment_steps": 3, "group_leaves": 4, "batch_size": 8}
     agreed = {"audit": audit | {"panel": str(AUDIT.panel)}}

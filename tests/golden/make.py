@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from fitchain.pod.compute.checkpoint import read_leaves
-from fitchain.pod.compute.dataset import Card, Table, batches, open_records, record_leaves
+from fitchain.pod.compute.dataset import Card, ReadingTerms, Table, batches, open_records, record_leaves
 from fitchain.pod.jobs.exchange import send_refusal
 from fitchain.pod.jobs.history import Settled
 from fitchain.pod.jobs.home import Home
@@ -159,7 +159,7 @@ def collect(owner: Home, scientist: Home, job: AgreementId) -> None:
     shutil.copyfile(folder / "run/states/6.safetensors", FOLDER / "state-6.safetensors")
     row = owner.journal.datasets()[0]
     (FOLDER / "card.json").write_bytes(row.card)
-    table = Table.read(FOLDER / "table.csv", drop=("name",), target="kind")
+    table = Table.read(FOLDER / "table.csv", ReadingTerms(drop=("name",), target="kind"))
     write("dataset.json", dataset_of(table, registration_key(owner, row.salt)))
     proof = owner.agreements.run_record(job)
     recipe = Recipe.parse((FOLDER / "recipe.json").read_bytes())
@@ -211,7 +211,10 @@ def keep_evidence(owner: Home, scientist: Home, job: AgreementId) -> None:
     """Write what an audit of the job would be shown, unsealed."""
     (FOLDER / "evidence").mkdir()
     row, facts = owner.journal.datasets()[0], chain_record(owner, job)
-    table, key = Table.read(FOLDER / "table.csv", drop=("name",), target="kind"), registration_key(owner, row.salt)
+    table, key = (
+        Table.read(FOLDER / "table.csv", ReadingTerms(drop=("name",), target="kind")),
+        registration_key(owner, row.salt),
+    )
     identity = open_key(scientist)
     checkpoints, leaves = read_leaves(owner.job_folder(job).path), record_leaves(table, key)
     names = write_evidence(

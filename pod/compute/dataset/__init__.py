@@ -16,6 +16,7 @@ into batches.
     policy     what the owner asks of a job
     card       what is published: schema, transform constants, licence, price, policy
     units      where the records of a unit of privacy lie
+    concerns   what a table is refused for unless its owner insists
     records    record leaves, root, openings, "is it still what was registered?"
     order      the keyed batch order
     assembly   indices -> a model's inputs and target

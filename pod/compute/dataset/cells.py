@@ -157,7 +157,7 @@ def time_unit(text: str) -> tuple[str, bool] | None:
     from UTC; None where the text is no such time."""
     if (match := _TIME.fullmatch(text)) is None:
         return None
-    _, minutes, seconds, fraction, offset = match.groups()
+    _, minutes, _, fraction, offset = match.groups()
     if minutes is None:
         return "days", False
     digits = len((fraction or "").rstrip("0"))

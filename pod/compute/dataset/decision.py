@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fitchain.pod.compute.dataset import cells as texts
-from fitchain.pod.compute.dataset.columns import Column, Kind
+from fitchain.pod.compute.dataset.columns import Array, Column, Kind
 from fitchain.pod.compute.dataset.profile import TEXT_KINDS, Profile
-from fitchain.pod.compute.dataset.schema import MISSING_CATEGORY, ColumnPlan, Schema
+from fitchain.pod.compute.dataset.schema import KIND_WORDS, MISSING_CATEGORY, ColumnPlan, Schema
 from fitchain.pod.compute.dataset.selection import ReadingTerms, find_column, select
 from fitchain.pod.compute.dataset.source import BadCells, Refusals, Source, Typed, plain_name
 from fitchain.pod.compute.dataset.task import Task
@@ -35,6 +35,8 @@ def decide(source: Source, terms: ReadingTerms) -> Schema:
     ):
         for name in mapping:
             find_column(source.names, name, what)
+    if not [name for name in selection.places if name != selection.unit]:
+        raise InputRefused("the table has no column")
     profiles = {name: Profile(terms.markers) for name in selection.places}
     for slab in source.slabs(selection.places.values()):
         for name, place in selection.places.items():
@@ -58,8 +60,6 @@ def decide(source: Source, terms: ReadingTerms) -> Schema:
     if target is not None:
         task, note = _task(target, profiles[target.column.name], terms.task, refusals)
     refusals.raise_any()
-    if not plans:
-        raise InputRefused("the table has no column")
     differing = tuple(
         plan.column.name
         for plan in plans
@@ -235,6 +235,13 @@ FEWEST_TO_DIFFER = 20
 """Of so many records each having another value is no chance any more."""
 CLASSES_BY_DEFAULT = 100
 """So many different whole numbers, without a gap from 0 or 1 on, are taken for classes."""
+
+
+def guess_task(column: Column, array: Array) -> Task:
+    """What a target of an array `[count, *shape]` is predicted as, where nobody said it."""
+    profile = Profile(frozenset())
+    profile.add(Typed(array), range(len(array)))
+    return _task(ColumnPlan(0, column), profile, None, Refusals("record"))[0]
 
 
 def _task(target: ColumnPlan, profile: Profile, asked: Task | None, refusals: Refusals) -> tuple[Task, str]:

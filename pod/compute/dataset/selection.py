@@ -79,7 +79,7 @@ def select(names: Sequence[str], terms: ReadingTerms) -> Selection:
     only = None if terms.only is None else {find_column(names, name, "the column")[0] for name in terms.only}
     for place, what in ((target, "the target"), (unit, "the unit column")):
         if place is not None and place in dropped:
-            raise InputRefused(f"the column {names[place]!r} is {what} and is to be dropped", "choose one of the two")
+            raise InputRefused(f"the column {names[place]!r} is {what}, and is to be dropped", "choose one of the two")
     if unit is not None and (unit == target or (only is not None and unit in only)):
         raise InputRefused(
             f"the column {names[unit]!r} says whose record one is, and is {'the target' if unit == target else 'a feature'}",

@@ -22,11 +22,12 @@ from fitchain.pod.compute.dataset.columns import (
     SLAB_ROWS,
     Array,
     Column,
+    Kind,
     require_column,
     schema_bytes,
 )
 from fitchain.pod.compute.dataset.csv_file import CsvDialect
-from fitchain.pod.compute.dataset.decision import decide
+from fitchain.pod.compute.dataset.decision import decide, guess_task
 from fitchain.pod.compute.dataset.npz_file import read_npz, write_npz
 from fitchain.pod.compute.dataset.readers import Reading, open_source
 from fitchain.pod.compute.dataset.schema import Schema
@@ -167,10 +168,11 @@ class Table:
         categories: Mapping[str, tuple[str, ...]] | None = None,
         mock: bool = False,
         may_be_empty: bool = False,
+        task: Task | None = None,
     ) -> Table:
         """Make a table of arrays `[count, *shape]`, checked as those of a file are.
 
-        A table may be empty where it has the records that were drawn in secret, which may be none.
+        What its target is predicted as is guessed (`decision`) where no task says it. A table may be empty where it has the records that were drawn in secret, which may be none.
 
         Raises:
             InputRefused: no record, counts that differ, a dtype that is not admitted, a cell that
@@ -189,8 +191,15 @@ class Table:
                 raise InputRefused(f"column {first!r} has {counts[first]} records and column {name!r} {count}")
         if counts[first] == 0 and not may_be_empty:
             raise InputRefused("the table has no record")
-        columns = tuple(Column(name, array.dtype.name, array.shape[1:]) for name, array in plain.items())
-        return cls(columns, plain, target, None, dict(categories or {}), mock)
+        texts = dict(categories or {})
+        columns = tuple(
+            Column(name, array.dtype.name, array.shape[1:], kind=Kind.CATEGORY if name in texts else None)
+            for name, array in plain.items()
+        )
+        column = next((each for each in columns if each.name == target), None)
+        if task is None and column is not None:
+            task = guess_task(column, plain[column.name])
+        return cls(columns, plain, target, task, texts, mock)
 
     def by_unit(self, whose: Array, unit: UnitColumn, limit_bytes: int = TABLE_BYTES) -> Table:
         """The same records laid out by unit of privacy, as `units` says.

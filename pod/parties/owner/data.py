@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,9 @@ class DatasetOffer:
         source: a CSV or NPZ file; it must stay where it is, unchanged, as long as jobs may ask for
             it.
         name, description, licence: for people, published.
-        reading: which of its columns are read, and as what.
+        target: the column to be predicted.
+        drop: columns that never enter the tree, such as names and identifiers.
+        reading: what else is said of its columns.
         price: what a job costs, in base units of FIT.
         policy: the owner's conditions; it names who may ask, or says that models may reveal records
             to everybody. The panels that it names are trusted as they stand when it is registered.
@@ -84,8 +86,10 @@ class DatasetOffer:
 
     source: Path | str
     name: str
-    reading: ReadingTerms
+    target: str | None
     policy: Policy
+    drop: tuple[str, ...] = ()
+    reading: ReadingTerms = field(default_factory=ReadingTerms)
     description: str = ""
     licence: str = ""
     price: int = 0
@@ -133,7 +137,8 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     offer.policy.require_askers(offer.privacy is not None)
     offer.policy.require_limit_without_budget(offer.privacy is not None)
     source = Path(offer.source).absolute()
-    table = Table.read(source, offer.reading, offer.dialect, unit=offer.unit)
+    terms = replace(offer.reading, target=offer.target, drop=offer.drop)
+    table = Table.read(source, terms, offer.dialect, unit=offer.unit)
     panels = look_at_policy(home, offer.policy)
     privacy = _card_privacy(home, offer, table.count // (table.unit_records or 1))
     home.register_or_update(Role.OWNER)  # offers are sealed to it from now on

@@ -5,7 +5,7 @@ Integers are big-endian; the file ends with its last record.
 
     32 bytes   sha256("fitchain/opened/v2")
     uint32     length of the schema
-    ...        the schema: json([[column name, dtype, [shape...]], ...])
+    ...        the schema: json([[column name, dtype, [shape...], kind, unit], ...])
     uint64     records in the dataset
     uint64     records in this file
     and for each record, by rising index
@@ -28,7 +28,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from fitchain.pod.compute.dataset import Column, Opening, Table
+from fitchain.pod.compute.dataset import Column, Kind, Opening, Table
 from fitchain.pod.compute.dataset.columns import Array, schema_bytes
 from fitchain.pod.values.digest import Digest, parse_json
 from fitchain.pod.values.errors import InputRefused, NotFound
@@ -185,8 +185,8 @@ def _columns(schema: bytes) -> tuple[Column, ...]:
     """The columns of a schema, which must stand there in its one form."""
     value = parse_json(schema, RECORDS_SCHEMA)
     if not isinstance(value, list) or not 1 <= len(value) <= MOST_COLUMNS or not all(map(_is_column, value)):
-        raise InputRefused("a schema is a list of [name, dtype, [shape...]]")
-    columns = tuple(Column(name, dtype, tuple(shape)) for name, dtype, shape in value)
+        raise InputRefused("a schema is a list of [name, dtype, [shape...], kind, unit]")
+    columns = tuple(Column(name, dtype, tuple(shape), unit, Kind(kind)) for name, dtype, shape, kind, unit in value)
     if len({column.name for column in columns}) < len(columns):
         raise InputRefused("a schema names one of its columns twice")
     if schema_bytes(columns) != schema:
@@ -196,8 +196,8 @@ def _columns(schema: bytes) -> tuple[Column, ...]:
 
 def _is_column(value: object) -> bool:
     match value:
-        case [str(), str(), list(shape)]:
-            return all(type(size) is int for size in shape)
+        case [str(), str(), list(shape), str(kind), str()]:
+            return all(type(size) is int for size in shape) and kind in set(Kind)
     return False
 
 
