@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from fitchain.cli.demo.parties import Side
+from fitchain.pod.compute.dataset.concerns import ALL_RULES
 from fitchain.pod.jobs.history import KINDS
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.links import LinkChain
@@ -212,7 +213,8 @@ def offer_table(owner: Party, source: Path, **changes: Any) -> RegisteredDataset
         "mock_records": 0,
     } | changes
     policy = how.pop("policy", open_policy(manual_approval=False))
-    return register_dataset(owner.home, DatasetOffer(source, policy=policy, **how))
+    insist = how.pop("insist", ALL_RULES)  # few records, made up for a test
+    return register_dataset(owner.home, DatasetOffer(source, policy=policy, insist=insist, **how))
 
 
 def module_file(folder: Path) -> Path:

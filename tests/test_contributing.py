@@ -3,7 +3,6 @@ way, and is read there."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -19,14 +18,15 @@ from tests.source_text import ROOT
 
 GUIDE = ROOT / "CONTRIBUTING.md"
 KEY = bytes(range(32))
-COLUMNS = {"size": [1.5, -2.0, 3.0], "weight": [7, 8, 9.25], "kind": [0, 1, 1]}
+LINES = "0 1:1.5 2:7\n1 1:-2.0 2:8\n1 1:3.25 3:4\n"
+COLUMNS = {"label": np.array([0, 1, 1]), "1": np.array([1.5, -2.0, 3.25]), "3": np.array([0, 0, 4])}
 
 REGISTER = f"""
 import sys
 from pathlib import Path
-from fitchain.pod.compute.dataset import Table, dataset_root, record_leaves
+from fitchain.pod.compute.dataset import ReadingTerms, Table, dataset_root, record_leaves
 
-table = Table.read(Path(sys.argv[1]), drop=("weight",), target="kind")
+table = Table.read(Path(sys.argv[1]), ReadingTerms(drop=("2",), target="label"))
 print(dataset_root(record_leaves(table, bytes.fromhex({KEY.hex()!r}))))
 """
 
@@ -69,37 +69,36 @@ def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    rows = [dict(zip(COLUMNS, cells, strict=True)) for cells in zip(*COLUMNS.values(), strict=True)]
-    path = tmp_path / "table.jsonl"
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    path = tmp_path / "table.libsvm"
+    path.write_text(LINES)
     return path
 
 
 def test_guide_shows_every_step_of_a_reader() -> None:
-    assert [file for file, _ in steps("python")] == ["pod/compute/dataset/jsonl_file.py"]
+    assert [file for file, _ in steps("python")] == ["pod/compute/dataset/libsvm_file.py"]
     assert [file for file, _ in steps("diff")] == ["pod/compute/dataset/readers.py", "cli/commands/data.py"]
 
 
 def test_reader_that_is_added_by_the_guide_registers_the_same_records(copy: Path, source: Path) -> None:
-    table = Table.of({name: np.array(COLUMNS[name], np.float64) for name in ("size", "kind")}, target="kind")
+    table = Table.of(COLUMNS, target="label")
     done = run(copy, "-c", REGISTER, str(source))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(dataset_root(record_leaves(table, KEY)))
 
 
 def test_reader_that_is_added_by_the_guide_names_the_line_of_a_bad_record(copy: Path, source: Path) -> None:
-    source.write_text(source.read_text() + '{"size": "secret", "weight": 1, "kind": 0}\n')
+    source.write_text(source.read_text() + "1 secret:3\n")
     done = run(copy, "-c", REGISTER, str(source))
-    assert "InputRefused: table.jsonl: line 4 is no object of the numbers size, weight, kind" in done.stderr
+    assert "InputRefused: table.libsvm: line 4 is no label with numbered features" in done.stderr
     assert "secret" not in done.stderr
 
 
 def test_kind_that_is_added_by_the_guide_is_in_the_help_and_in_the_refusal_of_others(
     copy: Path, tmp_path: Path
 ) -> None:
-    assert "A table, .csv, .jsonl or .npz" in run(copy, "-m", "fitchain.cli", "data", "register", "--help").stdout
+    assert "A table, .csv, .tsv, .jsonl, .libsvm or .npz" in run(copy, "-m", "fitchain.cli", "data", "register", "--help").stdout
     refused = run(copy, "-c", REGISTER, str(tmp_path / "table.xls"))
-    assert "table.xls is neither .csv nor .jsonl nor .npz" in refused.stderr
+    assert "table.xls is none of .csv, .tsv, .jsonl, .ndjson, .libsvm, .npz" in refused.stderr
 
 
 def test_reader_that_is_added_by_the_guide_passes_lint(copy: Path) -> None:

@@ -183,7 +183,7 @@ def test_a_dropped_target_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_and_an_unknown_ending_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         Table.read(tmp_path / "none.csv")
-    with pytest.raises(InputRefused, match=r"none of .csv, .tsv, .npz"):
+    with pytest.raises(InputRefused, match=r"none of .csv, .tsv, .jsonl, .ndjson, .npz"):
         Table.read(csv_file(tmp_path, GOOD, "t.xlsx"))
 
 

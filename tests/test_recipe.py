@@ -29,6 +29,7 @@ CARD: dict[str, Any] = {
         {"name": "diagnosis", "dtype": "int64", "shape": []},
     ],
     "target": "diagnosis",
+    "task": "classification",
     "transform": {
         "radius": {"mean": 14.1, "scale": 3.5},
         "texture": {"mean": 19.3, "scale": 4.3},

@@ -8,10 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fitchain.cli.answers import OR_YES, YesOption, require_yes
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import POOL, DatasetArgument, find_address, find_dataset, find_place, require_retirable
+from fitchain.cli.table_options import (
+    DecimalOption,
+    DelimiterOption,
+    EncodingOption,
+    EscapeOption,
+    InsistOption,
+    KeepOption,
+    KindOption,
+    MissingOption,
+    TaskOption,
+    csv_dialect,
+    reading_terms,
+    rules,
+)
 from fitchain.cli.views.amounts import clock, counted, parse_fit
-from fitchain.cli.views.output import KeyValues, Report, Rows, log
+from fitchain.cli.views.output import KeyValues, Report, Rows, log, print_views
+from fitchain.cli.views.publication import publication_views
 from fitchain.cli.views.units import describe_unit, for_each_unit
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
@@ -23,7 +39,7 @@ from fitchain.pod.values.privacy.ledger import allowed_epsilon, left, spent_epsi
 if TYPE_CHECKING:
     from fitchain.pod.compute.dataset import Card, Policy, RiskTerms, UnitColumn
     from fitchain.pod.jobs.home import Home
-    from fitchain.pod.parties.owner import PrivacyOffer
+    from fitchain.pod.parties.owner import PreparedDataset, PrivacyOffer
     from fitchain.pod.ports.registry import DatasetEntry
 
 ANY = "any"
@@ -35,7 +51,7 @@ app = group("data", "Offer a dataset for training; its records stay where they a
 @command(app, "register")
 def register(
     session: Session,  # its parameters are the options of the command line
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="A table, .csv or .npz; it must stay where it is.")],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A table, .csv, .tsv, .jsonl or .npz; it must stay where it is.")],
     target: Annotated[
         str, typer.Option("--target", metavar="COLUMN", help="What is to be predicted.", show_default=False)
     ],
@@ -48,6 +64,15 @@ def register(
             metavar="COLUMN", help="Leave a column out, a name or a code; repeat it for more.", show_default=False
         ),
     ] = None,
+    task: TaskOption = None,
+    kind: KindOption = None,
+    missing: MissingOption = None,
+    keep: KeepOption = None,
+    delimiter: DelimiterOption = None,
+    decimal: DecimalOption = None,
+    encoding: EncodingOption = None,
+    escape: EscapeOption = False,
+    insist: InsistOption = None,
     price: Annotated[str, typer.Option(metavar="FIT", help="What a training costs.")] = "10",
     minimum_price: Annotated[
         str, typer.Option(metavar="FIT", help="Less is refused; else the price.", show_default=False)
@@ -164,11 +189,13 @@ def register(
             show_default=False,
         ),
     ] = None,
+    yes: YesOption = False,
 ) -> Report:
     """Register a table; its records stay here.
 
-    Its root, its card and made-up records of the same form become public. The records themselves
-    stay in the file.
+    Its root, its card and made-up records of the same form become public, for good: what that is,
+    column by column, is shown first, and a person says yes. The records themselves stay in the
+    file.
     """
     from fitchain.pod.compute.dataset import Policy
     from fitchain.pod.parties import owner
@@ -214,9 +241,14 @@ def register(
         environments=tuple(environment or ()),
         privacy=privacy,
         unit=_unit(unit, unit_records),
+        reading=reading_terms(task, kind or [], missing or [], keep or []),
+        dialect=csv_dialect(delimiter, decimal, encoding, escape),
+        insist=rules(insist or []),
     )
     before = _registered_from(session.home, source)
-    registered = owner.register_dataset(session.home, offer)
+    prepared = owner.prepare_dataset(session.home, offer)
+    _show_and_ask(prepared, yes)
+    registered = owner.register_prepared(session.home, prepared)
     budget = _ledger_values(session.home, session.home.registry.dataset(registered.id), registered.card)
     for earlier in before:
         log(f"{source} is offered as {earlier.short} too; to end that: fitchain data retire {earlier.short}")
@@ -329,10 +361,10 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         ("state", "open" if entry.active else "retired"),
     ]
     columns = [
-        (column.name, column.dtype, " x ".join(map(str, column.shape)), *_constants(card, column.name))
+        (column.name, str(column.kind), " x ".join(map(str, column.shape)), *_constants(card, column.name))
         for column in map(card.column, card.feature_names)
     ]
-    table = Rows(("column", "type", "shape", "centre", "scale"), columns, right=("centre", "scale"))
+    table = Rows(("column", "kind", "shape", "centre", "scale"), columns, right=("centre", "scale"))
     return Report(values, [KeyValues(pairs), table])
 
 
@@ -345,6 +377,24 @@ def retire(session: Session, dataset: DatasetArgument) -> Report:
     require_retirable(home, f"the dataset {id.short}", entry.owner, entry.active)
     home.registry.retire_dataset(id)
     return Report({"dataset": id, "active": False}, [f"retired {id.short}: no new request can name it"])
+
+
+def _show_and_ask(prepared: PreparedDataset, yes: bool) -> None:
+    """Show what becomes public, and ask.
+
+    Raises:
+        AccessRefused, Unusable: nobody said yes.
+    """
+    budget, spent = None, prepared.offer.privacy
+    if prepared.privacy is not None and spent is not None:
+        whose = f"ledger {prepared.ledger}" if prepared.ledger else f"a new ledger of epsilon {spent.epsilon or 0:g}"
+        budget = f"trainings are charged to {whose}, beside delta {prepared.privacy.delta:g}"
+    print_views(
+        publication_views(prepared, budget, _askers_of(prepared.offer.policy, prepared.privacy is not None)),
+        stderr=True,
+    )
+    if not yes:
+        require_yes("publish this? type yes: ", "nothing was published", unattended=OR_YES)
 
 
 def _privacy(epsilon: float | None, delta: float | None, ledger: int | None, others: bool) -> PrivacyOffer | None:
@@ -442,7 +492,7 @@ def _card(home: Home, entry: DatasetEntry) -> Card | None:
 def _target(card: Card) -> str:
     classes = ", ".join(str(category) for category in card.categories[:8])
     more = ", …" if len(card.categories) > 8 else ""
-    return f"{card.target}{': ' if classes else ''}{classes}{more}"
+    return f"{card.target} ({card.task}){': ' if classes else ''}{classes}{more}"
 
 
 def _panels(home: Home, texts: list[str]) -> tuple[str, ...] | None:
@@ -486,12 +536,15 @@ def _risk_words(risk: RiskTerms) -> str:
 
 def _askers(card: Card) -> str:
     """Who may ask, and what that may cost the records, in words."""
-    policy = card.policy
+    return _askers_of(card.policy, card.privacy is not None)
+
+
+def _askers_of(policy: Policy, has_budget: bool) -> str:
     named = counted(len(policy.scientists), "named account")
-    if card.privacy is not None:
+    if has_budget:
         return f"{f'{named} alone' if policy.scientists else 'everybody'}, within the privacy budget"
     reveals = "no privacy budget limits what a trained model carries out of the records"
-    if card.is_open:
+    if policy.admits_strangers(has_budget):
         return f"everybody: the owner says that models may reveal records, and {reveals}"
     besides = "; models may reveal records, the owner says" if policy.models_may_reveal_records else ""
     return f"{named} alone; {reveals}{besides}" if policy.scientists else "nobody: it names no account"
@@ -507,8 +560,9 @@ def _auditors(policy: Policy) -> str:
 
 def _constants(card: Card, column: str) -> tuple[str, str]:
     constants = card.transform.get(column, {})
-    mean, scale = (f"{constants[name]:.6g}" if name in constants else "" for name in ("mean", "scale"))
-    return mean, scale
+    names = ("low", "high") if "low" in constants else ("mean", "scale")
+    first, second = (f"{name} {constants[name]:.6g}" if name in constants else "" for name in names)
+    return first, second
 
 
 def _shown(policy: Policy) -> str:

@@ -124,6 +124,8 @@ MOST_COLUMNS, MOST_COLUMN_NAME = 10_000, 200
 RECORDS_SCHEMA = JsonLimits(16 * MIB, 1 << 18, 4)
 TABLE_BYTES = 64 * GIB
 """An owner's own data."""
+JSON_LINE_BYTES = 16 * MIB
+"""Of one record of it."""
 MOCK_BYTES = GIB
 """Mock data, packed and unpacked."""
 ARRAY_HEADER_BYTES = 10_000

@@ -5,6 +5,7 @@ into batches.
     cells      what a text in a cell means, to the last digit
     source     where records come from
     csv_file   CSV files
+    jsonl_file JSON lines
     npz_file   NPZ files
     task       what a target is predicted as
     selection  which columns are read, and what their owner says of them
@@ -28,6 +29,7 @@ from __future__ import annotations
 from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers, input_width
 from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardUnit, Constants, fit_transform
 from fitchain.pod.compute.dataset.columns import DTYPES, Column, Kind, missing_name
+from fitchain.pod.compute.dataset.concerns import Rule, require_no_concern
 from fitchain.pod.compute.dataset.csv_file import CsvDialect
 from fitchain.pod.compute.dataset.mock import mock_table
 from fitchain.pod.compute.dataset.order import (
@@ -76,6 +78,7 @@ __all__ = [
     "ReadingTerms",
     "Registration",
     "RiskTerms",
+    "Rule",
     "Schema",
     "Table",
     "Task",
@@ -95,6 +98,7 @@ __all__ = [
     "open_records",
     "record_leaves",
     "register",
+    "require_no_concern",
     "salt",
     "salts",
     "training_rows",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fitchain.pod.compute.dataset.csv_file import CsvDialect, CsvFile
+from fitchain.pod.compute.dataset.jsonl_file import JsonLinesFile
 from fitchain.pod.compute.dataset.npz_file import NpzFile
 from fitchain.pod.compute.dataset.schema import Schema
 from fitchain.pod.compute.dataset.source import Source
@@ -19,6 +20,8 @@ Opener = Callable[[Path, CsvDialect | None, int], Source]
 SOURCES: Mapping[str, Opener] = {
     ".csv": CsvFile,
     ".tsv": CsvFile,
+    ".jsonl": lambda path, _, limit_bytes: JsonLinesFile(path, limit_bytes),
+    ".ndjson": lambda path, _, limit_bytes: JsonLinesFile(path, limit_bytes),
     ".npz": lambda path, _, limit_bytes: NpzFile(path, limit_bytes),
 }
 """What opens a file, by the ending of its name in lower case."""

@@ -21,10 +21,13 @@ delivered and settled.
 from fitchain.pod.parties.owner.asked import consent, refuse
 from fitchain.pod.parties.owner.data import (
     DatasetOffer,
+    PreparedDataset,
     PrivacyOffer,
     RegisteredDataset,
+    prepare_dataset,
     read_registered,
     register_dataset,
+    register_prepared,
 )
 from fitchain.pod.parties.owner.explain import explain_training, has_training, kept_state_digests
 from fitchain.pod.parties.owner.pod import Owner, approve, reject
@@ -37,6 +40,7 @@ from fitchain.pod.parties.owner.run import TrainingSession
 __all__ = [
     "DatasetOffer",
     "Owner",
+    "PreparedDataset",
     "PrivacyOffer",
     "RegisteredDataset",
     "Replay",
@@ -50,9 +54,11 @@ __all__ = [
     "kept_of",
     "kept_report",
     "kept_state_digests",
+    "prepare_dataset",
     "read_registered",
     "refuse",
     "register_dataset",
+    "register_prepared",
     "reject",
     "remove_later",
     "replay_job",

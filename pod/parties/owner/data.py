@@ -12,15 +12,19 @@ from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import (
     Card,
     CardPrivacy,
+    Constants,
     CsvDialect,
     Policy,
     Reading,
     ReadingTerms,
+    Rule,
     Table,
     UnitColumn,
     check_unchanged,
+    fit_transform,
     mock_table,
     register,
+    require_no_concern,
 )
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import DatasetRow
@@ -82,6 +86,7 @@ class DatasetOffer:
         unit: the column that says whose record one is, and how many of each are used; None where a
             record is the unit of privacy.
         dialect: how a CSV file is written, as far as that is said.
+        insist: rules that the table may break (`compute.dataset.concerns`).
     """
 
     source: Path | str
@@ -100,6 +105,7 @@ class DatasetOffer:
     privacy: PrivacyOffer | None = None
     unit: UnitColumn | None = None
     dialect: CsvDialect | None = None
+    insist: frozenset[Rule] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -116,11 +122,31 @@ class RegisteredDataset:
     left_out: int = 0
 
 
-def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
-    """Register a table as a dataset that scientists can ask for.
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A table that has been read and looked at, and of which nothing is published yet.
 
-    The records are read, hashed and left where they are; what is published is the card and mock
-    data. The same table registered again is another dataset, because its salts are fresh.
+    Args:
+        offer: the table, its price and its conditions.
+        table: its records.
+        constants: what the card will publish of its columns.
+        privacy: what the card will say of privacy.
+        opened: the budget of a ledger that will be opened, else None.
+        ledger: number of the one that is there and will be charged; 0 for none.
+        panels: that the policy names, as they stand now.
+    """
+
+    offer: DatasetOffer
+    table: Table
+    constants: Constants
+    privacy: CardPrivacy | None
+    opened: int | None
+    ledger: int
+    panels: tuple[TrustedPanel, ...]
+
+
+def prepare_dataset(home: Home, offer: DatasetOffer) -> PreparedDataset:
+    """Read a table, and look at what would be published of it; nothing leaves.
 
     Args:
         home: the owner's, opened with its key.
@@ -130,7 +156,8 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
         EnvironmentRefused: this host is not of such a class.
         InputRefused: the policy leaves the dataset open to strangers without saying that models may
             reveal records, or has a limit to what models give away beside a privacy budget; or
-            units are named and no privacy budget protects them.
+            units are named and no privacy budget protects them; or the table breaks a rule on
+            which the offer does not insist.
         NotFound, InputRefused: the table is missing or malformed, or a panel that the policy names.
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
@@ -139,10 +166,38 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     source = Path(offer.source).absolute()
     terms = replace(offer.reading, target=offer.target, drop=offer.drop)
     table = Table.read(source, terms, offer.dialect, unit=offer.unit)
+    if table.mock:
+        raise InputRefused("the table is marked as mock data and is no dataset", "register the real records")
+    constants = fit_transform(table, offer.transform, offer.ranges)
+    require_no_concern(table, constants, offer.insist)
     panels = look_at_policy(home, offer.policy)
     privacy = _card_privacy(home, offer, table.count // (table.unit_records or 1))
-    home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
     opened, number = _ledger(home, offer.privacy, privacy)
+    return PreparedDataset(offer, table, constants, privacy, opened, number, tuple(panels))
+
+
+def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
+    """Register a table as a dataset that scientists can ask for.
+
+    The records are read, hashed and left where they are; what is published is the card and mock
+    data. The same table registered again is another dataset, because its salts are fresh.
+
+    Raises:
+        As `prepare_dataset`.
+    """
+    return register_prepared(home, prepare_dataset(home, offer))
+
+
+def register_prepared(home: Home, prepared: PreparedDataset) -> RegisteredDataset:
+    """Register a table that was prepared: from here on it is public what its card says.
+
+    Raises:
+        EnvironmentRefused: this host is not of a class whose probe is to be published.
+        ChainUnusable, StoreUnusable: chain or store do not answer.
+    """
+    offer, table, privacy, panels = prepared.offer, prepared.table, prepared.privacy, prepared.panels
+    opened, number, source = prepared.opened, prepared.ledger, Path(offer.source).absolute()
+    home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
     salt = registration_salt(home.keys, registrations(home))
     key = registration_key(home, salt)
     registration = register(
@@ -169,9 +224,9 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
         number = home.registry.open_ledger(opened)
     id = home.registry.register_dataset(registration.root, registration.count, card_cid, number)
     write_file(home.dataset_folder(id) / LEAVES, registration.leaves, 0o600)
-    keep_policy_panels(home, id, panels)
+    keep_policy_panels(home, id, list(panels))
     keep_row(home, DatasetRow(id, source, reading, salt, registration.root, card.encode(), str(card_cid)))
-    return RegisteredDataset(id, registration.root, registration.count, card_cid, card, tuple(panels), table.left_out)
+    return RegisteredDataset(id, registration.root, registration.count, card_cid, card, panels, table.left_out)
 
 
 def _card_privacy(home: Home, offer: DatasetOffer, count: int) -> CardPrivacy | None:

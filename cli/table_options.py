@@ -1,0 +1,131 @@
+"""What an owner says about a table on the command line: what its columns are, and how it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fitchain.pod.values.errors import InputRefused
+
+if TYPE_CHECKING:
+    from fitchain.pod.compute.dataset import CsvDialect, ReadingTerms, Rule
+
+TaskOption = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="TASK",
+        help="What the target is predicted as: classification, multi-label or regression; else it is guessed, aloud.",
+        show_default=False,
+    ),
+]
+KindOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind",
+        metavar="COLUMN=KIND",
+        help="What a column is: number, whole, boolean, time or category; else all its cells say it. Repeat it.",
+        show_default=False,
+    ),
+]
+MissingOption = Annotated[
+    list[str] | None,
+    typer.Option("--missing", metavar="TEXT", help="This, too, means a missing cell: -999, say.", show_default=False),
+]
+KeepOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep",
+        metavar="TEXT",
+        help="This means itself and no missing cell: NA, say, for Namibia.",
+        show_default=False,
+    ),
+]
+DelimiterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--delimiter",
+        metavar="NAME",
+        help="Of a CSV file: comma, semicolon, tab or bar; else guessed.",
+        show_default=False,
+    ),
+]
+DecimalOption = Annotated[
+    str | None,
+    typer.Option("--decimal", metavar="NAME", help="Of its numbers: point or comma; else guessed.", show_default=False),
+]
+EncodingOption = Annotated[
+    str | None,
+    typer.Option("--encoding", metavar="NAME", help="Of its text: utf-8, cp1252, ...; else UTF-8.", show_default=False),
+]
+EscapeOption = Annotated[
+    bool, typer.Option("--escape", help="A backslash stands before quotes in it, as MySQL has it.")
+]
+InsistOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--insist",
+        metavar="RULE",
+        help="Offer a table that breaks this rule: many-classes, rare-classes, few-records, differing.",
+        show_default=False,
+    ),
+]
+
+
+def kinds_of(texts: Sequence[str]) -> dict[str, str]:
+    """Read `COLUMN=KIND`, each.
+
+    Raises:
+        InputRefused: one is no such pair.
+    """
+    pairs = {}
+    for text in texts:
+        name, sign, kind = text.rpartition("=")
+        if not sign or not name:
+            raise InputRefused(f"the kind {text!r:.80} is not COLUMN=KIND", "write it as diagnosis=category")
+        pairs[name] = kind
+    return pairs
+
+
+def reading_terms(task: str | None, kinds: Sequence[str], missing: Sequence[str], keep: Sequence[str]) -> ReadingTerms:
+    """What was said of a table's columns, apart from its target and those that are left out.
+
+    Raises:
+        InputRefused: a word is none of those that are known.
+    """
+    from fitchain.pod.compute.dataset import Kind, ReadingTerms, Task
+    from fitchain.pod.values.recipe.fields import choice
+
+    return ReadingTerms(
+        kinds={name: Kind(choice("--kind", kind, list(Kind))) for name, kind in kinds_of(kinds).items()},
+        task=None if task is None else Task(choice("--task", task, list(Task))),
+        missing=tuple(missing),
+        keep=tuple(keep),
+    )
+
+
+def csv_dialect(delimiter: str | None, decimal: str | None, encoding: str | None, escape: bool) -> CsvDialect | None:
+    """What was said of how a CSV file is written; None where nothing was.
+
+    Raises:
+        InputRefused: a word is none of those that are known.
+    """
+    from fitchain.pod.compute.dataset import CsvDialect
+
+    if delimiter is None and decimal is None and encoding is None and not escape:
+        return None
+    return CsvDialect(delimiter, decimal, encoding, escape)
+
+
+def rules(texts: Sequence[str]) -> frozenset[Rule]:
+    """The rules that a table may break.
+
+    Raises:
+        InputRefused: a word is none of them.
+    """
+    from fitchain.pod.compute.dataset import Rule
+    from fitchain.pod.values.recipe.fields import choice
+
+    return frozenset(Rule(choice("--insist", text, list(Rule))) for text in texts)
