@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import re
 import signal
@@ -26,7 +27,7 @@ from tests.limits import LIMIT_S
 
 ROOT = Path(__file__).parent.parent
 TABLE = "patient,age,dose,outcome\n" + "".join(
-    f"P-{i:03},{40 + i},{i * 0.5},{'well' if i % 2 else 'ill'}\n" for i in range(40)
+    f"P-{i:03},{40 + i % 37},{i * 0.5},{'well' if i % 2 else 'ill'}\n" for i in range(40)
 )
 
 
@@ -87,7 +88,10 @@ def test_a_deployment_out_of_range_is_refused(fitchain: Fitchain, choice: tuple[
     assert (code, told["error"]["kind"]) == (3, "InputRefused")
 
 
-REGISTER, OPEN = ("data", "register", "--target", "outcome", "--drop", "patient"), "--models-may-reveal-records"
+REGISTER, OPEN = (
+    ("data", "register", "--target", "outcome", "--drop", "patient", "--yes"),
+    "--models-may-reveal-records",
+)
 
 
 def test_a_dataset_is_open_to_strangers_in_so_many_words_only(
@@ -139,11 +143,11 @@ def test_a_dataset_of_people_with_several_records_says_whom_its_budget_protects(
     (home / "visits.csv").write_text(re.sub(r"P-0(\d)\d", r"P-\1", TABLE))
     monkeypatch.setenv("FITCHAIN_HOME", str(home))
     monkeypatch.setenv("FITCHAIN_PASSPHRASE_FILE", str(home / "passphrase"))
-    register = ("data", "register", "--target", "outcome", str(home / "visits.csv"))
+    register = ("data", "register", "--yes", "--target", "outcome", str(home / "visits.csv"))
     ranges = ("--transform", "ranges", "--range", "age=0:120", "--range", "dose=0:20", "--epsilon", "3")
     for options, words in {
         ("--unit", "patient", OPEN): "units of privacy are what a privacy budget protects",
-        ("--unit", "patient", "--drop", "patient", *ranges): "says whose record one is, and is to be dropped",
+        ("--unit", "patient", "--drop", "patient", *ranges): "is the unit column, and is to be dropped",
         ("--unit", "outcome", "--drop", "patient", *ranges): "says whose record one is, and is the target",
         ("--unit", "pateint", *ranges): "the unit column 'pateint' is not in the table",
         ("--unit-records", "3", "--drop", "patient", *ranges): "no column says whose one is",
@@ -229,14 +233,57 @@ def test_a_dataset_is_shown_to_people_too(fitchain: Fitchain, home: Path, capsys
     assert all(re.search(r" \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$", row) for row in rows)
 
 
+def test_nothing_is_published_before_it_was_shown_and_a_person_said_yes(
+    fitchain: Fitchain, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register = (*(each for each in REGISTER if each != "--yes"), str(home / "table.csv"), OPEN, "--licence", "CC0-1.0")
+    before = fitchain("data", "list")[1]
+    for typed, kind in (("", "AccessRefused"), ("no\n", "Unusable")):
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        code, told, shown = fitchain(*register)
+        assert (code, told["error"]["kind"]) == (3, kind) and "nothing was published" in told["error"]["message"]
+        assert fitchain("data", "list")[1] == before
+        shown = " ".join(shown.split())
+        for words in ("age whole mean", "dose number mean", "outcome category 2 categories: ill, well", "CC0-1.0"):
+            assert words in shown
+        assert "outcome: classification" in shown and "256 made-up records" in shown and "patient" not in shown
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
+    code, made, _ = fitchain(*register)
+    assert code == 0 and fitchain("data", "list")[1]["datasets"][-1]["dataset"] == made["dataset"]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason", "insisted"),
+    [
+        (("--target", "patient"), "40 categories in 40 records", ("many-classes", "differing")),
+        (
+            ("--kind", "patient=category", "--target", "outcome"),
+            "'patient' differs in every",
+            ("many-classes", "differing"),
+        ),
+    ],
+)
+def test_what_identifies_people_is_refused_unless_insisted_on(
+    options: tuple[str, ...], reason: str, insisted: tuple[str, ...], fitchain: Fitchain, home: Path
+) -> None:
+    register = ("data", "register", "--yes", str(home / "table.csv"), OPEN, *options)
+    code, told, _ = fitchain(*register)
+    assert code == 3 and reason in told["error"]["message"]
+    assert all(f"--insist {rule}" in told["error"]["hint"] for rule in insisted)
+    assert fitchain(*register, *(word for rule in insisted for word in ("--insist", rule)))[0] == 0
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda text: text.replace("P-003,43,", "P-003,,"), "age"),
+        (
+            lambda text: text.replace("P-003,43,1.5,well", "P-003,43,1.5,"),
+            "line 5, column 'outcome': the cell is missing",
+        ),
         (lambda text: text.replace("P-003,43,", "P-003,many,"), "age"),
         (lambda text: text.replace("outcome", "result"), "outcome"),
     ],
-    ids=["a missing cell", "a cell that is no number", "no such target"],
+    ids=["a target that is missing", "a cell that is no number", "no such target"],
 )
 def test_a_table_that_cannot_be_registered_is_refused(
     change: Callable[[str], str], told: str, fitchain: Fitchain, tmp_path: Path

@@ -96,7 +96,10 @@ def test_reader_that_is_added_by_the_guide_names_the_line_of_a_bad_record(copy: 
 def test_kind_that_is_added_by_the_guide_is_in_the_help_and_in_the_refusal_of_others(
     copy: Path, tmp_path: Path
 ) -> None:
-    assert "A table, .csv, .tsv, .jsonl, .libsvm or .npz" in run(copy, "-m", "fitchain.cli", "data", "register", "--help").stdout
+    assert (
+        "A table, .csv, .tsv, .jsonl, .libsvm or .npz"
+        in run(copy, "-m", "fitchain.cli", "data", "register", "--help").stdout
+    )
     refused = run(copy, "-c", REGISTER, str(tmp_path / "table.xls"))
     assert "table.xls is none of .csv, .tsv, .jsonl, .ndjson, .libsvm, .npz" in refused.stderr
 
