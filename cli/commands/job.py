@@ -180,16 +180,16 @@ def list_(
     most: Annotated[int, typer.Option("--most", metavar="N", help="The newest so many.", min=1)] = 100,
 ) -> Report:
     """List jobs, oldest first, and which of them wait for your yes."""
-    from fitchain.pod.jobs.waiting import awaits_approval, jobs_with_questions
+    from fitchain.pod.jobs.waiting import awaits_approval, awaits_delivery, jobs_with_questions
     from fitchain.pod.jobs.watch import newest_jobs
-    from fitchain.pod.parties.owner.risk import is_held
 
     mine = None if every else session.own_address()
     shown, older = newest_jobs(session.reader, mine, most)
     own = [job for job in shown if job.terms.owner == mine]
     questions = jobs_with_questions(session.reader, own)
     asked = {job.id for job in own if awaits_approval(session.reader, job)}
-    held = {job.id for job in own if job.state is State.TRAINING and is_held(session.reader, job.id)}
+    now = session.reader.chain.block("latest").timestamp
+    held = {job.id for job in own if awaits_delivery(session.reader, job, now)}
     rows = [
         (
             job.id.short,

@@ -144,6 +144,10 @@ def _waiting(status: JobStatus) -> list[tuple[str, Any]]:
     pairs: list[tuple[str, Any]] = []
     if status.for_person:
         pairs.append(("waits for you", f"fitchain job approve {id}, or fitchain job reject {id}"))
+    if status.held:
+        left = format_duration(max(status.agreement.training_deadline - status.now, 0))
+        kept = f"else its model stays here, and your bond of {amount_text(status.agreement.terms.bond)} FIT is lost"
+        pairs.append(("waits for you", f"held, for {left}: fitchain job deliver {id}; {kept}"))
     for asked in status.questions:
         terms, left = asked.terms, format_duration(max(asked.deadline - status.now, 0))
         drawn = "the whole pool" if terms.panel == WHOLE_POOL else f"the panel {terms.panel.short}"
@@ -222,6 +226,7 @@ def values(status: JobStatus) -> dict[str, Any]:
         "declined": why_declined(status) or None,
         "losses": [list(each) for each in status.losses],
         "awaits_approval": status.for_person,
+        "held": status.held,
         "questions": [_question(asked) for asked in status.questions],
         "loss": status.losses[-1][1] if status.losses else None,
         "accuracy": status.accuracy,

@@ -13,7 +13,7 @@ from fitchain.pod.jobs.history import CheckpointRecorded, NoteRead
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import Line
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_of
-from fitchain.pod.jobs.waiting import awaits_approval, open_questions
+from fitchain.pod.jobs.waiting import awaits_approval, awaits_delivery, open_questions
 from fitchain.pod.ports.agreement import Agreement, AskedAudit, RunRecord, State
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.ids import AgreementId, AuditRef
@@ -39,6 +39,7 @@ class JobStatus:
         questions: audits that others ask for again and to which the owner may consent now, of the
             newest of them (`waiting.open_questions`).
         for_person: whether this home's pod has put the request before its person, and waits.
+        held: whether this home's pod holds the trained job, and its person may have it delivered.
     """
 
     agreement: Agreement
@@ -53,6 +54,7 @@ class JobStatus:
     panel: PanelStatus | None = None
     questions: tuple[AskedAudit, ...] = ()
     for_person: bool = False
+    held: bool = False
 
     def __str__(self) -> str:
         """One line, as a notebook prints it: `Training, 17 of 57 checkpoints, loss 0.2817`."""
@@ -129,6 +131,7 @@ class JobStatusReader:
             panel=self._panel,
             questions=tuple(open_questions(home, self._id)) if settled else (),
             for_person=awaits_approval(home, agreement),
+            held=awaits_delivery(home, agreement, now),
         )
 
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from fitchain.pod.compute.dataset import Card
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.waiting import DELIVER, HELD, WAITS, awaits_delivery, is_held
 from fitchain.pod.jobs.worker import Context, Emit, run_worker
 from fitchain.pod.jobs.worker.task import Assess
 from fitchain.pod.ports.agreement import RunRecord, State
@@ -33,9 +34,6 @@ from fitchain.pod.values.limits import RISK_REPORT
 from fitchain.pod.values.risk import RiskReport, Summary
 from fitchain.pod.values.risk.report import unmade_digest
 
-HELD = "held"
-"""Fact of a job: that it is held, and what a person said."""
-WAITS, DELIVER = "waits", "deliver"
 SHARE_OF_TIME = 0.5
 """An assessment may take so much of what is left of the time to train: a report is not worth the
 bond."""
@@ -115,13 +113,14 @@ def why_held(report: RiskReport | None, card: Card) -> str:
     )
 
 
-def is_held(home: Home, id: AgreementId) -> bool:
-    """Whether a job is held and waits for a person."""
-    return home.journal.fact(id, HELD) == WAITS
-
-
-def hold(home: Home, id: AgreementId, reason: str) -> bool:
+def hold(home: Home, id: AgreementId, seed: Digest, reason: str) -> bool:
     """Hold a job, unless a person has said that it is to be delivered all the same.
+
+    Args:
+        home: the owner's.
+        id: the job.
+        seed: of its run: after a reorganisation another run is held for a reason of its own.
+        reason: why.
 
     Returns:
         whether it is held.
@@ -129,7 +128,7 @@ def hold(home: Home, id: AgreementId, reason: str) -> bool:
     if home.journal.fact(id, HELD) == DELIVER:
         return False
     home.journal.keep_fact(id, HELD, WAITS)
-    home.journal.record(id, history.Held(reason), once="")
+    home.journal.record(id, history.Held(reason), once=str(seed))
     return True
 
 
@@ -158,7 +157,7 @@ def require_held(home: Home, id: AgreementId) -> None:
     agreement = home.agreements.read(id)
     if not is_held(home, id) or agreement.state is not State.TRAINING:
         raise Unusable(f"the job {id.short} is not held", f"see `fitchain job show {id.short}`")
-    if home.chain.block("latest").timestamp > agreement.training_deadline:
+    if not awaits_delivery(home, agreement, home.chain.block("latest").timestamp):
         raise Unusable(f"the time to train {id.short} is over", f"see `fitchain job show {id.short}`")
 
 
@@ -170,7 +169,7 @@ def deliver_held(home: Home, id: AgreementId, reason: str = "") -> None:
     """
     require_held(home, id)
     home.journal.keep_fact(id, HELD, DELIVER)
-    home.journal.record(id, history.DeliveredAllTheSame(reason), once="")
+    home.journal.record(id, history.DeliveredAllTheSame(reason))
 
 
 def claim_of(home: Home, id: AgreementId, context: Context, report: RiskReport | None, card: Card) -> RiskClaim | None:

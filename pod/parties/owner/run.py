@@ -107,8 +107,8 @@ class TrainingSession:
                     return "stopped"
                 raise
             risk, reason = claim_of(self.home, self.id, context, report, self.card), why_held(report, self.card)
-            if reason and hold(self.home, self.id, reason):
-                return f"held: {reason}; fitchain job deliver {self.id.short} delivers it all the same"
+            if reason and hold(self.home, self.id, run.seed, reason):
+                return f"held: {reason}"
         self.end(run, ended, risk)
         return "diverged" if isinstance(ended, Diverged) else "trained"
 
