@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from fitchain.cli.views.review import describe_cost
 from fitchain.cli.views.verdict import describe_privacy
 from fitchain.pod.jobs import history
+from fitchain.pod.jobs.privacy_cost import PrivacyCost
 from fitchain.pod.parties.owner import PrivacyOffer, replay_job
-from fitchain.pod.parties.scientist import follow
+from fitchain.pod.parties.scientist import JobRequest, follow, request_job
 from fitchain.pod.parties.scientist import request as requesting
 from fitchain.pod.ports.agreement import Outcome, State
 from fitchain.pod.ports.registry import Ledger
@@ -112,6 +114,19 @@ def test_a_job_beyond_the_budget_is_refused_before_it_is_asked_for(workshop: Wor
     assert "smaller epsilon" in no.value.hint
 
 
+def test_what_a_request_costs_of_the_budget_is_told_before_it_is_sent(workshop: Workshop, settled: AgreementId) -> None:
+    home, told = workshop.scientist.home, list[tuple[PrivacyCost, int]]()
+    before = len(home.agreements.list())
+    cheap = PRIVATE | {"privacy": {"sigma": 50.0}}
+    request = JobRequest(workshop.dataset.id, workshop.model.id, recipe_overrides=cheap, rehearsed=False)
+    id = request_job(home, request, lambda cost: told.append((cost, len(home.agreements.list()))))
+    ((cost, sent),) = told
+    assert sent == before and cost.fits and 2.9 < cost.spent < cost.after <= cost.budget
+    assert cost.asked == epsilon_of(home.agreements.terms(id).charge, DELTA)
+    assert "for good once it is accepted; 2.99 of the budget 3.5 is spent, " in describe_cost(cost, is_ahead=True)
+    workshop.owner.home.agreements.reject(id)
+
+
 def test_a_job_beyond_the_budget_that_is_sent_all_the_same_is_declined(
     workshop: Workshop, settled: AgreementId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +135,8 @@ def test_a_job_beyond_the_budget_that_is_sent_all_the_same_is_declined(
     id = workshop.request(recipe_overrides=PRIVATE)
     with owner_runs(workshop.owner):
         workshop.until(workshop.owner.has(id, "refused"))
-    assert "privacy budget" in json.dumps(workshop.owner.told(id, "refused"))
+    declined = json.dumps(workshop.owner.told(id, "refused"))
+    assert "privacy budget has left; ask with a smaller epsilon, fewer steps" in declined
     assert ledger(workshop) == before
 
 

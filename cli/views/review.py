@@ -19,6 +19,7 @@ from fitchain.pod.values.graph.capacity import capacity_of
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.offered import Offered
+    from fitchain.pod.jobs.privacy_cost import PrivacyCost
     from fitchain.pod.parties.owner.review import Asker, Review
     from fitchain.pod.ports.agreement import Agreement, AuditTerms, Terms
     from fitchain.pod.values.recipe import Recipe
@@ -113,14 +114,24 @@ def describe_asker(asker: Asker) -> str:
 
 def privacy_of(review: Review) -> Pairs:
     """What accepting costs of the privacy budget; nothing where the dataset has none."""
-    if (cost := review.privacy) is None:
+    if review.privacy is None:
         return []
+    return [("privacy", describe_cost(review.privacy, review.agreement.state is State.REQUESTED))]
+
+
+def describe_cost(cost: PrivacyCost, is_ahead: bool) -> str:
+    """What a training costs of a privacy budget.
+
+    Args:
+        cost: of it.
+        is_ahead: whether it is not charged yet.
+    """
     line = f"costs epsilon {cost.asked:.3g} beside delta {cost.delta:g} {for_each_unit(cost.unit)}"
-    if review.agreement.state is not State.REQUESTED:
-        return [("privacy", f"{line}; {cost.spent:.3g} of the budget {cost.budget:.3g} is spent")]
+    if not is_ahead:
+        return f"{line}; {cost.spent:.3g} of the budget {cost.budget:.3g} is spent"
     fits = "" if cost.fits else ": more than there is"
     spent = f"{cost.spent:.3g} of the budget {cost.budget:.3g} is spent, {cost.after:.3g} would be{fits}"
-    return [("privacy", f"{line}, for good once it is accepted; {spent}")]
+    return f"{line}, for good once it is accepted; {spent}"
 
 
 def leaves_of(

@@ -17,6 +17,7 @@ orphans        what is kept of jobs that the chain took back for good
 turns          what anyone may do to bring an audit on
 job_status     how a job stands
 offered        recipe and graph of a request, to be looked at
+privacy_cost   what a training costs of a privacy budget
 audit_status   how an audit stands
 asker          the nonce of whoever asks for an audit
 panels         panels and the pool: made, filled, joined, left, looked at

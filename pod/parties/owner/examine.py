@@ -165,7 +165,10 @@ def check_budget(home: Home, agreement: Agreement) -> None:
     """
     ledger = home.registry.ledger_of(home.registry.dataset(agreement.terms.dataset))
     if ledger is not None and not ledger.fits(agreement.terms.charge):
-        raise InputRefused("the training costs more than the dataset's privacy budget has left")
+        raise InputRefused(
+            "the training costs more than the dataset's privacy budget has left",
+            "ask with a smaller epsilon, fewer steps or a smaller batch",
+        )
 
 
 def put_mock(home: Home, row: DatasetRow, card: Card, table: Table, path: Path) -> None:

@@ -17,6 +17,7 @@ from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.offered import Offered, local_offer, open_offer
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_of
+from fitchain.pod.jobs.privacy_cost import PrivacyCost, cost_of
 from fitchain.pod.parties.owner.asked import concerns, lost, panel_of_question, records_of, require_open
 from fitchain.pod.parties.owner.disclosed import Opened, counted_records, opened_before
 from fitchain.pod.parties.owner.examine import TRAINING_S, check_chain, dataset_of, queued_s
@@ -26,7 +27,6 @@ from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.trust import trusted_by
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef
-from fitchain.pod.values.privacy.ledger import add, allowed_epsilon, epsilon_of, spent_epsilon
 from fitchain.pod.values.recipe import Recipe
 
 MOST_EARLIER = 200
@@ -59,29 +59,6 @@ class Times:
 
     training_s: float | None
     before_s: float
-
-
-@dataclass(frozen=True)
-class PrivacyCost:
-    """What accepting costs of the dataset's privacy budget, as epsilons beside its delta.
-
-    Args:
-        asked: of this job; it is charged when it is accepted, and nothing gives it back.
-        spent: so far.
-        after: what will be spent then; they add up order by order, to less than the sum.
-        budget: what may be spent.
-        delta: the dataset's.
-        fits: whether the contract would take the acceptance.
-        unit: the column each of whose values is a unit; None where a record is one.
-    """
-
-    asked: float
-    spent: float
-    after: float
-    budget: float
-    delta: float
-    fits: bool
-    unit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -199,7 +176,7 @@ def review_job(home: Home, agreement: Agreement) -> Review:
         times=read_times(home, agreement),
         metrics_leave=card.policy.metrics_leave,
         trusted_in_pool=_trusted_in_pool(home, terms, agreement.requested_block),
-        privacy=read_privacy(home, agreement, card),
+        privacy=cost_of(home, home.registry.dataset(agreement.terms.dataset), card, agreement.terms.charge),
         offered=offered,
         trained_on=records_trained_on(card, offered.recipe) if offered else None,
         may_reveal=card.is_open and card.privacy is None,
@@ -269,22 +246,6 @@ def read_times(home: Home, agreement: Agreement) -> Times:
     kept = home.journal.fact(agreement.id, TRAINING_S)
     waits = agreement.state in (State.REQUESTED, State.ACCEPTED)
     return Times(None if kept is None else float(kept), queued_s(home, agreement) if waits else 0.0)
-
-
-def read_privacy(home: Home, agreement: Agreement, card: Card) -> PrivacyCost | None:
-    """What accepting a job costs of the privacy budget that its dataset is charged to.
-
-    Raises:
-        ChainUnusable: the node does not answer.
-    """
-    ledger = home.registry.ledger_of(home.registry.dataset(agreement.terms.dataset))
-    if card.privacy is None or ledger is None:
-        return None
-    charge, delta = agreement.terms.charge, card.privacy.delta
-    asked, after = (epsilon_of(word, delta) for word in (charge, add(ledger.spent, charge)))
-    spent = spent_epsilon(ledger.spent, delta)
-    unit = None if card.unit is None else card.unit.column
-    return PrivacyCost(asked, spent, after, allowed_epsilon(ledger.budget, delta), delta, ledger.fits(charge), unit)
 
 
 def review_question(home: Home, ref: AuditRef) -> Review:

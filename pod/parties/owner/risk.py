@@ -63,6 +63,7 @@ def assess_run(
     folder, journal = home.job_folder(id), home.journal
     with suppress(InputRefused):  # a damaged one is made anew
         if (kept := kept_report(folder)) is not None and kept.details.seed == context.seed:
+            _note(home, id, kept)  # a pod may have been cut off between file and line
             return kept
     agreement = home.agreements.read(id)
     left_s = agreement.training_deadline - home.chain.block("latest").timestamp
@@ -76,9 +77,14 @@ def assess_run(
         journal.record(id, history.NotAssessed(error.message), once=str(run.seed))
         return None
     write_file(folder.risk_report, report.encode())
-    entry = history.Assessed(report.digest, report.summary.references, *_first_rate(report.summary))
-    journal.record(id, entry, once=str(report.digest))
+    _note(home, id, report)
     return report
+
+
+def _note(home: Home, id: AgreementId, report: RiskReport) -> None:
+    """Put a report that is kept into the job's history, once."""
+    entry = history.Assessed(report.digest, report.summary.references, *_first_rate(report.summary))
+    home.journal.record(id, entry, once=str(report.digest))
 
 
 def kept_report(folder: JobFolder) -> RiskReport | None:
