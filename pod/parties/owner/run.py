@@ -199,6 +199,8 @@ class TrainingSession:
         cids = {name: journal.fact(self.id, name) for name in sent}
         weights, key = (Cid.parse(cid) if (cid := cids.get(name)) else None for name in ("weights", "key"))
         assert weights is not None
+        # Not where it is sealed: a pod may have been cut off before this line, and seals once.
+        journal.record(self.id, history.Delivered(**{name: str(cid) for name, cid in cids.items()}), once=str(weights))
         return weights, key
 
     def _seal(
@@ -218,9 +220,6 @@ class TrainingSession:
             sent["key"] = send_key(self.home.store, self.id, secret, self.recipient)
         for name, cid in sent.items():
             journal.keep_fact(self.id, name, str(cid))
-        journal.record(
-            self.id, history.Delivered(**{name: str(cid) for name, cid in sent.items()}), once=str(sent["weights"])
-        )
 
     def _record(self, event: Event) -> None:
         """Put the worker's events into the job's history.
