@@ -34,6 +34,8 @@ from fitchain.pod.values.limits import RISK_REPORT
 from fitchain.pod.values.risk import RiskReport, Summary
 from fitchain.pod.values.risk.report import unmade_digest
 
+LEFT = "left"
+"""Fact of a job: the order seed of the run whose model left."""
 SHARE_OF_TIME = 0.5
 """An assessment may take so much of what is left of the time to train: a report is not worth the
 bond."""
@@ -116,6 +118,30 @@ def why_held(report: RiskReport | None, card: Card) -> str:
     return (
         f"its model gives away {share:.1%} of the records that it was trained on at 1 % of false alarms,"
         f" and the policy admits {terms.most_exposed:.1%}"
+    )
+
+
+def keep_left(home: Home, id: AgreementId, seed: Digest) -> None:
+    """Remember that the model of the run under this seed leaves."""
+    home.journal.keep_fact(id, LEFT, str(seed))
+
+
+def why_twice(home: Home, id: AgreementId, seed: Digest) -> str:
+    """Why a private model is held though nothing is wrong with it: an acceptance is charged once,
+    and a reorganisation of the chain that undid the beginning of a run whose model had left does
+    not bring that back. Nothing of the records decides this. Empty where no other model has left.
+
+    Args:
+        home: the owner's.
+        id: the job.
+        seed: of the run whose model would leave now.
+    """
+    left = home.journal.fact(id, LEFT)
+    if not left or left == str(seed):
+        return ""
+    return (
+        "the chain took back a run whose model had left already: a second model tells as much again of the"
+        " records, and the privacy ledger is charged for one"
     )
 
 

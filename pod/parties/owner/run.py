@@ -25,7 +25,7 @@ from fitchain.pod.parties.owner.anchors import Anchors, LeafFile, require_same_r
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import OLDER
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
-from fitchain.pod.parties.owner.risk import assess_run, claim_of, forget_hold, hold, why_held
+from fitchain.pod.parties.owner.risk import assess_run, claim_of, forget_hold, hold, keep_left, why_held, why_twice
 from fitchain.pod.ports.agreement import RunRecord, State, commit_key
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.chain.base import write_file
@@ -109,6 +109,9 @@ class TrainingSession:
             risk, reason = claim_of(self.home, self.id, context, report, self.card), why_held(report, self.card)
             if reason and hold(self.home, self.id, run.seed, reason):
                 return f"held: {reason}"
+        reason = "" if self.recipe.privacy is None else why_twice(self.home, self.id, run.seed)
+        if reason and hold(self.home, self.id, run.seed, reason):
+            return f"held: {reason}"
         self.end(run, ended, risk)
         return "diverged" if isinstance(ended, Diverged) else "trained"
 
@@ -199,6 +202,8 @@ class TrainingSession:
         cids = {name: journal.fact(self.id, name) for name in sent}
         weights, key = (Cid.parse(cid) if (cid := cids.get(name)) else None for name in ("weights", "key"))
         assert weights is not None
+        if key is not None:
+            keep_left(self.home, self.id, transcript.seed)  # before the scientist can open it
         # Not where it is sealed: a pod may have been cut off before this line, and seals once.
         journal.record(self.id, history.Delivered(**{name: str(cid) for name, cid in cids.items()}), once=str(weights))
         return weights, key
