@@ -147,6 +147,7 @@ def test_a_dataset_of_people_with_several_records_says_whom_its_budget_protects(
         ("--unit", "outcome", "--drop", "patient", *ranges): "says whose record one is, and is the target",
         ("--unit", "pateint", *ranges): "the unit column 'pateint' is not in the table",
         ("--unit-records", "3", "--drop", "patient", *ranges): "no column says whose one is",
+        ("--unit", "patient", "--disclose", "open", *ranges): "from them the privacy budget keeps nothing",
     }.items():
         code, told, _ = fitchain(*register, *options)
         assert code == 3 and words in told["error"]["message"], told

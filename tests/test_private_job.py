@@ -4,6 +4,7 @@ certificate says."""
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -164,8 +165,17 @@ def test_recipe_without_privacy_or_dataset_without_budget_is_refused_with_the_ne
 def test_a_registration_that_is_refused_opens_no_ledger(open_party: Callable[..., Party], table_path: Path) -> None:
     owner = open_party("beginner")
     how: dict[str, Any] = {"privacy": PrivacyOffer(3.0), "transform": "none", "mock_records": 16}
-    with pytest.raises(InputRefused, match="would be drawn from its real range"):
+    with pytest.raises(InputRefused, match=r"columns 'alpha', 'beta', .* would be drawn from their real ranges") as no:
         offer_table(owner, table_path, **how)
+    assert all(f"--range {name}=LOW:HIGH" in no.value.hint for name in RANGES)
+    for epsilon in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(InputRefused, match="it is a number above 0"):
+            offer_table(owner, table_path, privacy=PrivacyOffer(epsilon), **OFFER)
+    with pytest.raises(InputRefused, match=r"no training is within a budget of epsilon 0\.001 beside delta 0\.001"):
+        offer_table(owner, table_path, privacy=PrivacyOffer(0.001, DELTA), **OFFER)
+    with pytest.raises(InputRefused, match=r"'patient'.* and no finite number") as no:
+        offer_table(owner, table_path, privacy=PrivacyOffer(3.0), drop=(), **OFFER)
+    assert "(--drop patient)" in no.value.hint and "(--unit patient)" in no.value.hint
     assert owner.home.registry.ledger_count(owner.address) == 0
 
 
@@ -174,8 +184,9 @@ def test_an_owner_with_a_ledger_registers_nothing_beside_it(workshop: Workshop, 
     again: dict[str, Any] = {"name": "again", "policy": open_policy(manual_approval=False)}
     with pytest.raises(InputRefused, match="this account keeps a privacy ledger"):
         offer_table(owner, table_path, **again)
-    with pytest.raises(InputRefused, match=r"has a budget of epsilon 3\.5 already"):
+    with pytest.raises(InputRefused, match=r"has a budget of epsilon 3\.5 already") as no:
         offer_table(owner, table_path, privacy=PrivacyOffer(5.0, DELTA), **again, **OFFER)
+    assert "(--ledger 1 without --epsilon)" in no.value.hint
     with pytest.raises(InputRefused, match="exact numbers that no budget covers"):
         offer_table(owner, table_path, privacy=PrivacyOffer(), **again)
     same = offer_table(owner, table_path, privacy=PrivacyOffer(delta=DELTA), **again, **OFFER)

@@ -199,6 +199,7 @@ def register(
     privacy = _privacy(epsilon, delta, ledger, other_people)
     policy.require_askers(privacy is not None)
     policy.require_limit_without_budget(privacy is not None)
+    policy.require_closed_audits(privacy is not None)
     offer = owner.DatasetOffer(
         source,
         name=name or source.stem,

@@ -176,7 +176,8 @@ class _CsvReader:
             raise InputRefused(f"{where}: the cell is missing", "fill it, or leave that record out")
         raise InputRefused(
             f"{where}: the cell is a text of {len(cells[row])} characters and no finite number",
-            "drop the column if it identifies people, or give numbers; only the target may hold texts",
+            f"leave it out (--drop {name}), or give numbers: only the target may hold texts, and a column that says "
+            f"whose record one is where a privacy budget runs (--unit {name})",
         )
 
 

@@ -55,6 +55,8 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
     """
     if count < 1:
         raise InputRefused(f"mock data has at least one record, not {count}")
+    if of_card_alone:
+        _require_ranges(card)
     arrays = dict[str, Array]()
     count += -count % (card.unit_records or 1)
     for column in card.columns:
@@ -69,6 +71,24 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
     return Table.of(arrays, card.target, table.categories, mock=True)
 
 
+def _require_ranges(card: Card) -> None:
+    """Refuse a card that says of a column of numbers neither range nor categories.
+
+    Raises:
+        InputRefused: it does; all such columns are named.
+    """
+    numbers = [column for column in card.columns if column.dtype != "bool"]
+    bare = [column.name for column in numbers if not card.transform.get(column.name)]
+    if bare:
+        which = f"columns {', '.join(map(repr, bare))}" if len(bare) > 1 else f"column {bare[0]!r}"
+        whose = "their real ranges" if len(bare) > 1 else "its real range"
+        given = " ".join(f"--range {name}=LOW:HIGH" for name in bare)
+        raise InputRefused(
+            f"mock data of the {which} would be drawn from {whose}, which no budget covers",
+            f"give each one ({given}), or publish no mock data (--mock-records 0)",
+        )
+
+
 def _draw_of_card(column: Column, card: Card, count: int, random: np.random.Generator) -> Array:
     """Draw evenly among the card's categories, or in the range that it gives."""
     constants, shape = card.transform.get(column.name, {}), (count, *column.shape)
@@ -78,11 +98,6 @@ def _draw_of_card(column: Column, card: Card, count: int, random: np.random.Gene
         return values.astype(np.dtype(column.dtype))
     if column.dtype == "bool":
         return random.integers(0, 2, shape).astype(np.bool_)
-    if not constants:
-        raise InputRefused(
-            f"mock data of the column {column.name!r} would be drawn from its real range, which no budget covers",
-            f"give it one (--range {column.name}=LOW:HIGH), or publish no mock data (--mock-records 0)",
-        )
     drawn = constants["mean"] + constants["scale"] * random.random(shape)
     rounded: Array = np.rint(drawn) if column.integral else drawn
     return rounded.astype(np.dtype(column.dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -122,13 +123,14 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     Raises:
         EnvironmentRefused: this host is not of such a class.
         InputRefused: the policy leaves the dataset open to strangers without saying that models may
-            reveal records, or has a limit to what models give away beside a privacy budget; or
-            units are named and no privacy budget protects them.
+            reveal records, or has a limit to what models give away, or audits in mode open, beside
+            a privacy budget; or units are named and no privacy budget protects them.
         NotFound, InputRefused: the table is missing or malformed, or a panel that the policy names.
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
     offer.policy.require_askers(offer.privacy is not None)
     offer.policy.require_limit_without_budget(offer.privacy is not None)
+    offer.policy.require_closed_audits(offer.privacy is not None)
     source = Path(offer.source).absolute()
     table = Table.read(source, drop=offer.drop, target=offer.target, unit=offer.unit)
     panels = look_at_policy(home, offer.policy)
@@ -219,15 +221,31 @@ def _ledger(home: Home, asked: PrivacyOffer | None, privacy: CardPrivacy | None)
             raise InputRefused("a ledger that is opened has no number yet", "leave --ledger out")
         if asked.epsilon is None:
             raise InputRefused("a privacy ledger is opened with a budget", "add --epsilon 3, say")
-        return budget(asked.epsilon, privacy.delta), 0
+        return _budget(asked.epsilon, privacy.delta), 0
     number = asked.ledger or 1
     ledger = registry.ledger(owner, number)
     if asked.epsilon is not None and budget(asked.epsilon, privacy.delta) != ledger.budget:
         raise InputRefused(
             f"the ledger {number} has a budget of epsilon {allowed_epsilon(ledger.budget, privacy.delta):.3g} already",
-            "leave --epsilon out to charge that ledger; --other-people opens another",
+            f"charge that one (--ledger {number} without --epsilon), or open another for other people (--other-people)",
         )
     return None, number
+
+
+def _budget(epsilon: float, delta: float) -> int:
+    """The word of a budget that is set once for all, and may fall and never rise.
+
+    Raises:
+        InputRefused: it is no number above 0, or so small that no training is within it.
+    """
+    if not 0 < epsilon < math.inf:
+        raise InputRefused(f"the budget's epsilon is {epsilon:g}, and it is a number above 0", "write --epsilon 3, say")
+    if not (word := budget(epsilon, delta)):
+        raise InputRefused(
+            f"no training is within a budget of epsilon {epsilon:g} beside delta {delta:g}, and a budget never rises",
+            "write --epsilon 3, say; it can be lowered later",
+        )
+    return word
 
 
 def _probe(name: str) -> Digest | None:
