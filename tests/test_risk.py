@@ -373,7 +373,21 @@ def test_of_units_of_several_records_the_reference_models_see_whole_units_and_on
     assert all(filled[row] for row in report.details.exposed)
     shown = replace(report, details=replace(report.details, exposed_count=2, exposed=(5, 8)))
     print_views(describe(shown, 4))
-    assert "record 1 of unit 1, record 0 of unit 2" in " ".join(capsys.readouterr().out.split())
+    told = " ".join(capsys.readouterr().out.split())
+    assert "record 1 of unit 1, record 0 of unit 2" in told
+    assert "records of one unit go together" in told and "units are numbered from 0, as the file shows" in told
+
+
+@pytest.mark.parametrize("resolved", [False, True])
+def test_a_bound_is_told_at_the_rate_that_held_out_records_resolve(
+    resolved: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else what few of them name by chance would seem to break it."""
+    many = {"non_members": 5000, "rates": (Rate(0.01, 50, 22), Rate(0.001, 5, 22))}
+    print_views(describe(made_up_report(**(many if resolved else {"non_members": 31}))))
+    told = " ".join(capsys.readouterr().out.split())
+    assert "no attack on one record names it more often than 20.1% at 1.0% FPR" in told
+    assert ("(epsilon 3, delta 0.0001); at 11.2%, which 31 held-out records cannot tell from" in told) != resolved
 
 
 def test_the_same_folder_gives_the_same_bytes_in_another_process_and_another_model_others(tmp_path: Path) -> None:

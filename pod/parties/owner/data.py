@@ -243,7 +243,7 @@ def _budget(epsilon: float, delta: float) -> int:
     if not (word := budget(epsilon, delta)):
         raise InputRefused(
             f"no training is within a budget of epsilon {epsilon:g} beside delta {delta:g}, and a budget never rises",
-            "write --epsilon 3, say; it can be lowered later",
+            "write --epsilon 3, say",
         )
     return word
 
