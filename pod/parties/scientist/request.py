@@ -375,7 +375,7 @@ def _require_fitting(home: Home, dataset: DatasetEntry, card: Card, recipe: Reci
     if cost is not None and not cost.fits:
         raise InputRefused(
             f"the training costs epsilon {cost.asked:.3g} beside delta {cost.delta:g}, and of the privacy budget"
-            f" {cost.budget:.3g} the dataset's ledger has spent {cost.spent:.3g}",
+            f" {cost.budget:.3g} the dataset's ledger has spent {cost.spent:.3g}: together {cost.after:.3g}",
             "ask with a smaller epsilon, fewer steps or a smaller batch, or for another dataset",
         )
     return cost
