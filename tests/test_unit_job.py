@@ -158,11 +158,11 @@ def test_a_recipe_of_smaller_units_than_the_cards_is_refuted(
         claims.check_recipe(replace(statement, recipe=changed, privacy=claim), charged)
 
 
-def told_paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def places_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """The places of all that is told in a document."""
     if isinstance(value, dict | list) and value:
         inner = value.items() if isinstance(value, dict) else enumerate(value)
-        return [found for key, each in inner for found in told_paths(each, (*path, key))]
+        return [found for key, each in inner for found in places_of(each, (*path, key))]
     return [path]
 
 
@@ -195,7 +195,7 @@ def test_whatever_the_owner_alters_of_what_is_told_of_privacy_and_signs_anew_is_
         ("recipe", "privacy"): predicate["recipe"]["privacy"],
     }
     assert all(told.values())
-    paths = [(*path, *inner) for path, value in told.items() for inner in told_paths(value)]
+    paths = [(*path, *inner) for path, value in told.items() for inner in places_of(value)]
     for path, change in [*((path, altered) for path in paths), *((path, lambda _: None) for path in told)]:
         changed = copy.deepcopy(document)
         place: Any = changed["predicate"]

@@ -123,7 +123,7 @@ def request(
     from fitchain.cli.views.review import describe_cost
     from fitchain.pod.parties import scientist
 
-    def tell(cost: PrivacyCost) -> None:
+    def log_cost(cost: PrivacyCost) -> None:
         """Say what it costs, before anything is sent."""
         costs.append(cost)
         log(f"privacy: {describe_cost(cost, is_ahead=True)}")
@@ -161,7 +161,7 @@ def request(
         log(f"{label}: {text}")  # before anything is signed
     if rehearsal:
         log("rehearsing the first steps on mock data here, before anything is locked")
-    id = scientist.request_job(home, planned, tell)
+    id = scientist.request_job(home, planned, log_cost)
     terms = scientist.asked_terms(home, id)
     values: dict[str, Any] = {
         "agreement": id,

@@ -82,10 +82,10 @@ def _require_ranges(card: Card) -> None:
     if bare:
         which = f"columns {', '.join(map(repr, bare))}" if len(bare) > 1 else f"column {bare[0]!r}"
         whose = "their real ranges" if len(bare) > 1 else "its real range"
-        given = " ".join(f"--range {name}=LOW:HIGH" for name in bare)
+        options = " ".join(f"--range {name}=LOW:HIGH" for name in bare)
         raise InputRefused(
             f"mock data of the {which} would be drawn from {whose}, which no budget covers",
-            f"give each one ({given}), or publish no mock data (--mock-records 0)",
+            f"give each one ({options}), or publish no mock data (--mock-records 0)",
         )
 
 
