@@ -274,14 +274,16 @@ def keep_row(home: Home, row: DatasetRow) -> None:
 
 
 def datasets_on_offer(home: Home) -> list[DatasetId]:
-    """The datasets of this home that a request may name; its journal has retired ones, too, and
-    those of an earlier deployment.
+    """The datasets of this home that a request may name; its journal has retired ones, too, those
+    of an earlier deployment, and those that are older than its account's privacy ledger.
 
     Raises:
         ChainUnusable: the node does not answer.
     """
-    active = {entry.id for entry in home.registry.datasets() if entry.active}
-    return [row.id for row in home.journal.datasets() if row.id in active]
+    owner, registry = home.keys.address, home.registry
+    charged = registry.ledger_count(owner) > 0
+    offered = {entry.id for entry in registry.datasets(owner) if entry.active and (entry.ledger or not charged)}
+    return [row.id for row in home.journal.datasets() if row.id in offered]
 
 
 def registrations(home: Home) -> int:
