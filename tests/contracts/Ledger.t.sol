@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
 import {IRegistry} from "../../contracts/interfaces/IRegistry.sol";
 import {Lanes} from "../../contracts/libraries/Lanes.sol";
@@ -151,6 +152,25 @@ contract LedgerTest is Fixture {
         vm.assertEq(registry.ledger(owner, 2).budget, 7 * ONE, "the budget is another");
         vm.assertEq(spent(2), ONE, "a ledger starts at zero");
         vm.assertEq(registry.ledgerCount(owner), 2, "another number of ledgers");
+    }
+
+    /// @dev The number stands in a byte of the agreement.
+    function test_openLedger_opensTwoHundredAndFiftyFive() public {
+        for (uint256 number = 2; number < 256; number++) {
+            vm.prank(owner);
+            vm.assertEq(registry.openLedger(number * ONE), number, "a ledger has another number");
+        }
+        vm.expectPartialRevert(SafeCast.SafeCastOverflowedUintDowncast.selector);
+        vm.prank(owner);
+        registry.openLedger(ONE);
+        vm.prank(owner);
+        DatasetId last = registry.registerDataset("last", 10, 255, cid("last"));
+        Terms memory terms = chargedTerms(30 * ONE);
+        (terms.dataset, terms.datasetRoot) = (last, "last");
+        accept(requested("salt", terms));
+
+        vm.assertEq(spent(255), 31 * ONE, "the last ledger was not charged");
+        vm.assertEq(spent(1), ONE, "another ledger was charged");
     }
 
     function test_registerDataset_namesALedgerOnceThereIsOne() public {
