@@ -17,7 +17,7 @@ SIGMAS = (0.3, 0.5, 0.8, 1.0, 2.0, 7.25, 30.0, 200.0, 1000.0)
 STEPS = (1, 50, 1000, 1_000_000, 10**9)
 DELTAS = (1e-2, 1e-5, 1e-10, 1e-12)
 RESOLVED = 2.0**-64
-"""Below this a step's divergence is lost in the logarithms of doubles, and what is left has either sign."""
+"""Below this a step's divergence is lost in the logarithms of doubles: what is left has any sign."""
 
 KNOWN = {
     (32 / 455, 1.0, 568, 0.0001): 12.13973356898685,

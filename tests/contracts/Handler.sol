@@ -277,7 +277,8 @@ contract Handler {
         bool rises = luck >> 32 & 1 == 1;
         if (rises) budget[(luck >> 33) % 8] = 1000;
 
-        (bool ok,) = _call(actors[who % 4], address(registry), abi.encodeCall(registry.lowerBudget, (1, _word(budget))));
+        bytes memory data = abi.encodeCall(registry.lowerBudget, (1, _word(budget)));
+        (bool ok,) = _call(actors[who % 4], address(registry), data);
         if (_note("lowerBudget", who % 4 == 0 && !rises, ok)) _budget = budget;
     }
 
