@@ -302,6 +302,22 @@ def test_a_given_range_publishes_nothing_of_the_records() -> None:
     assert constants == {"age": {"mean": 0.0, "scale": 120.0}, "sick": {"categories": [0, 1]}}
 
 
+def test_declared_classes_are_published_whether_a_record_has_them_or_not() -> None:
+    assert fit_transform(TABLE, "none", classes=(0, 1, 7)) == {"sick": {"categories": [0, 1, 7]}}
+
+
+def test_a_target_is_of_declared_classes_or_a_number_in_a_range() -> None:
+    """Which of both is never read from the records."""
+    assert fit_transform(TABLE, "none", {"sick": (0, 1)}, ()) == {"sick": {"mean": 0.0, "scale": 1.0}}
+    ranges: tuple[dict[str, tuple[float, float]], ...] = ({}, {"sick": (0.0, 1.0)})
+    for range_, classes in zip(ranges, ((), (0, 1)), strict=True):
+        with pytest.raises(InputRefused, match="'sick' is either of classes or a number in a range"):
+            fit_transform(TABLE, "none", range_, classes)
+    texts = replace(TABLE, categories=("no", "yes"))
+    with pytest.raises(InputRefused, match="'sick' has a range and holds texts"):
+        fit_transform(texts, "none", ranges[1], ())
+
+
 def test_without_transform_only_the_classes_are_published() -> None:
     assert fit_transform(TABLE, "none") == {"sick": {"categories": [0, 1]}}
 

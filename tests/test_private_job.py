@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fitchain.cli.views.review import describe_cost
@@ -17,6 +18,7 @@ from fitchain.cli.views.verdict import describe_privacy
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.privacy_cost import PrivacyCost
 from fitchain.pod.parties.owner import PrivacyOffer, replay_job
+from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.scientist import JobRequest, follow, request_job
 from fitchain.pod.parties.scientist import request as requesting
 from fitchain.pod.ports.agreement import Outcome, State
@@ -36,7 +38,7 @@ from tests.policies import open_policy
 DELTA = 1e-3
 RANGES = dict.fromkeys(("alpha", "beta", "gamma", "delta"), (-10.0, 10.0))
 PRIVATE = {name: value for name, value in RECIPE.items() if name != "metrics"} | {"privacy": {"epsilon": 3}}
-OFFER: dict[str, Any] = {"transform": "ranges", "ranges": RANGES}
+OFFER: dict[str, Any] = {"transform": "ranges", "ranges": RANGES, "classes": ("ill", "well")}
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +166,12 @@ def test_recipe_without_privacy_or_dataset_without_budget_is_refused_with_the_ne
 
 def test_a_registration_that_is_refused_opens_no_ledger(open_party: Callable[..., Party], table_path: Path) -> None:
     owner = open_party("beginner")
-    how: dict[str, Any] = {"privacy": PrivacyOffer(3.0), "transform": "none", "mock_records": 16}
+    how: dict[str, Any] = {
+        "privacy": PrivacyOffer(3.0),
+        "transform": "none",
+        "classes": ("ill", "well"),
+        "mock_records": 16,
+    }
     with pytest.raises(InputRefused, match=r"columns 'alpha', 'beta', .* would be drawn from their real ranges") as no:
         offer_table(owner, table_path, **how)
     assert all(f"--range {name}=LOW:HIGH" in no.value.hint for name in RANGES)
@@ -177,6 +184,30 @@ def test_a_registration_that_is_refused_opens_no_ledger(open_party: Callable[...
         offer_table(owner, table_path, privacy=PrivacyOffer(3.0), drop=(), **OFFER)
     assert "(--drop patient)" in no.value.hint and "(--unit patient)" in no.value.hint
     assert owner.home.registry.ledger_count(owner.address) == 0
+
+
+def test_beside_a_budget_classes_are_declared_and_not_found(
+    workshop: Workshop, table_path: Path, tmp_path: Path
+) -> None:
+    owner, privacy = workshop.owner, PrivacyOffer(delta=DELTA)
+    how: dict[str, Any] = OFFER | {"name": "declared", "privacy": privacy, "mock_records": 64}
+    for classes, ranges, words in (
+        ((), RANGES, "'finding' is either of classes or a number in a range"),
+        ((), RANGES | {"finding": (0.0, 1.0)}, "'finding' has a range and holds texts"),
+        (("healthy", "ill"), RANGES, r"line \d+, column 'finding': the cell is none of the 2 categories"),
+    ):
+        with pytest.raises(InputRefused, match=words) as no:
+            offer_table(owner, table_path, **how | {"classes": classes, "ranges": ranges})
+        assert "well" not in no.value.message
+    np.savez(tmp_path / "coded.npz", alpha=np.arange(40.0), finding=np.arange(40) % 2)
+    coded: dict[str, Any] = {"drop": (), "ranges": {"alpha": (0.0, 40.0)}}
+    with pytest.raises(InputRefused, match=r"coded\.npz holds numbers alone, and the classes are texts"):
+        offer_table(owner, tmp_path / "coded.npz", **how | coded)
+    made = offer_table(owner, tmp_path / "coded.npz", **how | coded | {"classes": (0, 1, 2)})
+    assert made.card.categories == (0, 1, 2)
+    made = offer_table(owner, table_path, **how | {"classes": ("ill", "unknown", "well")})
+    assert made.card.categories == ("ill", "unknown", "well")
+    assert read_registered(owner.home, owner.home.journal.dataset(made.id)).categories == made.card.categories
 
 
 def test_an_owner_with_a_ledger_registers_nothing_beside_it(workshop: Workshop, table_path: Path) -> None:

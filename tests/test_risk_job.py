@@ -243,6 +243,7 @@ def test_under_a_budget_the_certificate_has_a_digest_whatever_became_of_the_repo
         privacy=PrivacyOffer(8, 1e-3),
         transform="ranges",
         ranges=RANGES,
+        classes=("ill", "well"),
     )
     terms = {name: value for name, value in TERMS.items() if name != "metrics"} | {"privacy": {"epsilon": 3}}
     made = finished(private, recipe_overrides=terms)

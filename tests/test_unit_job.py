@@ -49,6 +49,7 @@ PRIVATE = {name: value for name, value in RECIPE.items() if name != "metrics"} |
 OFFER: dict[str, Any] = {
     "transform": "ranges",
     "ranges": RANGES,
+    "classes": ("ill", "well"),
     "drop": (),
     "unit": UnitColumn("patient", K),
     "mock_records": 32,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +22,7 @@ from fitchain.pod.values.ids import WHOLE_POOL, DatasetId
 from fitchain.pod.values.privacy.ledger import allowed_epsilon, left, spent_epsilon
 
 if TYPE_CHECKING:
-    from fitchain.pod.compute.dataset import Card, Policy, RiskTerms, UnitColumn
+    from fitchain.pod.compute.dataset import Card, Classes, Policy, RiskTerms, UnitColumn
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.parties.owner import PrivacyOffer
     from fitchain.pod.ports.registry import DatasetEntry
@@ -124,6 +125,14 @@ def register(
             show_default=False,
         ),
     ] = None,
+    classes: Annotated[
+        str,
+        typer.Option(
+            metavar="CLASS,CLASS",
+            help="What the target may be; beside a budget it is asked for, unless the target has a --range.",
+            show_default=False,
+        ),
+    ] = "",
     mock_records: Annotated[int, typer.Option(metavar="N", help="Made-up records to rehearse on.", min=0)] = 256,
     environment: Annotated[
         list[str] | None,
@@ -211,6 +220,7 @@ def register(
         policy=policy,
         transform=transform,
         ranges=dict(_range(text) for text in range_ or ()),
+        classes=_classes(classes) if classes else (),
         mock_records=mock_records,
         environments=tuple(environment or ()),
         privacy=privacy,
@@ -427,6 +437,13 @@ def _range(text: str) -> tuple[str, tuple[float, float]]:
         return name, (float(low), float(high))
     except ValueError:
         raise InputRefused(f"the range {text!r} is not COLUMN=LOW:HIGH", "write it as age=0:120") from None
+
+
+def _classes(text: str) -> Classes:
+    """Read `CLASS,CLASS`, a line of CSV: a class with a comma stands between quotation marks."""
+    from fitchain.pod.compute.dataset import declared_classes
+
+    return declared_classes([each.strip() for each in next(csv.reader([text], skipinitialspace=True), [])])
 
 
 def _card(home: Home, entry: DatasetEntry) -> Card | None:

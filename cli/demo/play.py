@@ -329,7 +329,8 @@ def offer(
         sample.private, name=sample.name, target=sample.target, drop=sample.drop, price=PRICE, policy=policy
     )
     if budget is not None:
-        offered = replace(offered, transform="ranges", ranges=sample.ranges, privacy=PrivacyOffer(budget))
+        offered = replace(offered, transform="ranges", ranges=sample.ranges, classes=sample.classes)
+        offered = replace(offered, privacy=PrivacyOffer(budget))
     return register_dataset(home, offered)
 
 

@@ -92,6 +92,7 @@ def certified_below_cost(lab: AttackLab) -> Caught:
         privacy=PrivacyOffer(3.5, DELTA),
         transform="ranges",
         ranges=RANGES,
+        classes=("ill", "well"),
     )
     made = request.terms_of
     with (

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers
 from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardUnit, Constants, fit_transform
-from fitchain.pod.compute.dataset.columns import DTYPES, Column
+from fitchain.pod.compute.dataset.columns import DTYPES, Classes, Column, declared_classes
 from fitchain.pod.compute.dataset.mock import mock_table
 from fitchain.pod.compute.dataset.order import (
     batches,
@@ -29,6 +29,7 @@ from fitchain.pod.compute.dataset.order import (
     training_rows,
 )
 from fitchain.pod.compute.dataset.policy import Disclosure, Policy, RiskTerms
+from fitchain.pod.compute.dataset.readers import HOLD_TEXTS
 from fitchain.pod.compute.dataset.records import (
     Opening,
     Registration,
@@ -47,11 +48,13 @@ from fitchain.pod.compute.dataset.units import FILLED, NO_UNIT, UnitColumn
 __all__ = [
     "DTYPES",
     "FILLED",
+    "HOLD_TEXTS",
     "NO_UNIT",
     "Assemble",
     "Card",
     "CardPrivacy",
     "CardUnit",
+    "Classes",
     "Column",
     "Constants",
     "Disclosure",
@@ -67,6 +70,7 @@ __all__ = [
     "check_unchanged",
     "class_numbers",
     "dataset_root",
+    "declared_classes",
     "drawn_batches",
     "fit_transform",
     "held_out_rows",

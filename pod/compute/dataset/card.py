@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from fitchain.pod.compute.dataset.columns import DTYPES, SLAB_ROWS, Array, Column
+from fitchain.pod.compute.dataset.columns import DTYPES, SLAB_ROWS, Array, Classes, Column
 from fitchain.pod.compute.dataset.policy import NOTHING_DISCLOSED, Disclosure, Policy, amount
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.units import FILLED
@@ -326,7 +326,10 @@ class Card:
 
 
 def fit_transform(
-    table: Table, mode: str = "standard", ranges: Mapping[str, tuple[float, float]] | None = None
+    table: Table,
+    mode: str = "standard",
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    classes: Classes | None = None,
 ) -> Constants:
     """Compute the constants that the card publishes.
 
@@ -339,14 +342,20 @@ def fit_transform(
             with a given range, low and high - low, so that nothing about the records is published;
             `none`.
         ranges: (low, high) by column; they take precedence over `standard` too.
+        classes: of the target, by which the table was read; they are published whether a record has
+            them or not. None finds them in the records, and none says that the target is a number.
 
     Returns:
-        Constants by column. The target has its categories if it is a classification's (texts,
-        integers, or at most 100 different whole numbers), and is otherwise treated as a number.
+        Constants by column. The target has its categories if it is a classification's (where nobody
+        says that: texts, integers, or at most 100 different whole numbers), and is otherwise
+        treated as a number.
 
     Raises:
-        InputRefused: another mode, an unknown column, an empty range.
+        InputRefused: another mode, an unknown column, an empty range, a target that has classes and
+            a range, or texts and no class.
     """
+    if classes is not None:
+        _require_declared(table, classes, ranges or {})
     if mode not in ("standard", "ranges", "none"):
         raise InputRefused(f"the transform {mode!r} is none of standard, ranges, none")
     constants: Constants = {}
@@ -356,12 +365,28 @@ def fit_transform(
             raise InputRefused(f"the range of {name!r} from {low} to {high} is empty")
         constants[name] = {"mean": float(low), "scale": float(high) - float(low)}
     for column in table.columns:
-        classes = target_categories(table) if column.name == table.target else None
-        if classes is not None:
-            constants[column.name] = {"categories": classes}
+        categories = _categories(table, classes) if column.name == table.target else None
+        if categories is not None:
+            constants[column.name] = {"categories": categories}
         elif mode == "standard" and column.name not in constants and column.dtype != "bool":
             constants[column.name] = _mean_and_scale(table.arrays[column.name])
     return constants
+
+
+def _require_declared(table: Table, classes: Classes, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """A target is of classes that are named, or a number whose range is, and never both."""
+    if (table.target in ranges) == bool(classes) and (table.target is not None or classes):
+        raise InputRefused(
+            f"the target {table.target!r} is either of classes or a number in a range",
+            "name its classes (--classes benign,malignant), or its range (--range COLUMN=LOW:HIGH)",
+        )
+    if table.categories and not classes:
+        raise InputRefused(f"the target {table.target!r} has a range and holds texts", "name its classes (--classes)")
+
+
+def _categories(table: Table, classes: Classes | None) -> list[Any] | None:
+    """The target's categories as they are published; None for a regression."""
+    return target_categories(table) if classes is None else list(classes) or None
 
 
 def target_categories(table: Table) -> list[Any] | None:

@@ -6,9 +6,10 @@ It knows names, types and shapes, and no data.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,14 @@ from fitchain.pod.values.limits import MOST_COLUMN_NAME, MOST_RANK
 from fitchain.pod.values.suggestions import near_names
 
 Array = npt.NDArray[Any]
+Classes = tuple[str | int, ...]
+"""What a target may be: texts, or whole numbers, rising; empty where nobody said it."""
 
 DTYPES = ("float64", "float32", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool")
+UNDECLARED = "name every class that the target may have, or leave that record out"
 MOCK_MARK = "mock data made by fitchain, no real record"
+_WHOLE = re.compile(r"-?[1-9][0-9]*|0")
+_MOST_WHOLE = 2**53
 SLAB_ROWS, SLAB_BYTES = 4096, 16 << 20
 """Up to how many rows, or how many bytes of them, are worked on at once."""
 
@@ -72,6 +78,54 @@ def schema_bytes(columns: Sequence[Column]) -> bytes:
     return canonical_json([[column.name, column.dtype, list(column.shape)] for column in columns])
 
 
+def declared_classes(texts: Sequence[str]) -> Classes:
+    """The classes that a target may have, as an owner names them.
+
+    Args:
+        texts: the classes as they stand in a file, in any order. Where all are whole numbers the
+            cells are numbers, too, and else texts.
+
+    Returns:
+        The classes, rising.
+
+    Raises:
+        InputRefused: none, one that stands twice, is empty, is beyond 2^53 or has blanks around it.
+    """
+    if not texts or any(not text or text != text.strip() for text in texts):
+        raise InputRefused("the classes of the target are not all named", "write them as benign,malignant")
+    if repeated := [text for text, other in pairwise(sorted(texts)) if text == other]:
+        raise InputRefused(f"the class {repeated[0]!r:.80} is named twice", "name each once")
+    if not all(_WHOLE.fullmatch(text) for text in texts):
+        return tuple(sorted(texts))
+    numbers = sorted(map(int, texts))
+    if not -_MOST_WHOLE < numbers[0] <= numbers[-1] < _MOST_WHOLE:
+        raise InputRefused("a class that is a number lies between -2^53 and 2^53")
+    return tuple(numbers)
+
+
+def require_classes(name: str, array: Array, classes: Sequence[int]) -> None:
+    """Refuse a column with a cell that is none of its classes.
+
+    Args:
+        name: the column's.
+        array: its cells, `[count]`.
+        classes: whole numbers, at least one.
+
+    Raises:
+        InputRefused: there is one, or a cell is an array; the message names the record, never the
+            cell's content.
+    """
+    if array.ndim != 1:
+        raise InputRefused(f"the column {name!r} has classes and holds arrays")
+    if (others := np.flatnonzero(~np.isin(array, np.array(classes)))).size:
+        raise InputRefused(f"record {others[0]}, column {name!r}: the cell is {no_class(len(classes))}", UNDECLARED)
+
+
+def no_class(count: int) -> str:
+    """What a cell is that is none of so many classes."""
+    return f"none of the {count} categories"
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which columns of a file are read: those that are not dropped and, where `only` names some, no
@@ -113,12 +167,12 @@ class Found:
     Args:
         arrays: the wanted columns; of the unit's, numbers that are equal where its cells are.
         categories: the texts that the target's integers stand for; empty unless the target was a
-            column of texts.
+            column of texts. Whole numbers that were asked for may stand here, too.
         mock: whether the file is marked as mock data.
     """
 
     arrays: Mapping[str, Array]
-    categories: tuple[str, ...]
+    categories: Classes
     mock: bool
 
 

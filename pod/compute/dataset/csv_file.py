@@ -14,7 +14,16 @@ from typing import NoReturn
 
 import numpy as np
 
-from fitchain.pod.compute.dataset.columns import MOCK_MARK, SLAB_ROWS, Array, Found, Wanted
+from fitchain.pod.compute.dataset.columns import (
+    MOCK_MARK,
+    SLAB_ROWS,
+    UNDECLARED,
+    Array,
+    Classes,
+    Found,
+    Wanted,
+    no_class,
+)
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import MOST_COLUMNS
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
@@ -22,7 +31,7 @@ from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
 
 
-def read_csv(path: Path, wanted: Wanted, target: str | None, categories: tuple[str, ...], limit_bytes: int) -> Found:
+def read_csv(path: Path, wanted: Wanted, target: str | None, categories: Classes, limit_bytes: int) -> Found:
     """Read a CSV file (the terms are `Table.read`'s).
 
     Raises:
@@ -63,7 +72,7 @@ class _CsvReader:
     """Reads one CSV file, some thousand lines at a time, so that no more than these are held as
     text."""
 
-    def __init__(self, file: io.TextIOWrapper, wanted: Wanted, target: str | None, categories: tuple[str, ...]):
+    def __init__(self, file: io.TextIOWrapper, wanted: Wanted, target: str | None, categories: Classes):
         self.mock = _skip_mark(file)
         self.skipped_lines = 1 if self.mock else 0
         self.rows = csv.reader(file, strict=True)
@@ -73,9 +82,12 @@ class _CsvReader:
         self.target = target
         self.unit = wanted.unit
         self.units = dict[str, int]()
-        self.categories = categories
-        self.codes = {text: code for code, text in enumerate(categories)}
-        self.texts: bool | None = True if categories else None  # is the target a column of texts? its first cell tells
+        self.numbers = np.array([each for each in categories if isinstance(each, int)], np.float64)
+        self.categories = tuple(each for each in categories if isinstance(each, str))
+        self.codes = {text: code for code, text in enumerate(self.categories)}
+        # Is the target a column of texts? Its categories tell or, where nobody named them, its
+        # first cell.
+        self.texts: bool | None = bool(self.categories) if categories else None
 
     def content(self) -> Found:
         parts: dict[str, list[Array]] = {self.names[index]: [] for index in self.kept}
@@ -87,7 +99,7 @@ class _CsvReader:
         if not all(parts.values()):
             raise InputRefused("the table has no record")
         arrays = {name: np.concatenate(pieces) for name, pieces in parts.items()}
-        categories = self.categories
+        categories: Classes = self.categories
         if self.texts and self.target is not None and not categories:
             categories, arrays[self.target] = self._sorted(arrays[self.target])
         return Found(arrays, categories, self.mock)
@@ -139,7 +151,15 @@ class _CsvReader:
         if numbers is None:
             bad = next(row for row, cell in enumerate(cells) if not _is_number(cell))
             self._refuse_cell(name, cells, lines, bad)
+        if name == self.target and self.numbers.size:
+            self._require_classes(name, numbers, lines)
         return numbers
+
+    def _require_classes(self, name: str, numbers: Array, lines: Sequence[int]) -> None:
+        others = np.flatnonzero(~np.isin(numbers, self.numbers))
+        if others.size:
+            where = f"line {lines[others[0]]}, column {name!r}"
+            raise InputRefused(f"{where}: the cell is {no_class(self.numbers.size)}", UNDECLARED)
 
     def _unit_numbers(self, name: str, cells: list[str], lines: Sequence[int]) -> Array:
         """Equal texts get equal numbers; what is written differently, 7 and 07 say, is not equal."""
@@ -157,8 +177,11 @@ class _CsvReader:
                 self._refuse_cell(name, cells, lines, row)
             if text not in self.codes:
                 if self.categories or len(self.codes) == MOST_CATEGORIES:
-                    problem = f"none of the {len(self.codes)} categories" if self.categories else "a category too many"
-                    raise InputRefused(f"line {lines[row]}, column {name!r}: the cell is {problem}")
+                    problem = no_class(len(self.codes)) if self.categories else "a category too many"
+                    raise InputRefused(
+                        f"line {lines[row]}, column {name!r}: the cell is {problem}",
+                        UNDECLARED if self.categories else "",
+                    )
                 self.codes[text] = len(self.codes)
             codes[row] = self.codes[text]
         return codes

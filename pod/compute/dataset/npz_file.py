@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from fitchain.pod.compute.dataset.columns import DTYPES, MOCK_MARK, Array, Found, Wanted
+from fitchain.pod.compute.dataset.columns import DTYPES, MOCK_MARK, Array, Classes, Found, Wanted
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import ARCHIVE_DIRECTORY_BYTES, ARRAY_HEADER_BYTES, MOST_COLUMNS, MOST_RANK
 
@@ -31,7 +31,7 @@ _SEVERAL = 0xFFFF
 """In place of the number of members where that stands in the archive's 64-bit record."""
 
 
-def read_npz(path: Path, wanted: Wanted, target: str | None, categories: tuple[str, ...], limit_bytes: int) -> Found:
+def read_npz(path: Path, wanted: Wanted, target: str | None, categories: Classes, limit_bytes: int) -> Found:
     """Read an NPZ file (the terms are `Table.read`'s).
 
     Raises:

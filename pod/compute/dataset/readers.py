@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from fitchain.pod.compute.dataset.columns import Found, Wanted
+from fitchain.pod.compute.dataset.columns import Classes, Found, Wanted
 from fitchain.pod.compute.dataset.csv_file import read_csv
 from fitchain.pod.compute.dataset.npz_file import read_npz
 
@@ -18,9 +18,7 @@ from fitchain.pod.compute.dataset.npz_file import read_npz
 class Reader(Protocol):
     """Reads one kind of file; it opens nothing but the file, and unpickles nothing."""
 
-    def __call__(
-        self, path: Path, wanted: Wanted, target: str | None, categories: tuple[str, ...], limit_bytes: int
-    ) -> Found:
+    def __call__(self, path: Path, wanted: Wanted, target: str | None, categories: Classes, limit_bytes: int) -> Found:
         """Read a file (the terms are `Table.read`'s).
 
         Args:
@@ -28,7 +26,8 @@ class Reader(Protocol):
             wanted: `wanted.among(names, target)` says which of the file's columns are read.
             target: the column to be predicted, or None; the only one that may hold texts.
             categories: for a target of texts, the categories to use, in their order; else those
-                found, sorted.
+                found, sorted. Where they are whole numbers it is a target of numbers, and the
+                caller compares them.
             limit_bytes: the most bytes of arrays or of text that are read.
 
         Returns:
@@ -43,3 +42,6 @@ class Reader(Protocol):
 
 READERS: Mapping[str, Reader] = {".csv": read_csv, ".npz": read_npz}
 """What reads a file, by the ending of its name in lower case."""
+
+HOLD_TEXTS = frozenset({".csv"})
+"""Endings of files whose target may be a column of texts."""

@@ -22,7 +22,7 @@ import numpy as np
 from blake3 import blake3
 
 from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardUnit, fit_transform
-from fitchain.pod.compute.dataset.columns import Array, Column, schema_bytes
+from fitchain.pod.compute.dataset.columns import Array, Classes, Column, schema_bytes
 from fitchain.pod.compute.dataset.policy import Policy
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.units import NO_UNIT, UNIT_BYTES, UnitColumn, unit_word, unit_words
@@ -143,6 +143,7 @@ def register(
     *,
     transform: str = "standard",
     ranges: Mapping[str, tuple[float, float]] | None = None,
+    classes: Classes | None = None,
     units: Mapping[str, str] | None = None,
     description: str = "",
     licence: str = "",
@@ -158,7 +159,7 @@ def register(
         table: only what may be trained on: identifiers were dropped when it was read.
         key: 32 secret bytes, fresh for this registration; whoever loses them can open no record.
         name, description, licence, price, policy, probes, privacy: for the card.
-        transform, ranges: as `fit_transform`. The constants are published.
+        transform, ranges, classes: as `fit_transform`. The constants are published.
         units: by column, for the card.
         unit: by which the table was read; None where a record is the unit of privacy.
 
@@ -181,7 +182,7 @@ def register(
         target=table.target,
         count=table.count,
         root=root,
-        transform=fit_transform(table, transform, ranges),
+        transform=fit_transform(table, transform, ranges, classes),
         description=description,
         licence=licence,
         price=price,

@@ -23,6 +23,7 @@ from fitchain.pod.compute.dataset.columns import (
     Array,
     Column,
     Wanted,
+    require_classes,
     require_column,
     schema_bytes,
 )
@@ -63,7 +64,7 @@ class Table:
         path: Path,
         drop: Sequence[str] = (),
         target: str | None = None,
-        categories: Sequence[str] = (),
+        categories: Sequence[str | int] = (),
         only: Sequence[str] | None = None,
         limit_bytes: int = TABLE_BYTES,
         unit: UnitColumn | None = None,
@@ -76,7 +77,7 @@ class Table:
             drop: columns that must not be registered, such as names and other identifiers.
             target: the column to be predicted; the only one that may hold texts (CSV).
             categories: for a target of texts, the categories to use, in their order; else those
-                found, sorted.
+                found, sorted. For one of numbers, whole ones that it may be: any other is refused.
             only: the columns wanted, where others may stand beside them and are left out; None
                 wants all.
             limit_bytes: the most bytes of arrays or of text that are read.
@@ -97,7 +98,10 @@ class Table:
         try:
             content = reader(path, wanted, target, tuple(categories), limit_bytes)
             features = {name: array for name, array in content.arrays.items() if name != column}
-            table = cls.of(features, target, content.categories, content.mock)
+            texts = [each for each in content.categories if isinstance(each, str)]
+            table = cls.of(features, target, texts, content.mock)
+            if target is not None and (numbers := [each for each in categories if isinstance(each, int)]):
+                require_classes(target, table.arrays[target], numbers)
             return table if unit is None else table.by_unit(content.arrays[unit.column], unit, limit_bytes)
         except FileNotFoundError:
             raise NotFound(f"there is no file {path}") from None

@@ -11,8 +11,10 @@ from typing import Any
 
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import (
+    HOLD_TEXTS,
     Card,
     CardPrivacy,
+    Classes,
     Policy,
     Table,
     UnitColumn,
@@ -71,6 +73,9 @@ class DatasetOffer:
         policy: the owner's conditions; it names who may ask, or says that models may reveal records
             to everybody. The panels that it names are trusted as they stand when it is registered.
         transform, ranges: how the published constants come about (`fit_transform`).
+        classes: what the target may be (`declared_classes`); empty finds them in the records, which
+            is refused beside a privacy budget: there the target is of named classes, or has a
+            range.
         mock_records: how many mock records are published; 0 publishes none, and nobody can
             rehearse.
         environments: classes that ship no probe (`cpu-native`), for which this host's is published.
@@ -90,6 +95,7 @@ class DatasetOffer:
     price: int = 0
     transform: str = "standard"
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    classes: Classes = ()
     mock_records: int = MOCK_RECORDS
     environments: tuple[str, ...] = ()
     privacy: PrivacyOffer | None = None
@@ -124,7 +130,8 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
         EnvironmentRefused: this host is not of such a class.
         InputRefused: the policy leaves the dataset open to strangers without saying that models may
             reveal records, or has a limit to what models give away, or audits in mode open, beside
-            a privacy budget; or units are named and no privacy budget protects them.
+            a privacy budget; units are named and no privacy budget protects them; or a record is of
+            no class that is named.
         NotFound, InputRefused: the table is missing or malformed, or a panel that the policy names.
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
@@ -132,7 +139,9 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     offer.policy.require_limit_without_budget(offer.privacy is not None)
     offer.policy.require_closed_audits(offer.privacy is not None)
     source = Path(offer.source).absolute()
-    table = Table.read(source, drop=offer.drop, target=offer.target, unit=offer.unit)
+    if source.suffix.lower() not in HOLD_TEXTS and any(isinstance(each, str) for each in offer.classes):
+        raise InputRefused(f"{source.name} holds numbers alone, and the classes are texts", "name whole numbers")
+    table = Table.read(source, drop=offer.drop, target=offer.target, categories=offer.classes, unit=offer.unit)
     panels = look_at_policy(home, offer.policy)
     privacy = _card_privacy(home, offer, table.count // (table.unit_records or 1))
     home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
@@ -149,6 +158,7 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
         policy=offer.policy,
         transform=offer.transform,
         ranges=offer.ranges,
+        classes=None if offer.privacy is None and not offer.classes else offer.classes,
         probes={name: str(probe) for name in offer.environments if (probe := _probe(name)) is not None},
         privacy=privacy,
         unit=offer.unit,
@@ -292,14 +302,16 @@ def keep_row(home: Home, row: DatasetRow) -> None:
 
 
 def datasets_on_offer(home: Home) -> list[DatasetId]:
-    """The datasets of this home that a request may name; its journal has retired ones, too, and
-    those of an earlier deployment.
+    """The datasets of this home that a request may name; its journal has retired ones, too, those
+    of an earlier deployment, and those that are older than its account's privacy ledger.
 
     Raises:
         ChainUnusable: the node does not answer.
     """
-    active = {entry.id for entry in home.registry.datasets() if entry.active}
-    return [row.id for row in home.journal.datasets() if row.id in active]
+    owner, registry = home.keys.address, home.registry
+    charged = registry.ledger_count(owner) > 0
+    offered = {entry.id for entry in registry.datasets(owner) if entry.active and (entry.ledger or not charged)}
+    return [row.id for row in home.journal.datasets() if row.id in offered]
 
 
 def registrations(home: Home) -> int:
