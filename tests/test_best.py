@@ -7,10 +7,14 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
-from fitchain.pod.compute.checkpoint import read_leaves, state_steps
+from fitchain.cli.views import curves as curves_view
+from fitchain.cli.views.curves_picture import draw_curves
+from fitchain.pod.compute.checkpoint import append_leaf, read_leaves, state_steps
+from fitchain.pod.jobs.curves import Curves, held_out_curves
 from fitchain.pod.jobs.worker import Context, Event, run_worker
 from fitchain.pod.jobs.worker.events import Finished, LeafRecorded, ReplayEnded, SegmentReplayed, Started
 from fitchain.pod.jobs.worker.task import Rehearse, Replay
@@ -20,7 +24,8 @@ from fitchain.pod.proof.audit.checking import check
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.best import LOWEST, RunningBest, delivered_leaf, figure_of
 from fitchain.pod.values.errors import InputRefused, Unusable
-from fitchain.pod.values.held_out import Amounts, Classes, HeldOut
+from fitchain.pod.values.held_out import Amounts, Classes, HeldOut, held_out_digest, held_out_salt
+from fitchain.pod.values.job_folder import JobFolder
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import FIGURES_OF_AMOUNTS, FIGURES_OF_CLASSES, MOST_EVALUATIONS
 from fitchain.pod.values.state import model_root, read_safetensors
@@ -217,6 +222,7 @@ def test_without_a_rule_only_the_last_leaf_may_be_delivered(store: LocalStore, t
     assert any("leaf 3" in problem.what or "the delivered leaf is 3" in problem.what for problem in problems)
 
 
+@pytest.mark.long
 def test_a_killed_worker_resumes_to_the_same_bytes_and_its_audit_matches(store: LocalStore, tmp_path: Path) -> None:
     whole = trained(tmp_path / "whole", store, **WORSENING)
     folder = job_folder(tmp_path / "job", whole.recipe)
@@ -235,3 +241,41 @@ def test_a_killed_worker_resumes_to_the_same_bytes_and_its_audit_matches(store: 
         assert (folder / "run" / name).read_bytes() == (whole.folder / "run" / name).read_bytes()
     examined = whole.examined(whole.facts(whole.deliver(), drawn=0))
     assert (examined.outcome, examined.problems) == (Outcome.MATCH, ())
+
+
+# Curves
+
+
+def test_curves_are_drawn_from_leaves_and_from_what_a_certificate_opens(honest: Case) -> None:
+    folder = JobFolder(honest.folder)
+    curves = Curves({"loss": ((4, 1.5), (8, 1.0))}, held_out_curves(folder, honest.recipe))
+    assert set(curves.held_out) == {"loss", "accuracy", "f1"}  # of three classes there is no AUC
+    assert [value for _, value in curves.held_out["loss"]] == losses_of(honest.folder)[1:]
+    (_, training), *held_out = curves_view.pairs_of(curves)
+    assert training.endswith("  1.0000") and held_out[0][0] == "held-out loss"
+    best = delivered_leaf(honest.recipe, {each.leaf.index: each.held_out for each in read_leaves(honest.folder)}, 6)
+    assert held_out[0][1].endswith(f"after step {4 * best}")
+    picture = ElementTree.fromstring(draw_curves(curves, "of <a job>", 4 * best))
+    words = [each.text for each in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"of <a job>", "loss", "accuracy", "delivered", "22"} <= set(words)
+    assert held_out_curves(folder, recipe(held_out=0.2)) == {} == held_out_curves(folder, None)
+
+
+def test_a_mean_error_is_drawn_in_the_target_s_own_unit(tmp_path: Path) -> None:
+    terms = {"loss": {"name": "mse_loss", "arguments": {}}, "target": "d", "inputs": [["a", "b", "c", "kind"]]}
+    scaled = {"d": {"mean": 0.5, "scale": 4.0}}
+    given = recipe(**BEST | terms | {"best": "mae", "metrics": ["loss"], "transform": scaled})
+    assert given.best == "mae"
+    checkpoint = replace(read_leaves(job_folder_with(tmp_path))[1], held_out=HeldOut(4, Amounts(4, 1.0, 2.0, 4.0, 8.0)))
+    (tmp_path / "job/run/leaves.jsonl").unlink()
+    leaf = replace(checkpoint.leaf, held_out=held_out_digest(checkpoint.held_out, held_out_salt(checkpoint.salt)))
+    append_leaf(tmp_path / "job", replace(checkpoint, leaf=leaf))
+    curves = held_out_curves(JobFolder(tmp_path / "job"), given)
+    assert curves["mae"] == ((4, 2.0),) and curves["r2"] == ((4, 0.5),)
+
+
+def job_folder_with(place: Path) -> Path:
+    """A trained job's folder."""
+    folder = job_folder(place / "job", recipe(**BEST))
+    work_here(folder)
+    return folder
