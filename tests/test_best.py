@@ -21,11 +21,15 @@ from fitchain.pod.jobs.worker.task import Rehearse, Replay
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.audit.checking import check
+from fitchain.pod.proof.audit.evidence import EvidenceLeaf
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.best import LOWEST, RunningBest, delivered_leaf, figure_of
+from fitchain.pod.values.digest import ZERO, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, Unusable
-from fitchain.pod.values.held_out import Amounts, Classes, HeldOut, held_out_digest, held_out_salt
+from fitchain.pod.values.held_out import MOST_CONFUSED, Amounts, Classes, HeldOut, held_out_digest, held_out_salt
 from fitchain.pod.values.job_folder import JobFolder
+from fitchain.pod.values.leaf import Checkpoint
+from fitchain.pod.values.limits import MOST_PATH, evidence_document
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import FIGURES_OF_AMOUNTS, FIGURES_OF_CLASSES, MOST_EVALUATIONS
 from fitchain.pod.values.state import model_root, read_safetensors
@@ -211,6 +215,16 @@ def test_another_delivered_leaf_than_the_rule_gives_is_a_problem_of_the_whole(ho
     assert f"the delivered leaf is 6, and the rule and the opened results give {facts.delivered}" in str(
         checked.problems[0]
     )
+
+
+def test_evidence_has_room_for_the_results_of_many_classes(honest: Case) -> None:
+    facts, counts = honest.facts(None), (999_999,) * MOST_CONFUSED**2
+    outcome = Classes(MOST_CONFUSED, sum(counts), 999_999 * MOST_CONFUSED, counts, 0.25)
+    wide = [replace(each, held_out=HeldOut(sum(counts), outcome)) for each in read_leaves(honest.folder)]
+    leaves = [EvidenceLeaf(each, (ZERO,) * MOST_PATH).to_json() for each in wide]
+    limits = evidence_document(len(facts.leaves))
+    assert parse_json(canonical_json({"leaves": leaves}), limits) == {"leaves": leaves}
+    assert all(Checkpoint.from_line(each.to_line()) == each for each in wide)
 
 
 def test_without_a_rule_only_the_last_leaf_may_be_delivered(store: LocalStore, tmp_path: Path) -> None:
