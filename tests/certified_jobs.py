@@ -277,7 +277,8 @@ def played(parties: Parties, path: Path, salt: bytes, how: Play | None = None, *
     if how.at_once:
         made = ended_at_once(parties, id, recipe)
     else:
-        made = leaves_of(recipe, *parties.begin(id), how.upto or recipe.leaf_count, how.delivered)
+        upto = how.upto or recipe.leaf_count
+        made = leaves_of(recipe, *parties.begin(id), upto, upto - 1 if how.delivered is None else how.delivered)
         made = how.bend(made) if how.bend else made
         for group in made.transcript.groups(recipe.group_leaves):
             calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))

@@ -217,6 +217,15 @@ def test_another_delivered_leaf_than_the_rule_gives_is_a_problem_of_the_whole(ho
     )
 
 
+def test_a_run_that_diverges_delivers_its_last_leaf_whatever_the_rule(store: LocalStore, tmp_path: Path) -> None:
+    exploding = {"optimizer": {"name": "SGD", "arguments": {"weight_decay": 1e6}}}
+    case = trained_here(tmp_path / "job", store, **BEST | exploding | {"learning_rates": [[9, 1e-9], [13, 1e6]]})
+    facts, checkpoints = case.facts(None), read_leaves(case.folder)
+    assert facts.diverged and facts.delivered == facts.count - 1
+    assert all(each.held_out is not None for each in checkpoints[1:]) and checkpoints[-1].state_salt is None
+    assert case.replayed_here(facts) == []
+
+
 def test_evidence_has_room_for_the_results_of_many_classes(honest: Case) -> None:
     facts, counts = honest.facts(None), (999_999,) * MOST_CONFUSED**2
     outcome = Classes(MOST_CONFUSED, sum(counts), 999_999 * MOST_CONFUSED, counts, 0.25)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitchain.cli.views.verdict import describe_held_out, describe_verdict, values
+from fitchain.cli.views.verdict import describe_choice, describe_held_out, describe_verdict, values
 from fitchain.pod.ports.agreement import Agreements, State
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.keys import Keys
@@ -179,6 +179,14 @@ def test_another_leaf_than_the_last_may_be_delivered(play: Plays, reader: Chain)
     assert "leaf 7 of 10 is delivered" in shown and "the best accuracy of 10 results; nobody else looked" in shown
     assert values(verdict, job.model)["results_voted_on"] == 0
     assert statement.evaluations is not None and statement.held_out == statement.evaluations[6]
+
+
+def test_results_of_a_run_that_diverged_are_those_of_its_leaves(play: Plays, parties: Parties, reader: Chain) -> None:
+    choosing = replace(parties.recipe, evaluate="segment", best="accuracy")
+    job = play(b"diverged and evaluated", recipe=choosing, upto=5)
+    verdict = verify(job.model, job.certificate, reader)
+    assert (verdict.statement.delivered, len(verdict.statement.evaluations or ())) == (4, 4)
+    assert describe_choice(verdict) is None
 
 
 def test_altered_or_missing_results_of_other_leaves_are_refuted(play: Plays, reader: Chain) -> None:
