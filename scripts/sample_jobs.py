@@ -34,6 +34,8 @@ def sample_recipe(
             "target": "kind",
             "rows": [0, RECORDS],
             "held_out": None,
+            "evaluate": "end",
+            "best": None,
             "transform": {},
             "loss": {"name": "cross_entropy", "arguments": {}},
             "optimizer": {"name": "AdamW", "arguments": {}},

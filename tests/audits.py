@@ -31,6 +31,7 @@ from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.checking import Problem, check
 from fitchain.pod.proof.audit.evidence import Evidence, write_evidence
 from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.best import delivered_leaf
 from fitchain.pod.values.digest import ZERO, Root, sha256
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, AuditRef
@@ -83,6 +84,7 @@ class Case:
         """What the chain would say once the job's leaves are on it."""
         checkpoints, given = read_leaves(self.folder), self.recipe
         leaves = tuple(checkpoint.leaf for checkpoint in checkpoints)
+        delivered = delivered_leaf(given, {each.leaf.index: each.held_out for each in checkpoints}, leaves[-1].index)
         return ChainRecord(
             ref=REF,
             audit=audit_id(REF),
@@ -105,9 +107,9 @@ class Case:
             drawn_segments=drawn,
             count=len(leaves),
             step=leaves[-1].step,
-            delivered=leaves[-1].index,
+            delivered=delivered,
             transcript_root=Transcript(CTX, SEED, leaves).root,
-            model_root=checkpoints[-1].model,
+            model_root=checkpoints[delivered].model,
             last_model_root=checkpoints[-1].model,
             delivery=delivery,
             segment_seed=CHALLENGE,

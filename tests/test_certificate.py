@@ -16,13 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitchain.cli.views.verdict import describe_held_out, describe_verdict, values
+from fitchain.cli.views.verdict import describe_choice, describe_held_out, describe_verdict, values
 from fitchain.pod.ports.agreement import Agreements, State
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue, verify, verifying
 from fitchain.pod.proof.certificate.claims import (
+    _check_delivered,
     card_cid,
     check_file,
     check_leaves,
@@ -174,7 +175,42 @@ def test_another_leaf_than_the_last_may_be_delivered(play: Plays, reader: Chain)
     statement = verdict.statement
     assert (statement.delivered, sorted(statement.states)) == (7, [0, 7, 10])
     assert statement.final_model == model_root(tensors(14)) != statement.last_model == model_root(tensors(20))
-    assert "leaf 7 of 10 is delivered" in str(describe_verdict(verdict, job.model).views)
+    shown = str(describe_verdict(verdict, job.model).views)
+    assert "leaf 7 of 10 is delivered" in shown and "the best accuracy of 10 results; nobody else looked" in shown
+    assert values(verdict, job.model)["results_voted_on"] == 0
+    assert statement.evaluations is not None and statement.held_out == statement.evaluations[6]
+
+
+def test_results_of_a_run_that_diverged_are_those_of_its_leaves(play: Plays, parties: Parties, reader: Chain) -> None:
+    choosing = replace(parties.recipe, evaluate="segment", best="accuracy")
+    job = play(b"diverged and evaluated", recipe=choosing, upto=5)
+    verdict = verify(job.model, job.certificate, reader)
+    assert (verdict.statement.delivered, len(verdict.statement.evaluations or ())) == (4, 4)
+    assert describe_choice(verdict) is None
+
+
+def test_altered_or_missing_results_of_other_leaves_are_refuted(play: Plays, reader: Chain) -> None:
+    job, where = play(b"results of all leaves", delivered=7), ("predicate", "evaluations")
+    for change, message in (
+        (lambda told: None, "the results of all leaves stand in the certificate False"),
+        (lambda told: told[:-1], "the number of leaves with a result: the certificate says 9"),
+        (lambda told: [*told[:2], told[3], *told[3:]], "of leaf 3: the certificate's digests to"),
+        (lambda told: [*told[:2], told[2] | {"result": told[6]["result"]}, *told[3:]], "of leaf 3: the certificate's"),
+    ):
+        certificate = resealed(with_field(job.statement, where, change), job.keys)
+        with pytest.raises(ClaimMismatch, match=message):
+            verify(job.model, certificate, reader)
+
+
+def test_another_leaf_than_the_best_or_than_the_last_without_a_rule_is_refuted(play: Plays) -> None:
+    statement = Statement.parse(unseal(play(b"another than the best", delivered=7).certificate)[0])
+    _check_delivered(statement)
+    with pytest.raises(ClaimMismatch, match="says 10, and of all results the best accuracy has 7"):
+        _check_delivered(replace(statement, delivered=10))
+    ruleless = replace(statement, recipe=replace(statement.recipe, best=None))
+    with pytest.raises(ClaimMismatch, match="says 7, and the recipe delivers the last, 10"):
+        _check_delivered(ruleless)
+    _check_delivered(replace(statement, delivered=5, steps=10, count=6))  # it ended early
 
 
 def test_too_low_an_assurance_is_not_refuted_and_names_the_way_on(job: Job, reader: Chain) -> None:

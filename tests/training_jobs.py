@@ -103,6 +103,8 @@ def recipe(net: Callable[[], nn.Module] = Net, **changes: Any) -> Recipe:
             "target": "kind",
             "rows": [0, 40],
             "held_out": None,
+            "evaluate": "end",
+            "best": None,
             "transform": {"a": {"mean": 0.25, "scale": 1.5}},
             "loss": {"name": "cross_entropy", "arguments": {}},
             "optimizer": {"name": "AdamW", "arguments": {"weight_decay": 0.01}},

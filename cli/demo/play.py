@@ -30,7 +30,7 @@ from fitchain.cli.demo.result import DemoResult, Spent
 from fitchain.cli.demo.samples import Sample
 from fitchain.cli.demo.stranger import STRANGER, Stranger
 from fitchain.cli.demo.stranger import VERIFIERS as OWN_VERIFIERS
-from fitchain.cli.views.history import sparkline
+from fitchain.cli.views.curves import sparkline
 from fitchain.pod.jobs.history import ApprovalNeeded, Received
 from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.values.amounts import FIT, amount_text

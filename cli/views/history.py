@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, assert_never
 
-from fitchain.cli.views import audits, cost, panels
+from fitchain.cli.views import audits, cost, curves, panels
 from fitchain.cli.views.amounts import clock, counted, format_duration, size_text
+from fitchain.cli.views.curves import sparkline
 from fitchain.cli.views.held_out import held_out_sentence
 from fitchain.cli.views.output import KeyValues
 from fitchain.pod.jobs import history
@@ -25,9 +25,6 @@ from fitchain.pod.values.job_folder import Kept
 if TYPE_CHECKING:
     from fitchain.pod.jobs.job_status import JobStatus
     from fitchain.pod.jobs.journal import Line
-
-BLOCKS = "▁▂▃▄▅▆▇█"
-
 
 KEPT: Mapping[Kept, str] = {
     Kept.RECORDS: "the records' copy",
@@ -47,18 +44,6 @@ ENDED: Mapping[history.Ended, str] = {
     history.Ended.OPENING: "what was sealed to that opens here no more",
 }
 """What cannot be done any more, in words."""
-
-
-def sparkline(values: Sequence[float], width: int = 40) -> str:
-    """Draw values as a line of at most `width` blocks, each the mean of those it stands for."""
-    if not values:
-        return ""
-    count = min(width, len(values))
-    cuts = [len(values) * i // count for i in range(count + 1)]
-    means = [sum(values[low:high]) / (high - low) for low, high in pairwise(cuts)]
-    low, high = min(means), max(means)
-    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(BLOCKS[round((mean - low) * scale)] for mean in means)
 
 
 def state_name(status: JobStatus) -> str:
@@ -125,6 +110,7 @@ def describe(status: JobStatus, unread: str = "") -> KeyValues:
         pairs += audits.pairs_of(status.audit, status.now)
     if status.losses:
         pairs.append(("loss", f"{sparkline([loss for _, loss in status.losses])}  {status.losses[-1][1]:.4f}"))
+    pairs += curves.held_out_pairs(status.curves)
     if run.end_block is not None:
         pairs += [("transcript", run.transcript_root), ("trained", run.model_root)]
     pairs.append(("gas", spent(status)))
@@ -225,6 +211,7 @@ def values(status: JobStatus) -> dict[str, Any]:
         "audit": audits.values(status.audit, status.now) if status.audit is not None else None,
         "declined": why_declined(status) or None,
         "losses": [list(each) for each in status.losses],
+        "curves": curves.values(status.curves),
         "awaits_approval": status.for_person,
         "held": status.held,
         "questions": [_question(asked) for asked in status.questions],

@@ -8,7 +8,7 @@ from typing import Any
 from fitchain.cli.views.amounts import counted
 from fitchain.cli.views.output import cut_middle
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import Choice
+from fitchain.pod.values.recipe.terms import SEGMENT, Choice
 
 MOST_COLUMNS, MOST_NAME = 6, 32
 """Columns that are named; of more, how many there are. Letters of a name."""
@@ -42,12 +42,10 @@ def _held_out(recipe: Recipe) -> list[tuple[str, Any]]:
     """How many records only evaluate the model."""
     if recipe.held_out is None:
         return []
-    return [
-        (
-            "held out",
-            f"{counted(recipe.held_out_count, unit_noun(recipe))}, drawn by the same seed, to evaluate the model",
-        )
-    ]
+    when = " after each segment" if recipe.evaluate == SEGMENT else ""
+    held_out = f"{counted(recipe.held_out_count, unit_noun(recipe))}, drawn by the same seed, to evaluate the model"
+    best = [("delivers", f"the checkpoint with the best {recipe.best} on them")] if recipe.best else []
+    return [("held out", f"{held_out}{when}"), *best]
 
 
 def _privacy(recipe: Recipe) -> list[tuple[str, Any]]:

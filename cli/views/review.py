@@ -16,6 +16,7 @@ from fitchain.pod.proof.audit.pace import SLOW_HOST
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.graph.capacity import capacity_of
+from fitchain.pod.values.recipe.terms import SEGMENT
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.offered import Offered
@@ -171,9 +172,12 @@ def evaluation_of(trained: Recipe, metrics_leave: bool | None) -> list[str]:
     if trained.privacy is not None:
         return [f"in the certificate what the model does on {on}, in counts with noise"]
     condition = {None: ", if the owner's policy lets metrics out", True: "", False: None}[metrics_leave]
+    each = f" after each of {trained.segment_count} segments" if trained.evaluate == SEGMENT else ""
+    best = [f"which of them did best by {trained.best}: that checkpoint is delivered"] if trained.best else []
     if condition is None:
-        return [f"not what the model does on {on}: a hash of that"]
-    return [f"in the certificate what the model does on {on}, in exact counts{condition}"]
+        hashes = f"hashes of that{each}" if each else "a hash of that"
+        return [f"not what the model does on {on}: {hashes}", *best]
+    return [f"in the certificate what the model does on {on}{each}, in exact counts{condition}", *best]
 
 
 def carried(review: Review) -> Pairs:

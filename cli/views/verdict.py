@@ -84,6 +84,9 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "privacy": statement.privacy and statement.privacy.json() | {"ledger": statement.ledger},
         "risk_report": _risk_values(statement.risk),
         "held_out": statement.held_out and statement.held_out.result.json(),
+        "evaluations": statement.evaluations and [claim.result.json() for claim in statement.evaluations],
+        "best": statement.recipe.best,
+        "results_voted_on": voted_on(verdict) if statement.recipe.best else None,
         "milestones": [asdict(milestone) for milestone in verdict.milestones],
         "duration": _duration_values(verdict.timing),
         "audits": [_jury_values(jury) for jury in verdict.juries],
@@ -133,6 +136,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("privacy", describe_privacy(verdict)),
         ("risk report", describe_risk(verdict)),
         ("held out", describe_held_out(verdict)),
+        ("chosen", describe_choice(verdict)),
         ("began with", _lineage(verdict)),
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
     ]
@@ -194,10 +198,30 @@ def describe_held_out(verdict: Verdict) -> str | None:
         kept = f"{counted(recipe.held_out_count, unit_noun(recipe))}; what the model does on them stays with the owner"
         return f"{kept}, by the dataset's policy"
     sentence = held_out_sentence(claim.result, HeldOutTold.of(recipe, claim.result).scale)
-    other = "" if statement.delivered == statement.count - 1 else "of the last leaf's model, not the delivered one: "
     if any(jury.verdict is Outcome.MATCH for jury in verdict.juries):
-        return f"{other}{sentence}; seats voted Match on the segment at whose end it stands"
-    return f"{other}as the owner states, {sentence}"
+        return f"{sentence}; seats voted Match on the segment at whose end it stands"
+    return f"as the owner states, {sentence}"
+
+
+def describe_choice(verdict: Verdict) -> str | None:
+    """By what the delivered leaf was chosen, and on how much of that anybody voted, in a sentence;
+    None where a recipe has no rule, or the training ended early."""
+    statement = verdict.statement
+    if statement.recipe.best is None or not verdict.complete:
+        return None
+    results = statement.count - 1
+    which = f"leaf {statement.delivered} of {results}, chosen by reported results: the best {statement.recipe.best}"
+    kept = "" if statement.evaluations is not None else ", which stay with the owner by the dataset's policy"
+    looked = voted_on(verdict)
+    voters = (
+        f"seats voted Match on {looked} of them, this leaf's among them" if looked else "nobody else looked at them"
+    )
+    return f"{which} of {counted(results, 'result')}{kept}; {voters}"
+
+
+def voted_on(verdict: Verdict) -> int:
+    """On how many leaves' results a jury voted Match at most: on those at whose segments it looked."""
+    return max((jury.audited for jury in verdict.juries if jury.verdict is Outcome.MATCH), default=0)
 
 
 def _lineage(verdict: Verdict) -> str:

@@ -306,7 +306,7 @@ class HeldOut:
 
 
 def held_out_salt(metrics_salt: Digest) -> Digest:
-    """The salt of the last leaf's held-out result: it follows from that leaf's salt of metrics, and
+    """The salt of a leaf's held-out result: it follows from that leaf's salt of metrics, and
     who is told the one, as in a certificate, does not learn the other."""
     return tagged("fitchain/held-out-salt/v2", metrics_salt)
 

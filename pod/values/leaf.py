@@ -5,9 +5,10 @@ It knows digests and counts; nothing of models, records or chains. No torch.
     leaf j = tagged("fitchain/leaf/v2", ctx, seed, j, s_j, state word, records digest, metrics
     digest, held-out digest, leaf j-1)
 
-The state word of leaf 0, of the delivered leaf and of the last is the state digest. Any other leaf
-has it salted: records order, graph and weights may be known to others, and a leaf that names its
-state would confirm a guess of the records.
+The state word of leaf 0, of the delivered leaf and of the last is the state digest, and so is that
+of a leaf that may be delivered, the best so far by a recipe's rule. Any other leaf has it salted:
+records order, graph and weights may be known to others, and a leaf that names its state would
+confirm a guess of the records.
 
 A `Leaf` is what is proven, an `OpenedLeaf` one whose state stands in it unsalted, with the two
 roots that make the state up: what a contract recomputes. A `Checkpoint` is a leaf together with
@@ -55,8 +56,8 @@ class Leaf:
         state: the state word: the state digest, salted or not.
         records: digest of the records that the segment used which ends here.
         metrics: salted digest of that segment's metrics.
-        held_out: salted digest of the result on the held-out records; zero in every leaf but the
-            last of a whole training whose recipe holds records out.
+        held_out: salted digest of the result on the held-out records; zero in every leaf whose
+            model the recipe does not evaluate.
         previous: digest of the leaf before; zero in leaf 0.
     """
 

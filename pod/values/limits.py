@@ -104,8 +104,10 @@ TASK = JsonLimits(16 * MIB, 1 << 21, 8)
 RISK_REPORT = JsonLimits(256 * KIB, 1 << 13, 6)
 
 
-EVIDENCE_LEAF_BYTES, EVIDENCE_LEAF_ITEMS, MOST_PATH = 4 * KIB, 96, 64
-MOST_EVIDENCE_LEAVES = 1 << 16
+EVIDENCE_LEAF_BYTES, EVIDENCE_LEAF_ITEMS, MOST_PATH = 16 * KIB, 1280, 64
+"""Of which a held-out result of 32 classes takes most."""
+MOST_EVIDENCE_LEAVES = 1 << 14
+"""At both ends of each of as many segments as the contract draws, and more."""
 
 
 def evidence_document(leaves: int) -> JsonLimits:

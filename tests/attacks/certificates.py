@@ -17,8 +17,10 @@ from fitchain.pod.proof.certificate.envelope import seal, unseal
 from fitchain.pod.proof.certificate.statement import outline_of
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import FitchainError
+from fitchain.pod.values.held_out import Classes, HeldOut
 from fitchain.pod.values.ids import AuditRef, PanelId
 from fitchain.pod.values.leaf import StateRoots, records_digest
+from fitchain.pod.values.recipe.terms import SEGMENT
 from fitchain.pod.values.state import model_root, optimizer_root
 from tests.agreements import KEY
 from tests.attacks.attack_lab import AttackLab, Caught
@@ -28,6 +30,8 @@ from tests.certified_jobs import (
     MadeUp,
     Parties,
     bent,
+    claim_of,
+    leaves_of,
     long_job,
     long_transcript,
     played,
@@ -164,6 +168,28 @@ def hidden_beginning(lab: AttackLab) -> Caught:
     opened = tuple(each for each in outline.opened if each.leaf.index)
     lying = replace(shown, transcript_root=told.root, leaves=replace(outline, opened=opened))
     return refuted(lab, replace(job, certificate=seal(lying.encode(), job.keys)), "leaves")
+
+
+def worse_leaf(lab: AttackLab) -> Caught:
+    """Deliver a leaf as the best, and open a better result of another in the same certificate."""
+    parties, path = strangers(lab), lab.home().with_suffix(".safetensors")
+    recipe = replace(parties.recipe, evaluate=SEGMENT, best="accuracy")
+    claim, records = claim_of(recipe, 4), recipe.held_out_count
+    assert claim is not None
+    right = Classes(2, records, records, (records - 4, 0, 0, 4), 0.25, 8 * (records - 4))
+    better = replace(claim, result=HeldOut(records, right))
+
+    def one_better(made: MadeUp) -> MadeUp:
+        return bent(made, 4, held_out=better.digest)
+
+    job = played(parties, path, b"a worse leaf", recipe=recipe, delivered=7, bend=one_better)
+    told = job.transcript
+    honest = leaves_of(recipe, told.ctx, told.seed, recipe.leaf_count, 7)
+    shown = Statement.parse(unseal(job.issue(transcript=honest.transcript, states=honest.states))[0])
+    assert shown.evaluations is not None
+    evaluations = (*shown.evaluations[:3], better, *shown.evaluations[4:])
+    lying = replace(shown, transcript_root=told.root, leaves=told.leaves, evaluations=evaluations)
+    return refuted(lab, replace(job, certificate=seal(lying.encode(), job.keys)), "delivered leaf")
 
 
 def strangers(lab: AttackLab) -> Parties:

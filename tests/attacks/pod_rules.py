@@ -143,6 +143,11 @@ def _any_metrics(fields: Any, loss: Any, privacy: Any) -> Any:
     return _metrics(fields, loss, None)
 
 
+def _whenever(fields: Any, *given: Any) -> tuple[str, str | None]:
+    """Read when a model is evaluated as of a recipe without terms of privacy."""
+    return str(fields.value["evaluate"]), fields.value["best"]
+
+
 def _alike(*given: object) -> str:
     """Find a replay equal to what was recorded."""
     return ""
@@ -179,6 +184,8 @@ NOISE_KEY = PodRule("noise keys committed to", ((checking, "_check_noise", unche
 CHARGE = PodRule("the charge compared by verifiers", ((checking, "check_charge", unchecked),))
 NO_METRICS = PodRule("metrics of leaves compared, and the replay", ((checking, "check_leaves", unchecked), _REPLAYED))
 METRICS_ASKED = PodRule("no metrics beside terms of privacy", ((terms, "_metrics", _any_metrics),))
+EVALUATED_ONCE = PodRule("one evaluation beside terms of privacy", ((terms, "_evaluation", _whenever),))
+BEST_LEAF = PodRule("the delivered leaf compared with the results", ((claims, "_check_delivered", unchecked),))
 CERTIFIED_CHARGE = PodRule("the charge compared by who checks", ((claims, "check_recipe", unchecked),))
 COURT = PodRule("a panel for a dispute that nobody named", ((audit_options, "_name_a_court", _nobody),))
 BRIBES = PodRule("a fee that holds bribes off", ((plan, "seat_fee", _for_the_work),))

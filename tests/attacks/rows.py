@@ -143,6 +143,13 @@ TRAININGS = (
         owners.of_held_out(cheats.invented_result),
     ),
     Attack(
+        "invented result of the delivered leaf",
+        "every held-out record said to be classified right by an inner leaf's model, so that it is delivered as the"
+        " best",
+        Caught(REPLAY, "segment 2", "Mismatch: held-out results"),
+        owners.best_leaf_invented,
+    ),
+    Attack(
         "trained on held-out records",
         "every batch taken of the records that are held out, to shine on them",
         segments(REPLAY, EVERY, "Mismatch: metrics"),
@@ -398,6 +405,14 @@ HIDING = (
 )
 
 OVERCLAIMING = (
+    Attack(
+        "another leaf delivered than the best",
+        "a leaf delivered as the best of results that the certificate itself opens, one of them better",
+        Caught(VERIFIER, "delivered leaf: exit 1", "the delivered leaf: the certificate says 7, and of all results"),
+        certificates.worse_leaf,
+        pod_rules.BEST_LEAF,
+        "it holds",
+    ),
     Attack(
         "a jury of one's own",
         "one account as owner and scientist, a panel of its own accounts, a Match for what nobody trained",

@@ -155,6 +155,11 @@ def write_state(folder: Path, step: int, state: KeptState, job: Mapping[str, Dig
     write_safetensors(path, tensors, {"step": str(step), **{name: str(digest) for name, digest in job.items()}})
 
 
+def remove_state(folder: Path, step: int) -> None:
+    """Remove the state that is kept after a step, if there is one."""
+    state_path(folder, step).unlink(missing_ok=True)
+
+
 def read_state(folder: Path, step: int) -> KeptState:
     """Read a kept state; `KeptState.verify` says whether it is the one that its leaf names.
 

@@ -206,7 +206,7 @@ class Finished(_Line):
 
     Args:
         step, leaves: how far it came.
-        model: root of the trained model.
+        model: root of the model that is delivered: the last, or the best by the recipe's rule.
         sha256: of its file.
         seconds: that this worker took.
     """

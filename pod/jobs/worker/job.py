@@ -172,14 +172,14 @@ class Job(Generic[TaskKind]):
         return records_salt(self.segment_key(leaf - 1)) if is_secret else None
 
     def held_out(self, leaf: int, program: Program) -> HeldOut | None:
-        """The result of a leaf's model on the held-out records; None but for the last leaf of a
-        recipe that holds records out.
+        """The result of a leaf's model on the held-out records; None where the recipe does not
+        evaluate it.
 
         Raises:
             Unusable: memory ran out.
         """
         recipe, seed = self.recipe, self.task.seed
-        if recipe.held_out is None or leaf != recipe.leaf_count - 1:
+        if not recipe.evaluates_at(leaf):
             return None
         key = None if recipe.privacy is None else self.segment_key(recipe.segment_count - 1)
         rows = self.filled(self._of_table(held_out_rows(recipe, seed)))

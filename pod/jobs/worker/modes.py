@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -36,6 +36,7 @@ from fitchain.pod.jobs.worker.task import (
     Train,
 )
 from fitchain.pod.proof.audit.diagnosis import StateDigests
+from fitchain.pod.values.best import delivered_leaf
 from fitchain.pod.values.digest import ZERO, Digest, sha256_file
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
 from fitchain.pod.values.held_out import held_out_digest, held_out_salt
@@ -105,7 +106,7 @@ def train(
         return
     seconds = time.monotonic() - started
     check(job, tuple(recorder.checkpoints))
-    _finish(job, recorder.checkpoints[-1], position.program, emit, seconds)
+    _finish(job, recorder.checkpoints, position.program, emit, seconds)
 
 
 def rehearse(job: Job[Rehearse], emit: Emit) -> None:
@@ -435,10 +436,15 @@ def _state_digest(position: Position) -> Digest:
 # Endings
 
 
-def _finish(job: Job[Task], last: Checkpoint, program: Program, emit: Emit, seconds: float) -> None:
-    """Write the trained model and tell its names."""
+def _finish(job: Job[Task], checkpoints: Sequence[Checkpoint], program: Program, emit: Emit, seconds: float) -> None:
+    """Write the model that is delivered, the last leaf's or the best by the recipe's rule, and tell
+    its names."""
+    last = checkpoints[-1].leaf
+    results = {checkpoint.leaf.index: checkpoint.held_out for checkpoint in checkpoints}
+    if (delivered := delivered_leaf(job.recipe, results, last.index)) != last.index:
+        program = _recorded_position(job, delivered, emit, _skipper(emit)).program
     file = _write_model(job, program)
-    emit(events.Finished(last.leaf.step, last.leaf.index + 1, last.model, file, round(seconds, 3)))
+    emit(events.Finished(last.step, last.index + 1, checkpoints[delivered].model, file, round(seconds, 3)))
 
 
 def _end(job: Job[Train | Rehearse], recorder: Recorder, end: Diverged, emit: Emit) -> None:

@@ -50,8 +50,9 @@ from fitchain.pod.proof.audit.diagnosis import StateDigests, read_state_digests
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
 from fitchain.pod.values.files import Usage, usage_of
 from fitchain.pod.values.job_folder import LOG, RECIPE, STATE_DIGESTS, JobFolder
+from fitchain.pod.values.limits import LEAF_LINE
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import RECIPE_BYTES
+from fitchain.pod.values.recipe.terms import RECIPE_BYTES, SEGMENT
 from fitchain.pod.values.work import StepWork
 
 GRACE_S = 5
@@ -125,7 +126,8 @@ def most_usage(folder: JobFolder, recipe: Recipe, task: Task) -> Usage:
     state_bytes = STATES_A_MODEL * (folder.initial.stat().st_size if folder.initial.exists() else 0)
     every = task.keep_every if isinstance(task, Train) else 1
     states = recipe.leaf_count // every + STATES_BESIDES
-    size_bytes = states * (state_bytes + PIECE_BYTES) + recipe.leaf_count * BYTES_OF_A_LEAF_LINE
+    line_bytes = LEAF_LINE.text_bytes if recipe.evaluate == SEGMENT else BYTES_OF_A_LEAF_LINE
+    size_bytes = states * (state_bytes + PIECE_BYTES) + recipe.leaf_count * line_bytes
     yields = task.limits.file_bytes if isinstance(task, Evaluate | Explain) else PIECES_BESIDES * PIECE_BYTES
     return Usage(size_bytes + yields, 2 * states + FILES_BESIDES)
 

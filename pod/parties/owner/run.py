@@ -35,6 +35,7 @@ from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import HeldOutClaim, issue
 from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.best import delivered_leaf
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId
@@ -169,11 +170,14 @@ class TrainingSession:
         checkpoints = read_leaves(self.folder.path)
         transcript = Transcript(run.ctx, run.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
         transcript.verify(self.recipe.steps, self.recipe.segment_steps)
-        if (result := checkpoints[-1].held_out) is not None:
+        results = {checkpoint.leaf.index: checkpoint.held_out for checkpoint in checkpoints}
+        delivered = delivered_leaf(self.recipe, results, checkpoints[-1].leaf.index)
+        if (result := checkpoints[delivered].held_out) is not None:
             entry = history.HeldOutTold.of(self.recipe, result)
             self.home.journal.record(self.id, entry, once=str(transcript.root))
-        weights, key = self._deliver(transcript, checkpoints, risk)
-        ending = transcript.ending(self.recipe.group_leaves, checkpoints[-1].roots, weights, key)
+        weights, key = self._deliver(transcript, checkpoints, delivered, risk)
+        other = None if delivered == transcript.count - 1 else (delivered, checkpoints[delivered].roots)
+        ending = transcript.ending(self.recipe.group_leaves, checkpoints[-1].roots, weights, key, other)
         calls = self.home.agreements
         require_same_run(self.home, self.id, run)
         receipt = (calls.diverge if isinstance(ended, Diverged) else calls.finish)(self.id, ending)
@@ -191,14 +195,14 @@ class TrainingSession:
         self.home.journal.record(self.id, entry, once=str(roots[0]))
 
     def _deliver(
-        self, transcript: Transcript, checkpoints: Sequence[Checkpoint], risk: RiskClaim | None
+        self, transcript: Transcript, checkpoints: Sequence[Checkpoint], delivered: int, risk: RiskClaim | None
     ) -> tuple[Cid, Cid | None]:
         """Seal weights and certificate to the job's identity, and that identity to the scientist
         unless an audit comes first; once."""
         audited = bool(self.home.agreements.terms(self.id).audit.verifiers)
         journal, sent = self.home.journal, ("weights",) if audited else ("weights", "key")
         if not all(journal.fact(self.id, name) for name in sent):
-            self._seal(transcript, checkpoints, audited, risk)
+            self._seal(transcript, checkpoints, delivered, audited, risk)
         cids = {name: journal.fact(self.id, name) for name in sent}
         weights, key = (Cid.parse(cid) if (cid := cids.get(name)) else None for name in ("weights", "key"))
         assert weights is not None
@@ -208,16 +212,26 @@ class TrainingSession:
         journal.record(self.id, history.Delivered(**{name: str(cid) for name, cid in cids.items()}), once=str(weights))
         return weights, key
 
+    # Many parameters: what was trained, and what of it is delivered and said.
     def _seal(
-        self, transcript: Transcript, checkpoints: Sequence[Checkpoint], audited: bool, risk: RiskClaim | None
+        self,
+        transcript: Transcript,
+        checkpoints: Sequence[Checkpoint],
+        delivered: int,
+        audited: bool,
+        risk: RiskClaim | None,
     ) -> None:
         journal, model = self.home.journal, self.folder.model
         if not model.exists():
             os.link(self.folder.final, model)
-        states = {checkpoint.leaf.index: checkpoint.roots for checkpoint in (checkpoints[0], checkpoints[-1])}
-        signed = self.home.chain, self.home.keys, self.id
-        held_out = HeldOutClaim.of(self.recipe, self.card, checkpoints[-1])
-        certificate = issue(*signed, self.recipe, self.card, transcript, states, model, risk=risk, held_out=held_out)
+        states = {index: checkpoints[index].roots for index in (0, delivered, transcript.count - 1)}
+        certificate = issue(
+            *(self.home.chain, self.home.keys, self.id, self.recipe, self.card, transcript, states, model),
+            delivered=delivered,
+            risk=risk,
+            held_out=HeldOutClaim.of(self.recipe, self.card, checkpoints[delivered]),
+            evaluations=HeldOutClaim.of_each(self.recipe, self.card, checkpoints),
+        )
         write_file(self.folder.certificate, certificate)
         secret = self.home.kept_identity(self.folder.identity)
         sent = {"weights": send_folder(self.home.store, self.folder.path, DELIVERY_FILES, [recipient_of(secret)])}

@@ -22,6 +22,7 @@ from fitchain.pod.compute.checkpoint import read_state_file
 from fitchain.pod.compute.dataset import held_out_rows, verify_record
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.evidence import Evidence, evaluates, most_records, segment_records
+from fitchain.pod.values.best import delivered_leaf
 from fitchain.pod.values.digest import ZERO, Digest, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted, require_equal
 from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
@@ -166,7 +167,7 @@ def check_charge(chain_record: ChainRecord, recipe: Recipe) -> None:
 
 def check_leaves(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> None:
     """Check that the opened leaves are those of the transcript, that neighbours are linked, and
-    what the first, the delivered and the last say.
+    what the first, the delivered and the last say, and that the delivered one is the recipe's.
 
     A leaf in between may name its state unsalted: the salt keeps the owner's secret, and nobody
     else loses by its absence.
@@ -190,6 +191,15 @@ def check_leaves(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) 
     require_equal("the delivered leaf's model has the root", delivered.model, chain_record.model_root)
     require_equal("the last leaf's model has the root", last.model, chain_record.last_model_root)
     require_equal("the last leaf stands after step", last.step, chain_record.step)
+    _check_delivered(evidence, chain_record, recipe)
+
+
+def _check_delivered(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> None:
+    """The delivered leaf is the one that the recipe's rule chooses of those that are opened; what
+    the others say stays a claim."""
+    results = {index: evidence.leaves[index].checkpoint.held_out for index in chain_record.leaves}
+    chosen = delivered_leaf(recipe, results, chain_record.count - 1)
+    require_equal("the delivered leaf is", chain_record.delivered, chosen, "the rule and the opened results give")
 
 
 def _check_leaf(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, index: int) -> Digest:
@@ -203,7 +213,7 @@ def _check_leaf(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, i
     require_equal(
         f"leaf {index} names a result on held-out records",
         leaf.held_out != ZERO,
-        recipe.held_out is not None and index == recipe.leaf_count - 1,
+        recipe.evaluates_at(index),
         "the recipe says",
     )
     digest = leaf.digest(chain_record.ctx, chain_record.seed)

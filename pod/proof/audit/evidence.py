@@ -12,7 +12,7 @@ A folder, sealed file by file to the drawn verifiers:
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -182,11 +182,10 @@ def segment_records(recipe: Recipe, seed: Digest, segment: int, key: bytes | Non
     return np.concatenate(list(islice(order, steps)))
 
 
-def evaluates(recipe: Recipe, segments: Container[int], leaves: Container[int]) -> bool:
-    """Whether among segments is the one at whose end the model is evaluated on held-out records:
-    the recipe's last, with a leaf that ends it."""
-    is_ended = recipe.segment_count - 1 in segments and recipe.leaf_count - 1 in leaves
-    return recipe.held_out is not None and is_ended
+def evaluates(recipe: Recipe, segments: Iterable[int], leaves: Container[int]) -> bool:
+    """Whether at the end of one of these segments the model is evaluated on held-out records, and a
+    leaf ends it."""
+    return any(recipe.evaluates_at(segment + 1) and segment + 1 in leaves for segment in segments)
 
 
 def most_records(recipe: Recipe, segments: Sequence[int], leaves: Container[int]) -> int:
@@ -216,8 +215,8 @@ def records_of(
         recipe, seed: what is trained, and in which order.
         segments: which.
         noise: in private training the keys of their noise.
-        leaves: which are there: the last segment also uses the held-out records, where a leaf ends
-            it.
+        leaves: which are there: a segment at whose end the model is evaluated also uses the
+            held-out records, where a leaf ends it.
     """
     used = held_out_rows(recipe, seed) if evaluates(recipe, segments, leaves) else np.empty(0, np.uint64)
     for segment in segments:

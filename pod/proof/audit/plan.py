@@ -38,6 +38,8 @@ class AuditPlan:
         records: how many the job may read; None likewise.
         delivered: index of the delivered leaf, where it is known and not the last.
         held_out: how many of these records only evaluate the model: an audit opens all of them.
+        chooses: whether the recipe's rule may yet deliver a leaf before the last, whose segment is
+            audited then, too.
     """
 
     steps: int
@@ -53,6 +55,7 @@ class AuditPlan:
     records: int | None = None
     delivered: int | None = None
     held_out: int = 0
+    chooses: bool = False
 
     @classmethod
     def of(cls, terms: Terms, recipe: Recipe | None = None, delivered: int | None = None) -> AuditPlan:
@@ -72,6 +75,7 @@ class AuditPlan:
             batch_size=recipe.batch_size * recipe.unit_records if recipe else None,
             records=recipe.row_count if recipe else None,
             held_out=recipe.held_out_count * recipe.unit_records if recipe else 0,
+            chooses=recipe is not None and recipe.best is not None and delivered is None,
             delivered=delivered,
         )
 
@@ -106,8 +110,10 @@ class AuditPlan:
         """Records that the verifiers see at most; None where it is not known here."""
         if self.batch_size is None or self.records is None:
             return None
-        trained = self.sampling.disclosed(self.segment_steps, self.batch_size, self.records - self.held_out)
-        return trained + self.held_out
+        training = self.records - self.held_out
+        drawn = self.sampling.disclosed(self.segment_steps, self.batch_size, training)
+        chosen = self.segment_steps * self.batch_size if self.chooses else 0
+        return min(drawn + chosen, training) + self.held_out
 
 
 def default_draws(steps: int, segment_steps: int) -> int:

@@ -27,6 +27,7 @@ from fitchain.pod.proof.certificate.statement import (
     MOST_ANCESTORS,
     MOST_LEAVES,
     Ancestor,
+    HeldOutClaim,
     Outline,
     PrivacyClaim,
     Statement,
@@ -34,6 +35,7 @@ from fitchain.pod.proof.certificate.statement import (
     unsalted_leaves,
 )
 from fitchain.pod.proof.transcript import Transcript, check_anchors, grow
+from fitchain.pod.values.best import delivered_leaf
 from fitchain.pod.values.digest import ZERO, Digest, bag, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import (
     ChainUnusable,
@@ -47,6 +49,7 @@ from fitchain.pod.values.errors import (
 from fitchain.pod.values.held_out import OF_UNITS, NoisedClasses, NoisedMean
 from fitchain.pod.values.ids import WHOLE_POOL, ModelId
 from fitchain.pod.values.leaf import Leaf, records_digest
+from fitchain.pod.values.recipe.terms import SEGMENT
 from fitchain.pod.values.risk.report import report_digest
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
 
@@ -267,6 +270,7 @@ def check_leaves(statement: Statement, most_leaves: int = MOST_LEAVES) -> None:
     require_equal("the transcript's root: the certificate says", statement.transcript_root, root, "its leaves have")
     _check_states(statement)
     _check_held_out(statement)
+    _check_delivered(statement)
 
 
 def transcript_of(statement: Statement, leaves: tuple[Leaf, ...]) -> Transcript:
@@ -404,23 +408,48 @@ def _check_states(statement: Statement) -> None:
 
 
 def _check_held_out(statement: Statement) -> None:
-    """Check that the last leaf of a whole training, and no other, names a result on held-out
-    records where the recipe holds some out, and that the certificate opens it where the dataset's
-    policy lets it leave."""
-    recipe, ending = statement.recipe, statement.recipe.leaf_count - 1
-    for leaf in statement.shown:
-        expected = recipe.held_out is not None and leaf.index == ending
-        what = f"leaf {leaf.index} names a result on held-out records"
-        require_equal(what, leaf.held_out != ZERO, expected, "the recipe says")
-    claim, last = statement.held_out, statement.shown[-1]
-    leaves = last.held_out != ZERO and leaves_with_certificate(recipe, statement.card)
+    """Check that those leaves name a result on held-out records whose models the recipe evaluates,
+    and that the certificate opens what the dataset's policy lets leave: the delivered leaf's, and
+    where each has one all of them."""
+    recipe, shown = statement.recipe, {leaf.index: leaf for leaf in statement.shown}
+    for index, leaf in shown.items():
+        what = f"leaf {index} names a result on held-out records"
+        require_equal(what, leaf.held_out != ZERO, recipe.evaluates_at(index), "the recipe says")
+    claim, delivered = statement.held_out, shown[statement.delivered]
+    leaves, said = leaves_with_certificate(recipe, statement.card), "the dataset's policy says"
     what = "a result on held-out records stands in the certificate"
-    require_equal(what, claim is not None, leaves, "the dataset's policy says")
-    if claim is None:
+    require_equal(what, claim is not None, leaves and delivered.held_out != ZERO, said)
+    if claim is not None:
+        _check_result(statement, claim, delivered)
+    evaluations = statement.evaluations
+    what = "the results of all leaves stand in the certificate"
+    require_equal(what, evaluations is not None, leaves and recipe.evaluate == SEGMENT, said)
+    if evaluations is not None:
+        what = "the number of leaves with a result: the certificate says"
+        require_equal(what, len(evaluations), statement.count - 1, "its leaves are")
+    for index, evaluation in enumerate(evaluations or (), 1):
+        if index in shown:  # of so few leaves as are evaluated each is listed
+            _check_result(statement, evaluation, shown[index])
+
+
+def _check_delivered(statement: Statement) -> None:
+    """Check that the delivered leaf is the one that the recipe's rule chooses of the results that
+    the certificate opens; where the dataset's policy keeps them with the owner, only a jury can."""
+    recipe, last = statement.recipe, statement.count - 1
+    is_chosen = recipe.best is not None and statement.steps == recipe.steps
+    if is_chosen and statement.evaluations is None:
         return
-    require_equal(
-        "the result on held-out records: the certificate's digests to", claim.digest, last.held_out, "its last leaf has"
-    )
+    results = {index: claim.result for index, claim in enumerate(statement.evaluations or (), 1)}
+    chosen, rule = delivered_leaf(recipe, results, last), f"of all results the best {recipe.best} has"
+    said = "the delivered leaf: the certificate says"
+    require_equal(said, statement.delivered, chosen, rule if is_chosen else "the recipe delivers the last,")
+
+
+def _check_result(statement: Statement, claim: HeldOutClaim, leaf: Leaf) -> None:
+    """Check that a result opens its leaf, and is of the recipe's kind."""
+    recipe = statement.recipe
+    what = f"the result on held-out records of leaf {leaf.index}: the certificate's digests to"
+    require_equal(what, claim.digest, leaf.held_out, "the leaf has")
     said = "the recipe holds out"
     require_equal("the held-out records: the certificate says", claim.result.records, recipe.held_out_count, said)
     outcome = claim.result.outcome

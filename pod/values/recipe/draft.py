@@ -27,11 +27,13 @@ from fitchain.pod.values.recipe.privacy import (
 from fitchain.pod.values.recipe.schedule import SCHEDULES, Runs, learning_rates
 from fitchain.pod.values.recipe.terms import (
     CLASSIFICATION,
+    END,
     LOSSES,
     METRICS,
     MOST_BATCH,
     MOST_STEPS,
     OPTIMIZERS,
+    SEGMENT,
     VERSION,
     Audit,
     Environment,
@@ -62,8 +64,8 @@ _SCHEDULE_TERMS = ("learning_rate", "schedule", "warmup_steps", "step_size", "ga
 _OPTIMIZER_TERMS = tuple(sorted({term for terms in OPTIMIZERS.values() for term in terms}))
 _LOSS_TERMS = tuple(sorted({term for terms in LOSSES.values() for term in terms}))
 TERMS = (
-    *("inputs", "target", "rows", "held_out", "transform", "batch_size", "epochs", "steps", "segment_steps"),
-    *("group_leaves", "metrics", "audit", "environment", "threads", "loss", "optimizer", "privacy"),
+    *("inputs", "target", "rows", "held_out", "evaluate", "best", "transform", "batch_size", "epochs", "steps"),
+    *("segment_steps", "group_leaves", "metrics", "audit", "environment", "threads", "loss", "optimizer", "privacy"),
     *_LOSS_TERMS,
     *_OPTIMIZER_TERMS,
     *_SCHEDULE_TERMS,
@@ -108,7 +110,8 @@ def draft(
     loss = _loss(card, target, terms)
     batch_size = _batch_size(card, trained, terms)
     steps = _steps(trained, batch_size, terms)
-    default_segment = max(2, -(-steps // DEFAULT_SEGMENTS), least_segment(units - trained, batch_size))
+    evaluate = terms.get("evaluate", END if terms.get("best") is None else SEGMENT)
+    default_segment = max(2, -(-steps // DEFAULT_SEGMENTS), least_segment(units - trained, batch_size, evaluate))
     segment_steps = integer("segment_steps", terms.get("segment_steps", default_segment), 2, MOST_STEPS)
     privacy = _privacy(card, trained, batch_size, steps, terms)
     metrics = [metric for metric in METRICS if metric == "loss" or loss["name"] in CLASSIFICATION]
@@ -124,6 +127,8 @@ def draft(
             "target": target,
             "rows": rows,
             "held_out": held_out,
+            "evaluate": evaluate,
+            "best": terms.get("best"),
             "transform": terms.get("transform", _transform(card, inputs, target)),
             "loss": loss,
             "optimizer": optimizer,

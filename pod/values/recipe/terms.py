@@ -44,15 +44,23 @@ NAME_LENGTH = 200
 METRICS = ("loss", "accuracy")
 MOST_HELD_OUT = 0.5
 """The largest share of the rows that may be held out."""
-HELD_OUT_STEPS = 3
-"""Of held-out records at most so many are evaluated as a segment's steps take: a forward pass is
-about a third of a step, so an audit, whose time follows from its segments, takes one more."""
+HELD_OUT_STEPS, HELD_OUT_STEPS_EACH = 3, 1
+"""Of held-out records at most so many times those are evaluated that a segment's steps take: a
+forward pass is about a third of a step, so an audit, whose time follows from its segments, takes
+one more; where the model is evaluated at the end of each segment, a third longer."""
+END, SEGMENT = "end", "segment"
+"""When a model is evaluated on the held-out records: after the last step, or after each segment."""
+MOST_EVALUATIONS = 1024
+"""Of a model that is evaluated after each segment: a certificate opens all of them."""
 CLASSIFICATION = ("cross_entropy", "nll_loss")
 """Losses whose targets are class indices (int64); those of the others are float32."""
 BINARY = "binary_cross_entropy_with_logits"
 """The loss of outputs that each tell one of two classes."""
 OF_CLASSES = (*CLASSIFICATION, BINARY)
 """Losses of whose predictions each hits or misses."""
+FIGURES_OF_CLASSES, FIGURES_OF_AMOUNTS = ("loss", "accuracy", "f1", "auc"), ("loss", "mae", "r2")
+"""Figures of a result on held-out records by which the best checkpoint may be chosen: loss and mean
+absolute error (MAE) by the lowest, the others by the highest."""
 
 
 def _reals(what: str, value: Any, count: int, low: float, high: float) -> list[float]:
@@ -230,9 +238,19 @@ class Audit:
 
 
 _FIELDS = (
-    *("version", "graph", "initial_model", "base", "dataset", "inputs", "target", "rows", "held_out", "transform"),
-    *("loss", "optimizer", "learning_rates", "batch_size", "steps", "segment_steps", "group_leaves", "dtype"),
-    *("environment", "metrics", "privacy", "audit"),
+    *("version", "graph", "initial_model", "base", "dataset", "inputs", "target", "rows", "held_out", "evaluate"),
+    *(
+        "best",
+        "transform",
+        "loss",
+        "optimizer",
+        "learning_rates",
+        "batch_size",
+        "steps",
+        "segment_steps",
+        "group_leaves",
+    ),
+    *("dtype", "environment", "metrics", "privacy", "audit"),
 )
 _NOT_YET = {"base": "models stored as differences from a base"}
 """Fields that have their place in a recipe and no value but null yet, and what they are for."""
@@ -266,6 +284,10 @@ class Recipe:
         held_out: the share of the rows (of the units of privacy, where these have several) that is
             never trained on and evaluates the trained model; None holds none out. Which rows they
             are follows from the order seed.
+        evaluate: `END`: after the last step; `SEGMENT`: after each segment, so that each leaf but
+            leaf 0 has a result.
+        best: the figure by which the best leaf's model is delivered, of those that have a result;
+            None delivers the last leaf's.
         privacy: terms of differential privacy; None trains without. With them a step draws each
             unit of privacy with the same chance in secret, `batch_size` units on average, and
             nothing else that the records decide is told: no metrics. The rows are whole units.
@@ -293,6 +315,8 @@ class Recipe:
     dtype: str = "float32"
     base: None = None
     held_out: float | None = None
+    evaluate: str = END
+    best: str | None = None
     privacy: Privacy | None = None
 
     @classmethod
@@ -334,8 +358,9 @@ class Recipe:
             twice = Counter(used).most_common(1)[0][0]
             raise InputRefused(f"the column {twice!r} is used twice in inputs and target")
         loss = Choice.parse("the loss", value["loss"], LOSSES)
-        _require_short_evaluation(fields, held_out_count(held_out, stop - start))
         privacy = None if value["privacy"] is None else Privacy.parse(value["privacy"])
+        evaluate, best = _evaluation(fields, loss, held_out, privacy)
+        _require_short_evaluation(fields, held_out_count(held_out, stop - start), evaluate)
         units = _units(start, stop, privacy)
         return cls(
             graph=fields.digest("graph"),
@@ -357,6 +382,8 @@ class Recipe:
             audit=Audit.parse(value["audit"]),
             dtype=fields.choice("dtype", ("float32",)),
             held_out=held_out,
+            evaluate=evaluate,
+            best=best,
             privacy=privacy,
         )
 
@@ -372,6 +399,8 @@ class Recipe:
             "target": self.target,
             "rows": list(self.rows),
             "held_out": self.held_out,
+            "evaluate": self.evaluate,
+            "best": self.best,
             "transform": {column: dict(transform) for column, transform in self.transform.items()},
             "loss": self.loss.json(),
             "optimizer": self.optimizer.json(),
@@ -475,6 +504,11 @@ class Recipe:
         last perhaps shorter."""
         return -(-self.steps // self.segment_steps) + 1
 
+    def evaluates_at(self, leaf: int) -> bool:
+        """Whether the model of a leaf is evaluated on the held-out records."""
+        first = 1 if self.evaluate == SEGMENT else self.leaf_count - 1
+        return self.held_out is not None and first <= leaf < self.leaf_count
+
     def step_of(self, leaf: int) -> int:
         """Steps completed at a leaf.
 
@@ -521,18 +555,52 @@ def held_out_count(share: float | None, rows: int) -> int:
     return 0 if share is None else math.ceil(Fraction(repr(share)) * rows)
 
 
-def least_segment(held_out: int, batch_size: int) -> int:
+def least_segment(held_out: int, batch_size: int, evaluate: str = END) -> int:
     """The least steps of a segment whose time is enough to evaluate so many held-out records."""
-    return -(-held_out // (HELD_OUT_STEPS * batch_size))
+    return -(-held_out // ((HELD_OUT_STEPS_EACH if evaluate == SEGMENT else HELD_OUT_STEPS) * batch_size))
 
 
-def _require_short_evaluation(fields: Fields, held_out: int) -> None:
+def _require_short_evaluation(fields: Fields, held_out: int, evaluate: str) -> None:
     batch_size, segment = fields.integer("batch_size", 1, MOST_BATCH), fields.integer("segment_steps", 2, MOST_STEPS)
-    if segment < (least := least_segment(held_out, batch_size)):
+    if segment < (least := least_segment(held_out, batch_size, evaluate)):
+        time = "a third of a segment" if evaluate == SEGMENT else "a segment"
         raise InputRefused(
-            f"evaluating {held_out} held-out records takes longer than a segment of {segment} steps",
+            f"evaluating {held_out} held-out records takes longer than {time} of {segment} steps",
             f"make segment_steps at least {least}, or hold out fewer records",
         )
+    evaluations = -(-fields.integer("steps", 1, MOST_STEPS) // segment)
+    if evaluate == SEGMENT and evaluations > MOST_EVALUATIONS:
+        least = -(-fields.integer("steps", 1, MOST_STEPS) // MOST_EVALUATIONS)
+        raise InputRefused(
+            f"the model would be evaluated after each of {evaluations} segments, and at most {MOST_EVALUATIONS} times",
+            f"make segment_steps at least {least}",
+        )
+
+
+def _evaluation(
+    fields: Fields, loss: Choice, held_out: float | None, privacy: Privacy | None
+) -> tuple[str, str | None]:
+    """When the model is evaluated, and by which figure its best checkpoint is chosen."""
+    evaluate, best = fields.choice("evaluate", (END, SEGMENT)), fields.value["best"]
+    if best is not None:
+        best = fields.choice("best", FIGURES_OF_CLASSES if loss.name in OF_CLASSES else FIGURES_OF_AMOUNTS)
+        if evaluate != SEGMENT:
+            raise InputRefused(
+                "the best checkpoint is chosen by results that only the last one has",
+                f'write evaluate = "{SEGMENT}", or leave best out',
+            )
+    if evaluate == SEGMENT and held_out is None:
+        raise InputRefused(
+            "the model is to be evaluated after each segment, and no record is held out",
+            "write held_out = 0.2, say: the share of the records that is not trained on",
+        )
+    if evaluate == SEGMENT and privacy is not None:
+        raise InputRefused(
+            "beside terms of privacy the model is evaluated once, after the last step, in noised counts: results after"
+            " each segment, or a checkpoint chosen by them, would tell of the held-out records what nothing charges",
+            "leave evaluate and best out of the recipe, or ask for a dataset without a privacy budget",
+        )
+    return evaluate, best
 
 
 def _rows(fields: Fields) -> tuple[int, int]:
