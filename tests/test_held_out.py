@@ -177,7 +177,7 @@ def test_what_cannot_be_evaluated_ends_no_training(
     def fails(*given: Any) -> Any:
         raise RuntimeError("index out of range")
 
-    monkeypatch.setattr(held_out, "_outcome", fails)
+    monkeypatch.setattr(held_out, "_outcomes", fails)
     case = trained_here(tmp_path / "job", store, **SHARE)
     assert result_of(case.folder) == HeldOut(8, None)
     assert case.replayed_here(case.facts(None)) == []

@@ -115,6 +115,7 @@ def recipe(net: Callable[[], nn.Module] = Net, **changes: Any) -> Recipe:
             "environment": {"class": "cpu-x86-64-v3", "threads": 1, "torch": installed_torch(), "probe": None},
             "metrics": ["loss", "accuracy"],
             "privacy": None,
+            "subgroups": {},
             "audit": {"drawn_segments": 0, "verifiers": 0, "mode": "open", "panel": None},
             **changes,
         }

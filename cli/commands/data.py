@@ -64,6 +64,18 @@ def register(
             show_default=False,
         ),
     ] = None,
+    subgroup: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Tell held-out results by this column's groups too; models do not get it. Repeat it for more.",
+            show_default=False,
+        ),
+    ] = None,
+    subgroup_input: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="The same of a column that models do get.", show_default=False),
+    ] = None,
     risk_report: Annotated[
         bool, typer.Option("--risk-report", help="Attack each model before it is delivered, and keep what that finds.")
     ] = False,
@@ -214,6 +226,7 @@ def register(
         environments=tuple(environment or ()),
         privacy=privacy,
         unit=_unit(unit, unit_records),
+        subgroups=_subgroups(subgroup or [], subgroup_input or []),
     )
     before = _registered_from(session.home, source)
     registered = owner.register_dataset(session.home, offer)
@@ -227,6 +240,7 @@ def register(
         "unit": unit,
         "units": registered.card.unit_count,
         "left_out": registered.left_out,
+        "subgroups": {name: each.json() for name, each in registered.card.subgroups.items()},
         "columns": registered.card.feature_names,
         "dropped": list(offer.drop),
         "root": registered.root,
@@ -238,6 +252,7 @@ def register(
         ("dataset", registered.id),
         ("records", f"{registered.card.record_count} of {len(registered.card.feature_names)} columns, target {target}"),
         ("unit", _protects(registered.card, registered.left_out)),
+        *_groups(registered.card),
         ("root", registered.root),
         ("card", registered.card_cid),
         ("privacy", _budget(budget)),
@@ -318,6 +333,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         ("records", card.record_count),
         ("unit", _protects(card)),
         ("target", _target(card)),
+        *_groups(card),
         ("licence", card.licence or None),
         ("price", f"{amount_text(card.price)} FIT, at least {amount_text(policy.minimum_price)} FIT"),
         ("open to", _askers(card)),
@@ -371,6 +387,28 @@ def _unit(column: str | None, most_records: int | None) -> UnitColumn | None:
     if column is None:
         return None
     return UnitColumn(column) if most_records is None else UnitColumn(column, most_records)
+
+
+def _subgroups(apart: list[str], inputs: list[str]) -> dict[str, bool]:
+    """Columns of subgroups as a person said them, with whether models get them.
+
+    Raises:
+        InputRefused: a column is named as both.
+    """
+    if both := sorted(set(apart) & set(inputs)):
+        raise InputRefused(
+            f"the column {both[0]!r} is named for models to get, and not to get", "leave out one of the two"
+        )
+    return dict.fromkeys(apart, False) | dict.fromkeys(inputs, True)
+
+
+def _groups(card: Card) -> list[tuple[str, Any]]:
+    """By which groups results on held-out records are told, in words, one line a column."""
+    lines = []
+    for name, each in card.subgroups.items():
+        who = "models get it, too" if each.is_input else "models do not get it"
+        lines.append(f"{name}: {', '.join(map(str, each.groups))}; {who}")
+    return [("subgroups" if not number else "", line) for number, line in enumerate(lines)]
 
 
 def _protects(card: Card, left_out: int = 0) -> str | None:

@@ -16,6 +16,7 @@ from fitchain.pod.proof.audit.pace import SLOW_HOST
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.graph.capacity import capacity_of
+from fitchain.pod.values.held_out import LEAST_TOLD
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.offered import Offered
@@ -162,7 +163,9 @@ def evaluation_of(trained: Recipe, metrics_leave: bool | None) -> list[str]:
     condition = {None: ", if the owner's policy lets metrics out", True: "", False: None}[metrics_leave]
     if condition is None:
         return [f"not what the model does on {on}: a hash of that"]
-    return [f"in the certificate what the model does on {on}, in exact counts{condition}"]
+    columns = sorted(trained.subgroups)
+    by = f", and by {' and by '.join(columns)}, of groups of {LEAST_TOLD} records or more" if columns else ""
+    return [f"in the certificate what the model does on {on}, in exact counts{by}{condition}"]
 
 
 def carried(review: Review) -> Pairs:

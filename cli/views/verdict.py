@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views.amounts import counted, format_duration
-from fitchain.cli.views.held_out import held_out_sentence
+from fitchain.cli.views.held_out import held_out_sentence, subgroup_sentences
 from fitchain.cli.views.output import KeyValues, Prose, Report, View
 from fitchain.cli.views.recipe import unit_noun
 from fitchain.cli.views.risk import describe_summary, summary_values
@@ -133,6 +133,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("privacy", describe_privacy(verdict)),
         ("risk report", describe_risk(verdict)),
         ("held out", describe_held_out(verdict)),
+        *(("", sentence) for sentence in describe_subgroups(verdict)),
         ("began with", _lineage(verdict)),
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
     ]
@@ -198,6 +199,15 @@ def describe_held_out(verdict: Verdict) -> str | None:
     if any(jury.verdict is Outcome.MATCH for jury in verdict.juries):
         return f"{other}{sentence}; seats voted Match on the segment at whose end it stands"
     return f"{other}as the owner states, {sentence}"
+
+
+def describe_subgroups(verdict: Verdict) -> list[str]:
+    """The same by group, a sentence for each column; nothing where it does not leave."""
+    recipe, claim = verdict.statement.recipe, verdict.statement.held_out
+    if claim is None or not verdict.complete:
+        return []
+    entry = HeldOutTold.of(recipe, claim.result)
+    return subgroup_sentences(claim.result, entry.subgroups, entry.scale)
 
 
 def _lineage(verdict: Verdict) -> str:

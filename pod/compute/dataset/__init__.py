@@ -11,14 +11,23 @@ into batches.
     units      where the records of a unit of privacy lie
     records    record leaves, root, openings, "is it still what was registered?"
     order      the keyed batch order
+    subgroups  columns by whose groups results are told
     assembly   indices -> a model's inputs and target
     mock       data of the same schema for rehearsals
 """
 
 from __future__ import annotations
 
-from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers
-from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardUnit, Constants, fit_transform
+from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers, group_numbers
+from fitchain.pod.compute.dataset.card import (
+    Card,
+    CardPrivacy,
+    CardSubgroup,
+    CardUnit,
+    Constants,
+    fit_transform,
+    refuse_beside_budget,
+)
 from fitchain.pod.compute.dataset.columns import DTYPES, Column
 from fitchain.pod.compute.dataset.mock import mock_table
 from fitchain.pod.compute.dataset.order import (
@@ -51,6 +60,7 @@ __all__ = [
     "Assemble",
     "Card",
     "CardPrivacy",
+    "CardSubgroup",
     "CardUnit",
     "Column",
     "Constants",
@@ -69,10 +79,12 @@ __all__ = [
     "dataset_root",
     "drawn_batches",
     "fit_transform",
+    "group_numbers",
     "held_out_rows",
     "mock_table",
     "open_records",
     "record_leaves",
+    "refuse_beside_budget",
     "register",
     "salt",
     "salts",

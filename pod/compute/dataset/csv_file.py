@@ -1,4 +1,5 @@
-"""CSV files: UTF-8, commas, a header line, numbers, and texts in the target's column alone.
+"""CSV files: UTF-8, commas, a header line, numbers, and texts in the target's column and in those
+of subgroups alone.
 
 A message about a bad cell names its line and column and never repeats the cell: messages end in
 logs, records must not.
@@ -59,6 +60,30 @@ def _first_undecodable_line(path: Path) -> int:
     return 1
 
 
+class _Texts:
+    """A column that may hold texts: its first cell tells whether it does."""
+
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        self.agreed_texts = texts
+        self.codes = {text: code for code, text in enumerate(texts)}
+        self.is_text: bool | None = True if texts else None
+
+    def holds_texts(self, cell: str) -> bool:
+        """Whether it does, of which this may be the first cell."""
+        if self.is_text is None:
+            self.is_text = not _is_number(cell)
+        return self.is_text
+
+    def sorted(self, codes: Array) -> tuple[tuple[str, ...], Array]:
+        """Number the texts in their sorted order instead of the order of their first appearance;
+        those that were given keep theirs."""
+        if self.agreed_texts:
+            return self.agreed_texts, codes
+        texts = tuple(sorted(self.codes))
+        numbers = {text: number for number, text in enumerate(texts)}
+        return texts, np.array([numbers[text] for text in self.codes], np.int64)[codes]
+
+
 class _CsvReader:
     """Reads one CSV file, some thousand lines at a time, so that no more than these are held as
     text."""
@@ -70,12 +95,11 @@ class _CsvReader:
         self.names = self._header()
         kept = wanted.among(self.names, target)
         self.kept = [index for index, name in enumerate(self.names) if name in kept]
-        self.target = target
         self.unit = wanted.unit
         self.units = dict[str, int]()
-        self.categories = categories
-        self.codes = {text: code for code, text in enumerate(categories)}
-        self.texts: bool | None = True if categories else None  # is the target a column of texts? its first cell tells
+        of_target = {} if target is None else {target: categories}
+        self.texts = {name: _Texts(texts) for name, texts in {**wanted.texts, **of_target}.items()}
+        self.target = target
 
     def content(self) -> Found:
         parts: dict[str, list[Array]] = {self.names[index]: [] for index in self.kept}
@@ -87,10 +111,11 @@ class _CsvReader:
         if not all(parts.values()):
             raise InputRefused("the table has no record")
         arrays = {name: np.concatenate(pieces) for name, pieces in parts.items()}
-        categories = self.categories
-        if self.texts and self.target is not None and not categories:
-            categories, arrays[self.target] = self._sorted(arrays[self.target])
-        return Found(arrays, categories, self.mock)
+        texts = dict[str, tuple[str, ...]]()
+        for name, column in self.texts.items():
+            if column.is_text:
+                texts[name], arrays[name] = column.sorted(arrays[name])
+        return Found(arrays, texts.pop(self.target or "", ()), self.mock, texts)
 
     def _header(self) -> list[str]:
         names = [name.strip() for name in self._next() or []]
@@ -131,10 +156,8 @@ class _CsvReader:
     def _cells(self, name: str, cells: list[str], lines: Sequence[int]) -> Array:
         if name == self.unit:
             return self._unit_numbers(name, cells, lines)
-        if name == self.target and self.texts is None:
-            self.texts = not _is_number(cells[0])
-        if name == self.target and self.texts:
-            return self._category_codes(name, cells, lines)
+        if (column := self.texts.get(name)) is not None and column.holds_texts(cells[0]):
+            return self._category_codes(name, column, cells, lines)
         numbers = _numbers(cells)
         if numbers is None:
             bad = next(row for row, cell in enumerate(cells) if not _is_number(cell))
@@ -149,26 +172,21 @@ class _CsvReader:
                 self._refuse_cell(name, cells, lines, row)
         return np.array([self.units.setdefault(text, len(self.units)) for text in texts], np.int64)
 
-    def _category_codes(self, name: str, cells: list[str], lines: Sequence[int]) -> Array:
+    def _category_codes(self, name: str, column: _Texts, cells: list[str], lines: Sequence[int]) -> Array:
         codes = np.empty(len(cells), np.int64)
         for row, cell in enumerate(cells):
             text = cell.strip()
             if _is_missing(text):
                 self._refuse_cell(name, cells, lines, row)
-            if text not in self.codes:
-                if self.categories or len(self.codes) == MOST_CATEGORIES:
-                    problem = f"none of the {len(self.codes)} categories" if self.categories else "a category too many"
+            if text not in column.codes:
+                if column.agreed_texts or len(column.codes) == MOST_CATEGORIES:
+                    problem = (
+                        f"none of the {len(column.codes)} categories" if column.agreed_texts else "a category too many"
+                    )
                     raise InputRefused(f"line {lines[row]}, column {name!r}: the cell is {problem}")
-                self.codes[text] = len(self.codes)
-            codes[row] = self.codes[text]
+                column.codes[text] = len(column.codes)
+            codes[row] = column.codes[text]
         return codes
-
-    def _sorted(self, codes: Array) -> tuple[tuple[str, ...], Array]:
-        """Number the categories in their sorted order instead of the order of their first
-        appearance."""
-        categories = tuple(sorted(self.codes))
-        numbers = {text: number for number, text in enumerate(categories)}
-        return categories, np.array([numbers[text] for text in self.codes], np.int64)[codes]
 
     def _refuse_cell(self, name: str, cells: list[str], lines: Sequence[int], row: int) -> NoReturn:
         where = f"line {lines[row]}, column {name!r}"
@@ -176,7 +194,7 @@ class _CsvReader:
             raise InputRefused(f"{where}: the cell is missing", "fill it, or leave that record out")
         raise InputRefused(
             f"{where}: the cell is a text of {len(cells[row])} characters and no finite number",
-            "drop the column if it identifies people, or give numbers; only the target may hold texts",
+            "drop the column if it identifies people, or give numbers; only target and subgroups may hold texts",
         )
 
 

@@ -17,6 +17,7 @@ from fitchain.pod.compute.dataset import (
     UnitColumn,
     check_unchanged,
     mock_table,
+    refuse_beside_budget,
     register,
 )
 from fitchain.pod.jobs.home import Home
@@ -77,6 +78,8 @@ class DatasetOffer:
             no ledger, and they are charged to none.
         unit: the column that says whose record one is, and how many of each are used; None where a
             record is the unit of privacy.
+        subgroups: columns by whose groups results on held-out records are told, with whether models
+            may take them, too.
     """
 
     source: Path | str
@@ -93,6 +96,7 @@ class DatasetOffer:
     environments: tuple[str, ...] = ()
     privacy: PrivacyOffer | None = None
     unit: UnitColumn | None = None
+    subgroups: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,14 +127,17 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
         EnvironmentRefused: this host is not of such a class.
         InputRefused: the policy leaves the dataset open to strangers without saying that models may
             reveal records, or has a limit to what models give away beside a privacy budget; or
-            units are named and no privacy budget protects them.
+            units are named and no privacy budget protects them, or subgroups and one does.
         NotFound, InputRefused: the table is missing or malformed, or a panel that the policy names.
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
     offer.policy.require_askers(offer.privacy is not None)
     offer.policy.require_limit_without_budget(offer.privacy is not None)
+    if offer.privacy is not None:
+        refuse_beside_budget(offer.subgroups)
     source = Path(offer.source).absolute()
-    table = Table.read(source, drop=offer.drop, target=offer.target, unit=offer.unit)
+    texts = dict.fromkeys(offer.subgroups, ())
+    table = Table.read(source, drop=offer.drop, target=offer.target, unit=offer.unit, subgroups=texts)
     panels = look_at_policy(home, offer.policy)
     privacy = _card_privacy(home, offer, table.count // (table.unit_records or 1))
     home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
@@ -150,6 +157,7 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
         probes={name: str(probe) for name in offer.environments if (probe := _probe(name)) is not None},
         privacy=privacy,
         unit=offer.unit,
+        subgroups=offer.subgroups,
     )
     card = registration.card
     if offer.mock_records:
@@ -157,6 +165,7 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     card_cid = home.store.add(card.encode())
     reading: dict[str, Any] = {"drop": list(offer.drop), "target": offer.target, "categories": list(table.categories)}
     reading |= {} if offer.unit is None else {"unit": offer.unit.json()}
+    reading |= {"subgroups": card.texts_of_groups} if card.subgroups else {}
     if opened is not None:  # last: a budget is set once for all, and what was refused must not have set it
         number = home.registry.open_ledger(opened)
     id = home.registry.register_dataset(registration.root, registration.count, card_cid, number)
@@ -262,7 +271,7 @@ def read_table(source: Path, reading: Mapping[str, Any]) -> Table:
     """Read a table as it was read for its registration; raises as `Table.read`."""
     names = {name: reading[name] for name in ("drop", "target", "categories")}
     unit = None if reading.get("unit") is None else UnitColumn.from_json(reading["unit"])
-    return Table.read(source, **names, only=reading.get("only"), unit=unit)
+    return Table.read(source, **names, only=reading.get("only"), unit=unit, subgroups=reading.get("subgroups"))
 
 
 def keep_row(home: Home, row: DatasetRow) -> None:

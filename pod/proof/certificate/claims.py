@@ -44,9 +44,10 @@ from fitchain.pod.values.errors import (
     SignatureMismatch,
     require_equal,
 )
-from fitchain.pod.values.held_out import OF_UNITS, NoisedClasses, NoisedMean
+from fitchain.pod.values.held_out import OF_UNITS, HeldOut, NoisedClasses, NoisedMean
 from fitchain.pod.values.ids import WHOLE_POOL, ModelId
 from fitchain.pod.values.leaf import Leaf, records_digest
+from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.risk.report import report_digest
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
 
@@ -423,6 +424,7 @@ def _check_held_out(statement: Statement) -> None:
     )
     said = "the recipe holds out"
     require_equal("the held-out records: the certificate says", claim.result.records, recipe.held_out_count, said)
+    _check_subgroups(claim.result, recipe)
     outcome = claim.result.outcome
     is_noised = isinstance(outcome, NoisedClasses | NoisedMean)
     if outcome is not None:
@@ -433,6 +435,17 @@ def _check_held_out(statement: Statement) -> None:
         of_units = isinstance(outcome, NoisedMean) and outcome.of.endswith(OF_UNITS)
         has_units = recipe.privacy is not None and recipe.privacy.unit_records is not None
         require_equal("the result on held-out records is of units", of_units, has_units, "the recipe says")
+
+
+def _check_subgroups(result: HeldOut, recipe: Recipe) -> None:
+    """What is told by group is told of the recipe's columns and groups, column by column."""
+    columns = list(dict.fromkeys(part.column for part in result.subgroups))
+    of_recipe = [column for column in sorted(recipe.subgroups) if column in columns]
+    require_equal("the result on held-out records is told by", columns, of_recipe, "the recipe's columns are")
+    for column in columns:
+        groups = [group for part in result.of_column(column) for group in part.groups]
+        what = f"the groups of {column!r} by which the result on held-out records is told are"
+        require_equal(what, sorted(groups, key=str), sorted(recipe.subgroups[column], key=str), "the recipe says")
 
 
 def _outlined_tree(statement: Statement, outline: Outline) -> Digest:

@@ -13,7 +13,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, partial
 from itertools import accumulate, pairwise
@@ -31,6 +31,7 @@ from fitchain.pod.values.privacy.release import release_sigma, renyi_of_release
 from fitchain.pod.values.recipe.fields import Fields, choice, flag, integer, items, real, refuse_unknown, text
 from fitchain.pod.values.recipe.privacy import Privacy, sampling_rate
 from fitchain.pod.values.recipe.schedule import Runs
+from fitchain.pod.values.recipe.subgroups import Subgroups, parse_subgroups, subgroups_json
 
 VERSION = "fitchain/recipe/v2"
 ENVIRONMENT_VERSION = "fitchain/environment/v2"
@@ -232,7 +233,7 @@ class Audit:
 _FIELDS = (
     *("version", "graph", "initial_model", "base", "dataset", "inputs", "target", "rows", "held_out", "transform"),
     *("loss", "optimizer", "learning_rates", "batch_size", "steps", "segment_steps", "group_leaves", "dtype"),
-    *("environment", "metrics", "privacy", "audit"),
+    *("environment", "metrics", "privacy", "subgroups", "audit"),
 )
 _NOT_YET = {"base": "models stored as differences from a base"}
 """Fields that have their place in a recipe and no value but null yet, and what they are for."""
@@ -269,6 +270,8 @@ class Recipe:
         privacy: terms of differential privacy; None trains without. With them a step draws each
             unit of privacy with the same chance in secret, `batch_size` units on average, and
             nothing else that the records decide is told: no metrics. The rows are whole units.
+        subgroups: the dataset's columns by whose groups the result on held-out records is told,
+            too; none without records held out, or beside terms of privacy.
 
     `base` is None: no release supports it yet.
     """
@@ -294,6 +297,7 @@ class Recipe:
     base: None = None
     held_out: float | None = None
     privacy: Privacy | None = None
+    subgroups: Subgroups = field(default_factory=dict)
 
     @classmethod
     def parse(cls, data: bytes) -> Recipe:
@@ -358,6 +362,7 @@ class Recipe:
             dtype=fields.choice("dtype", ("float32",)),
             held_out=held_out,
             privacy=privacy,
+            subgroups=_subgroups(value["subgroups"], held_out, privacy),
         )
 
     def json(self) -> dict[str, Json]:
@@ -384,6 +389,7 @@ class Recipe:
             "environment": self.environment.json(),
             "metrics": list(self.metrics),
             "privacy": None if self.privacy is None else self.privacy.json(),
+            "subgroups": subgroups_json(self.subgroups),
             "audit": self.audit.json(),
         }
 
@@ -533,6 +539,14 @@ def _require_short_evaluation(fields: Fields, held_out: int) -> None:
             f"evaluating {held_out} held-out records takes longer than a segment of {segment} steps",
             f"make segment_steps at least {least}, or hold out fewer records",
         )
+
+
+def _subgroups(value: Any, held_out: float | None, privacy: Privacy | None) -> Subgroups:
+    subgroups = parse_subgroups("the recipe", value)
+    if subgroups and (held_out is None or privacy is not None):
+        reason = "holds no records out" if held_out is None else "is private, and results by group are exact"
+        raise InputRefused(f"the recipe names subgroups of held-out records and {reason}", "leave subgroups empty")
+    return subgroups
 
 
 def _rows(fields: Fields) -> tuple[int, int]:
