@@ -308,6 +308,14 @@ def test_held_out_result_stands_in_the_certificate_and_is_told_as_the_owners(job
     assert values(verdict, job.model)["held_out"] == claim.result.json()
 
 
+def test_held_out_result_of_one_account_does_not_sound_independent(job: Job, reader: Chain) -> None:
+    verdict = verify(job.model, job.certificate, reader)
+    assert "one account" not in (describe_held_out(verdict) or "")
+    own = replace(verdict.statement, scientist=verdict.statement.owner)
+    told = describe_held_out(replace(verdict, statement=own)) or ""
+    assert told.endswith("one account, which chose records and recipe and may have trained until the result pleased it")
+
+
 def test_another_held_out_result_or_none_is_refuted(job: Job, reader: Chain) -> None:
     where = ("predicate", "held_out")
     perfect = {"correct": 10, "confusion": [6, 0, 0, 4]}

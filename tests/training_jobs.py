@@ -103,6 +103,7 @@ def recipe(net: Callable[[], nn.Module] = Net, **changes: Any) -> Recipe:
             "target": "kind",
             "rows": [0, 40],
             "held_out": None,
+            "held_out_from": None,
             "transform": {"a": {"mean": 0.25, "scale": 1.5}},
             "loss": {"name": "cross_entropy", "arguments": {}},
             "optimizer": {"name": "AdamW", "arguments": {"weight_decay": 0.01}},

@@ -195,6 +195,17 @@ def describe_held_out(verdict: Verdict) -> str | None:
         kept = f"{counted(recipe.held_out_count, unit_noun(recipe))}; what the model does on them stays with the owner"
         return f"{kept}, by the dataset's policy"
     sentence = held_out_sentence(claim.result, HeldOutTold.of(recipe, claim.result).scale)
+    if (origin := recipe.held_out_from) is not None:
+        job = origin.agreement.short
+        sentence += f"; they are those of the job {job}, from which the model descends: that it held them out, too, "
+        sentence += "its own certificate says"
+    if not verdict.descent_searched:
+        sentence += "; whether the model was trained on these records before was not searched for by this node"
+    if statement.owner == statement.scientist:
+        sentence += (
+            "; owner and scientist are one account, which chose records and recipe and may have trained until the "
+            "result pleased it"
+        )
     other = "" if statement.delivered == statement.count - 1 else "of the last leaf's model, not the delivered one: "
     if any(jury.verdict is Outcome.MATCH for jury in verdict.juries):
         return f"{other}{sentence}; seats voted Match on the segment at whose end it stands"

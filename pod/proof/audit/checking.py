@@ -22,6 +22,7 @@ from fitchain.pod.compute.checkpoint import read_state_file
 from fitchain.pod.compute.dataset import held_out_rows, verify_record
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.evidence import Evidence, evaluates, most_records, segment_records
+from fitchain.pod.proof.descent import check_kept_rows
 from fitchain.pod.values.digest import ZERO, Digest, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted, require_equal
 from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
@@ -81,6 +82,7 @@ def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
     except (Refuted, InputRefused) as error:
         return Checked((*problems, Problem(None, error.message)), ())
     problems += _failures(lambda: check_charge(chain_record, recipe))
+    problems += _failures(lambda: check_kept_rows(recipe, chain_record.parents))
     problems += _failures(lambda: check_leaves(evidence, chain_record, recipe))
     replayable = []
     for segment in chain_record.audited:

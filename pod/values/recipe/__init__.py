@@ -17,6 +17,7 @@ from fitchain.pod.values.recipe.terms import (
     Audit,
     Choice,
     Environment,
+    HeldOutFrom,
     Recipe,
     Transform,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "Audit",
     "Choice",
     "Environment",
+    "HeldOutFrom",
     "Privacy",
     "Recipe",
     "Transform",

@@ -124,6 +124,7 @@ def draft(
             "target": target,
             "rows": rows,
             "held_out": held_out,
+            "held_out_from": None,
             "transform": terms.get("transform", _transform(card, inputs, target)),
             "loss": loss,
             "optimizer": optimizer,

@@ -23,7 +23,7 @@ from typing import Any
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest, Json, Root, canonical_json, parse_json, sha256
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.ids import PanelId
+from fitchain.pod.values.ids import AgreementId, PanelId
 from fitchain.pod.values.limits import MOST_COLUMNS, RECIPE
 from fitchain.pod.values.privacy import ledger
 from fitchain.pod.values.privacy.accountant import renyi
@@ -230,8 +230,37 @@ class Audit:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class HeldOutFrom:
+    """The job whose held-out rows are kept: the first that trained a model from which the initial
+    one descends.
+
+    Args:
+        agreement: of that job.
+        seed: its order seed.
+    """
+
+    agreement: AgreementId
+    seed: Digest
+
+    @classmethod
+    def parse(cls, value: Any) -> HeldOutFrom:
+        """Read the form that stands in a recipe.
+
+        Raises:
+            InputRefused: a field is missing or no digest.
+        """
+        fields = Fields("the recipe: held_out_from", value, ("agreement", "seed"))
+        return cls(AgreementId(fields.digest("agreement")), fields.digest("seed"))
+
+    def json(self) -> dict[str, Json]:
+        """The form that stands in a recipe."""
+        return {"agreement": str(self.agreement), "seed": str(self.seed)}
+
+
 _FIELDS = (
-    *("version", "graph", "initial_model", "base", "dataset", "inputs", "target", "rows", "held_out", "transform"),
+    *("version", "graph", "initial_model", "base", "dataset", "inputs", "target", "rows", "held_out"),
+    *("held_out_from", "transform"),
     *("loss", "optimizer", "learning_rates", "batch_size", "steps", "segment_steps", "group_leaves", "dtype"),
     *("environment", "metrics", "privacy", "subgroups", "audit"),
 )
@@ -270,6 +299,7 @@ class Recipe:
         privacy: terms of differential privacy; None trains without. With them a step draws each
             unit of privacy with the same chance in secret, `batch_size` units on average, and
             nothing else that the records decide is told: no metrics. The rows are whole units.
+        held_out_from: whose held-out rows are kept; None draws them by the job's own order seed.
         subgroups: the dataset's columns by whose groups the result on held-out records is told,
             too; none without records held out, or beside terms of privacy.
 
@@ -298,6 +328,7 @@ class Recipe:
     held_out: float | None = None
     privacy: Privacy | None = None
     subgroups: Subgroups = field(default_factory=dict)
+    held_out_from: HeldOutFrom | None = None
 
     @classmethod
     def parse(cls, data: bytes) -> Recipe:
@@ -363,6 +394,7 @@ class Recipe:
             held_out=held_out,
             privacy=privacy,
             subgroups=_subgroups(value["subgroups"], held_out, privacy),
+            held_out_from=_held_out_from(value["held_out_from"], held_out),
         )
 
     def json(self) -> dict[str, Json]:
@@ -377,6 +409,7 @@ class Recipe:
             "target": self.target,
             "rows": list(self.rows),
             "held_out": self.held_out,
+            "held_out_from": None if self.held_out_from is None else self.held_out_from.json(),
             "transform": {column: dict(transform) for column, transform in self.transform.items()},
             "loss": self.loss.json(),
             "optimizer": self.optimizer.json(),
@@ -455,6 +488,11 @@ class Recipe:
     def held_out_count(self) -> int:
         """Units of privacy that are held out: the recipe's share of them, rounded up."""
         return held_out_count(self.held_out, self.unit_count)
+
+    def held_out_seed(self, seed: Digest) -> Digest:
+        """What the held-out rows are drawn by: the job's order seed, or that of the job whose rows
+        are kept."""
+        return seed if self.held_out_from is None else self.held_out_from.seed
 
     @property
     def training_count(self) -> int:
@@ -539,6 +577,12 @@ def _require_short_evaluation(fields: Fields, held_out: int) -> None:
             f"evaluating {held_out} held-out records takes longer than a segment of {segment} steps",
             f"make segment_steps at least {least}, or hold out fewer records",
         )
+
+
+def _held_out_from(value: Any, held_out: float | None) -> HeldOutFrom | None:
+    if value is not None and held_out is None:
+        raise InputRefused("the recipe keeps held-out rows and holds none out", "leave held_out_from null")
+    return None if value is None else HeldOutFrom.parse(value)
 
 
 def _subgroups(value: Any, held_out: float | None, privacy: Privacy | None) -> Subgroups:
