@@ -320,7 +320,7 @@ def test_another_held_out_result_or_none_is_refuted(job: Job, reader: Chain) -> 
     where = ("predicate", "held_out")
     perfect = {"correct": 10, "confusion": [6, 0, 0, 4]}
     for change, message in (
-        (lambda claim: None, "a result on held-out records stands in the certificate False"),
+        (lambda claim: None, "of results on held-out records the certificate shows none, and"),
         (lambda claim: claim | {"salt": OTHER}, "the certificate's digests to"),
         (
             lambda claim: claim | {"result": claim["result"] | {"outcome": claim["result"]["outcome"] | perfect}},
@@ -342,23 +342,23 @@ def test_held_out_result_where_the_recipe_asks_for_none_is_refuted(
     added = claim_of(parties.recipe, parties.recipe.leaf_count - 1)
     assert added is not None
     certificate = resealed(with_field(job.statement, ("predicate", "held_out"), lambda _: added.json()), job.keys)
-    with pytest.raises(ClaimMismatch, match="a result on held-out records stands in the certificate True"):
+    with pytest.raises(ClaimMismatch, match="of results on held-out records the certificate shows one, and"):
         verify(job.model, certificate, reader)
     bent_to = play(b"none and one", recipe=none, bend=lambda made: bent(made, 10, held_out=added.digest))
-    with pytest.raises(ClaimMismatch, match="leaf 10 names a result on held-out records True, and the recipe says"):
+    with pytest.raises(ClaimMismatch, match="held-out records leaf 10 names one, and the recipe asks for none"):
         verify(bent_to.model, as_told(bent_to), reader)
 
 
 def test_leaf_without_the_result_that_the_recipe_asks_for_is_refuted(play: Plays, reader: Chain) -> None:
     job = play(b"result missing", bend=lambda made: bent(made, 10, held_out=ZERO))
-    with pytest.raises(ClaimMismatch, match="leaf 10 names a result on held-out records False, and the recipe says"):
+    with pytest.raises(ClaimMismatch, match="held-out records leaf 10 names none, and the recipe asks for one"):
         verify(job.model, as_told(job), reader)
 
 
 def test_held_out_result_stays_with_an_owner_whose_metrics_stay(job: Job, reader: Chain) -> None:
     statement = Statement.parse(unseal(job.certificate)[0])
     kept = replace(statement.card, policy=replace(statement.card.policy, metrics_leave=False))
-    with pytest.raises(ClaimMismatch, match="stands in the certificate True, and the dataset's policy says False"):
+    with pytest.raises(ClaimMismatch, match="the certificate shows one, and recipe and policy let out none"):
         check_leaves(replace(statement, card=kept))
     without = replace(statement, card=kept, held_out=None)
     check_leaves(without)

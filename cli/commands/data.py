@@ -19,6 +19,8 @@ from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import FitchainError, InputRefused
 from fitchain.pod.values.ids import WHOLE_POOL, DatasetId
 from fitchain.pod.values.privacy.ledger import allowed_epsilon, left, spent_epsilon
+from fitchain.pod.values.recipe.fields import real
+from fitchain.pod.values.recipe.terms import parse_held_out
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.dataset import Card, Policy, RiskTerms, UnitColumn
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from fitchain.pod.parties.owner import PrivacyOffer
     from fitchain.pod.ports.registry import DatasetEntry
 
+MOST_EPSILON = 1e6
 ANY = "any"
 """In place of a panel: every one may audit."""
 
@@ -194,11 +197,17 @@ def register(
             f"add --price {amount_text(least)}, or leave --minimum-price out",
         )
     mode = AuditMode.parse(disclose)
+    privacy = _privacy(epsilon, delta, ledger, other_people)
+    if risk_summary and privacy is not None:
+        raise InputRefused(
+            "a risk report's summary is made of exact numbers, and no certificate shows it beside a privacy budget",
+            "leave --risk-summary out; --risk-report makes the report, for you alone",
+        )
     policy = Policy(
         minimum_price=least,
         maximum_steps=maximum_steps,
         minimum_batch=minimum_batch,
-        held_out=held_out,
+        held_out=None if held_out is None else parse_held_out("--held-out", held_out),
         risk=_risk(risk_report, most_exposed, risk_summary),
         manual_approval=manual_approval,
         disclosure_mode=mode,
@@ -206,9 +215,8 @@ def register(
         metrics_leave=metrics_leave,
         scientists=tuple(find_address(account).lower() for account in scientist or ()),
         models_may_reveal_records=models_may_reveal_records,
-        panels=_panels(session.reader, panel or []),
+        panels=_panels(session, panel or []),
     )
-    privacy = _privacy(epsilon, delta, ledger, other_people)
     policy.require_askers(privacy is not None)
     policy.require_limit_without_budget(privacy is not None)
     offer = owner.DatasetOffer(
@@ -365,10 +373,16 @@ def retire(session: Session, dataset: DatasetArgument) -> Report:
 
 def _privacy(epsilon: float | None, delta: float | None, ledger: int | None, others: bool) -> PrivacyOffer | None:
     """What a person spends of the records' privacy; None where nothing was said of it."""
+    from fitchain.pod.compute.dataset.card import LEAST_DELTA, MOST_DELTA
     from fitchain.pod.parties.owner import PrivacyOffer
 
     if epsilon is None and delta is None and ledger is None and not others:
         return None
+    if epsilon is not None:
+        real("--epsilon", epsilon, 0, MOST_EPSILON, "3 is a usual budget: the smaller, the more noise")
+    if delta is not None:
+        advice = "leave it out: it follows from the number of units; 1e-5 would suit some ten thousand"
+        real("--delta", delta, LEAST_DELTA, MOST_DELTA, advice)
     return PrivacyOffer(epsilon, delta, ledger, others)
 
 
@@ -483,14 +497,14 @@ def _target(card: Card) -> str:
     return f"{card.target}{': ' if classes else ''}{classes}{more}"
 
 
-def _panels(home: Home, texts: list[str]) -> tuple[str, ...] | None:
+def _panels(session: Session, texts: list[str]) -> tuple[str, ...] | None:
     """The panels that a person means, as a policy has them; None admits any.
 
     Raises:
         InputRefused: `any` stands beside others.
     """
     if ANY not in texts:
-        return tuple(str(find_place(home.registry, text)) for text in dict.fromkeys(texts))
+        return tuple(str(find_place(session.reader.registry, text)) for text in dict.fromkeys(texts))
     if texts != [ANY]:
         raise InputRefused("--panel any admits every panel, and others stand beside it", f"leave out {ANY} or these")
     return None

@@ -273,6 +273,8 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
             return f"approved by a person{_answer(reason, concerns)}"
         case history.TurnedDown(reason):
             return f"rejected by a person{_answer(reason)}"
+        case history.Assessing(limit_s):
+            return f"attacking the model before it leaves, to make its risk report: {limit_s:.0f} s at most"
         case history.Assessed(_, references, hits, members, non_members):
             if not non_members:
                 return f"risk report made with {counted(references, 'reference model')}: no record was held out"

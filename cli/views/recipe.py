@@ -42,12 +42,10 @@ def _held_out(recipe: Recipe) -> list[tuple[str, Any]]:
     """How many records only evaluate the model."""
     if recipe.held_out is None:
         return []
-    return [
-        (
-            "held out",
-            f"{counted(recipe.held_out_count, unit_noun(recipe))}, drawn by the same seed, to evaluate the model",
-        )
-    ]
+    kept = recipe.held_out_from
+    drawn = "drawn by the same seed" if kept is None else f"those of the job {kept.agreement.short}"
+    by = f", also by {_and(sorted(recipe.subgroups))}" if recipe.subgroups else ""
+    return [("held out", f"{counted(recipe.held_out_count, unit_noun(recipe))}, {drawn}, to evaluate the model{by}")]
 
 
 def _privacy(recipe: Recipe) -> list[tuple[str, Any]]:

@@ -284,6 +284,14 @@ class NoteRead(_Entry):
 
 
 @dataclass(frozen=True)
+class Assessing(_Entry):
+    """The trained model is being attacked, by so many seconds from now at most."""
+
+    kind = "assessing"
+    limit_s: float
+
+
+@dataclass(frozen=True)
 class Assessed(_Entry):
     """The trained model was attacked before it left, and a risk report is kept.
 
@@ -787,6 +795,7 @@ JobEntry = (
     | HeldOutTold
     | Anchored
     | NoteRead
+    | Assessing
     | Assessed
     | NotAssessed
     | Held

@@ -50,6 +50,7 @@ from fitchain.pod.compute.dataset.records import (
     salts,
     verify_record,
 )
+from fitchain.pod.compute.dataset.subgroups import find_groups
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.units import FILLED, NO_UNIT, UnitColumn
 
@@ -78,6 +79,7 @@ __all__ = [
     "class_numbers",
     "dataset_root",
     "drawn_batches",
+    "find_groups",
     "fit_transform",
     "group_numbers",
     "held_out_rows",

@@ -16,6 +16,8 @@ from fitchain.pod.compute.dataset import (
     Table,
     UnitColumn,
     check_unchanged,
+    find_groups,
+    fit_transform,
     mock_table,
     refuse_beside_budget,
     register,
@@ -138,6 +140,7 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     source = Path(offer.source).absolute()
     texts = dict.fromkeys(offer.subgroups, ())
     table = Table.read(source, drop=offer.drop, target=offer.target, unit=offer.unit, subgroups=texts)
+    _check_columns(offer, table)
     panels = look_at_policy(home, offer.policy)
     privacy = _card_privacy(home, offer, table.count // (table.unit_records or 1))
     home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
@@ -173,6 +176,16 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     keep_policy_panels(home, id, panels)
     keep_row(home, DatasetRow(id, source, reading, salt, registration.root, card.encode(), str(card_cid)))
     return RegisteredDataset(id, registration.root, registration.count, card_cid, card, tuple(panels), table.left_out)
+
+
+def _check_columns(offer: DatasetOffer, table: Table) -> None:
+    """Refuse what is said wrongly of the table's columns before chain and store are asked.
+
+    Raises:
+        InputRefused: it is.
+    """
+    fit_transform(table, offer.transform, offer.ranges)
+    find_groups(table, offer.subgroups)
 
 
 def _card_privacy(home: Home, offer: DatasetOffer, count: int) -> CardPrivacy | None:
@@ -233,8 +246,10 @@ def _ledger(home: Home, asked: PrivacyOffer | None, privacy: CardPrivacy | None)
     ledger = registry.ledger(owner, number)
     if asked.epsilon is not None and budget(asked.epsilon, privacy.delta) != ledger.budget:
         raise InputRefused(
-            f"the ledger {number} has a budget of epsilon {allowed_epsilon(ledger.budget, privacy.delta):.3g} already",
-            "leave --epsilon out to charge that ledger; --other-people opens another",
+            f"the ledger {number} has a budget of epsilon {allowed_epsilon(ledger.budget, privacy.delta):.3g} "
+            f"beside this dataset's delta {privacy.delta:g} already",
+            "leave --epsilon out to charge that ledger (beside another delta its budget is another epsilon); "
+            "--other-people opens another",
         )
     return None, number
 

@@ -203,10 +203,10 @@ def _check_leaf(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, i
     agreed = set(recipe.metrics) if index else set()
     require_equal(f"leaf {index} has the metrics", sorted(opened.checkpoint.metrics), sorted(agreed), "the recipe says")
     require_equal(
-        f"leaf {index} names a result on held-out records",
-        leaf.held_out != ZERO,
-        recipe.held_out is not None and index == recipe.leaf_count - 1,
-        "the recipe says",
+        f"of results on held-out records leaf {index} names",
+        "none" if leaf.held_out == ZERO else "one",
+        "one" if recipe.held_out is not None and index == recipe.leaf_count - 1 else "none",
+        "the recipe asks for",
     )
     digest = leaf.digest(chain_record.ctx, chain_record.seed)
     tree = root_from_path(digest, index, chain_record.count, opened.path)

@@ -173,7 +173,10 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
         "the card's root: the certificate says", card.root, statement.dataset_root, "its dataset has the root"
     )
     require_equal("the charge to the privacy ledger: the agreement says", terms.charge, recipe.charge, said)
-    require_equal("the privacy: the certificate says", statement.privacy, PrivacyClaim.of(recipe, card), said)
+    privacy = PrivacyClaim.of(recipe, card)
+    if statement.privacy != privacy:
+        own, wanted = ("no terms" if claim is None else claim.words for claim in (statement.privacy, privacy))
+        require_equal("the privacy: the certificate says", own, wanted, said)
     try:
         card.check_recipe(recipe)
     except InputRefused as error:
@@ -411,12 +414,12 @@ def _check_held_out(statement: Statement) -> None:
     recipe, ending = statement.recipe, statement.recipe.leaf_count - 1
     for leaf in statement.shown:
         expected = recipe.held_out is not None and leaf.index == ending
-        what = f"leaf {leaf.index} names a result on held-out records"
-        require_equal(what, leaf.held_out != ZERO, expected, "the recipe says")
+        what = f"of results on held-out records leaf {leaf.index} names"
+        require_equal(what, _number(leaf.held_out != ZERO), _number(expected), "the recipe asks for")
     claim, last = statement.held_out, statement.shown[-1]
     leaves = last.held_out != ZERO and leaves_with_certificate(recipe, statement.card)
-    what = "a result on held-out records stands in the certificate"
-    require_equal(what, claim is not None, leaves, "the dataset's policy says")
+    what = "of results on held-out records the certificate shows"
+    require_equal(what, _number(claim is not None), _number(leaves), "recipe and policy let out")
     if claim is None:
         return
     require_equal(
@@ -435,6 +438,10 @@ def _check_held_out(statement: Statement) -> None:
         of_units = isinstance(outcome, NoisedMean) and outcome.of.endswith(OF_UNITS)
         has_units = recipe.privacy is not None and recipe.privacy.unit_records is not None
         require_equal("the result on held-out records is of units", of_units, has_units, "the recipe says")
+
+
+def _number(is_there: bool) -> str:
+    return "one" if is_there else "none"
 
 
 def _check_subgroups(result: HeldOut, recipe: Recipe) -> None:

@@ -264,9 +264,10 @@ def _privacy(
         )
     rate = sampling_rate(batch_size, units)
     if "sigma" in asked:
-        sigma = real("privacy: sigma", asked["sigma"], LEAST_SIGMA, MOST_SIGMA)
+        advice = "write sigma = 1, say, or epsilon = 3, from which it follows"
+        sigma = real("privacy: sigma", asked["sigma"], LEAST_SIGMA, MOST_SIGMA, advice)
     else:
-        epsilon = real("privacy: epsilon", asked["epsilon"], 0, 1e6)
+        epsilon = real("privacy: epsilon", asked["epsilon"], 0, 1e6, "write epsilon = 3, say")
         sigma = max(LEAST_SIGMA, sigma_for(epsilon, offered["delta"], rate, steps))
     rest = {"clip": asked.get("clip", DEFAULT_CLIP), "grid": asked.get("grid", DEFAULT_GRID)}
     return Privacy.parse({"sigma": sigma, **rest, "unit_records": _unit_records(card)}).json()

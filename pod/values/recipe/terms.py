@@ -550,7 +550,7 @@ def parse_held_out(what: str, value: Any) -> float:
     Raises:
         InputRefused: it is not above 0 and at most `MOST_HELD_OUT`.
     """
-    share = real(what, value, 0, MOST_HELD_OUT)
+    share = real(what, value, 0, MOST_HELD_OUT, "0.2 holds a fifth of the records out; leave it out to hold out none")
     if share == 0:
         raise InputRefused(f"{what} is a share above 0", "leave it out to hold no record out")
     return share
