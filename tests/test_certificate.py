@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from fitchain.cli.views.verdict import describe_held_out, describe_verdict, values
 from fitchain.pod.ports.agreement import Agreements, State
+from fitchain.pod.ports.agreement.descent import trained_parents
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Registry
@@ -48,6 +49,7 @@ from fitchain.pod.values.errors import (
 )
 from fitchain.pod.values.ids import ModelId
 from fitchain.pod.values.leaf import StateRoots, records_digest
+from fitchain.pod.values.recipe import HeldOutFrom
 from fitchain.pod.values.state import model_root, optimizer_root, write_safetensors
 from tests.certified_jobs import (
     FIT,
@@ -137,8 +139,15 @@ def test_model_trained_further_names_where_it_began(play: Plays, job: Job, reade
     other = calls.register_model(sha256(b"another graph"), root, derivation=sha256(b"averaged"))
     both = {"parents": [parties.model, other], "derivation": sha256(b"merged")}
     model = calls.register_model(parties.recipe.graph, root, **both)  # type: ignore[arg-type]
-    further = play(b"further", recipe=replace(parties.recipe, initial_model=root), model=model)
+    anew = play(b"drawn anew", recipe=replace(parties.recipe, initial_model=root), model=model)
+    with pytest.raises(ClaimMismatch, match="held-out rows of no job, and by its model's descent it keeps those of"):
+        verify(anew.model, anew.certificate, reader)
+    before = trained_parents(reader, parties.owner.address, parties.dataset, model, reader.head() + 1)[0]
+    kept = HeldOutFrom(before.agreement, before.seed)
+    keeping = replace(parties.recipe, initial_model=root, held_out_from=kept)
+    further = play(b"further", recipe=keeping, model=model)
     verdict = verify(further.model, further.certificate, reader)
+    assert f"those of the job {before.agreement.short}" in (describe_held_out(verdict) or "")
     first, *behind = verdict.statement.lineage
     assert [each.id for each in (first, *behind)] == [model, parties.model, other] and verdict.lineage_whole
     assert (first.parents, first.derivation) == ((parties.model, other), sha256(b"merged"))
