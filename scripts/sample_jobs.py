@@ -36,6 +36,7 @@ def sample_recipe(
             "held_out": None,
             "evaluate": "end",
             "best": None,
+            "held_out_from": None,
             "transform": {},
             "loss": {"name": "cross_entropy", "arguments": {}},
             "optimizer": {"name": "AdamW", "arguments": {}},
@@ -48,6 +49,7 @@ def sample_recipe(
             "environment": environment.json(),
             "metrics": ["loss", "accuracy"],
             "privacy": None,
+            "subgroups": {},
             "audit": {"drawn_segments": 0, "verifiers": 0, "mode": "open", "panel": None},
         }
     )

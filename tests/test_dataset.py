@@ -361,6 +361,7 @@ class Plan:
     steps: int = 100
     privacy: None = None
     held_out: float | None = None
+    subgroups: dict[str, Any] = field(default_factory=dict)
 
 
 def recipe(**terms: Any) -> Recipe:

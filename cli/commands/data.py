@@ -20,6 +20,8 @@ from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import FitchainError, InputRefused
 from fitchain.pod.values.ids import WHOLE_POOL, DatasetId
 from fitchain.pod.values.privacy.ledger import allowed_epsilon, left, spent_epsilon
+from fitchain.pod.values.recipe.fields import real
+from fitchain.pod.values.recipe.terms import parse_held_out
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.dataset import Card, Classes, Policy, RiskTerms, UnitColumn
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from fitchain.pod.parties.owner import PrivacyOffer
     from fitchain.pod.ports.registry import DatasetEntry
 
+MOST_EPSILON = 1e6
 ANY = "any"
 """In place of a panel: every one may audit."""
 
@@ -64,6 +67,18 @@ def register(
             help="The least share of the records that jobs hold out to evaluate their models: 0.2, say.",
             show_default=False,
         ),
+    ] = None,
+    subgroup: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Tell held-out results by this column's groups too; models do not get it. Repeat it for more.",
+            show_default=False,
+        ),
+    ] = None,
+    subgroup_input: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="The same of a column that models do get.", show_default=False),
     ] = None,
     risk_report: Annotated[
         bool, typer.Option("--risk-report", help="Attack each model before it is delivered, and keep what that finds.")
@@ -191,11 +206,17 @@ def register(
             f"add --price {amount_text(least)}, or leave --minimum-price out",
         )
     mode = AuditMode.parse(disclose)
+    privacy = _privacy(epsilon, delta, ledger, other_people)
+    if risk_summary and privacy is not None:
+        raise InputRefused(
+            "a risk report's summary is made of exact numbers, and no certificate shows it beside a privacy budget",
+            "leave --risk-summary out; --risk-report makes the report, for you alone",
+        )
     policy = Policy(
         minimum_price=least,
         maximum_steps=maximum_steps,
         minimum_batch=minimum_batch,
-        held_out=held_out,
+        held_out=None if held_out is None else parse_held_out("--held-out", held_out),
         risk=_risk(risk_report, most_exposed, risk_summary),
         manual_approval=manual_approval,
         disclosure_mode=mode,
@@ -203,9 +224,8 @@ def register(
         metrics_leave=metrics_leave,
         scientists=tuple(find_address(account).lower() for account in scientist or ()),
         models_may_reveal_records=models_may_reveal_records,
-        panels=_panels(session.reader, panel or []),
+        panels=_panels(session, panel or []),
     )
-    privacy = _privacy(epsilon, delta, ledger, other_people)
     policy.require_askers(privacy is not None)
     policy.require_limit_without_budget(privacy is not None)
     policy.require_closed_audits(privacy is not None)
@@ -225,6 +245,7 @@ def register(
         environments=tuple(environment or ()),
         privacy=privacy,
         unit=_unit(unit, unit_records),
+        subgroups=_subgroups(subgroup or [], subgroup_input or []),
     )
     before = _registered_from(session.home, source)
     registered = owner.register_dataset(session.home, offer)
@@ -238,6 +259,7 @@ def register(
         "unit": unit,
         "units": registered.card.unit_count,
         "left_out": registered.left_out,
+        "subgroups": {name: each.json() for name, each in registered.card.subgroups.items()},
         "columns": registered.card.feature_names,
         "dropped": list(offer.drop),
         "root": registered.root,
@@ -249,6 +271,7 @@ def register(
         ("dataset", registered.id),
         ("records", f"{registered.card.record_count} of {len(registered.card.feature_names)} columns, target {target}"),
         ("unit", _protects(registered.card, registered.left_out)),
+        *_groups(registered.card),
         ("root", registered.root),
         ("card", registered.card_cid),
         ("privacy", _budget(budget)),
@@ -329,6 +352,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         ("records", card.record_count),
         ("unit", _protects(card)),
         ("target", _target(card)),
+        *_groups(card),
         ("licence", card.licence or None),
         ("price", f"{amount_text(card.price)} FIT, at least {amount_text(policy.minimum_price)} FIT"),
         ("open to", _askers(card)),
@@ -360,10 +384,16 @@ def retire(session: Session, dataset: DatasetArgument) -> Report:
 
 def _privacy(epsilon: float | None, delta: float | None, ledger: int | None, others: bool) -> PrivacyOffer | None:
     """What a person spends of the records' privacy; None where nothing was said of it."""
+    from fitchain.pod.compute.dataset.card import LEAST_DELTA, MOST_DELTA
     from fitchain.pod.parties.owner import PrivacyOffer
 
     if epsilon is None and delta is None and ledger is None and not others:
         return None
+    if epsilon is not None:
+        real("--epsilon", epsilon, 0, MOST_EPSILON, "3 is a usual budget: the smaller, the more noise")
+    if delta is not None:
+        advice = "leave it out: it follows from the number of units; 1e-5 would suit some ten thousand"
+        real("--delta", delta, LEAST_DELTA, MOST_DELTA, advice)
     return PrivacyOffer(epsilon, delta, ledger, others)
 
 
@@ -382,6 +412,28 @@ def _unit(column: str | None, most_records: int | None) -> UnitColumn | None:
     if column is None:
         return None
     return UnitColumn(column) if most_records is None else UnitColumn(column, most_records)
+
+
+def _subgroups(apart: list[str], inputs: list[str]) -> dict[str, bool]:
+    """Columns of subgroups as a person said them, with whether models get them.
+
+    Raises:
+        InputRefused: a column is named as both.
+    """
+    if both := sorted(set(apart) & set(inputs)):
+        raise InputRefused(
+            f"the column {both[0]!r} is named for models to get, and not to get", "leave out one of the two"
+        )
+    return dict.fromkeys(apart, False) | dict.fromkeys(inputs, True)
+
+
+def _groups(card: Card) -> list[tuple[str, Any]]:
+    """By which groups results on held-out records are told, in words, one line a column."""
+    lines = []
+    for name, each in card.subgroups.items():
+        who = "models get it, too" if each.is_input else "models do not get it"
+        lines.append(f"{name}: {', '.join(map(str, each.groups))}; {who}")
+    return [("subgroups" if not number else "", line) for number, line in enumerate(lines)]
 
 
 def _protects(card: Card, left_out: int = 0) -> str | None:
@@ -463,14 +515,14 @@ def _target(card: Card) -> str:
     return f"{card.target}{': ' if classes else ''}{classes}{more}"
 
 
-def _panels(home: Home, texts: list[str]) -> tuple[str, ...] | None:
+def _panels(session: Session, texts: list[str]) -> tuple[str, ...] | None:
     """The panels that a person means, as a policy has them; None admits any.
 
     Raises:
         InputRefused: `any` stands beside others.
     """
     if ANY not in texts:
-        return tuple(str(find_place(home.registry, text)) for text in dict.fromkeys(texts))
+        return tuple(str(find_place(session.reader.registry, text)) for text in dict.fromkeys(texts))
     if texts != [ANY]:
         raise InputRefused("--panel any admits every panel, and others stand beside it", f"leave out {ANY} or these")
     return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from fitchain.cli.views import audits, cost, curves, panels
 from fitchain.cli.views.amounts import clock, counted, format_duration, size_text
 from fitchain.cli.views.curves import sparkline
-from fitchain.cli.views.held_out import held_out_sentence
+from fitchain.cli.views.held_out import held_out_sentence, subgroup_sentences
 from fitchain.cli.views.output import KeyValues
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.history import AuditEntry
@@ -265,6 +265,8 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
             return f"approved by a person{_answer(reason, concerns)}"
         case history.TurnedDown(reason):
             return f"rejected by a person{_answer(reason)}"
+        case history.Assessing(limit_s):
+            return f"attacking the model before it leaves, to make its risk report: {limit_s:.0f} s at most"
         case history.Assessed(_, references, hits, members, non_members):
             if not non_members:
                 return f"risk report made with {counted(references, 'reference model')}: no record was held out"
@@ -301,9 +303,10 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
             return f"resumed at step {step}"
         case history.CheckpointRecorded(index, step, _, metrics):
             return f"checkpoint {index} at step {step}{_metrics(metrics)}"
-        case history.HeldOutTold(result, scale, assurance):
+        case history.HeldOutTold(result, scale, assurance, subgroups):
             states = "as the owner states, " if assurance == "unaudited" else ""
-            return f"{states}{held_out_sentence(result, scale)}{f' ({assurance})' if assurance and not states else ''}"
+            said = "; ".join([held_out_sentence(result, scale), *subgroup_sentences(result, subgroups, scale)])
+            return f"{states}{said}{f' ({assurance})' if assurance and not states else ''}"
         case history.Anchored(count, block):
             return f"anchored {counted(count, 'checkpoint')} in block {block}{_gas(entry)}"
         case history.NoteRead(count, _, metrics, block):

@@ -16,6 +16,7 @@ from fitchain.pod.proof.audit.pace import SLOW_HOST
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.graph.capacity import capacity_of
+from fitchain.pod.values.held_out import LEAST_TOLD
 from fitchain.pod.values.recipe.terms import SEGMENT
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def describe(review: Review) -> KeyValues:
             ("dataset", dataset),
             *_essence(review),
             *leaves_of(job, review.offered, review.metrics_leave, review.records),
+            *report_of(review),
             *privacy_of(review),
             *carried(review),
             ("time", describe_times(review)),
@@ -74,6 +76,7 @@ def sections(review: Review, unopened: str, every: bool) -> list[View]:
         ("asked by", describe_asker(review.asker)),
         *([("offer", unopened)] if unopened else []),
         *leaves_of(job, review.offered, review.metrics_leave, review.records),
+        *report_of(review),
         *privacy_of(review),
         *carried(review),
         ("time", describe_times(review)),
@@ -177,7 +180,19 @@ def evaluation_of(trained: Recipe, metrics_leave: bool | None) -> list[str]:
     if condition is None:
         hashes = f"hashes of that{each}" if each else "a hash of that"
         return [f"not what the model does on {on}: {hashes}", *best]
-    return [f"in the certificate what the model does on {on}{each}, in exact counts{condition}", *best]
+    columns = sorted(trained.subgroups)
+    by = f", and by {' and by '.join(columns)}, of groups of {LEAST_TOLD} records or more" if columns else ""
+    return [f"in the certificate what the model does on {on}{each}, in exact counts{by}{condition}", *best]
+
+
+def report_of(review: Review) -> Pairs:
+    """What leaves of a privacy-risk report, which is made first; nothing where none is."""
+    if (terms := review.risk) is None:
+        return []
+    summary = " and its summary" if terms.summary_leaves and review.privacy is None else ""
+    line = f"in the certificate the salted digest{summary} of a privacy-risk report, made before anything leaves"
+    held = "; a limit in the policy may hold the job then" if terms.most_exposed is not None else ""
+    return [("", f"{line}; the report stays with you{held}")]
 
 
 def carried(review: Review) -> Pairs:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views.amounts import counted, format_duration
-from fitchain.cli.views.held_out import held_out_sentence
+from fitchain.cli.views.held_out import held_out_sentence, subgroup_sentences
 from fitchain.cli.views.output import KeyValues, Prose, Report, View
 from fitchain.cli.views.recipe import unit_noun
 from fitchain.cli.views.risk import describe_summary, summary_values
@@ -136,6 +136,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("privacy", describe_privacy(verdict)),
         ("risk report", describe_risk(verdict)),
         ("held out", describe_held_out(verdict)),
+        *(("", sentence) for sentence in describe_subgroups(verdict)),
         ("chosen", describe_choice(verdict)),
         ("began with", _lineage(verdict)),
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
@@ -198,6 +199,17 @@ def describe_held_out(verdict: Verdict) -> str | None:
         kept = f"{counted(recipe.held_out_count, unit_noun(recipe))}; what the model does on them stays with the owner"
         return f"{kept}, by the dataset's policy"
     sentence = held_out_sentence(claim.result, HeldOutTold.of(recipe, claim.result).scale)
+    if (origin := recipe.held_out_from) is not None:
+        job = origin.agreement.short
+        sentence += f"; they are those of the job {job}, from which the model descends: that it held them out, too, "
+        sentence += "its own certificate says"
+    if not verdict.descent_searched:
+        sentence += "; whether the model was trained on these records before was not searched for by this node"
+    if statement.owner == statement.scientist:
+        sentence += (
+            "; owner and scientist are one account, which chose records and recipe and may have trained until the "
+            "result pleased it"
+        )
     if any(jury.verdict is Outcome.MATCH for jury in verdict.juries):
         return f"{sentence}; seats voted Match on the segment at whose end it stands"
     return f"as the owner states, {sentence}"
@@ -222,6 +234,15 @@ def describe_choice(verdict: Verdict) -> str | None:
 def voted_on(verdict: Verdict) -> int:
     """On how many leaves' results a jury voted Match at most: on those at whose segments it looked."""
     return max((jury.audited for jury in verdict.juries if jury.verdict is Outcome.MATCH), default=0)
+
+
+def describe_subgroups(verdict: Verdict) -> list[str]:
+    """The same by group, a sentence for each column; nothing where it does not leave."""
+    recipe, claim = verdict.statement.recipe, verdict.statement.held_out
+    if claim is None or not verdict.complete:
+        return []
+    entry = HeldOutTold.of(recipe, claim.result)
+    return subgroup_sentences(claim.result, entry.subgroups, entry.scale)
 
 
 def _lineage(verdict: Verdict) -> str:

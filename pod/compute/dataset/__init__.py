@@ -11,14 +11,23 @@ into batches.
     units      where the records of a unit of privacy lie
     records    record leaves, root, openings, "is it still what was registered?"
     order      the keyed batch order
+    subgroups  columns by whose groups results are told
     assembly   indices -> a model's inputs and target
     mock       data of the same schema for rehearsals
 """
 
 from __future__ import annotations
 
-from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers
-from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardUnit, Constants, fit_transform
+from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers, group_numbers
+from fitchain.pod.compute.dataset.card import (
+    Card,
+    CardPrivacy,
+    CardSubgroup,
+    CardUnit,
+    Constants,
+    fit_transform,
+    refuse_beside_budget,
+)
 from fitchain.pod.compute.dataset.columns import DTYPES, Classes, Column, declared_classes
 from fitchain.pod.compute.dataset.mock import mock_table
 from fitchain.pod.compute.dataset.order import (
@@ -42,6 +51,7 @@ from fitchain.pod.compute.dataset.records import (
     salts,
     verify_record,
 )
+from fitchain.pod.compute.dataset.subgroups import find_groups
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.units import FILLED, NO_UNIT, UnitColumn
 
@@ -53,6 +63,7 @@ __all__ = [
     "Assemble",
     "Card",
     "CardPrivacy",
+    "CardSubgroup",
     "CardUnit",
     "Classes",
     "Column",
@@ -72,11 +83,14 @@ __all__ = [
     "dataset_root",
     "declared_classes",
     "drawn_batches",
+    "find_groups",
     "fit_transform",
+    "group_numbers",
     "held_out_rows",
     "mock_table",
     "open_records",
     "record_leaves",
+    "refuse_beside_budget",
     "register",
     "salt",
     "salts",

@@ -15,6 +15,7 @@ from fitchain.pod.compute.dataset.columns import Array
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.subgroups import Subgroups
 from fitchain.pod.values.recipe.terms import CLASSIFICATION
 
 KEPT_BYTES = 256 << 20
@@ -140,8 +141,32 @@ def class_numbers(table: Table, target: str, categories: Sequence[Any]) -> Array
     if table.column(target).shape:
         raise InputRefused(f"the target {target!r} has categories and holds arrays")
     array = table.arrays[target]
+    return _places(array, categories, table.categories, f"its {target!r} is none of the {len(categories)} categories")
+
+
+def group_numbers(table: Table, subgroups: Subgroups) -> dict[str, Array]:
+    """Which group each record is in, `[count]` int64 by column: its cell's place among the groups.
+
+    Args:
+        table: where such a column is an array of numbers, or of indices into texts.
+        subgroups: groups by column.
+
+    Raises:
+        InputRefused: a column is not there or holds arrays, or a cell is none of its groups.
+    """
+    numbers = dict[str, Array]()
+    for column, groups in subgroups.items():
+        if table.column(column).shape:
+            raise InputRefused(f"the column {column!r} has groups and holds arrays")
+        problem = f"its {column!r} is none of the {len(groups)} groups"
+        numbers[column] = _places(table.arrays[column], groups, table.texts.get(column, ()), problem)
+    return numbers
+
+
+def _places(array: Array, categories: Sequence[Any], texts: tuple[str, ...], problem: str) -> Array:
+    """Each cell's place among categories; of texts the cells are the places."""
     if all(isinstance(category, str) for category in categories):
-        if table.categories and tuple(categories) != table.categories:
+        if texts and tuple(categories) != texts:
             raise InputRefused("the table was read with other categories than the recipe's", "read it with the card's")
         values = np.arange(len(categories))
     else:
@@ -149,5 +174,5 @@ def class_numbers(table: Table, target: str, categories: Sequence[Any]) -> Array
     places = np.searchsorted(values, array).clip(0, len(values) - 1)
     wrong = np.flatnonzero(values[places] != array)
     if wrong.size:
-        raise InputRefused(f"record {wrong[0]}: its {target!r} is none of the {len(values)} categories")
+        raise InputRefused(f"record {wrong[0]}: {problem}")
     return places.astype(np.int64)

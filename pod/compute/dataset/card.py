@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -30,6 +30,7 @@ from fitchain.pod.values.limits import CARD, MOST_COLUMN_NAME, MOST_COLUMNS, MOS
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.fields import Fields, integer, refuse_unknown
 from fitchain.pod.values.recipe.privacy import MOST_UNIT_RECORDS
+from fitchain.pod.values.recipe.subgroups import MOST_GROUPS, MOST_SUBGROUPS, Group, Subgroups, parse_groups
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES, MOST_ROWS, parse_transform
 from fitchain.pod.values.suggestions import hint
 
@@ -98,6 +99,33 @@ class CardUnit:
         return cls(fields.text("column", MOST_COLUMN_NAME), most, fields.integer("records", count // most, count))
 
 
+@dataclass(frozen=True, slots=True)
+class CardSubgroup:
+    """A column by whose groups results on held-out records are told, too.
+
+    Args:
+        groups: its values: texts (of which a record holds the place), or whole numbers; rising.
+        is_input: whether a model may take the column, too.
+    """
+
+    groups: tuple[Group, ...]
+    is_input: bool
+
+    @classmethod
+    def from_json(cls, value: Any) -> CardSubgroup:
+        """Read the card's form.
+
+        Raises:
+            InputRefused: a field is missing, unknown or of the wrong type.
+        """
+        fields = Fields("the card: a subgroup", value, ("groups", "is_input"))
+        return cls(parse_groups("the card: groups", fields.items("groups", 2, MOST_GROUPS)), fields.flag("is_input"))
+
+    def json(self) -> dict[str, Any]:
+        """The card's form."""
+        return {"groups": list(self.groups), "is_input": self.is_input}
+
+
 @dataclass(frozen=True)
 class Card:
     """A dataset's public description.
@@ -119,6 +147,7 @@ class Card:
         unit: whom the privacy budget protects; None where that is a record.
         privacy: where its trainings are charged to a privacy ledger of its owner's, which the
             registry names; None where they are not.
+        subgroups: by column, by whose groups results on held-out records are told, too.
     """
 
     name: str
@@ -135,6 +164,7 @@ class Card:
     probes: Mapping[str, str] = field(default_factory=dict)
     unit: CardUnit | None = None
     privacy: CardPrivacy | None = None
+    subgroups: Mapping[str, CardSubgroup] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -144,6 +174,7 @@ class Card:
             raise InputRefused(f"the card's target {self.target!r} is none of its columns")
         refuse_unknown("the card's transform", self.transform, names)
         self._check_unit(names)
+        self._check_subgroups()
 
     def _check_unit(self, names: list[str]) -> None:
         """A unit of several records has a budget that protects it, and a column of its slots."""
@@ -161,6 +192,19 @@ class Card:
             raise InputRefused(
                 f"the unit column {self.unit.column!r} is one of the records' own, or {FILLED!r} a target"
             )
+
+    def _check_subgroups(self) -> None:
+        """Subgroups are columns of one value a record, and beside no budget, which covers nothing
+        exact."""
+        if not self.subgroups:
+            return
+        if self.privacy is not None:
+            refuse_beside_budget(self.subgroups)
+        if len(self.subgroups) > MOST_SUBGROUPS:
+            raise InputRefused(f"the card has {len(self.subgroups)} columns of subgroups, not {MOST_SUBGROUPS} or less")
+        for name in self.subgroups:
+            if self.column(name).shape or name == self.target:
+                raise InputRefused(f"the card's subgroups are of {name!r:.80}, which is the target or holds arrays")
 
     @classmethod
     def parse(cls, data: bytes) -> Card:
@@ -201,6 +245,7 @@ class Card:
             if value["unit"] is None
             else CardUnit.from_json(value["unit"], fields.integer("count", 1, MOST_ROWS)),
             privacy=None if value["privacy"] is None else CardPrivacy.from_json(value["privacy"]),
+            subgroups=_subgroups(value["subgroups"]),
         )
 
     def json(self) -> dict[str, Any]:
@@ -217,6 +262,7 @@ class Card:
             "probes": dict(self.probes),
             "unit": None if self.unit is None else asdict(self.unit),
             "privacy": None if self.privacy is None else asdict(self.privacy),
+            "subgroups": {name: subgroup.json() for name, subgroup in self.subgroups.items()},
         }
 
     def encode(self) -> bytes:
@@ -252,6 +298,21 @@ class Card:
     def feature_names(self) -> list[str]:
         """The columns that say something of a record, its target among them."""
         return [column.name for column in self.columns if column.name != FILLED]
+
+    @property
+    def model_columns(self) -> list[str]:
+        """Those that a model may take or predict."""
+        return [name for name in self.feature_names if name not in self.subgroups or self.subgroups[name].is_input]
+
+    @property
+    def groups(self) -> Subgroups:
+        """Groups by column, as a recipe that holds records out copies them."""
+        return {name: subgroup.groups for name, subgroup in self.subgroups.items()}
+
+    @property
+    def texts_of_groups(self) -> dict[str, list[str]]:
+        """By column of subgroups its texts, by which a file is read; none of one of numbers."""
+        return {name: [each for each in groups if isinstance(each, str)] for name, groups in self.groups.items()}
 
     @property
     def categories(self) -> tuple[Any, ...]:
@@ -290,9 +351,13 @@ class Card:
         if recipe.dataset != self.root:
             raise ClaimMismatch(f"the recipe names the dataset root {recipe.dataset} and the card {self.root}")
         for name in (*(name for argument in recipe.inputs for name in argument), recipe.target):
-            if name == FILLED:
-                raise InputRefused(f"the column {FILLED!r} is no feature", "it says which places of a unit are empty")
-            self.column(name)
+            self._check_feature(name)
+        groups = {} if recipe.held_out is None else dict(self.groups)
+        if dict(recipe.subgroups) != groups:
+            raise InputRefused(
+                f"the recipe's subgroups are {dict(recipe.subgroups)!r:.200} and the card's {groups!r:.200}",
+                "copy them from the card where records are held out, and name none elsewhere",
+            )
         low, high = recipe.rows
         if not 0 <= low < high <= self.count:
             raise InputRefused(f"the recipe uses the rows {low} to {high} and the dataset has {self.count} records")
@@ -313,6 +378,17 @@ class Card:
                     "copy them from the card, exactly",
                 )
 
+    def _check_feature(self, name: str) -> None:
+        """A column that a model may take or predict."""
+        if name == FILLED:
+            raise InputRefused(f"the column {FILLED!r} is no feature", "it says which places of a unit are empty")
+        self.column(name)
+        if name in self.subgroups and not self.subgroups[name].is_input:
+            raise InputRefused(
+                f"the column {name!r} is no feature: it only parts held-out records into subgroups",
+                "leave it out of the inputs",
+            )
+
     def admit(
         self, recipe: Recipe, price: int, scientist: str | None = None, disclosure: Disclosure = NOTHING_DISCLOSED
     ) -> None:
@@ -330,6 +406,7 @@ def fit_transform(
     mode: str = "standard",
     ranges: Mapping[str, tuple[float, float]] | None = None,
     classes: Classes | None = None,
+    no_inputs: Container[str] = (),
 ) -> Constants:
     """Compute the constants that the card publishes.
 
@@ -344,6 +421,7 @@ def fit_transform(
         ranges: (low, high) by column; they take precedence over `standard` too.
         classes: of the target, by which the table was read; they are published whether a record has
             them or not. None finds them in the records, and none says that the target is a number.
+        no_inputs: columns that enter no model, and have none.
 
     Returns:
         Constants by column. The target has its categories if it is a classification's (where nobody
@@ -368,6 +446,8 @@ def fit_transform(
         categories = _categories(table, classes) if column.name == table.target else None
         if categories is not None:
             constants[column.name] = {"categories": categories}
+        elif column.name in no_inputs:
+            continue
         elif mode == "standard" and column.name not in constants and column.dtype != "bool":
             constants[column.name] = _mean_and_scale(table.arrays[column.name])
     return constants
@@ -414,6 +494,25 @@ def _mean_and_scale(array: Array) -> dict[str, float]:
         raise InputRefused("a column's numbers are too large for their mean and deviation", "rescale it") from None
     scale = math.sqrt(squares / array.size)
     return {"mean": mean, "scale": scale if scale > 0 else 1.0}
+
+
+def refuse_beside_budget(subgroups: Collection[str]) -> None:
+    """Refuse columns of subgroups beside a privacy budget.
+
+    Raises:
+        InputRefused: there are some.
+    """
+    if subgroups:
+        raise InputRefused(
+            "results by subgroup are exact numbers of held-out records, and the names of groups are found in the "
+            "records: no privacy budget covers them",
+            "leave subgroups out beside a budget",
+        )
+
+
+def _subgroups(value: Any) -> dict[str, CardSubgroup]:
+    subgroups = Fields("the card's subgroups", value, (), value).value
+    return {name: CardSubgroup.from_json(subgroup) for name, subgroup in subgroups.items()}
 
 
 def _probes(probes: Mapping[str, Any]) -> Mapping[str, str]:

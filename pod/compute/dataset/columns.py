@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Any
 
@@ -129,18 +129,23 @@ def no_class(count: int) -> str:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which columns of a file are read: those that are not dropped and, where `only` names some, no
-    others; and the one that says whose record one is, which no record holds."""
+    others; and the one that says whose record one is, which no record holds.
+
+    `texts` are the columns besides the target that may hold texts: those by whose groups results
+    are told. Each has the texts to use, in their order; none where those found are.
+    """
 
     drop: frozenset[str]
     only: tuple[str, ...] | None = None
     unit: str | None = None
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def among(self, names: Iterable[str], target: str | None) -> frozenset[str]:
         """The wanted ones of a file's columns.
 
         Raises:
-            InputRefused: a column to drop, a wanted one, the unit's or the target is not there, or
-                one of the last two is dropped, or both are one.
+            InputRefused: a column to drop, a wanted one, the unit's, a subgroup's or the target is
+                not there, or one of the last three is dropped, or two are one.
         """
         present = tuple(names)
         for name in sorted(self.drop):
@@ -150,6 +155,11 @@ class Wanted:
         require_column(target, present, "the target")
         if target in self.drop:
             raise InputRefused(f"the column {target!r} is the target and is to be dropped", "choose one of the two")
+        for name in self.texts:
+            require_column(name, present, "the subgroup column")
+            if name in (target, self.unit, *self.drop):
+                also = "the target" if name == target else "the unit" if name == self.unit else "to be dropped"
+                raise InputRefused(f"the column {name!r} parts records into subgroups and is {also}", "choose one")
         require_column(self.unit, present, "the unit column")
         if self.unit is not None and self.unit in (target, *self.drop, *(self.only or ())):
             also = "the target" if self.unit == target else "to be dropped" if self.unit in self.drop else "a feature"
@@ -157,7 +167,8 @@ class Wanted:
                 f"the column {self.unit!r} says whose record one is, and is {also}",
                 "a unit column is left out of the records by itself; name it once",
             )
-        return frozenset(self.only or present) - self.drop | ({self.unit} if self.unit is not None else set())
+        besides = {*self.texts, *(() if self.unit is None else (self.unit,))}
+        return frozenset(self.only or present) - self.drop | besides
 
 
 @dataclass(frozen=True)
@@ -169,11 +180,13 @@ class Found:
         categories: the texts that the target's integers stand for; empty unless the target was a
             column of texts. Whole numbers that were asked for may stand here, too.
         mock: whether the file is marked as mock data.
+        texts: likewise of the columns of `Wanted.texts` that hold texts.
     """
 
     arrays: Mapping[str, Array]
     categories: Classes
     mock: bool
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def require_column(name: str | None, names: Mapping[str, Any] | Sequence[str], what: str) -> None:

@@ -1,4 +1,5 @@
-"""CSV files: UTF-8, commas, a header line, numbers, and texts in the target's column alone.
+"""CSV files: UTF-8, commas, a header line, numbers, and texts in the target's column and in those
+of subgroups alone.
 
 A message about a bad cell names its line and column and never repeats the cell: messages end in
 logs, records must not.
@@ -68,6 +69,30 @@ def _first_undecodable_line(path: Path) -> int:
     return 1
 
 
+class _Texts:
+    """A column that may hold texts: its first cell tells whether it does."""
+
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        self.agreed_texts = texts
+        self.codes = {text: code for code, text in enumerate(texts)}
+        self.is_text: bool | None = True if texts else None
+
+    def holds_texts(self, cell: str) -> bool:
+        """Whether it does, of which this may be the first cell."""
+        if self.is_text is None:
+            self.is_text = not _is_number(cell)
+        return self.is_text
+
+    def sorted(self, codes: Array) -> tuple[tuple[str, ...], Array]:
+        """Number the texts in their sorted order instead of the order of their first appearance;
+        those that were given keep theirs."""
+        if self.agreed_texts:
+            return self.agreed_texts, codes
+        texts = tuple(sorted(self.codes))
+        numbers = {text: number for number, text in enumerate(texts)}
+        return texts, np.array([numbers[text] for text in self.codes], np.int64)[codes]
+
+
 class _CsvReader:
     """Reads one CSV file, some thousand lines at a time, so that no more than these are held as
     text."""
@@ -79,15 +104,13 @@ class _CsvReader:
         self.names = self._header()
         kept = wanted.among(self.names, target)
         self.kept = [index for index, name in enumerate(self.names) if name in kept]
-        self.target = target
         self.unit = wanted.unit
         self.units = dict[str, int]()
         self.numbers = np.array([each for each in categories if isinstance(each, int)], np.float64)
-        self.categories = tuple(each for each in categories if isinstance(each, str))
-        self.codes = {text: code for code, text in enumerate(self.categories)}
-        # Is the target a column of texts? Its categories tell or, where nobody named them, its
-        # first cell.
-        self.texts: bool | None = bool(self.categories) if categories else None
+        texts = tuple(each for each in categories if isinstance(each, str))
+        of_target = {} if target is None or self.numbers.size else {target: texts}
+        self.texts = {name: _Texts(known) for name, known in {**wanted.texts, **of_target}.items()}
+        self.target = target
 
     def content(self) -> Found:
         parts: dict[str, list[Array]] = {self.names[index]: [] for index in self.kept}
@@ -99,10 +122,11 @@ class _CsvReader:
         if not all(parts.values()):
             raise InputRefused("the table has no record")
         arrays = {name: np.concatenate(pieces) for name, pieces in parts.items()}
-        categories: Classes = self.categories
-        if self.texts and self.target is not None and not categories:
-            categories, arrays[self.target] = self._sorted(arrays[self.target])
-        return Found(arrays, categories, self.mock)
+        texts = dict[str, tuple[str, ...]]()
+        for name, column in self.texts.items():
+            if column.is_text:
+                texts[name], arrays[name] = column.sorted(arrays[name])
+        return Found(arrays, texts.pop(self.target or "", ()), self.mock, texts)
 
     def _header(self) -> list[str]:
         names = [name.strip() for name in self._next() or []]
@@ -143,10 +167,8 @@ class _CsvReader:
     def _cells(self, name: str, cells: list[str], lines: Sequence[int]) -> Array:
         if name == self.unit:
             return self._unit_numbers(name, cells, lines)
-        if name == self.target and self.texts is None:
-            self.texts = not _is_number(cells[0])
-        if name == self.target and self.texts:
-            return self._category_codes(name, cells, lines)
+        if (column := self.texts.get(name)) is not None and column.holds_texts(cells[0]):
+            return self._category_codes(name, column, cells, lines)
         numbers = _numbers(cells)
         if numbers is None:
             bad = next(row for row, cell in enumerate(cells) if not _is_number(cell))
@@ -169,29 +191,20 @@ class _CsvReader:
                 self._refuse_cell(name, cells, lines, row)
         return np.array([self.units.setdefault(text, len(self.units)) for text in texts], np.int64)
 
-    def _category_codes(self, name: str, cells: list[str], lines: Sequence[int]) -> Array:
+    def _category_codes(self, name: str, column: _Texts, cells: list[str], lines: Sequence[int]) -> Array:
         codes = np.empty(len(cells), np.int64)
         for row, cell in enumerate(cells):
             text = cell.strip()
             if _is_missing(text):
                 self._refuse_cell(name, cells, lines, row)
-            if text not in self.codes:
-                if self.categories or len(self.codes) == MOST_CATEGORIES:
-                    problem = no_class(len(self.codes)) if self.categories else "a category too many"
-                    raise InputRefused(
-                        f"line {lines[row]}, column {name!r}: the cell is {problem}",
-                        UNDECLARED if self.categories else "",
-                    )
-                self.codes[text] = len(self.codes)
-            codes[row] = self.codes[text]
+            if text not in column.codes:
+                if column.agreed_texts or len(column.codes) == MOST_CATEGORIES:
+                    problem = no_class(len(column.codes)) if column.agreed_texts else "a category too many"
+                    hint = UNDECLARED if column.agreed_texts else ""
+                    raise InputRefused(f"line {lines[row]}, column {name!r}: the cell is {problem}", hint)
+                column.codes[text] = len(column.codes)
+            codes[row] = column.codes[text]
         return codes
-
-    def _sorted(self, codes: Array) -> tuple[tuple[str, ...], Array]:
-        """Number the categories in their sorted order instead of the order of their first
-        appearance."""
-        categories = tuple(sorted(self.codes))
-        numbers = {text: number for number, text in enumerate(categories)}
-        return categories, np.array([numbers[text] for text in self.codes], np.int64)[codes]
 
     def _refuse_cell(self, name: str, cells: list[str], lines: Sequence[int], row: int) -> NoReturn:
         where = f"line {lines[row]}, column {name!r}"
@@ -199,8 +212,8 @@ class _CsvReader:
             raise InputRefused(f"{where}: the cell is missing", "fill it, or leave that record out")
         raise InputRefused(
             f"{where}: the cell is a text of {len(cells[row])} characters and no finite number",
-            f"leave it out (--drop {name}), or give numbers: only the target may hold texts, and a column that says "
-            f"whose record one is where a privacy budget runs (--unit {name})",
+            f"leave it out (--drop {name}), or give numbers: only the target and subgroups may hold texts, and a column "
+            f"that says whose record one is where a privacy budget runs (--unit {name})",
         )
 
 

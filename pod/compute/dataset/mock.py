@@ -67,6 +67,8 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
         seed = hashlib.sha256(b"fitchain/mock/v2" + key + column.name.encode()).digest()
         random = np.random.Generator(np.random.Philox(int.from_bytes(seed[:16], "big")))
         draw = _draw_of_card if of_card_alone else partial(_draw, table)
+        if column.name in card.subgroups:  # their groups are public, and each has many records
+            draw = _draw_of_card
         arrays[column.name] = draw(column, card, count, random)
     return Table.of(arrays, card.target, table.categories, mock=True)
 
@@ -90,9 +92,10 @@ def _require_ranges(card: Card) -> None:
 
 
 def _draw_of_card(column: Column, card: Card, count: int, random: np.random.Generator) -> Array:
-    """Draw evenly among the card's categories, or in the range that it gives."""
+    """Draw evenly among the card's categories or groups, or in the range that it gives."""
     constants, shape = card.transform.get(column.name, {}), (count, *column.shape)
-    if categories := constants.get("categories"):
+    groups = card.subgroups[column.name].groups if column.name in card.subgroups else ()
+    if categories := constants.get("categories") or groups:
         places = random.integers(0, len(categories), count)
         values = places if isinstance(categories[0], str) else np.array(categories)[places]
         return values.astype(np.dtype(column.dtype))

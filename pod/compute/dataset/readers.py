@@ -24,7 +24,8 @@ class Reader(Protocol):
         Args:
             path: the file.
             wanted: `wanted.among(names, target)` says which of the file's columns are read.
-            target: the column to be predicted, or None; the only one that may hold texts.
+            target: the column to be predicted, or None; it may hold texts, and so may the columns
+                of `wanted.texts`, and no others.
             categories: for a target of texts, the categories to use, in their order; else those
                 found, sorted. Where they are whole numbers it is a target of numbers, and the
                 caller compares them.

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
-from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardUnit, fit_transform
+from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardSubgroup, CardUnit, fit_transform
 from fitchain.pod.compute.dataset.columns import Array, Classes, Column, schema_bytes
 from fitchain.pod.compute.dataset.policy import Policy
+from fitchain.pod.compute.dataset.subgroups import find_groups
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.units import NO_UNIT, UNIT_BYTES, UnitColumn, unit_word, unit_words
 from fitchain.pod.values.digest import Digest, Root, path_in, root_from_path, tagged, tree_levels
@@ -152,6 +153,7 @@ def register(
     probes: Mapping[str, str] | None = None,
     privacy: CardPrivacy | None = None,
     unit: UnitColumn | None = None,
+    subgroups: Mapping[str, bool] | None = None,
 ) -> Registration:
     """Compute a dataset's leaves, root and card.
 
@@ -162,10 +164,11 @@ def register(
         transform, ranges, classes: as `fit_transform`. The constants are published.
         units: by column, for the card.
         unit: by which the table was read; None where a record is the unit of privacy.
+        subgroups: columns by whose groups results are told, with whether models may take them.
 
     Raises:
         InputRefused: mock data, a key of another length, an unknown column, a table that was read
-            by another unit.
+            by another unit, subgroups that cannot be told.
     """
     if table.mock:
         raise InputRefused("the table is marked as mock data and is no dataset", "register the real records")
@@ -175,6 +178,7 @@ def register(
     root = dataset_root(leaves)
     for column in units or {}:
         table.column(column)
+    groups, is_input = find_groups(table, subgroups or {}), subgroups or {}
     columns = tuple(Column(c.name, c.dtype, c.shape, (units or {}).get(c.name, "")) for c in table.columns)
     card = Card(
         name=name,
@@ -182,7 +186,7 @@ def register(
         target=table.target,
         count=table.count,
         root=root,
-        transform=fit_transform(table, transform, ranges, classes),
+        transform=fit_transform(table, transform, ranges, classes, [name for name in groups if not is_input[name]]),
         description=description,
         licence=licence,
         price=price,
@@ -190,6 +194,7 @@ def register(
         probes=dict(probes or {}),
         privacy=privacy,
         unit=None if unit is None else CardUnit(unit.column, unit.most_records, table.record_count),
+        subgroups={name: CardSubgroup(groups[name], is_input[name]) for name in groups},
     )
     return Registration(
         root, table.count, Card.from_json(card.json()), b"".join(leaves)

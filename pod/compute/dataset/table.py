@@ -1,15 +1,16 @@
 """Tables: what an owner's file becomes before anything is registered.
 
 A table is a set of named columns of one length: scalar columns of CSV files, arrays of any rank of
-NPZ files. Numbers of a CSV file are float64; texts are admitted in the target's column alone and
-become int64 indices into the sorted categories. It knows nothing of trees, cards or money.
+NPZ files. Numbers of a CSV file are float64; texts are admitted in the target's column and in those
+by whose groups results are told, and become int64 indices into the sorted categories. It knows
+nothing of trees, cards or money.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -48,6 +49,8 @@ class Table:
         unit_records: K, how many rows each unit of privacy has (`units`); None where a record is
             the unit, or where that is not known.
         left_out: how many records of the source were more than K of their unit.
+        texts: by column by whose groups results are told, the texts that its integers stand for;
+            nothing of one that holds numbers.
     """
 
     columns: tuple[Column, ...]
@@ -57,7 +60,9 @@ class Table:
     mock: bool = False
     unit_records: int | None = None
     left_out: int = 0
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    # Many parameters: a file, and all that decides how it is read.
     @classmethod
     def read(
         cls,
@@ -68,6 +73,7 @@ class Table:
         only: Sequence[str] | None = None,
         limit_bytes: int = TABLE_BYTES,
         unit: UnitColumn | None = None,
+        subgroups: Mapping[str, Sequence[str]] | None = None,
     ) -> Table:
         """Read a CSV file (UTF-8, comma, a header line) or an NPZ file (never with pickled
         objects).
@@ -75,7 +81,7 @@ class Table:
         Args:
             path: a file whose ending is among `READERS`.
             drop: columns that must not be registered, such as names and other identifiers.
-            target: the column to be predicted; the only one that may hold texts (CSV).
+            target: the column to be predicted; it may hold texts (CSV).
             categories: for a target of texts, the categories to use, in their order; else those
                 found, sorted. For one of numbers, whole ones that it may be: any other is refused.
             only: the columns wanted, where others may stand beside them and are left out; None
@@ -83,6 +89,8 @@ class Table:
             limit_bytes: the most bytes of arrays or of text that are read.
             unit: the column that says whose record one is, by which they are laid out (`by_unit`);
                 it may hold texts (CSV). None where a record is the unit.
+            subgroups: columns by whose groups results are told; they may hold texts (CSV). To each
+                the texts to use, in their order; none for those found, sorted.
 
         Raises:
             NotFound: there is no such file.
@@ -94,12 +102,13 @@ class Table:
         if reader is None:
             raise InputRefused(f"{path.name} is neither {' nor '.join(READERS)}", "convert it to one of these")
         column = None if unit is None else unit.column
-        wanted = Wanted(frozenset(drop), None if only is None else tuple(only), column)
+        texts = {name: tuple(each) for name, each in (subgroups or {}).items()}
+        wanted = Wanted(frozenset(drop), None if only is None else tuple(only), column, texts)
         try:
             content = reader(path, wanted, target, tuple(categories), limit_bytes)
             features = {name: array for name, array in content.arrays.items() if name != column}
-            texts = [each for each in content.categories if isinstance(each, str)]
-            table = cls.of(features, target, texts, content.mock)
+            of_target = [each for each in content.categories if isinstance(each, str)]
+            table = replace(cls.of(features, target, of_target, content.mock), texts=content.texts)
             if target is not None and (numbers := [each for each in categories if isinstance(each, int)]):
                 require_classes(target, table.arrays[target], numbers)
             return table if unit is None else table.by_unit(content.arrays[unit.column], unit, limit_bytes)
@@ -169,7 +178,7 @@ class Table:
         arrays = {name: array[rows] for name, array in self.arrays.items()} | {FILLED: filled}
         table = Table.of(arrays, self.target, self.categories, self.mock)
         left_out = self.count - int(filled.sum())
-        return replace(table, unit_records=unit.most_records, left_out=left_out)
+        return replace(table, unit_records=unit.most_records, left_out=left_out, texts=self.texts)
 
     @property
     def record_count(self) -> int:

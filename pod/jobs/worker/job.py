@@ -14,7 +14,16 @@ from torch.optim import Optimizer
 
 from fitchain.pod.compute.checkpoint import KeptState, read_state, read_state_file, state_steps
 from fitchain.pod.compute.checkpoint.recorder import LiveState
-from fitchain.pod.compute.dataset import FILLED, Assemble, Table, assemble, batches, drawn_batches, held_out_rows
+from fitchain.pod.compute.dataset import (
+    FILLED,
+    Assemble,
+    Table,
+    assemble,
+    batches,
+    drawn_batches,
+    group_numbers,
+    held_out_rows,
+)
 from fitchain.pod.compute.environment import EnvironmentClass, environment_class
 from fitchain.pod.compute.held_out import evaluate_held_out
 from fitchain.pod.compute.model import step_work
@@ -183,7 +192,9 @@ class Job(Generic[TaskKind]):
             return None
         key = None if recipe.privacy is None else self.segment_key(recipe.segment_count - 1)
         rows = self.filled(self._of_table(held_out_rows(recipe, seed)))
-        return evaluate_held_out(program, recipe, rows, self.assemble, seed, key)
+        places = rows if self.rows is None else np.searchsorted(self.rows, rows)
+        groups = {column: numbers[places] for column, numbers in group_numbers(self.table, recipe.subgroups).items()}
+        return evaluate_held_out(program, recipe, rows, self.assemble, seed, key, groups)
 
     def start(self) -> Position:
         """Leaf 0: the agreed initial model and the recipe's fresh optimizer."""

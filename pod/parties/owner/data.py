@@ -19,7 +19,10 @@ from fitchain.pod.compute.dataset import (
     Table,
     UnitColumn,
     check_unchanged,
+    find_groups,
+    fit_transform,
     mock_table,
+    refuse_beside_budget,
     register,
 )
 from fitchain.pod.jobs.home import Home
@@ -83,6 +86,8 @@ class DatasetOffer:
             no ledger, and they are charged to none.
         unit: the column that says whose record one is, and how many of each are used; None where a
             record is the unit of privacy.
+        subgroups: columns by whose groups results on held-out records are told, with whether models
+            may take them, too.
     """
 
     source: Path | str
@@ -100,6 +105,7 @@ class DatasetOffer:
     environments: tuple[str, ...] = ()
     privacy: PrivacyOffer | None = None
     unit: UnitColumn | None = None
+    subgroups: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,18 +136,28 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
         EnvironmentRefused: this host is not of such a class.
         InputRefused: the policy leaves the dataset open to strangers without saying that models may
             reveal records, or has a limit to what models give away, or audits in mode open, beside
-            a privacy budget; units are named and no privacy budget protects them; or a record is of
-            no class that is named.
+            a privacy budget; units are named and no privacy budget protects them, or subgroups and
+            one does; or a record is of no class that is named.
         NotFound, InputRefused: the table is missing or malformed, or a panel that the policy names.
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
     offer.policy.require_askers(offer.privacy is not None)
     offer.policy.require_limit_without_budget(offer.privacy is not None)
     offer.policy.require_closed_audits(offer.privacy is not None)
+    if offer.privacy is not None:
+        refuse_beside_budget(offer.subgroups)
     source = Path(offer.source).absolute()
     if source.suffix.lower() not in HOLD_TEXTS and any(isinstance(each, str) for each in offer.classes):
         raise InputRefused(f"{source.name} holds numbers alone, and the classes are texts", "name whole numbers")
-    table = Table.read(source, drop=offer.drop, target=offer.target, categories=offer.classes, unit=offer.unit)
+    table = Table.read(
+        source,
+        drop=offer.drop,
+        target=offer.target,
+        categories=offer.classes,
+        unit=offer.unit,
+        subgroups=dict.fromkeys(offer.subgroups, ()),
+    )
+    _check_columns(offer, table)
     panels = look_at_policy(home, offer.policy)
     privacy = _card_privacy(home, offer, table.count // (table.unit_records or 1))
     home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
@@ -162,6 +178,7 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
         probes={name: str(probe) for name in offer.environments if (probe := _probe(name)) is not None},
         privacy=privacy,
         unit=offer.unit,
+        subgroups=offer.subgroups,
     )
     card = registration.card
     if offer.mock_records:
@@ -169,6 +186,7 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     card_cid = home.store.add(card.encode())
     reading: dict[str, Any] = {"drop": list(offer.drop), "target": offer.target, "categories": list(table.categories)}
     reading |= {} if offer.unit is None else {"unit": offer.unit.json()}
+    reading |= {"subgroups": card.texts_of_groups} if card.subgroups else {}
     if opened is not None:  # last: a budget is set once for all, and what was refused must not have set it
         number = home.registry.open_ledger(opened)
     id = home.registry.register_dataset(registration.root, registration.count, card_cid, number)
@@ -176,6 +194,16 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     keep_policy_panels(home, id, panels)
     keep_row(home, DatasetRow(id, source, reading, salt, registration.root, card.encode(), str(card_cid)))
     return RegisteredDataset(id, registration.root, registration.count, card_cid, card, tuple(panels), table.left_out)
+
+
+def _check_columns(offer: DatasetOffer, table: Table) -> None:
+    """Refuse what is said wrongly of the table's columns before chain and store are asked.
+
+    Raises:
+        InputRefused: it is.
+    """
+    fit_transform(table, offer.transform, offer.ranges)
+    find_groups(table, offer.subgroups)
 
 
 def _card_privacy(home: Home, offer: DatasetOffer, count: int) -> CardPrivacy | None:
@@ -236,8 +264,10 @@ def _ledger(home: Home, asked: PrivacyOffer | None, privacy: CardPrivacy | None)
     ledger = registry.ledger(owner, number)
     if asked.epsilon is not None and budget(asked.epsilon, privacy.delta) != ledger.budget:
         raise InputRefused(
-            f"the ledger {number} has a budget of epsilon {allowed_epsilon(ledger.budget, privacy.delta):.3g} already",
-            f"charge that one (--ledger {number} without --epsilon), or open another for other people (--other-people)",
+            f"the ledger {number} has a budget of epsilon {allowed_epsilon(ledger.budget, privacy.delta):.3g} "
+            f"beside this dataset's delta {privacy.delta:g} already",
+            f"charge that one (--ledger {number} without --epsilon; beside another delta its budget is another epsilon),"
+            " or open another for other people (--other-people)",
         )
     return None, number
 
@@ -290,7 +320,7 @@ def read_table(source: Path, reading: Mapping[str, Any]) -> Table:
     """Read a table as it was read for its registration; raises as `Table.read`."""
     names = {name: reading[name] for name in ("drop", "target", "categories")}
     unit = None if reading.get("unit") is None else UnitColumn.from_json(reading["unit"])
-    return Table.read(source, **names, only=reading.get("only"), unit=unit)
+    return Table.read(source, **names, only=reading.get("only"), unit=unit, subgroups=reading.get("subgroups"))
 
 
 def keep_row(home: Home, row: DatasetRow) -> None:

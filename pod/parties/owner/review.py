@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
-from fitchain.pod.compute.dataset import Card
+from fitchain.pod.compute.dataset import Card, RiskTerms
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.offered import Offered, local_offer, open_offer
@@ -105,6 +105,7 @@ class Review:
         trained_on: the records that it trains on; likewise.
         may_reveal: whether the dataset is open to strangers by its owner's word that models may
             reveal records.
+        risk: whether a privacy-risk report is made, and what of it leaves; None where none is.
         asked: the question, where it is for another audit.
     """
 
@@ -125,6 +126,7 @@ class Review:
     offered: Offered | None = None
     trained_on: Records | None = None
     may_reveal: bool = False
+    risk: RiskTerms | None = None
     asked: AskedAudit | None = None
 
 
@@ -175,6 +177,7 @@ def review_job(home: Home, agreement: Agreement) -> Review:
         asker=read_asker(home, agreement),
         times=read_times(home, agreement),
         metrics_leave=card.policy.metrics_leave,
+        risk=card.policy.risk,
         trusted_in_pool=_trusted_in_pool(home, terms, agreement.requested_block),
         privacy=cost_of(home, home.registry.dataset(agreement.terms.dataset), card, agreement.terms.charge),
         offered=offered,

@@ -69,8 +69,10 @@ def assess_run(
             return kept
     agreement = home.agreements.read(id)
     left_s = agreement.training_deadline - home.chain.block("latest").timestamp
+    limit_s = max(1.0, left_s * SHARE_OF_TIME)
+    journal.record(id, history.Assessing(limit_s), once=str(run.seed))
     try:
-        report = assess_folder(home, id, folder, context, card, None, stop, max(1.0, left_s * SHARE_OF_TIME))
+        report = assess_folder(home, id, folder, context, card, None, stop, limit_s)
     except HostUnusable:
         raise
     except FitchainError as error:

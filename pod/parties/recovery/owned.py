@@ -112,6 +112,8 @@ def _reading_of(card: Card) -> dict[str, object]:
     categories = [each for each in card.categories if isinstance(each, str)]
     reading: dict[str, object] = {"drop": [], "only": card.feature_names}
     reading |= {"target": card.target, "categories": categories}
+    if card.subgroups:
+        reading["subgroups"] = card.texts_of_groups
     if card.unit is not None:
         reading["unit"] = UnitColumn(card.unit.column, card.unit.most_records).json()
     return reading

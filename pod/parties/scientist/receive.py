@@ -231,4 +231,5 @@ def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
 def _matching(card: Card, source: Path) -> Table:
     """Read a table with the card's columns, in the card's terms; other columns are left out."""
     texts = [category for category in card.categories if isinstance(category, str)]
-    return Table.read(source, only=card.feature_names, target=card.target, categories=texts)
+    groups = {name: each for name, each in card.texts_of_groups.items() if name in card.model_columns}
+    return Table.read(source, only=card.model_columns, target=card.target, categories=texts, subgroups=groups)

@@ -28,10 +28,12 @@ from fitchain.pod.jobs.retry import Log
 from fitchain.pod.jobs.worker.events import Finished
 from fitchain.pod.parties.scientist.publish import MODEL_FILES, read_card
 from fitchain.pod.ports.agreement import AuditTerms, Terms, agreement_id, commit_nonce
+from fitchain.pod.ports.agreement.descent import trained_parents
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.registry import DatasetEntry, ModelEntry, Role
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.audit.disclosure import disclosure
+from fitchain.pod.proof.descent import rows_to_keep
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import (
@@ -115,6 +117,7 @@ def request_job(home: Home, request: JobRequest, on_cost: Callable[[PrivacyCost]
     audit = request.audit or AuditTerms()
     overrides = dict(request.recipe_overrides) | ({"audit": _recipe_audit(audit)} if audit.seats else {})
     recipe = draft_recipe(home, card, row.graph, row.initial_model, overrides, request.recipe_source)
+    recipe = _keeping_rows(home, request, recipe)
     card.admit(recipe, price, home.keys.address, disclosure(audit, recipe))
     Graph.parse((row.folder / GRAPH).read_bytes()).check(environment.environment_class(recipe.environment.name).admits)
     dataset = home.registry.dataset(request.dataset)
@@ -142,6 +145,16 @@ def request_job(home: Home, request: JobRequest, on_cost: Callable[[PrivacyCost]
         home.journal.record(kept.agreement, history.Requested(request.dataset, request.model, str(price)), once="")
         home.journal.keep_fact(kept.agreement, UNHEARD, "")
     return kept.agreement
+
+
+def _keeping_rows(home: Home, request: JobRequest, recipe: Recipe) -> Recipe:
+    """The recipe that keeps the held-out rows of the first job that trained a model from which this
+    one descends on the same dataset, where one did."""
+    if recipe.held_out is None:
+        return recipe
+    owner, next_block = home.registry.dataset(request.dataset).owner, home.chain.head() + 1
+    parents = trained_parents(home.chain, owner, request.dataset, request.model, next_block)
+    return replace(recipe, held_out_from=rows_to_keep(parents))
 
 
 def asked_terms(home: Home, id: AgreementId) -> Terms:

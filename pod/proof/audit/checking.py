@@ -22,6 +22,7 @@ from fitchain.pod.compute.checkpoint import read_state_file
 from fitchain.pod.compute.dataset import held_out_rows, verify_record
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.evidence import Evidence, evaluates, most_records, segment_records
+from fitchain.pod.proof.descent import check_kept_rows
 from fitchain.pod.values.best import delivered_leaf
 from fitchain.pod.values.digest import ZERO, Digest, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted, require_equal
@@ -82,6 +83,7 @@ def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
     except (Refuted, InputRefused) as error:
         return Checked((*problems, Problem(None, error.message)), ())
     problems += _failures(lambda: check_charge(chain_record, recipe))
+    problems += _failures(lambda: check_kept_rows(recipe, chain_record.parents))
     problems += _failures(lambda: check_leaves(evidence, chain_record, recipe))
     replayable = []
     for segment in chain_record.audited:
@@ -211,10 +213,10 @@ def _check_leaf(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, i
     agreed = set(recipe.metrics) if index else set()
     require_equal(f"leaf {index} has the metrics", sorted(opened.checkpoint.metrics), sorted(agreed), "the recipe says")
     require_equal(
-        f"leaf {index} names a result on held-out records",
-        leaf.held_out != ZERO,
-        recipe.evaluates_at(index),
-        "the recipe says",
+        f"of results on held-out records leaf {index} names",
+        "none" if leaf.held_out == ZERO else "one",
+        "one" if recipe.evaluates_at(index) else "none",
+        "the recipe asks for",
     )
     digest = leaf.digest(chain_record.ctx, chain_record.seed)
     tree = root_from_path(digest, index, chain_record.count, opened.path)

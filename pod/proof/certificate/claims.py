@@ -46,9 +46,10 @@ from fitchain.pod.values.errors import (
     SignatureMismatch,
     require_equal,
 )
-from fitchain.pod.values.held_out import OF_UNITS, NoisedClasses, NoisedMean
+from fitchain.pod.values.held_out import OF_UNITS, HeldOut, NoisedClasses, NoisedMean
 from fitchain.pod.values.ids import WHOLE_POOL, ModelId
 from fitchain.pod.values.leaf import Leaf, records_digest
+from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import SEGMENT
 from fitchain.pod.values.risk.report import report_digest
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
@@ -175,7 +176,10 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
         "the card's root: the certificate says", card.root, statement.dataset_root, "its dataset has the root"
     )
     require_equal("the charge to the privacy ledger: the agreement says", terms.charge, recipe.charge, said)
-    require_equal("the privacy: the certificate says", statement.privacy, PrivacyClaim.of(recipe, card), said)
+    privacy = PrivacyClaim.of(recipe, card)
+    if statement.privacy != privacy:
+        own, wanted = ("no terms" if claim is None else claim.words for claim in (statement.privacy, privacy))
+        require_equal("the privacy: the certificate says", own, wanted, said)
     try:
         card.check_recipe(recipe)
     except InputRefused as error:
@@ -413,17 +417,17 @@ def _check_held_out(statement: Statement) -> None:
     where each has one all of them."""
     recipe, shown = statement.recipe, {leaf.index: leaf for leaf in statement.shown}
     for index, leaf in shown.items():
-        what = f"leaf {index} names a result on held-out records"
-        require_equal(what, leaf.held_out != ZERO, recipe.evaluates_at(index), "the recipe says")
+        what = f"of results on held-out records leaf {index} names"
+        require_equal(what, _number(leaf.held_out != ZERO), _number(recipe.evaluates_at(index)), "the recipe asks for")
     claim, delivered = statement.held_out, shown[statement.delivered]
-    leaves, said = leaves_with_certificate(recipe, statement.card), "the dataset's policy says"
-    what = "a result on held-out records stands in the certificate"
-    require_equal(what, claim is not None, leaves and delivered.held_out != ZERO, said)
+    leaves, said = leaves_with_certificate(recipe, statement.card), "recipe and policy let out"
+    what = "of results on held-out records of the delivered leaf the certificate shows"
+    require_equal(what, _number(claim is not None), _number(leaves and delivered.held_out != ZERO), said)
     if claim is not None:
         _check_result(statement, claim, delivered)
     evaluations = statement.evaluations
-    what = "the results of all leaves stand in the certificate"
-    require_equal(what, evaluations is not None, leaves and recipe.evaluate == SEGMENT, said)
+    what = "of lists of all leaves' results on held-out records the certificate shows"
+    require_equal(what, _number(evaluations is not None), _number(leaves and recipe.evaluate == SEGMENT), said)
     if evaluations is not None:
         what = "the number of leaves with a result: the certificate says"
         require_equal(what, len(evaluations), statement.count - 1, "its leaves are")
@@ -452,6 +456,7 @@ def _check_result(statement: Statement, claim: HeldOutClaim, leaf: Leaf) -> None
     require_equal(what, claim.digest, leaf.held_out, "the leaf has")
     said = "the recipe holds out"
     require_equal("the held-out records: the certificate says", claim.result.records, recipe.held_out_count, said)
+    _check_subgroups(claim.result, recipe)
     outcome = claim.result.outcome
     is_noised = isinstance(outcome, NoisedClasses | NoisedMean)
     if outcome is not None:
@@ -462,6 +467,21 @@ def _check_result(statement: Statement, claim: HeldOutClaim, leaf: Leaf) -> None
         of_units = isinstance(outcome, NoisedMean) and outcome.of.endswith(OF_UNITS)
         has_units = recipe.privacy is not None and recipe.privacy.unit_records is not None
         require_equal("the result on held-out records is of units", of_units, has_units, "the recipe says")
+
+
+def _number(is_there: bool) -> str:
+    return "one" if is_there else "none"
+
+
+def _check_subgroups(result: HeldOut, recipe: Recipe) -> None:
+    """What is told by group is told of the recipe's columns and groups, column by column."""
+    columns = list(dict.fromkeys(part.column for part in result.subgroups))
+    of_recipe = [column for column in sorted(recipe.subgroups) if column in columns]
+    require_equal("the result on held-out records is told by", columns, of_recipe, "the recipe's columns are")
+    for column in columns:
+        groups = [group for part in result.of_column(column) for group in part.groups]
+        what = f"the groups of {column!r} by which the result on held-out records is told are"
+        require_equal(what, sorted(groups, key=str), sorted(recipe.subgroups[column], key=str), "the recipe says")
 
 
 def _outlined_tree(statement: Statement, outline: Outline) -> Digest:

@@ -126,6 +126,12 @@ class PrivacyClaim:
         unit = None if card.unit is None else card.unit.column
         return cls(unit, recipe.unit_records, recipe.training_count, epsilon_of(recipe.charge, delta), delta)
 
+    @property
+    def words(self) -> str:
+        """All of it in words, as a refutation shows it."""
+        whose = "records" if self.unit is None else f"units of {self.unit!r} with {self.most_records} records at most"
+        return f"epsilon {self.epsilon!r} beside delta {self.delta!r} for each of {self.units} {whose}"
+
     def json(self) -> dict[str, Json]:
         """Its JSON value."""
         return {

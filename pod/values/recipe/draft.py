@@ -87,7 +87,7 @@ def draft(
         graph: digest of the graph.
         initial_model: model root of the initial weights.
         card: the dataset's card as JSON: `root`, `count`, `columns` (name, dtype, shape), `target`,
-            `transform`, `policy`, `privacy`, `unit`.
+            `transform`, `policy`, `privacy`, `unit`, `subgroups`.
         torch: torch's exact version, part of the environment.
         terms: any of `TERMS`, as a TOML file gives them; the rest is filled in.
         probe: digest of the environment class's probe, where the class does not ship it.
@@ -129,6 +129,7 @@ def draft(
             "held_out": held_out,
             "evaluate": evaluate,
             "best": terms.get("best"),
+            "held_out_from": None,
             "transform": terms.get("transform", _transform(card, inputs, target)),
             "loss": loss,
             "optimizer": optimizer,
@@ -141,6 +142,7 @@ def draft(
             "environment": _environment(torch, terms, probe),
             "metrics": terms.get("metrics", [] if privacy else metrics),
             "privacy": privacy,
+            "subgroups": {} if held_out is None else groups_of(card),
             "audit": {**Audit().json(), **_table(terms, "audit")},
         }
     )
@@ -159,10 +161,16 @@ def argument_columns(card: Mapping[str, Any], target: str | None = None) -> tupl
     target = card["target"] if target is None else target
     if all(column["name"] != target for column in card["columns"]):
         raise InputRefused(f"the dataset has no column {target!r} for a target")
-    no_features = (target, FILLED) if card.get("unit") else (target,)
+    evaluating = [name for name, subgroup in card.get("subgroups", {}).items() if not subgroup["is_input"]]
+    no_features = (target, *evaluating, *((FILLED,) if card.get("unit") else ()))
     columns = [column for column in card["columns"] if column["name"] not in no_features]
     scalars = tuple(column["name"] for column in columns if not column["shape"])
     return (*([scalars] if scalars else []), *((column["name"],) for column in columns if column["shape"]))
+
+
+def groups_of(card: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The groups by which a dataset's results on held-out records are told, by column."""
+    return {column: list(subgroup["groups"]) for column, subgroup in card.get("subgroups", {}).items()}
 
 
 def _inputs(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
@@ -261,9 +269,10 @@ def _privacy(
         )
     rate = sampling_rate(batch_size, units)
     if "sigma" in asked:
-        sigma = real("privacy: sigma", asked["sigma"], LEAST_SIGMA, MOST_SIGMA)
+        advice = "write sigma = 1, say, or epsilon = 3, from which it follows"
+        sigma = real("privacy: sigma", asked["sigma"], LEAST_SIGMA, MOST_SIGMA, advice)
     else:
-        epsilon = real("privacy: epsilon", asked["epsilon"], 0, 1e6)
+        epsilon = real("privacy: epsilon", asked["epsilon"], 0, 1e6, "write epsilon = 3, say")
         sigma = max(LEAST_SIGMA, sigma_for(epsilon, offered["delta"], rate, steps))
     rest = {"clip": asked.get("clip", DEFAULT_CLIP), "grid": asked.get("grid", DEFAULT_GRID)}
     return Privacy.parse({"sigma": sigma, **rest, "unit_records": _unit_records(card)}).json()

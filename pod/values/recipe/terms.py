@@ -13,7 +13,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, partial
 from itertools import accumulate, pairwise
@@ -23,7 +23,7 @@ from typing import Any
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest, Json, Root, canonical_json, parse_json, sha256
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.ids import PanelId
+from fitchain.pod.values.ids import AgreementId, PanelId
 from fitchain.pod.values.limits import MOST_COLUMNS, RECIPE
 from fitchain.pod.values.privacy import ledger
 from fitchain.pod.values.privacy.accountant import renyi
@@ -31,6 +31,7 @@ from fitchain.pod.values.privacy.release import release_sigma, renyi_of_release
 from fitchain.pod.values.recipe.fields import Fields, choice, flag, integer, items, real, refuse_unknown, text
 from fitchain.pod.values.recipe.privacy import Privacy, sampling_rate
 from fitchain.pod.values.recipe.schedule import Runs
+from fitchain.pod.values.recipe.subgroups import Subgroups, parse_subgroups, subgroups_json
 
 VERSION = "fitchain/recipe/v2"
 ENVIRONMENT_VERSION = "fitchain/environment/v2"
@@ -237,20 +238,39 @@ class Audit:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class HeldOutFrom:
+    """The job whose held-out rows are kept: the first that trained a model from which the initial
+    one descends.
+
+    Args:
+        agreement: of that job.
+        seed: its order seed.
+    """
+
+    agreement: AgreementId
+    seed: Digest
+
+    @classmethod
+    def parse(cls, value: Any) -> HeldOutFrom:
+        """Read the form that stands in a recipe.
+
+        Raises:
+            InputRefused: a field is missing or no digest.
+        """
+        fields = Fields("the recipe: held_out_from", value, ("agreement", "seed"))
+        return cls(AgreementId(fields.digest("agreement")), fields.digest("seed"))
+
+    def json(self) -> dict[str, Json]:
+        """The form that stands in a recipe."""
+        return {"agreement": str(self.agreement), "seed": str(self.seed)}
+
+
 _FIELDS = (
-    *("version", "graph", "initial_model", "base", "dataset", "inputs", "target", "rows", "held_out", "evaluate"),
-    *(
-        "best",
-        "transform",
-        "loss",
-        "optimizer",
-        "learning_rates",
-        "batch_size",
-        "steps",
-        "segment_steps",
-        "group_leaves",
-    ),
-    *("dtype", "environment", "metrics", "privacy", "audit"),
+    *("version", "graph", "initial_model", "base", "dataset", "inputs", "target", "rows", "held_out"),
+    *("held_out_from", "evaluate", "best", "transform"),
+    *("loss", "optimizer", "learning_rates", "batch_size", "steps", "segment_steps", "group_leaves", "dtype"),
+    *("environment", "metrics", "privacy", "subgroups", "audit"),
 )
 _NOT_YET = {"base": "models stored as differences from a base"}
 """Fields that have their place in a recipe and no value but null yet, and what they are for."""
@@ -291,6 +311,9 @@ class Recipe:
         privacy: terms of differential privacy; None trains without. With them a step draws each
             unit of privacy with the same chance in secret, `batch_size` units on average, and
             nothing else that the records decide is told: no metrics. The rows are whole units.
+        held_out_from: whose held-out rows are kept; None draws them by the job's own order seed.
+        subgroups: the dataset's columns by whose groups the result on held-out records is told,
+            too; none without records held out, or beside terms of privacy.
 
     `base` is None: no release supports it yet.
     """
@@ -318,6 +341,8 @@ class Recipe:
     evaluate: str = END
     best: str | None = None
     privacy: Privacy | None = None
+    subgroups: Subgroups = field(default_factory=dict)
+    held_out_from: HeldOutFrom | None = None
 
     @classmethod
     def parse(cls, data: bytes) -> Recipe:
@@ -385,6 +410,8 @@ class Recipe:
             evaluate=evaluate,
             best=best,
             privacy=privacy,
+            subgroups=_subgroups(value["subgroups"], held_out, privacy),
+            held_out_from=_held_out_from(value["held_out_from"], held_out),
         )
 
     def json(self) -> dict[str, Json]:
@@ -401,6 +428,7 @@ class Recipe:
             "held_out": self.held_out,
             "evaluate": self.evaluate,
             "best": self.best,
+            "held_out_from": None if self.held_out_from is None else self.held_out_from.json(),
             "transform": {column: dict(transform) for column, transform in self.transform.items()},
             "loss": self.loss.json(),
             "optimizer": self.optimizer.json(),
@@ -413,6 +441,7 @@ class Recipe:
             "environment": self.environment.json(),
             "metrics": list(self.metrics),
             "privacy": None if self.privacy is None else self.privacy.json(),
+            "subgroups": subgroups_json(self.subgroups),
             "audit": self.audit.json(),
         }
 
@@ -479,6 +508,11 @@ class Recipe:
         """Units of privacy that are held out: the recipe's share of them, rounded up."""
         return held_out_count(self.held_out, self.unit_count)
 
+    def held_out_seed(self, seed: Digest) -> Digest:
+        """What the held-out rows are drawn by: the job's order seed, or that of the job whose rows
+        are kept."""
+        return seed if self.held_out_from is None else self.held_out_from.seed
+
     @property
     def training_count(self) -> int:
         """Units of privacy that are trained on: all that are not held out."""
@@ -540,7 +574,7 @@ def parse_held_out(what: str, value: Any) -> float:
     Raises:
         InputRefused: it is not above 0 and at most `MOST_HELD_OUT`.
     """
-    share = real(what, value, 0, MOST_HELD_OUT)
+    share = real(what, value, 0, MOST_HELD_OUT, "0.2 holds a fifth of the records out; leave it out to hold out none")
     if share == 0:
         raise InputRefused(f"{what} is a share above 0", "leave it out to hold no record out")
     return share
@@ -601,6 +635,20 @@ def _evaluation(
             "leave evaluate and best out of the recipe, or ask for a dataset without a privacy budget",
         )
     return evaluate, best
+
+
+def _held_out_from(value: Any, held_out: float | None) -> HeldOutFrom | None:
+    if value is not None and held_out is None:
+        raise InputRefused("the recipe keeps held-out rows and holds none out", "leave held_out_from null")
+    return None if value is None else HeldOutFrom.parse(value)
+
+
+def _subgroups(value: Any, held_out: float | None, privacy: Privacy | None) -> Subgroups:
+    subgroups = parse_subgroups("the recipe", value)
+    if subgroups and (held_out is None or privacy is not None):
+        reason = "holds no records out" if held_out is None else "is private, and results by group are exact"
+        raise InputRefused(f"the recipe names subgroups of held-out records and {reason}", "leave subgroups empty")
+    return subgroups
 
 
 def _rows(fields: Fields) -> tuple[int, int]:
