@@ -32,7 +32,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fitchain.pod.compute.model.executor import FAILURES
 from fitchain.pod.compute.operators.row_wise import batched, out_variant
 
-MOST_BYTES = 32 << 20
+MOST_BYTES = 64 << 20
 """What the tensors of records side by side may take."""
 LEAST, MOST = 2, 256
 """Records side by side."""
