@@ -153,6 +153,7 @@ class RecordGradients:
         self._program, self._loss, self._compute_loss = program, recipe.loss, loss_function(recipe.loss)
         self._parameters = list(program.trainable.values())
         self.count = sum(parameter.numel() for parameter in self._parameters)
+        self._clipping_memory = clipping_memory(self.count)
         tensors = (*program.parameters.values(), *program.buffers.values())
         self._side_by_side = SideBySide(self._gradients, tensors, program.graph.operators)
 
@@ -176,7 +177,7 @@ class RecordGradients:
         if (size := self.terms.unit_records) is not None:
             blocks = _of_units(blocks, indices // np.uint64(size))
         for gradients_mD in blocks:
-            total_D += summed_units(gradients_mD, self.terms)
+            total_D += summed_units(gradients_mD, self.terms, self._clipping_memory)
         return total_D
 
     def put(self, gradient_D: Tensor) -> None:
@@ -271,22 +272,35 @@ def _from(row: int, seed: Seed) -> Seed:
     return lambda later: seed(row + later)
 
 
-def summed_units(gradients_nD: Tensor, terms: Privacy) -> Tensor:
+def clipping_memory(width: int) -> tuple[Tensor, Tensor]:
+    """What `summed_units` computes in: made once for many calls, whose time memory that the system
+    gives and takes back each time would double.
+
+    Args:
+        width: D.
+
+    Returns:
+        float64 and int32 `[m, D]`, of as many records as are clipped at once.
+    """
+    rows = max(1, AT_ONCE // width)
+    return torch.empty(rows, width, dtype=torch.float64), torch.empty(rows, width, dtype=torch.int32)
+
+
+def summed_units(gradients_nD: Tensor, terms: Privacy, memory: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """Clip gradients, cut each to whole units of the grid, toward zero, and add them up.
 
     Args:
         gradients_nD: float32, a record's in each row.
         terms: clip and grid.
+        memory: of `clipping_memory(D)`, is overwritten; its own where there is none.
 
     Returns:
         int64 `[D]`; each record's part has a Euclidean norm of at most the grid, and is zeros where
         its gradient is not finite.
     """
-    count, width = gradients_nD.shape
-    rows = min(count, max(1, AT_ONCE // width))
-    units_mD, whole_mD = torch.empty(rows, width, dtype=torch.float64), torch.empty(rows, width, dtype=torch.int32)
-    total_D = torch.zeros(width, dtype=torch.float64)
-    for rows_mD in torch.split(gradients_nD, rows):
+    units_mD, whole_mD = memory or clipping_memory(gradients_nD.shape[1])
+    total_D = torch.zeros(gradients_nD.shape[1], dtype=torch.float64)
+    for rows_mD in torch.split(gradients_nD, len(units_mD)):
         total_D += _units(rows_mD, terms, units_mD[: len(rows_mD)], whole_mD[: len(rows_mD)]).sum(0)
     # Exact in any order: of at most 2^29 whole numbers of at most 2^24.
     return total_D.to(torch.int64)
