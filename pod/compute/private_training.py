@@ -55,7 +55,7 @@ NOISE_DOMAIN = 1
 """Of the keyed stream, beside that of sampling."""
 ALONE = 256
 """Records that are computed one at a time before several at once are tried again."""
-AT_ONCE = 1 << 18
+AT_ONCE = 1 << 17
 """Numbers of gradients that are clipped at once, so that they stay in a processor's cache."""
 MIXING = ("batch_norm", "instance_norm")
 """Operators by which a model normalises over a batch; of a single record they make zeros."""
@@ -299,39 +299,25 @@ def summed_units(gradients_nD: Tensor, terms: Privacy, memory: tuple[Tensor, Ten
         its gradient is not finite.
     """
     units_mD, whole_mD = memory or clipping_memory(gradients_nD.shape[1])
+    norms_n = torch.linalg.vector_norm(gradients_nD, dim=1, dtype=torch.float64)
+    finite_n, most = norms_n.isfinite(), terms.clip * CLIP_MARGIN
+    if not finite_n.all():
+        gradients_nD, norms_n = gradients_nD[finite_n], norms_n[finite_n]
+    scales_n1 = torch.where(norms_n > most, most / norms_n, 1.0).mul_(terms.grid / terms.clip)[:, None]
     total_D = torch.zeros(gradients_nD.shape[1], dtype=torch.float64)
-    for rows_mD in torch.split(gradients_nD, len(units_mD)):
-        total_D += _units(rows_mD, terms, units_mD[: len(rows_mD)], whole_mD[: len(rows_mD)]).sum(0)
+    for row in range(0, len(gradients_nD), len(units_mD)):
+        rows_mD, scales_m1 = gradients_nD[row : row + len(units_mD)], scales_n1[row : row + len(units_mD)]
+        units, whole = units_mD[: len(rows_mD)], whole_mD[: len(rows_mD)]
+        # To integers and back, several times as fast as `trunc`: both cut toward zero, and none is
+        # beyond 2^24.
+        units.copy_(whole.copy_(units.copy_(rows_mD).mul_(scales_m1)))
+        # Squares of numbers up to 2^24 and their sums are exact in doubles up to 2^53; a sum beyond
+        # that is beyond the square of every grid, 2^48 at most, however it is rounded. So is the
+        # root of a sum just above such a square above the grid, by 2^-26 at least.
+        fits_m = torch.linalg.vector_norm(units, dim=1) <= terms.grid
+        total_D += (units if fits_m.all() else units[fits_m]).sum(0)
     # Exact in any order: of at most 2^29 whole numbers of at most 2^24.
     return total_D.to(torch.int64)
-
-
-def _units(gradients_mD: Tensor, terms: Privacy, units_mD: Tensor, whole_mD: Tensor) -> Tensor:
-    """Clip and cut gradients, each by itself.
-
-    Args:
-        gradients_mD: float32.
-        terms: clip and grid.
-        units_mD: float64, is overwritten.
-        whole_mD: int32, is overwritten.
-
-    Returns:
-        `units_mD`, of whole numbers.
-    """
-    units_mD.copy_(gradients_mD)
-    norms_m = torch.linalg.vector_norm(units_mD, dim=1)
-    most = terms.clip * CLIP_MARGIN
-    scales_m = torch.where(norms_m > most, most / norms_m, 1.0).mul_(terms.grid / terms.clip)
-    # To integers and back, several times as fast as `trunc`: both cut toward zero, and the largest
-    # is 2^24, rows aside that are not finite, which are zeros in a moment.
-    units_mD.copy_(whole_mD.copy_(units_mD.mul_(scales_m[:, None])))
-    # Squares of numbers up to 2^24 and their sums are exact in doubles up to 2^53; a sum beyond
-    # that is beyond the square of every grid, 2^48 at most, however it is rounded. So is the root
-    # of a sum just above such a square above the grid, by 2^-26 at least.
-    fits_m = (torch.linalg.vector_norm(units_mD, dim=1) <= terms.grid) & norms_m.isfinite()
-    if not fits_m.all():
-        units_mD[~fits_m] = 0.0
-    return units_mD
 
 
 def by_unit(indices: Indices, unit_records: int | None) -> list[Indices]:
