@@ -1,6 +1,6 @@
 """Operators that compute several records in one call, each as if it were alone (torch).
 
-Between the records of a call lies memory that belongs to none of them, so that no kernel can join
+Between the numbers of two records lies memory that is none of a call's, so that no kernel can join
 their rows: it comes to each by itself, with the instructions of a call with that record alone. What
 is not here is called record by record.
 
