@@ -395,6 +395,18 @@ def test_norms_functions_and_convolutions_of_several_records_are_one_call(
     assert found == dict.fromkeys(AT_ONCE, True)
 
 
+def test_largest_of_a_pool_is_the_first_one_in_either_order_of_channels() -> None:
+    generator = torch.Generator().manual_seed(2)
+    numbers = torch.tensor([math.inf, -math.inf, math.nan, 0.0, -0.0, 1.0])
+    x_NCHW = numbers[torch.randint(len(numbers), (32, 5, 9, 9), generator=generator)]
+    for window in ([2, 2], [3, 3]):
+        plain, last = (
+            torch.ops.aten.max_pool2d_with_indices(x_NCHW.contiguous(memory_format=form), window, [2, 2], [1, 1])
+            for form in (torch.contiguous_format, torch.channels_last)
+        )
+        assert all(map(same_bits, plain, last))
+
+
 def test_functions_of_records_never_meet_in_a_vector() -> None:
     """A library takes another polynomial for all elements of a vector where one is large."""
     x = torch.rand(64, 3) * 3

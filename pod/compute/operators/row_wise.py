@@ -2,7 +2,8 @@
 
 Between the numbers of two records lies memory that is none of a call's, so that no kernel can join
 their rows: it comes to each by itself, with the instructions of a call with that record alone. What
-is not here is called record by record.
+is not here is called record by record. Records are copied beside each other for operators that
+take each number, group or record of a batch by itself.
 
 Legend: N records, [N, *] tensors whose first dimension are records.
 """
@@ -308,9 +309,12 @@ def _batches(
     if name == "native_group_norm":
         values[3] = records
     outs = [lift(result)[:, 0] for result in results]
+    is_pool = name == "max_pool2d_with_indices" and values[0].dim() == 4
+    # Four times as fast with channels last, where the first of the largest is found likewise.
+    form = torch.channels_last if is_pool else torch.contiguous_format
 
     def run() -> None:
-        operands = [value.contiguous() if isinstance(value, Tensor) else value for value in values]
+        operands = [value.contiguous(memory_format=form) if isinstance(value, Tensor) else value for value in values]
         made = operator(*operands)
         for out, each in zip(outs, made if isinstance(made, tuple) else (made,), strict=True):
             out.copy_(each)
