@@ -35,14 +35,14 @@ from fitchain.pod.jobs.worker.events import Assessed, Event
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.jobs.worker.task import Assess, Context, Task, Train
-from fitchain.pod.values.digest import canonical_json, sha256
+from fitchain.pod.values.digest import canonical_json, sha256, tagged
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.graph import Graph, Input
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.risk import Attack, Rate, RiskReport, rates_of, share_bounds
+from fitchain.pod.values.risk import Attack, Parts, Rate, RiskReport, rates_of, share_bounds
 from fitchain.pod.values.risk.attack import area_under, roc_of
 from fitchain.pod.values.risk.bounds import upper_tail
-from fitchain.pod.values.risk.report import most_hit_rate, report_digest
+from fitchain.pod.values.risk.report import findings_digest, most_hit_rate
 from fitchain.pod.values.state import Tensors, model_root, read_safetensors, write_safetensors
 from fitchain.pod.values.work import StepWork
 from tests.risk_reports import made_up_report
@@ -168,11 +168,12 @@ def test_confidence_is_the_logit_of_the_label() -> None:
 # The value
 
 
-def test_a_report_is_read_back_and_its_digest_is_of_both_parts() -> None:
+def test_a_report_is_read_back_and_its_digest_is_of_its_model_and_both_parts() -> None:
     report = made_up_report()
     again = RiskReport.parse(report.encode())
     assert again == report and again.digest == report.digest
-    assert report.digest == report_digest(report.summary.digest, report.details_digest)
+    assert report.parts == Parts(report.summary.model, findings_digest(report.summary.digest, report.details_digest))
+    assert report.digest == tagged("fitchain/risk/v2", report.summary.model, report.parts.findings)
     assert replace(report, salt=sha256(b"other")).digest != report.digest
     assert made_up_report(auc=0.56).digest != report.digest
     assert replace(report, details=replace(report.details, exposed_count=21)).digest != report.digest

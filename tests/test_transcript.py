@@ -306,8 +306,21 @@ def astuple_of(roots: StateRoots) -> tuple[Root, Root]:
 def test_a_leaf_that_names_a_result_which_nothing_opens_is_refuted() -> None:
     checkpoint = checkpoint_of()
     spoilt = replace(checkpoint, leaf=Leaf.from_json(checkpoint.leaf.to_json() | {"held_out": str(sha256(b"results"))}))
-    with pytest.raises(DigestMismatch, match="the held-out result of leaf 3 digests to 0x0"):
+    with pytest.raises(DigestMismatch, match=r"the results of leaf 3, .* digest to 0x0"):
         spoilt.verify()
+
+
+def test_a_risk_report_stands_in_a_leaf_beside_the_held_out_result() -> None:
+    for checkpoint in (checkpoint_of(), checkpoint_of().with_report(None)):
+        assert checkpoint.leaf.held_out == checkpoint.held_out_digest == ZERO
+    report = sha256(b"report")
+    named = checkpoint_of().with_report(report)
+    named.verify()
+    assert named.leaf.held_out == tagged("fitchain/results/v2", ZERO, report)
+    assert Checkpoint.from_line(named.to_line()) == named and named.with_report(None) == checkpoint_of()
+    for other in (None, sha256(b"another")):
+        with pytest.raises(DigestMismatch, match="the results of leaf 3"):
+            replace(named, report=other).verify()
 
 
 def test_state_roots_are_read_back() -> None:

@@ -394,6 +394,16 @@ def test_a_replay_of_a_forged_last_leaf_is_refuted(recorded: Path) -> None:
     assert segment.difference.endswith(f"not {sha256(b'forged')}")
 
 
+def test_a_last_leaf_with_a_risk_report_is_replayed_and_trained_again_to_the_same_bytes(recorded: Path) -> None:
+    last = read_leaves(recorded)[-1]
+    replace_last_leaf(recorded, last.with_report(sha256(b"report")))
+    leaves = (recorded / "run/leaves.jsonl").read_bytes()
+    assert replay_here(recorded, 5)[-1] == ReplayEnded(1, True)
+    shutil.rmtree(recorded / "run/states")
+    assert isinstance(work_here(recorded, read_task(recorded))[-1], Finished)
+    assert (recorded / "run/leaves.jsonl").read_bytes() == leaves
+
+
 def test_a_segment_that_is_not_there_is_refused(recorded: Path) -> None:
     with pytest.raises(InputRefused, match="the training has 6 segments"):
         replay_here(recorded, 6)

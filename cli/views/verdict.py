@@ -172,9 +172,13 @@ def describe_risk(verdict: Verdict) -> str | None:
     """What the owner states of an attack on the model, in a sentence; None where it states nothing,
     and the dataset's policy asks for nothing."""
     if (claim := verdict.statement.risk) is None:
-        return None if verdict.statement.card.policy.risk is None else "the policy asks for one, and there is none"
+        asked = verdict.statement.card.policy.risk is not None
+        return "none: the training ended before its last step, and there is no model to attack" if asked else None
+    bound = "bound in the last checkpoint, before the model was delivered"
+    if not claim.is_made:
+        return f"the policy asks for one, and the owner states that none could be made; {bound}"
     shown = "kept by the owner" if claim.summary is None else describe_summary(claim.summary)
-    return f"{claim.digest}: {shown}; as the owner states: made again from the records it must come out the same"
+    return f"{claim.digest}: {shown}; {bound}; what it says as the owner states"
 
 
 def _risk_values(claim: RiskClaim | None) -> dict[str, Any] | None:

@@ -1,8 +1,8 @@
 """What a job folder keeps of a training: leaves, one checkpoint a line, and states, one file each
 (no torch).
 
-leaves.jsonl                 appended to, on disk before anybody is told; only the last line of a
-                             run that diverged is written anew
+leaves.jsonl                 appended to, on disk before anybody is told; only the last line is
+                             written anew: of a run that diverged, or with its risk report
 states/<step>.safetensors    `model/<name>` and `optimizer/<parameter>/<key>`, whole or not at all
 """
 

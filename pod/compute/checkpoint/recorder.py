@@ -37,6 +37,7 @@ from fitchain.pod.values.leaf import (
     leaf_salt,
     metrics_digest,
     records_digest,
+    results_word,
     state_word,
 )
 from fitchain.pod.values.recipe import Recipe
@@ -263,16 +264,20 @@ class Recorder(AbstractContextManager["Recorder"]):
             refuse_not_finite(state.model, taken.step)
         roots = StateRoots(model_root(state.model, self._frozen_digests), optimizer_root(state.optimizer))
         state_salt = self._state_salt(index)
+        # The owner binds a risk report in the last leaf once that is recorded: recorded again, it
+        # has it still.
+        report = self.checkpoints[index].report if index < len(self.checkpoints) else None
         leaf = Leaf(
             index=index,
             step=taken.step,
             state=state_word(roots.digest, state_salt),
             records=records_digest(np.concatenate([_NO_RECORDS, *taken.indices]), self.records_salt(index)),
             metrics=metrics_digest(taken.metrics, salt),
-            held_out=held_out_digest(taken.held_out, held_out_salt(salt)),
+            held_out=results_word(held_out_digest(taken.held_out, held_out_salt(salt)), report),
             previous=self._previous,
         )
-        checkpoint = Checkpoint(leaf, roots.model, roots.optimizer, taken.metrics, salt, state_salt, taken.held_out)
+        opening = (roots.model, roots.optimizer, taken.metrics, salt, state_salt, taken.held_out, report)
+        checkpoint = Checkpoint(leaf, *opening)
         digest = leaf.digest(self.ctx, self.seed)
         if new := index == len(self.checkpoints):
             append_leaf(self.folder, checkpoint)
@@ -285,7 +290,7 @@ class Recorder(AbstractContextManager["Recorder"]):
                 " leaves",
             )
         if kept := index > 0 and (index % self.keep_every == 0 or index == self.recipe.leaf_count - 1):
-            write_state(self.folder, taken.step, state, {"ctx": self.ctx, "leaf": digest})
+            write_state(self.folder, taken.step, state, {"ctx": self.ctx, "seed": self.seed})
         self._next, self._previous = index + 1, digest
         if self.on_leaf is not None:
             self.on_leaf(Recorded(checkpoint, digest, new, kept))

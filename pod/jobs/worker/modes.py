@@ -46,6 +46,7 @@ from fitchain.pod.values.leaf import (
     StateRoots,
     metrics_digest,
     records_digest,
+    results_word,
     state_word,
     verify_chain,
 )
@@ -161,8 +162,7 @@ def recompute(job: Job[Recompute], emit: Emit) -> None:
         position = _recorded_position(job, wanted, emit, skipped)
         leaf, state = checkpoints[wanted].leaf, _kept(position)
         state.verify(checkpoints[wanted])
-        names = {"ctx": job.task.ctx, "leaf": leaf.digest(job.task.ctx, job.task.seed)}
-        write_state(job.folder, leaf.step, state, names)
+        write_state(job.folder, leaf.step, state, {"ctx": job.task.ctx, "seed": job.task.seed})
         emit(events.StateRecomputed(wanted, leaf.step))
     emit(events.StatesKept(len(job.task.leaves)))
 
@@ -333,7 +333,8 @@ def _checkpoint(
     segment: SegmentMetrics,
     position: Position,
 ) -> Checkpoint:
-    """The checkpoint that a replay comes to, under the salts of the one that it is compared with."""
+    """The checkpoint that a replay comes to, under the salts of the one that it is compared with,
+    and beside its risk report, which no segment makes."""
     recorded, metrics = checkpoints[index], segment.values(job.recipe.metrics)
     roots = StateRoots(model_root(position.program.tensors()), optimizer_root(_optimizer_bytes(position)))
     held_out = job.held_out(index, position.program)
@@ -343,10 +344,11 @@ def _checkpoint(
         state=state_word(roots.digest, recorded.state_salt),
         records=records_digest(segment.records(), job.records_salt(index)),
         metrics=metrics_digest(metrics, recorded.salt),
-        held_out=held_out_digest(held_out, held_out_salt(recorded.salt)),
+        held_out=results_word(held_out_digest(held_out, held_out_salt(recorded.salt)), recorded.report),
         previous=checkpoints[index - 1].leaf.digest(job.task.ctx, job.task.seed),
     )
-    return Checkpoint(leaf, roots.model, roots.optimizer, metrics, recorded.salt, recorded.state_salt, held_out)
+    opening = (roots.model, roots.optimizer, metrics, recorded.salt, recorded.state_salt, held_out, recorded.report)
+    return Checkpoint(leaf, *opening)
 
 
 def _recorded_position(job: Job[Task], wanted: int, emit: Emit, skipped: Callable[[int, str], None]) -> Position:
@@ -466,8 +468,8 @@ def _end(job: Job[Train | Rehearse], recorder: Recorder, end: Diverged, emit: Em
     file = _write_model(job, position.program)
     if last.state_salt is not None:
         last = last.unsalted()
-        names = {"ctx": job.task.ctx, "leaf": last.leaf.digest(job.task.ctx, job.task.seed)}
-        write_state(job.folder, last.leaf.step, _kept(position), names)  # the one that is there names the other leaf
+        names = {"ctx": job.task.ctx, "seed": job.task.seed}
+        write_state(job.folder, last.leaf.step, _kept(position), names)  # the last is kept, whichever else are
         replace_last_leaf(job.folder, last)
     detail = end.detail if isinstance(job.task, Rehearse) else ""  # it may show a number from the data
     reason = f"{end.reason} ({detail})" if detail else end.reason

@@ -1,9 +1,11 @@
 """The privacy-risk report: what an attack on a trained model finds, before anything of it leaves.
 
-The worker attacks; here it is decided when, what is kept of it, and whether the job goes on. A job
-whose model gives away more than the policy lets it is held: nothing is sent, and its person decides
-before the time to train is over. The contracts have no way to end a run that was trained to its
-last step without its model, so keeping it costs the bond.
+The worker attacks; here it is decided when, what is kept of it, and whether the job goes on. What
+was found is bound in the last leaf before that is anchored, so that no other report can stand in a
+certificate later; from then on the leaf says which report it is. A job whose model gives away more
+than the policy lets it is held: nothing is sent, and its person decides before the time to train is
+over. The contracts have no way to end a run that was trained to its last step without its model, so
+keeping it costs the bond.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 
+from fitchain.pod.compute.checkpoint import read_leaves, replace_last_leaf
 from fitchain.pod.compute.dataset import Card
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
@@ -19,19 +22,19 @@ from fitchain.pod.jobs.worker.task import Assess
 from fitchain.pod.ports.agreement import RunRecord, State
 from fitchain.pod.ports.chain.base import write_file
 from fitchain.pod.proof.certificate.risk import RiskClaim
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import (
     FitchainError,
     HostUnusable,
     InputRefused,
     Unusable,
+    require_equal,
 )
 from fitchain.pod.values.files import remove_tree
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import JobFolder
 from fitchain.pod.values.limits import RISK_REPORT
-from fitchain.pod.values.risk import RiskReport, Summary
-from fitchain.pod.values.risk.report import unmade_digest
+from fitchain.pod.values.risk import Parts, RiskReport, Summary
 
 HELD = "held"
 """Fact of a job: that it is held, and what a person said."""
@@ -61,25 +64,36 @@ def assess_run(
     Raises:
         HostUnusable, OSError: this host lacks something; calling again begins anew.
         Unusable: it was stopped.
+        FitchainError: the last leaf names a report that is gone, and it cannot be made again.
     """
     folder, journal = home.job_folder(id), home.journal
+    last = read_leaves(folder.path)[-1]
+    if last.report is not None and last.report == unmade_parts(home, id, context, card, last.model).digest:
+        return None
     with suppress(InputRefused):  # a damaged one is made anew
-        if (kept := kept_report(folder)) is not None and kept.details.seed == context.seed:
-            return kept
+        if (kept := kept_report(folder)) is not None and last.report in (None, kept.digest) and _is_of(kept, context):
+            return _recorded(home, id, kept)
     agreement = home.agreements.read(id)
     left_s = agreement.training_deadline - home.chain.block("latest").timestamp
     try:
         report = assess_folder(home, id, folder, context, card, None, stop, max(1.0, left_s * SHARE_OF_TIME))
+        require_equal("the risk report is of the model", report.summary.model, last.model, "the last leaf says")
+        require_equal("the risk report is", report.digest, last.report or report.digest, "the last leaf says")
     except HostUnusable:
         raise
     except FitchainError as error:
-        if stop.is_set():
+        if stop.is_set() or last.report is not None:
             raise
         journal.record(id, history.NotAssessed(error.message), once=str(run.seed))
         return None
     write_file(folder.risk_report, report.encode())
+    return _recorded(home, id, report)
+
+
+def _recorded(home: Home, id: AgreementId, report: RiskReport) -> RiskReport:
+    """The report, once the history has it: whoever kept it may have ended before it said so."""
     entry = history.Assessed(report.digest, report.summary.references, *_first_rate(report.summary))
-    journal.record(id, entry, once=str(report.digest))
+    home.journal.record(id, entry, once=str(report.digest))
     return report
 
 
@@ -94,6 +108,37 @@ def kept_report(folder: JobFolder) -> RiskReport | None:
             return RiskReport.parse(file.read(RISK_REPORT.text_bytes + 1))
     except FileNotFoundError:
         return None
+
+
+def bind_report(home: Home, id: AgreementId, context: Context, report: RiskReport | None, card: Card) -> RiskClaim:
+    """Bind a report, or that none could be made, in the last leaf of a job; once, and durably.
+
+    Args:
+        home: the owner's.
+        id: the job, trained to its last step.
+        context: of the run.
+        report: None where none could be made.
+        card: of the dataset.
+
+    Returns:
+        What the certificate says of it.
+
+    Raises:
+        ClaimMismatch: the last leaf names another.
+    """
+    folder = home.job_folder(id)
+    last = read_leaves(folder.path)[-1]
+    parts = unmade_parts(home, id, context, card, last.model) if report is None else report.parts
+    if last.report is None:
+        last = last.with_report(parts.digest)
+        replace_last_leaf(folder.path, last)
+    require_equal("the last leaf names the risk report", last.report, parts.digest, "the one that is kept is")
+    leaf = last.leaf
+    entry = history.CheckpointRecorded(
+        leaf.index, leaf.step, leaf.digest(context.ctx, context.seed), last.metrics, True
+    )
+    home.journal.record(id, entry, once=str(leaf.index))
+    return RiskClaim.of(report, parts, last, card)
 
 
 # A limit
@@ -173,18 +218,13 @@ def deliver_held(home: Home, id: AgreementId, reason: str = "") -> None:
     home.journal.record(id, history.DeliveredAllTheSame(reason), once="")
 
 
-def claim_of(home: Home, id: AgreementId, context: Context, report: RiskReport | None, card: Card) -> RiskClaim | None:
-    """What the certificate of a job trained to its last step says of its report.
+def unmade_parts(home: Home, id: AgreementId, context: Context, card: Card, model: Root) -> Parts:
+    """What stands for the parts of a report that could not be made.
 
-    Under a budget it says no less where no report could be made: an attack that fails may say
-    something of a record, and nothing noised that.
-
-    Returns:
-        None where the policy asks for no report, or none could be made and no budget runs.
+    Under a budget nobody sees that it could not: an attack that fails may say something of a
+    record, and nothing noised that.
     """
-    if report is None and card.policy.risk is not None and card.privacy is not None:
-        return RiskClaim(unmade_digest(risk_salt(home, id, context)))
-    return RiskClaim.of(report, card)
+    return Parts.unmade(model, None if card.privacy is None else risk_salt(home, id, context))
 
 
 def risk_salt(home: Home, id: AgreementId, context: Context) -> Digest:
@@ -215,9 +255,13 @@ def assess_folder(
     )
     with folder.worker_risk_report.open("rb") as file:  # of a worker that ended well, which a stranger's model ran in
         report = RiskReport.parse(file.read(RISK_REPORT.text_bytes + 1))
-    if (report.details.ctx, report.details.seed) != (context.ctx, context.seed):
+    if not _is_of(report, context):
         raise InputRefused("the worker wrote the risk report of another run")
     return report
+
+
+def _is_of(report: RiskReport, context: Context) -> bool:
+    return (report.details.ctx, report.details.seed) == (context.ctx, context.seed)
 
 
 def _first_rate(summary: Summary) -> tuple[int, int, int]:

@@ -202,10 +202,12 @@ def _check_leaf(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, i
     require_equal(f"leaf {index} has the metrics", sorted(opened.checkpoint.metrics), sorted(agreed), "the recipe says")
     require_equal(
         f"leaf {index} names a result on held-out records",
-        leaf.held_out != ZERO,
+        opened.checkpoint.held_out is not None,
         recipe.held_out is not None and index == recipe.leaf_count - 1,
         "the recipe says",
     )
+    if opened.checkpoint.report is not None and index != recipe.leaf_count - 1:
+        raise ClaimMismatch(f"leaf {index} names a risk report, and the training was not at its end there")
     digest = leaf.digest(chain_record.ctx, chain_record.seed)
     tree = root_from_path(digest, index, chain_record.count, opened.path)
     root = tagged("fitchain/transcript/v2", chain_record.count, tree)

@@ -46,8 +46,9 @@ from fitchain.pod.values.errors import (
 )
 from fitchain.pod.values.held_out import OF_UNITS, NoisedClasses, NoisedMean
 from fitchain.pod.values.ids import WHOLE_POOL, ModelId
-from fitchain.pod.values.leaf import Leaf, records_digest
-from fitchain.pod.values.risk.report import report_digest
+from fitchain.pod.values.leaf import Leaf, records_digest, results_word
+from fitchain.pod.values.risk import Parts
+from fitchain.pod.values.risk.report import findings_digest
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
 
 PEEK_BYTES = 1 << 20
@@ -181,22 +182,31 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
 
 def check_risk(statement: Statement) -> None:
     """Compare the parts of what is said of the privacy-risk report with one another, with the model
-    and with what the card lets out. That the report is true nobody can check without the records.
+    and with what the card asks for and lets out; `check_leaves` compares it with the last leaf.
+    That the report is true nobody can check without the records.
 
     Raises:
-        ClaimMismatch: they contradict each other, or a summary is shown that must not be.
+        ClaimMismatch: they contradict each other, a report is missing or nobody asked for it, or a
+            summary is shown that must not be, or must.
     """
-    risk, said = statement.risk, "the certificate says"
+    risk, card, said = statement.risk, statement.card, "the certificate says"
+    is_whole = statement.count == statement.recipe.leaf_count
+    asked, what = card.policy.risk is not None and is_whole, "a risk report stands in the certificate"
+    require_equal(what, risk is not None, asked, "the dataset's policy, and a whole training, say")
     if risk is None:
         return
+    made_of = Parts(statement.final_model, risk.findings).digest
+    require_equal(f"the risk report's digest: {said}", risk.digest, made_of, "the final model and its findings give")
+    if not risk.is_made and card.privacy is not None:
+        raise ClaimMismatch("the certificate says that no risk report could be made, which a privacy budget hides")
     if (risk.summary is None) != (risk.details is None):
         raise ClaimMismatch("the certificate shows one part of a risk report without the other's digest")
+    what, leaves = "a risk report's summary stands in the certificate", risk.is_made and may_show_summary(card)
+    require_equal(what, risk.summary is not None, leaves, "the dataset's card says")
     if risk.summary is None or risk.details is None:
         return
-    if not may_show_summary(statement.card):
-        raise ClaimMismatch("the certificate shows a risk report's summary, and the dataset's card does not let it out")
-    parts = report_digest(risk.summary.digest, risk.details)
-    require_equal(f"the risk report's digest: {said}", risk.digest, parts, "its parts give")
+    findings = findings_digest(risk.summary.digest, risk.details)
+    require_equal(f"the risk report's findings: {said}", risk.findings, findings, "its parts give")
     require_equal(f"the risk report's model: {said}", risk.summary.model, statement.final_model, "the final model is")
 
 
@@ -266,7 +276,7 @@ def check_leaves(statement: Statement, most_leaves: int = MOST_LEAVES) -> None:
         root = transcript.root
     require_equal("the transcript's root: the certificate says", statement.transcript_root, root, "its leaves have")
     _check_states(statement)
-    _check_held_out(statement)
+    _check_held_out(statement, _held_out_named(statement))
 
 
 def transcript_of(statement: Statement, leaves: tuple[Leaf, ...]) -> Transcript:
@@ -403,7 +413,19 @@ def _check_states(statement: Statement) -> None:
     require_equal(f"the number of steps: {said}", statement.steps, step, "its last leaf stands after step")
 
 
-def _check_held_out(statement: Statement) -> None:
+def _held_out_named(statement: Statement) -> Digest:
+    """What the last leaf names of the held-out records, where it may name a risk report, too; zero
+    where it names nothing of them."""
+    risk, last = statement.risk, statement.shown[-1]
+    if risk is None:
+        return last.held_out
+    word = results_word(risk.held_out, risk.digest)
+    what = f"the results that leaf {last.index} names, with those of the risk report"
+    require_equal(f"{what}: it has", last.held_out, word, "what the certificate says of them makes up")
+    return risk.held_out
+
+
+def _check_held_out(statement: Statement, named: Digest) -> None:
     """Check that the last leaf of a whole training, and no other, names a result on held-out
     records where the recipe holds some out, and that the certificate opens it where the dataset's
     policy lets it leave."""
@@ -411,15 +433,16 @@ def _check_held_out(statement: Statement) -> None:
     for leaf in statement.shown:
         expected = recipe.held_out is not None and leaf.index == ending
         what = f"leaf {leaf.index} names a result on held-out records"
-        require_equal(what, leaf.held_out != ZERO, expected, "the recipe says")
-    claim, last = statement.held_out, statement.shown[-1]
-    leaves = last.held_out != ZERO and leaves_with_certificate(recipe, statement.card)
+        word = named if leaf.index == statement.count - 1 else leaf.held_out
+        require_equal(what, word != ZERO, expected, "the recipe says")
+    claim = statement.held_out
+    leaves = named != ZERO and leaves_with_certificate(recipe, statement.card)
     what = "a result on held-out records stands in the certificate"
     require_equal(what, claim is not None, leaves, "the dataset's policy says")
     if claim is None:
         return
     require_equal(
-        "the result on held-out records: the certificate's digests to", claim.digest, last.held_out, "its last leaf has"
+        "the result on held-out records: the certificate's digests to", claim.digest, named, "its last leaf has"
     )
     said = "the recipe holds out"
     require_equal("the held-out records: the certificate says", claim.result.records, recipe.held_out_count, said)

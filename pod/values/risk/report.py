@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from fitchain.pod.values.digest import Digest, Json, Root, canonical_json, parse_json, sha256, tagged
+from fitchain.pod.values.digest import ZERO, Digest, Json, Root, canonical_json, parse_json, sha256, tagged
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import RISK_REPORT
 from fitchain.pod.values.recipe.fields import Fields, integer, real, text
@@ -21,6 +21,7 @@ from fitchain.pod.values.risk.attack import FALSE_POSITIVE_RATES, MOST_POINTS, A
 
 VERSION = "fitchain/risk-report/v2"
 DIGEST_TAG, DETAILS_TAG, UNMADE_TAG = "fitchain/risk/v2", "fitchain/risk-details/v2", "fitchain/risk-unmade/v2"
+FINDINGS_TAG = "fitchain/risk-findings/v2"
 MOST_EXPOSED = 1000
 """Rows that a report lists by number; how many there are it says in any case."""
 MOST_WORST = 5
@@ -291,6 +292,36 @@ _DETAILS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the digest of a report is over: who is shown the parts learns of which model it is, and
+    nothing of what was found.
+
+    Args:
+        model: root of the model that was attacked.
+        findings: over summary and details, the details salted; zero where no report could be made
+            and everybody may know.
+    """
+
+    model: Root
+    findings: Digest
+
+    @classmethod
+    def unmade(cls, model: Root, salt: Digest | None = None) -> Parts:
+        """What stands for those of a report that could not be made.
+
+        Args:
+            model: root of the model.
+            salt: where nobody may see that, since it may say something of a record; else None.
+        """
+        return cls(model, ZERO if salt is None else tagged(UNMADE_TAG, salt))
+
+    @property
+    def digest(self) -> Digest:
+        """The report's."""
+        return tagged(DIGEST_TAG, self.model, self.findings)
+
+
 @dataclass(frozen=True)
 class RiskReport:
     """What an attack on a trained model found.
@@ -306,9 +337,14 @@ class RiskReport:
     salt: Digest
 
     @cached_property
+    def parts(self) -> Parts:
+        """What its digest is over."""
+        return Parts(self.summary.model, findings_digest(self.summary.digest, self.details_digest))
+
+    @property
     def digest(self) -> Digest:
-        """Over both parts."""
-        return report_digest(self.summary.digest, self.details_digest)
+        """Over its parts."""
+        return self.parts.digest
 
     @property
     def details_digest(self) -> Digest:
@@ -344,15 +380,9 @@ class RiskReport:
         return report
 
 
-def report_digest(summary: Digest, details: Digest) -> Digest:
-    """The digest of a report by those of its parts, that of the details salted."""
-    return tagged(DIGEST_TAG, summary, details)
-
-
-def unmade_digest(salt: Digest) -> Digest:
-    """What stands for the digest of a report that could not be made, where nobody may see that: it
-    may say something of a record."""
-    return tagged(UNMADE_TAG, salt)
+def findings_digest(summary: Digest, details: Digest) -> Digest:
+    """What a report found, by the digests of its summary and, salted, of its details."""
+    return tagged(FINDINGS_TAG, summary, details)
 
 
 def most_hit_rate(epsilon: float, delta: float, false_positive_rate: float) -> float:
