@@ -17,10 +17,10 @@ from fitchain.pod.compute.checkpoint.files import state_path
 from fitchain.pod.compute.checkpoint.recorder import LiveState, Recorded, Recorder
 from fitchain.pod.compute.model import tensor_bytes
 from fitchain.pod.compute.training import Diverged
-from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound
 from fitchain.pod.values.leaf import Checkpoint, leaf_salt, verify_chain
 from fitchain.pod.values.state import model_root, optimizer_root
+from tests.risk_reports import made_up_report
 from tests.training_jobs import CTX, SALT_KEYS, SEED, leaf_digests, recipe
 
 RECIPE = recipe(steps=16)  # leaves after 0, 4, 8, 12 and 16 steps
@@ -250,7 +250,7 @@ def test_a_last_leaf_with_a_risk_report_is_recorded_again_with_it(tmp_path: Path
     with recorder(tmp_path) as taking:
         record_all(taking)
     *before, last = read_leaves(tmp_path)
-    replace_last_leaf(tmp_path, last.with_report(sha256(b"report")))
+    replace_last_leaf(tmp_path, last.with_report(made_up_report().parts))
     bound = read_leaves(tmp_path)
     assert bound[:-1] == tuple(before) and bound[-1].leaf.held_out != last.leaf.held_out
     with recorder(tmp_path, bound) as taking:

@@ -18,24 +18,17 @@ from fitchain.cli.views.output import print_views
 from fitchain.cli.views.risk import describe, describe_summary, values
 from fitchain.cli.views.risk_picture import draw_roc
 from fitchain.pod.compute.dataset import Policy, RiskTerms, Table, UnitColumn, held_out_rows, training_rows
+from fitchain.pod.compute.dataset.references import FEWEST_REFERENCES, MOST_REFERENCES, half_of, reference_count
 from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.model.program import Program
-from fitchain.pod.compute.risk import (
-    FEWEST_REFERENCES,
-    MOST_REFERENCES,
-    confidence,
-    half_of,
-    lira,
-    reference_count,
-    rmia,
-)
+from fitchain.pod.compute.risk import confidence, lira, rmia
 from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.jobs.worker.events import Assessed, Event
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.jobs.worker.task import Assess, Context, Task, Train
-from fitchain.pod.values.digest import canonical_json, sha256, tagged
+from fitchain.pod.values.digest import ZERO, canonical_json, sha256, tagged
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.graph import Graph, Input
 from fitchain.pod.values.recipe import Recipe
@@ -172,8 +165,10 @@ def test_a_report_is_read_back_and_its_digest_is_of_its_model_and_both_parts() -
     report = made_up_report()
     again = RiskReport.parse(report.encode())
     assert again == report and again.digest == report.digest
-    assert report.parts == Parts(report.summary.model, findings_digest(report.summary.digest, report.details_digest))
-    assert report.digest == tagged("fitchain/risk/v2", report.summary.model, report.parts.findings)
+    findings = findings_digest(report.summary.digest, report.details_digest)
+    assert report.parts == Parts(report.summary.model, ZERO, findings)
+    assert report.digest == tagged("fitchain/risk/v2", report.summary.model, ZERO, findings)
+    assert replace(report, references=(sha256(b"root"),)).digest != report.digest
     assert replace(report, salt=sha256(b"other")).digest != report.digest
     assert made_up_report(auc=0.56).digest != report.digest
     assert replace(report, details=replace(report.details, exposed_count=21)).digest != report.digest

@@ -95,7 +95,7 @@ def test_report_stays_with_the_owner_and_the_certificate_shows_its_summary(
         "bound in the last checkpoint, before the model was delivered; what it says as the owner states"
     )
     last = read_leaves(workshop.owner.home.job_folder(settled).path)[-1]
-    assert last.report == report.digest and last.leaf.held_out == results_word(last.held_out_digest, report.digest)
+    assert last.report == report.parts and last.leaf.held_out == results_word(last.held_out_digest, report.parts)
     assert workshop.owner.kinds(settled).count("checkpoint") == 7
     assert Kept.RISK_REPORT in [kind for kind in Kept if workshop.owner.home.job_folder(settled).kept(kind)]
 
@@ -105,6 +105,7 @@ def test_report_stays_with_the_owner_and_the_certificate_shows_its_summary(
     [
         {"digest": sha256(b"another")},
         {"findings": sha256(b"another")},
+        {"references": sha256(b"another")},
         {"details": sha256(b"another")},
         {"details": None},
         {"auc": 0.5},
@@ -151,7 +152,7 @@ def test_a_summary_of_another_model_is_refuted_under_a_digest_of_its_own(
     )
     with pytest.raises(ClaimMismatch, match="the risk report's digest"):
         claims.check_risk(replace(statement, risk=risk))
-    renamed = replace(risk, digest=Parts(statement.final_model, other.parts.findings).digest)
+    renamed = replace(risk, digest=replace(other.parts, model=statement.final_model).digest)
     with pytest.raises(ClaimMismatch, match="the risk report's model"):
         claims.check_risk(replace(statement, risk=renamed))
 

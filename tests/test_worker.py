@@ -64,6 +64,7 @@ from fitchain.pod.values.job_folder import JobFolder
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import TensorBytes, model_root, read_safetensors
 from fitchain.pod.values.work import StepWork
+from tests.risk_reports import made_up_report
 from tests.training_jobs import (
     COLUMNS,
     CTX,
@@ -396,7 +397,7 @@ def test_a_replay_of_a_forged_last_leaf_is_refuted(recorded: Path) -> None:
 
 def test_a_last_leaf_with_a_risk_report_is_replayed_and_trained_again_to_the_same_bytes(recorded: Path) -> None:
     last = read_leaves(recorded)[-1]
-    replace_last_leaf(recorded, last.with_report(sha256(b"report")))
+    replace_last_leaf(recorded, last.with_report(made_up_report().parts))
     leaves = (recorded / "run/leaves.jsonl").read_bytes()
     assert replay_here(recorded, 5)[-1] == ReplayEnded(1, True)
     shutil.rmtree(recorded / "run/states")

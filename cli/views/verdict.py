@@ -21,6 +21,7 @@ from fitchain.pod.jobs.history import HeldOutTold
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.agreement.history import MOST_RELATED
 from fitchain.pod.values.amounts import amount_text
+from fitchain.pod.values.digest import ZERO
 
 if TYPE_CHECKING:
     from fitchain.pod.ports.agreement import AgreementHistory, Related
@@ -178,7 +179,18 @@ def describe_risk(verdict: Verdict) -> str | None:
     if not claim.is_made:
         return f"the policy asks for one, and the owner states that none could be made; {bound}"
     shown = "kept by the owner" if claim.summary is None else describe_summary(claim.summary)
-    return f"{claim.digest}: {shown}; {bound}; what it says as the owner states"
+    return f"{claim.digest}: {shown}; {bound}; what it says as the owner states; {_references(verdict)}"
+
+
+def _references(verdict: Verdict) -> str:
+    """Who vouches for a risk report's reference trainings, and why nobody does."""
+    claim, statement = verdict.statement.risk, verdict.statement
+    if claim is None or claim.references == ZERO:
+        why = "a privacy budget runs" if statement.card.privacy else "the cap on opened records does not admit it"
+        return f"none of its reference trainings can be opened: {why}"
+    if any(jury.verdict is Outcome.MATCH for jury in verdict.juries):
+        return "seats voted Match on a drawn segment of one of its reference trainings"
+    return "nobody vouches for its reference trainings"
 
 
 def _risk_values(claim: RiskClaim | None) -> dict[str, Any] | None:

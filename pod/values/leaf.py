@@ -40,6 +40,7 @@ from fitchain.pod.values.digest import (
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused
 from fitchain.pod.values.held_out import HeldOut, held_out_digest, held_out_salt
 from fitchain.pod.values.limits import LEAF_LINE
+from fitchain.pod.values.risk.report import Parts
 from fitchain.pod.values.state import state_digest
 
 Metrics = Mapping[str, float]
@@ -184,8 +185,8 @@ class Checkpoint:
         state_salt: of the state; None where the leaf names the state digest itself.
         held_out: result on the held-out records; None where there is none. Its salt follows from
             that of the metrics.
-        report: digest of the privacy-risk report; None where none is asked for, or it is not made
-            yet.
+        report: what the digest of the privacy-risk report is over; None where none is asked for,
+            or it is not made yet.
     """
 
     leaf: Leaf
@@ -195,7 +196,7 @@ class Checkpoint:
     salt: Digest
     state_salt: Digest | None = None
     held_out: HeldOut | None = None
-    report: Digest | None = None
+    report: Parts | None = None
 
     @property
     def roots(self) -> StateRoots:
@@ -221,7 +222,7 @@ class Checkpoint:
         """The salted digest of the result on held-out records; zero where there is none."""
         return held_out_digest(self.held_out, held_out_salt(self.salt))
 
-    def with_report(self, report: Digest | None) -> Checkpoint:
+    def with_report(self, report: Parts | None) -> Checkpoint:
         """The same checkpoint with the digest of a risk report in its leaf, or without one; its
         leaf's digest is another then."""
         word = results_word(self.held_out_digest, report)
@@ -256,7 +257,7 @@ class Checkpoint:
             "salt": str(self.salt),
             "state_salt": None if self.state_salt is None else str(self.state_salt),
             "held_out": None if self.held_out is None else self.held_out.json(),
-            "report": None if self.report is None else str(self.report),
+            "report": None if self.report is None else self.report.json(),
         }
 
     @classmethod
@@ -278,7 +279,7 @@ class Checkpoint:
         state_salt = None if fields["state_salt"] is None else Digest.parse(fields["state_salt"])
         salts = Digest.parse(fields["salt"]), state_salt
         held_out = None if fields["held_out"] is None else HeldOut.from_json(fields["held_out"])
-        report = None if fields["report"] is None else Digest.parse(fields["report"])
+        report = None if fields["report"] is None else Parts.from_json(fields["report"])
         return cls(Leaf.from_json(fields["leaf"]), roots.model, roots.optimizer, exact, *salts, held_out, report)
 
     def to_line(self) -> bytes:
@@ -354,17 +355,17 @@ def state_word(state: Digest, salt: Digest | None) -> Digest:
     return state if salt is None else tagged("fitchain/salted-state/v2", salt, state)
 
 
-def results_word(held_out: Digest, report: Digest | None) -> Digest:
+def results_word(held_out: Digest, report: Parts | None) -> Digest:
     """What the last leaf says of a trained model's results.
 
     Args:
         held_out: salted digest of the result on held-out records; zero where there is none.
-        report: digest of the privacy-risk report; None where none is asked for.
+        report: what the digest of the privacy-risk report is over; None where none is asked for.
 
     Returns:
-        The first, or `tagged("fitchain/results/v2", held_out, report)`.
+        The first, or `tagged("fitchain/results/v2", held_out, digest of the report)`.
     """
-    return held_out if report is None else tagged("fitchain/results/v2", held_out, report)
+    return held_out if report is None else tagged("fitchain/results/v2", held_out, report.digest)
 
 
 def metrics_digest(metrics: Metrics, salt: Digest) -> Digest:

@@ -18,23 +18,36 @@ from fitchain.pod.compute.dataset import Card
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.worker import Context, Emit, run_worker
-from fitchain.pod.jobs.worker.task import Assess
+from fitchain.pod.jobs.worker.task import Assess, Reopen
+from fitchain.pod.parties.owner.examine import read_recipe
 from fitchain.pod.ports.agreement import RunRecord, State
 from fitchain.pod.ports.chain.base import write_file
+from fitchain.pod.proof.audit.chain_record import ChainRecord
+from fitchain.pod.proof.audit.challenge import drawn_reference
+from fitchain.pod.proof.audit.disclosure import opens_reference
 from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import (
+    DigestMismatch,
     FitchainError,
     HostUnusable,
     InputRefused,
+    NotFound,
     Unusable,
     require_equal,
 )
-from fitchain.pod.values.files import remove_tree
+from fitchain.pod.values.files import open_plain, remove_tree
 from fitchain.pod.values.ids import AgreementId
-from fitchain.pod.values.job_folder import JobFolder
+from fitchain.pod.values.job_folder import REFERENCE_LEAVES, JobFolder
 from fitchain.pod.values.limits import RISK_REPORT
 from fitchain.pod.values.risk import Parts, RiskReport, Summary
+from fitchain.pod.values.risk.references import (
+    LEAF_BYTES,
+    OpenedReference,
+    ReferenceLeaf,
+    leaf_digests,
+    training_root,
+)
 
 HELD = "held"
 """Fact of a job: that it is held, and what a person said."""
@@ -68,17 +81,18 @@ def assess_run(
     """
     folder, journal = home.job_folder(id), home.journal
     last = read_leaves(folder.path)[-1]
-    if last.report is not None and last.report == unmade_parts(home, id, context, card, last.model).digest:
+    if last.report is not None and last.report == unmade_parts(home, id, context, card, last.model):
         return None
     with suppress(InputRefused):  # a damaged one is made anew
-        if (kept := kept_report(folder)) is not None and last.report in (None, kept.digest) and _is_of(kept, context):
+        if (kept := kept_report(folder)) is not None and last.report in (None, kept.parts) and _is_of(kept, context):
             return _recorded(home, id, kept)
     agreement = home.agreements.read(id)
     left_s = agreement.training_deadline - home.chain.block("latest").timestamp
     try:
         report = assess_folder(home, id, folder, context, card, None, stop, max(1.0, left_s * SHARE_OF_TIME))
         require_equal("the risk report is of the model", report.summary.model, last.model, "the last leaf says")
-        require_equal("the risk report is", report.digest, last.report or report.digest, "the last leaf says")
+        bound = last.report or report.parts
+        require_equal("the risk report's digest is", report.digest, bound.digest, "the last leaf says")
     except HostUnusable:
         raise
     except FitchainError as error:
@@ -130,9 +144,10 @@ def bind_report(home: Home, id: AgreementId, context: Context, report: RiskRepor
     last = read_leaves(folder.path)[-1]
     parts = unmade_parts(home, id, context, card, last.model) if report is None else report.parts
     if last.report is None:
-        last = last.with_report(parts.digest)
+        last = last.with_report(parts)
         replace_last_leaf(folder.path, last)
-    require_equal("the last leaf names the risk report", last.report, parts.digest, "the one that is kept is")
+    bound = last.report or parts
+    require_equal("the last leaf names the risk report", bound.digest, parts.digest, "the one that is kept is")
     leaf = last.leaf
     entry = history.CheckpointRecorded(
         leaf.index, leaf.step, leaf.digest(context.ctx, context.seed), last.metrics, True
@@ -249,15 +264,50 @@ def assess_folder(
         InputRefused: what it wrote is no report, or of another run; or it took too long.
     """
     delta = None if card.privacy is None else card.privacy.delta
+    opens = opens_reference(home.agreements.terms(id).audit, read_recipe(folder), card)
+    task = Assess(context, risk_salt(home, id, context), delta, opens)
     remove_tree(folder.worker_risk_report)
-    run_worker(
-        folder.path, Assess(context, risk_salt(home, id, context), delta), on_event, limit_s, stop, home.launcher
-    )
+    run_worker(folder.path, task, on_event, limit_s, stop, home.launcher)
     with folder.worker_risk_report.open("rb") as file:  # of a worker that ended well, which a stranger's model ran in
         report = RiskReport.parse(file.read(RISK_REPORT.text_bytes + 1))
     if not _is_of(report, context):
         raise InputRefused("the worker wrote the risk report of another run")
     return report
+
+
+def reopened(
+    home: Home, id: AgreementId, job: JobFolder, context: Context, chain_record: ChainRecord, parts: Parts
+) -> OpenedReference:
+    """What an audit opens of the reference trainings of a job's report: the one that is drawn is
+    trained again, and the state before its drawn segment kept in a folder.
+
+    Args:
+        home: the owner's.
+        id: the job.
+        job: a folder with its offer and records.
+        context: of the run.
+        chain_record: what the chain says.
+        parts: what the last leaf binds, which is opened.
+
+    Raises:
+        NotFound: the report is gone.
+        DigestMismatch: the training comes out otherwise than the report says.
+    """
+    if (report := kept_report(home.job_folder(id))) is None or report.parts != parts:
+        raise NotFound(f"the risk report that {id.short} is bound to is gone", "put back the newest copy of the home")
+    segments = read_recipe(job).segment_count
+    number, segment = drawn_reference(chain_record.segment_seed, len(report.references), segments)
+    run_worker(job.path, Reopen(context, number, segment), launcher=home.launcher)
+    with open_plain(job.path, REFERENCE_LEAVES) as file:
+        data = file.read((segments + 1) * LEAF_BYTES + 1)
+    leaves = [ReferenceLeaf.parse(data[at : at + LEAF_BYTES]) for at in range(0, len(data), LEAF_BYTES)]
+    root = training_root(leaf_digests(leaves, number, report.salt))
+    if root != report.references[number]:
+        raise DigestMismatch(
+            f"the reference training {number} comes out with the root {root}, and the risk report says"
+            f" {report.references[number]}"
+        )
+    return OpenedReference.of(leaves, number, min(segment, len(leaves) - 1), report.salt, report.references)
 
 
 def _is_of(report: RiskReport, context: Context) -> bool:

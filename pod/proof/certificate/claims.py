@@ -21,6 +21,7 @@ from fitchain.pod.ports.agreement import AgreementHistory, State, Terms
 from fitchain.pod.ports.registry import ModelEntry
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
+from fitchain.pod.proof.audit.disclosure import opens_reference
 from fitchain.pod.proof.certificate.envelope import MODEL, kind_of_file
 from fitchain.pod.proof.certificate.risk import may_show_summary
 from fitchain.pod.proof.certificate.statement import (
@@ -47,7 +48,6 @@ from fitchain.pod.values.errors import (
 from fitchain.pod.values.held_out import OF_UNITS, NoisedClasses, NoisedMean
 from fitchain.pod.values.ids import WHOLE_POOL, ModelId
 from fitchain.pod.values.leaf import Leaf, records_digest, results_word
-from fitchain.pod.values.risk import Parts
 from fitchain.pod.values.risk.report import findings_digest
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
 
@@ -195,8 +195,11 @@ def check_risk(statement: Statement) -> None:
     require_equal(what, risk is not None, asked, "the dataset's policy, and a whole training, say")
     if risk is None:
         return
-    made_of = Parts(statement.final_model, risk.findings).digest
-    require_equal(f"the risk report's digest: {said}", risk.digest, made_of, "the final model and its findings give")
+    made_of = risk.parts(statement.final_model).digest
+    require_equal(f"the risk report's digest: {said}", risk.digest, made_of, "the final model and its parts give")
+    opens = risk.is_made and opens_reference(statement.audit, statement.recipe, card)
+    what = "the risk report binds reference trainings that audits open"
+    require_equal(what, risk.references != ZERO, opens, "the dataset's card and the terms say")
     if not risk.is_made and card.privacy is not None:
         raise ClaimMismatch("the certificate says that no risk report could be made, which a privacy budget hides")
     if (risk.summary is None) != (risk.details is None):
@@ -419,7 +422,7 @@ def _held_out_named(statement: Statement) -> Digest:
     risk, last = statement.risk, statement.shown[-1]
     if risk is None:
         return last.held_out
-    word = results_word(risk.held_out, risk.digest)
+    word = results_word(risk.held_out, risk.parts(statement.final_model))
     what = f"the results that leaf {last.index} names, with those of the risk report"
     require_equal(f"{what}: it has", last.held_out, word, "what the certificate says of them makes up")
     return risk.held_out

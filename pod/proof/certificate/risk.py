@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitchain.pod.compute.dataset import Card
-from fitchain.pod.values.digest import ZERO, Digest, Json
+from fitchain.pod.values.digest import ZERO, Digest, Json, Root
 from fitchain.pod.values.leaf import Checkpoint
 from fitchain.pod.values.recipe.fields import Fields
 from fitchain.pod.values.risk import Parts, RiskReport, Summary
 
-_FIELDS = ("digest", "findings", "held_out", "summary", "details")
+_FIELDS = ("digest", "references", "findings", "held_out", "summary", "details")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,9 @@ class RiskClaim:
 
     Args:
         digest: of the report.
-        findings: that with the model's root makes it up; zero where no report could be made and
-            everybody may know.
+        references: root over its reference trainings; zero where no audit opens any of them.
+        findings: that with references and the model's root makes it up; zero where no report could
+            be made and everybody may know.
         held_out: salted digest of the result on held-out records, beside which the last leaf names
             the report; zero where no record was held out.
         summary: of the report; None where it stays with the owner.
@@ -32,6 +33,7 @@ class RiskClaim:
     """
 
     digest: Digest
+    references: Digest
     findings: Digest
     held_out: Digest
     summary: Summary | None = None
@@ -47,7 +49,7 @@ class RiskClaim:
             last: the last leaf.
             card: of the dataset.
         """
-        named = (parts.digest, parts.findings, last.held_out_digest)
+        named = (parts.digest, parts.references, parts.findings, last.held_out_digest)
         if report is None or not may_show_summary(card):
             return cls(*named)
         return cls(*named, report.summary, report.details_digest)
@@ -57,10 +59,15 @@ class RiskClaim:
         """Whether there is a report, as far as anybody may know."""
         return self.findings != ZERO
 
+    def parts(self, model: Root) -> Parts:
+        """What the report's digest is over, of this model."""
+        return Parts(model, self.references, self.findings)
+
     def json(self) -> dict[str, Json]:
         """Its JSON value."""
         return {
             "digest": str(self.digest),
+            "references": str(self.references),
             "findings": str(self.findings),
             "held_out": str(self.held_out),
             "summary": None if self.summary is None else self.summary.json(),
@@ -77,6 +84,7 @@ class RiskClaim:
         fields = Fields("the risk", value, _FIELDS)
         return cls(
             digest=fields.digest("digest"),
+            references=fields.digest("references"),
             findings=fields.digest("findings"),
             held_out=fields.digest("held_out"),
             summary=None if value["summary"] is None else Summary.from_json(value["summary"]),

@@ -2,6 +2,7 @@
 
     bounds       exact bounds of a share that was counted
     attack       from scores of members and non-members to counted rates
+    references   leaves of reference trainings, and what opens a segment of one
     report       the report, what its digest is over, and that
 
 How scores come about is not known here.
