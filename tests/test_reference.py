@@ -12,24 +12,28 @@ from typing import Any
 import pytest
 
 from fitchain.cli.views.verdict import describe_risk
-from fitchain.pod.compute.dataset import RiskTerms
+from fitchain.pod.compute import references
+from fitchain.pod.compute.dataset import Card, RiskTerms, register
 from fitchain.pod.compute.dataset.references import ReferenceTraining
-from fitchain.pod.jobs.worker import run_worker
+from fitchain.pod.compute.training import Diverged
+from fitchain.pod.jobs.worker import modes, run_worker
 from fitchain.pod.parties.scientist import delivery, publish_model
+from fitchain.pod.ports.agreement import AuditTerms
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.challenge import drawn_reference
 from fitchain.pod.proof.audit.checking import check
-from fitchain.pod.proof.audit.disclosure import opened_records
+from fitchain.pod.proof.audit.disclosure import opened_records, opens_reference
 from fitchain.pod.proof.audit.reference import is_opened
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.proof.certificate import verify
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, Root, canonical_json, sha256
 from fitchain.pod.values.ids import AuditRef
 from fitchain.pod.values.risk import RiskReport
 from fitchain.pod.values.risk.references import OpenedReference
 from tests.audited_workshop import AUDITABLE, AuditedWorkshop
-from tests.audits import Case, trained, trained_here
+from tests.audits import KEY, Case, trained, trained_here
 from tests.pods import RECIPE, module_file, offer_table, owner_runs, scientist_runs, verifier_runs
 from tests.policies import open_policy
 from tests.training_jobs import SEED
@@ -94,6 +98,44 @@ def test_one_that_is_said_to_end_early_is_trained_on(honest: Case) -> None:
     fake = case.bound(case.report, {2: first})
     (problem,) = fake.replayed_here(facts_of(fake, 4, 2))
     assert problem.what == "reference training 2, segment 0: the training goes on to step 4, and was said to end before"
+
+
+def test_those_that_end_early_are_opened_where_they_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them are made to, at their third leaf."""
+
+    def refuse(model: object, step: int) -> None:
+        if step == 12:
+            raise Diverged(step, "a parameter is not finite")
+
+    case = trained_here(tmp_path / "job", LocalStore(tmp_path / "store", tmp_path / "home"), held_out=0.2)
+    monkeypatch.setattr(references, "refuse_not_finite", refuse)
+    case = case.assessed()
+    assert case.report is not None and case.report.details.references_ended == 32
+    facts = facts_of(case, 4)
+    opened = case.evidence(facts).reference
+    assert opened is not None and opened.ends and (opened.segment, opened.count, len(opened.leaves)) == (2, 3, 1)
+    (problem,) = case.replayed_here(facts)
+    assert problem.what.endswith("segment 2: the training goes on to step 12, and was said to end before")
+    monkeypatch.setattr(modes, "refuse_not_finite", refuse)
+    assert case.replayed_here(facts) == []
+    assert case.replayed_here(facts_of(case, 1)) == []
+
+
+def test_the_cap_decides_whether_one_is_opened(honest: Case) -> None:
+    recipe, plain = honest.recipe, AuditTerms(2, verifiers=3, mode=AuditMode.SAMPLED)
+    card = register(honest.registered, KEY, "a table").card
+
+    def asking(cap: int | None) -> Card:
+        return replace(card, policy=open_policy(risk=RiskTerms(), disclosure_cap=cap))
+
+    of_training, all_of_it = opened_records(plain, recipe, card), opened_records(plain, recipe, asking(None))
+    assert all_of_it == of_training + min(recipe.segment_steps * recipe.batch_size, recipe.row_count)
+    assert opens_reference(plain, recipe, asking(all_of_it)) and not opens_reference(plain, recipe, card)
+    tight = asking(all_of_it - 1)
+    assert not opens_reference(plain, recipe, tight) and opened_records(plain, recipe, tight) == of_training
+    assert opened_records(plain, recipe, tight, is_again=True) == opened_records(plain, recipe) == all_of_it
+    assert opens_reference(replace(plain, mode=AuditMode.ON_SITE), recipe, tight)
+    assert opens_reference(AuditTerms(), recipe, tight) and opened_records(AuditTerms(), recipe, asking(None)) == 0
 
 
 def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:

@@ -45,6 +45,7 @@ from fitchain.pod.jobs.worker.task import (
     Measure,
     Recompute,
     Rehearse,
+    Reopen,
     Replay,
     Train,
     parse_task,
@@ -494,7 +495,8 @@ ONE_OF_EACH: tuple[Task, ...] = (
     Audit(Context(CTX, SEED), (0, 4), StepWork(1, 2, 3)),
     Explain(Context(CTX, SEED), (0,)),
     Evaluate(limits=Limits(1 << 30, 1 << 20)),
-    Assess(Context(CTX, SEED), delta=1e-5),
+    Assess(Context(CTX, SEED), delta=1e-5, opens=True),
+    Reopen(Context(CTX, SEED), 3, 2),
     Measure(),
 )
 
