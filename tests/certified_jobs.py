@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fitchain.pod.compute.dataset import Card, Table, batches, register
+from fitchain.pod.compute.dataset import Card, Policy, Table, batches, register
 from fitchain.pod.ports.agreement import Agreements, AuditTerms, Terms, commit_key, commit_nonce, order_seed
 from fitchain.pod.ports.agreement.calls import _ending_out, _terms_out
 from fitchain.pod.ports.keys import Keys
@@ -225,10 +225,10 @@ class Job:
         return issue(self.parties.owner.chain, self.keys, self.id, **(given | changes))
 
 
-def registered(owner: Account, scientist: Account, source: Path) -> Parties:
+def registered(owner: Account, scientist: Account, source: Path, policy: Policy | None = None) -> Parties:
     generator = np.random.default_rng(0)
     np.savez(source, size=generator.normal(size=50), kind=np.arange(50) % 2)
-    card = register(Table.read(source, target="kind"), bytes(32), "A table", price=FIT).card
+    card = register(Table.read(source, target="kind"), bytes(32), "A table", price=FIT, policy=policy).card
     shape = {"steps": 20, "segment_steps": 2, "group_leaves": 4, "batch_size": 8, "held_out": 0.2}
     recipe = draft(sha256(b"graph"), model_root(tensors(0)), card.json(), "2.13.0+cpu", shape)
     cid = stored_cid(card)

@@ -106,7 +106,7 @@ def test_only_the_last_leaf_names_a_result_and_it_opens(honest: Case) -> None:
     assert isinstance(result.outcome, Classes)
     assert (result.records, result.outcome.compared, sum(result.outcome.confusion)) == (8, 8, 8)
     last.verify()
-    with pytest.raises(DigestMismatch, match="the held-out result of leaf 6 digests to"):
+    with pytest.raises(DigestMismatch, match="the results of leaf 6, those on held-out"):
         replace(last, held_out=replace(result, records=9)).verify()
     assert Checkpoint.from_line(last.to_line()) == last
 

@@ -21,6 +21,7 @@ from fitchain.pod.jobs.history import HeldOutTold
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.agreement.history import MOST_RELATED
 from fitchain.pod.values.amounts import amount_text
+from fitchain.pod.values.digest import ZERO
 
 if TYPE_CHECKING:
     from fitchain.pod.ports.agreement import AgreementHistory, Related
@@ -177,9 +178,24 @@ def describe_risk(verdict: Verdict) -> str | None:
     """What the owner states of an attack on the model, in a sentence; None where it states nothing,
     and the dataset's policy asks for nothing."""
     if (claim := verdict.statement.risk) is None:
-        return None if verdict.statement.card.policy.risk is None else "the policy asks for one, and there is none"
+        asked = verdict.statement.card.policy.risk is not None
+        return "none: the training ended before its last step, and there is no model to attack" if asked else None
+    bound = "bound in the last checkpoint, before the model was delivered"
+    if not claim.is_made:
+        return f"the policy asks for one, and the owner states that none could be made; {bound}"
     shown = "kept by the owner" if claim.summary is None else describe_summary(claim.summary)
-    return f"{claim.digest}: {shown}; as the owner states: made again from the records it must come out the same"
+    return f"{claim.digest}: {shown}; {bound}; what it says as the owner states; {_references(verdict)}"
+
+
+def _references(verdict: Verdict) -> str:
+    """Who vouches for a risk report's reference trainings, and why nobody does."""
+    claim, statement = verdict.statement.risk, verdict.statement
+    if claim is None or claim.references == ZERO:
+        why = "a privacy budget runs" if statement.card.privacy else "the cap on opened records does not admit it"
+        return f"none of its reference trainings can be opened: {why}"
+    if any(jury.verdict is Outcome.MATCH for jury in verdict.juries):
+        return "seats voted Match on a drawn segment of one of its reference trainings"
+    return "nobody vouches for its reference trainings"
 
 
 def _risk_values(claim: RiskClaim | None) -> dict[str, Any] | None:

@@ -109,6 +109,11 @@ def _shown_states(statement: Statement) -> None:
             require_equal("a state", leaf.state, statement.states[leaf.index].digest)
 
 
+def _held_out_as_told(statement: Statement) -> Digest:
+    """Take the word of a certificate for what the last leaf names beside a risk report."""
+    return statement.shown[-1].held_out if statement.risk is None else statement.risk.held_out
+
+
 def unchecked(*given: object) -> None:
     """Find nothing wrong."""
 
@@ -176,6 +181,7 @@ CREATION = PodRule("what created a contract", (_CREATION,))
 ONE_BLOCK = PodRule("what stands in one block", ((Timing, "in_one_block", property(lambda timing: False)),))
 OUTLINE = PodRule("short transcripts listed", ((claims, "check_leaves", _any_outline),))
 FIRST_LEAF = PodRule("the first leaf shown", ((claims, "_check_states", _shown_states),))
+REPORT = PodRule("a risk report that the last leaf names", ((claims, "_held_out_named", _held_out_as_told),))
 STATE = PodRule("state that moves as statistics do", ((document, "follow", _whatever_moves),))
 _REPLAYED = (modes, "difference", _alike)
 REPLAY = PodRule("the replay compared", (_REPLAYED,))

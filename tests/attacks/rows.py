@@ -156,6 +156,19 @@ TRAININGS = (
         owners.of_held_out(cheats.trained_on_held_out),
     ),
     Attack(
+        "a risk report on another model",
+        "the initial model attacked, which gives nobody away, and that report bound in the last leaf",
+        Caught(CHECKS, WHOLE, "Mismatch: the risk report is of the model"),
+        owners.of_a_report(owners.report_of_another_model),
+    ),
+    Attack(
+        "reference models that were not trained",
+        "every second reference training of a risk report left at the initial model; caught only where one is drawn",
+        Caught(REPLAY, owners.REFERENCE, "Mismatch: reference training "),
+        owners.untrained_and_drawn,
+        found="50%",
+    ),
+    Attack(
         "replay of another job",
         "an earlier job's groups and last leaf for a new agreement",
         Caught(CONTRACT, "finish: LastLeafDiffers", "the run does not end"),
@@ -400,6 +413,14 @@ HIDING = (
         Caught(VERIFIER, "leaves: exit 1", "the certificate does not show leaf 0 of 100001"),
         certificates.hidden_beginning,
         pod_rules.FIRST_LEAF,
+        "it holds",
+    ),
+    Attack(
+        "a risk report swapped",
+        "a milder report in a certificate that its owner signs again",
+        Caught(VERIFIER, "results: exit 1", "the results that leaf 10 names"),
+        certificates.swapped_report,
+        pod_rules.REPORT,
         "it holds",
     ),
 )

@@ -38,6 +38,7 @@ from fitchain.pod.values.leaf import (
     leaf_salt,
     metrics_digest,
     records_digest,
+    results_word,
     state_word,
 )
 from fitchain.pod.values.recipe import Recipe
@@ -270,16 +271,20 @@ class Recorder(AbstractContextManager["Recorder"]):
         best_before = self._best.index
         is_best = self._best.take(index, taken.held_out)
         state_salt = None if is_best else self._state_salt(index)
+        # The owner binds a risk report in the last leaf once that is recorded: recorded again, it
+        # has it still.
+        report = self.checkpoints[index].report if index < len(self.checkpoints) else None
         leaf = Leaf(
             index=index,
             step=taken.step,
             state=state_word(roots.digest, state_salt),
             records=records_digest(np.concatenate([_NO_RECORDS, *taken.indices]), self.records_salt(index)),
             metrics=metrics_digest(taken.metrics, salt),
-            held_out=held_out_digest(taken.held_out, held_out_salt(salt)),
+            held_out=results_word(held_out_digest(taken.held_out, held_out_salt(salt)), report),
             previous=self._previous,
         )
-        checkpoint = Checkpoint(leaf, roots.model, roots.optimizer, taken.metrics, salt, state_salt, taken.held_out)
+        opening = (roots.model, roots.optimizer, taken.metrics, salt, state_salt, taken.held_out, report)
+        checkpoint = Checkpoint(leaf, *opening)
         digest = leaf.digest(self.ctx, self.seed)
         if new := index == len(self.checkpoints):
             append_leaf(self.folder, checkpoint)
@@ -292,7 +297,7 @@ class Recorder(AbstractContextManager["Recorder"]):
                 " leaves",
             )
         if kept := index > 0 and (is_best or self._is_due(index)):
-            write_state(self.folder, taken.step, state, {"ctx": self.ctx, "leaf": digest})
+            write_state(self.folder, taken.step, state, {"ctx": self.ctx, "seed": self.seed})
         if is_best and best_before is not None and not self._is_due(best_before):
             remove_state(self.folder, self.recipe.step_of(best_before))
         self._next, self._previous = index + 1, digest

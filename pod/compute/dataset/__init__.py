@@ -11,6 +11,7 @@ into batches.
     units      where the records of a unit of privacy lie
     records    record leaves, root, openings, "is it still what was registered?"
     order      the keyed batch order
+    references  records and order of the reference trainings of a risk report
     subgroups  columns by whose groups results are told
     assembly   indices -> a model's inputs and target
     mock       data of the same schema for rehearsals

@@ -32,7 +32,7 @@ from fitchain.pod.compute.model.tensors import new_tensor
 from fitchain.pod.compute.private_training import train_privately
 from fitchain.pod.compute.training import Diverged, StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
 from fitchain.pod.jobs.worker.task import Audit, Explain, Rehearse, Task, Trap
-from fitchain.pod.proof.audit.evidence import Evidence, records_of
+from fitchain.pod.proof.audit.evidence import Evidence, records_of, reference_records
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
@@ -118,6 +118,8 @@ class Job(Generic[TaskKind]):
                 initial()
             evidence = Evidence.read(folder)
             rows = records_of(recipe, task.seed, task.segments, evidence.noise, evidence.leaves)
+            if isinstance(task, Audit) and task.has_reference:
+                rows = np.union1d(rows, reference_records(recipe, task.seed, evidence.reference))
             return Job(folder, task, recipe, graph, initial, evidence.records.table(rows), rows, evidence)
         initial()
         if not (folder / RECORDS).exists():

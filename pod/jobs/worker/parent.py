@@ -389,6 +389,7 @@ def recompute(
     run_worker(folder, Recompute(context or read_task(folder).context, rising(leaves)), on_event, launcher=launcher)
 
 
+# Many parameters: what is looked at, of which run, and how.
 def audit(
     folder: Path,
     context: Context,
@@ -396,6 +397,7 @@ def audit(
     on_event: Emit | None = None,
     work: StepWork | None = None,
     launcher: Launcher = LOCAL,
+    has_reference: bool = False,
 ) -> tuple[SegmentAudited, ...]:
     """Replay segments out of evidence whose checks have held.
 
@@ -406,9 +408,11 @@ def audit(
         on_event: called with each event, in this thread.
         work: of a step, as the terms say; None compares nothing.
         launcher: where the worker runs.
+        has_reference: whether the opened segment of a reference training is replayed, too.
 
     Returns:
-        One finding a segment, in the order in which they stand in the training.
+        One finding a segment, in the order in which they stand in the training; that of a
+        reference training comes last.
 
     Raises:
         InputRefused: the offer is none that can be trained.
@@ -416,7 +420,7 @@ def audit(
         EnvironmentRefused: this host does not reproduce the recipe's class.
         Unusable: the worker ended without a word, or memory ran out.
     """
-    task = Audit(context, rising(segments), work)
+    task = Audit(context, rising(segments), work, has_reference)
     return end_at_traps(task, lambda each: _results_of(SegmentAudited, folder, each, on_event, launcher))
 
 

@@ -113,7 +113,7 @@ def examine(home: Home, agreement: Agreement, stop: threading.Event | None = Non
     check_budget(home, agreement)
     recipe, graph = fetch_offer(home, agreement, attempts)
     folder = home.job_folder(agreement.id)
-    card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe))
+    card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe, card))
     check_descent(home, agreement, recipe)
     graph.check(environment.environment_class(recipe.environment.name).admits)
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
@@ -348,15 +348,15 @@ def check_again(home: Home, agreement: Agreement) -> None:
     check_budget(home, agreement)
     read_registered(home, row)
     recipe = read_recipe(home.job_folder(agreement.id))
-    card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe))
+    card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe, card))
 
 
-def _disclosure(home: Home, agreement: Agreement, recipe: Recipe) -> Disclosure:
+def _disclosure(home: Home, agreement: Agreement, recipe: Recipe, card: Card) -> Disclosure:
     """What an audit of the job would open at most, besides what other audits of the dataset have
     opened or may open."""
     ref, audit = AuditRef(agreement.id), agreement.terms.audit
-    keep_disclosed(home, ref, counted_records(audit, recipe))
-    return disclosure(audit, recipe, opened_before(home, agreement, ref).total)
+    keep_disclosed(home, ref, counted_records(audit, recipe, card))
+    return disclosure(audit, recipe, card, opened_before(home, agreement, ref).total)
 
 
 def read_recipe(folder: JobFolder) -> Recipe:

@@ -169,7 +169,7 @@ def review_job(home: Home, agreement: Agreement) -> Review:
         dataset=card.name,
         terms=terms,
         panel=panel_of(home, agreement),
-        records=counted_records(terms, offered.recipe) if offered else None,
+        records=counted_records(terms, offered.recipe, card) if offered else None,
         before=opened_before(home, agreement, AuditRef(id)),
         cap=card.policy.disclosure_cap,
         concerns=tuple(reasons),
@@ -197,8 +197,9 @@ def opened(home: Home, review: Review) -> Review:
         As `open_offer`.
     """
     offered = open_offer(home, review.agreement)
-    counted = counted_records(review.terms, offered.recipe)
-    trained_on = records_trained_on(dataset_of(home, review.agreement)[1], offered.recipe)
+    _, card = dataset_of(home, review.agreement)
+    counted = counted_records(review.terms, offered.recipe, card)
+    trained_on = records_trained_on(card, offered.recipe)
     return replace(review, offered=offered, records=counted, trained_on=trained_on)
 
 

@@ -25,7 +25,7 @@ from fitchain.pod.parties.owner.anchors import Anchors, LeafFile, require_same_r
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import OLDER
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
-from fitchain.pod.parties.owner.risk import assess_run, claim_of, forget_hold, hold, keep_left, why_held, why_twice
+from fitchain.pod.parties.owner.risk import assess_run, bind_report, forget_hold, hold, keep_left, why_held, why_twice
 from fitchain.pod.ports.agreement import RunRecord, State, commit_key
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.chain.base import write_file
@@ -95,29 +95,39 @@ class TrainingSession:
         if self.home.chain.block("latest").timestamp > agreement.training_deadline:
             return "too late"  # it waited its turn for too long, and what it trained now nobody would take
         run = self.home.agreements.run_record(self.id)
-        ended = self.train(run)
+        leave = self.card.policy.metrics_leave
+        anchors = Anchors(self.home, self.id, run, self.recipe.group_leaves, self.recipient, leave)
+        ended = self.train(run, anchors)
         if ended is None:
             return "stopped"
         risk: RiskClaim | None = None
         if isinstance(ended, Finished) and self.card.policy.risk is not None:
             context = Context(run.ctx, run.seed, noise_secret(self.home.keys, self.id))
+            anchors.wait()  # one that was refused is told before an attack that takes its time
             try:
                 report = assess_run(self.home, self.id, context, run, self.card, self.stop)
             except Unusable:
                 if self.stop.is_set():
                     return "stopped"
                 raise
-            risk, reason = claim_of(self.home, self.id, context, report, self.card), why_held(report, self.card)
-            if reason and hold(self.home, self.id, run.seed, reason):
+            if (reason := why_held(report, self.card)) and hold(self.home, self.id, run.seed, reason):
                 return f"held: {reason}"
+            risk = bind_report(self.home, self.id, context, report, self.card)
+        anchors.end(read_leaves(self.folder.path)[-1])
+        anchors.wait()
         reason = "" if self.recipe.privacy is None else why_twice(self.home, self.id, run.seed)
         if reason and hold(self.home, self.id, run.seed, reason):
             return f"held: {reason}"
         self.end(run, ended, risk)
         return "diverged" if isinstance(ended, Diverged) else "trained"
 
-    def train(self, run: RunRecord) -> Finished | Diverged | None:
-        """Train in a worker, anchoring each group of leaves as it is complete.
+    def train(self, run: RunRecord, anchors: Anchors) -> Finished | Diverged | None:
+        """Train in a worker, anchoring each group of leaves as it is complete, but for that which
+        the last leaf completes: it waits for the risk report.
+
+        Args:
+            run: as the chain has it.
+            anchors: of the run, which have taken no leaf yet.
 
         Returns:
             the event with which the training ended; None if the pod was asked to stop.
@@ -129,16 +139,12 @@ class TrainingSession:
             forget_hold(self.home, self.id)
         task = prepare(self.home, self.id, run, self.folder, self.keep_every)
         self.folder.take_back(run.seed)
-        leave = self.card.policy.metrics_leave
-        anchors = Anchors(self.home, self.id, run, self.recipe.group_leaves, self.recipient, leave)
         leaves = LeafFile(self.folder)
         ended = end_at_traps(task, lambda each: self._work(each, anchors, leaves))
         if ended is None:
             return None
         if not isinstance(ended, Finished | Diverged):
             raise Unusable(f"a worker that trains ended with {ended.name!r}", TAKEN_OVER)
-        anchors.end(read_leaves(self.folder.path)[-1])
-        anchors.wait()
         return ended
 
     def _work(self, task: Train, anchors: Anchors, leaves: LeafFile) -> Ending | None:
@@ -255,8 +261,9 @@ class TrainingSession:
                     raise Unusable(
                         f"the worker tells of a leaf {index} at step {step}, which the run has not", TAKEN_OVER
                     )
-                entry = history.CheckpointRecorded(index, step, digest, metrics, kept)
-                journal.record(self.id, entry, once=str(index))
+                if self.card.policy.risk is None or index < self.recipe.leaf_count - 1:  # it is not what it will be
+                    entry = history.CheckpointRecorded(index, step, digest, metrics, kept)
+                    journal.record(self.id, entry, once=str(index))
             case Resumed(step, leaves, dropped_bytes):
                 journal.record(self.id, history.Resumed(step, leaves, dropped_bytes))
             case Skipped(step, reason):

@@ -118,7 +118,7 @@ def request_job(home: Home, request: JobRequest, on_cost: Callable[[PrivacyCost]
     overrides = dict(request.recipe_overrides) | ({"audit": _recipe_audit(audit)} if audit.seats else {})
     recipe = draft_recipe(home, card, row.graph, row.initial_model, overrides, request.recipe_source)
     recipe = _keeping_rows(home, request, recipe)
-    card.admit(recipe, price, home.keys.address, disclosure(audit, recipe))
+    card.admit(recipe, price, home.keys.address, disclosure(audit, recipe, card))
     Graph.parse((row.folder / GRAPH).read_bytes()).check(environment.environment_class(recipe.environment.name).admits)
     dataset = home.registry.dataset(request.dataset)
     cost = _require_fitting(home, dataset, card, recipe)

@@ -20,6 +20,7 @@ import numpy as np
 
 from fitchain.pod.compute.checkpoint import read_state_file
 from fitchain.pod.compute.dataset import held_out_rows, verify_record
+from fitchain.pod.proof.audit import reference
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.evidence import Evidence, evaluates, most_records, segment_records
 from fitchain.pod.proof.descent import check_kept_rows
@@ -60,10 +61,12 @@ class Checked:
         problems: of the whole first, then the first of each segment that has one.
         replayable: the audited segments that can be replayed, rising; where there is none, the
             owner has withheld what it must show.
+        has_reference: whether a segment of a reference training is opened that can be replayed.
     """
 
     problems: tuple[Problem, ...]
     replayable: tuple[int, ...]
+    has_reference: bool = False
 
 
 def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
@@ -98,7 +101,25 @@ def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
         if not spoilt:
             replayable.append(segment)
         problems += spoilt or _failures(partial(_check_order, evidence, segment, order), segment)
-    return Checked(tuple(problems), tuple(replayable))
+    spoilt, has_reference = _check_reference(evidence, chain_record, recipe, opened)
+    return Checked((*problems, *spoilt), tuple(replayable), has_reference)
+
+
+def _check_reference(
+    evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, opened: dict[int, str]
+) -> tuple[list[Problem], bool]:
+    """What is wrong with the opened segment of a reference training, and whether it can be
+    replayed."""
+    spoilt = list(_failures(partial(reference.check_report, evidence, chain_record)))
+    if spoilt or not reference.is_opened(evidence, chain_record):
+        return spoilt, False
+    try:
+        drawn = reference.check_drawn(evidence, chain_record, recipe)
+        reference.check_usable(evidence, chain_record, recipe, drawn, opened)
+    except (Refuted, InputRefused) as error:
+        return [Problem(None, reference.named(evidence.reference, error.message))], False
+    ended = _failures(partial(reference.check_order, chain_record, recipe, drawn))
+    return [Problem(None, reference.named(drawn, each.what)) for each in ended], True
 
 
 def _failures(check: Callable[[], None], segment: int | None = None) -> Iterator[Problem]:
@@ -214,10 +235,12 @@ def _check_leaf(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, i
     require_equal(f"leaf {index} has the metrics", sorted(opened.checkpoint.metrics), sorted(agreed), "the recipe says")
     require_equal(
         f"of results on held-out records leaf {index} names",
-        "none" if leaf.held_out == ZERO else "one",
+        "none" if opened.checkpoint.held_out is None else "one",
         "one" if recipe.evaluates_at(index) else "none",
         "the recipe asks for",
     )
+    if opened.checkpoint.report is not None and index != recipe.leaf_count - 1:
+        raise ClaimMismatch(f"leaf {index} names a risk report, and the training was not at its end there")
     digest = leaf.digest(chain_record.ctx, chain_record.seed)
     tree = root_from_path(digest, index, chain_record.count, opened.path)
     root = tagged("fitchain/transcript/v2", chain_record.count, tree)
@@ -308,6 +331,7 @@ def _openings(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> 
             take: each would have to be looked at.
     """
     root, most = chain_record.dataset_root, most_records(recipe, chain_record.audited, evidence.leaves)
+    most += recipe.most_records(recipe.segment_steps) if reference.is_opened(evidence, chain_record) else 0
     unit_records = None if recipe.privacy is None else recipe.privacy.unit_records
     if evidence.records.number > most:
         raise InputRefused(f"{RECORDS} holds {evidence.records.number} records and the segments take {most} at most")

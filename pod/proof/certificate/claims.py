@@ -21,6 +21,7 @@ from fitchain.pod.ports.agreement import AgreementHistory, State, Terms
 from fitchain.pod.ports.registry import ModelEntry
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
+from fitchain.pod.proof.audit.disclosure import opens_reference
 from fitchain.pod.proof.certificate.envelope import MODEL, kind_of_file
 from fitchain.pod.proof.certificate.risk import may_show_summary
 from fitchain.pod.proof.certificate.statement import (
@@ -48,10 +49,10 @@ from fitchain.pod.values.errors import (
 )
 from fitchain.pod.values.held_out import OF_UNITS, HeldOut, NoisedClasses, NoisedMean
 from fitchain.pod.values.ids import WHOLE_POOL, ModelId
-from fitchain.pod.values.leaf import Leaf, records_digest
+from fitchain.pod.values.leaf import Leaf, records_digest, results_word
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import SEGMENT
-from fitchain.pod.values.risk.report import report_digest
+from fitchain.pod.values.risk.report import findings_digest
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
 
 PEEK_BYTES = 1 << 20
@@ -188,22 +189,34 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
 
 def check_risk(statement: Statement) -> None:
     """Compare the parts of what is said of the privacy-risk report with one another, with the model
-    and with what the card lets out. That the report is true nobody can check without the records.
+    and with what the card asks for and lets out; `check_leaves` compares it with the last leaf.
+    That the report is true nobody can check without the records.
 
     Raises:
-        ClaimMismatch: they contradict each other, or a summary is shown that must not be.
+        ClaimMismatch: they contradict each other, a report is missing or nobody asked for it, or a
+            summary is shown that must not be, or must.
     """
-    risk, said = statement.risk, "the certificate says"
+    risk, card, said = statement.risk, statement.card, "the certificate says"
+    is_whole = statement.count == statement.recipe.leaf_count
+    asked, what = card.policy.risk is not None and is_whole, "a risk report stands in the certificate"
+    require_equal(what, risk is not None, asked, "the dataset's policy, and a whole training, say")
     if risk is None:
         return
+    made_of = risk.parts(statement.final_model).digest
+    require_equal(f"the risk report's digest: {said}", risk.digest, made_of, "the final model and its parts give")
+    opens = risk.is_made and opens_reference(statement.audit, statement.recipe, card)
+    what = "the risk report binds reference trainings that audits open"
+    require_equal(what, risk.references != ZERO, opens, "the dataset's card and the terms say")
+    if not risk.is_made and card.privacy is not None:
+        raise ClaimMismatch("the certificate says that no risk report could be made, which a privacy budget hides")
     if (risk.summary is None) != (risk.details is None):
         raise ClaimMismatch("the certificate shows one part of a risk report without the other's digest")
+    what, leaves = "a risk report's summary stands in the certificate", risk.is_made and may_show_summary(card)
+    require_equal(what, risk.summary is not None, leaves, "the dataset's card says")
     if risk.summary is None or risk.details is None:
         return
-    if not may_show_summary(statement.card):
-        raise ClaimMismatch("the certificate shows a risk report's summary, and the dataset's card does not let it out")
-    parts = report_digest(risk.summary.digest, risk.details)
-    require_equal(f"the risk report's digest: {said}", risk.digest, parts, "its parts give")
+    findings = findings_digest(risk.summary.digest, risk.details)
+    require_equal(f"the risk report's findings: {said}", risk.findings, findings, "its parts give")
     require_equal(f"the risk report's model: {said}", risk.summary.model, statement.final_model, "the final model is")
 
 
@@ -273,7 +286,7 @@ def check_leaves(statement: Statement, most_leaves: int = MOST_LEAVES) -> None:
         root = transcript.root
     require_equal("the transcript's root: the certificate says", statement.transcript_root, root, "its leaves have")
     _check_states(statement)
-    _check_held_out(statement)
+    _check_held_out(statement, _results_named(statement))
     _check_delivered(statement)
 
 
@@ -411,20 +424,33 @@ def _check_states(statement: Statement) -> None:
     require_equal(f"the number of steps: {said}", statement.steps, step, "its last leaf stands after step")
 
 
-def _check_held_out(statement: Statement) -> None:
+def _results_named(statement: Statement) -> dict[int, Digest]:
+    """What each shown leaf names of the held-out records, zero where it names nothing of them: the
+    last may name a risk report, too."""
+    named = {leaf.index: leaf.held_out for leaf in statement.shown}
+    risk, last = statement.risk, statement.shown[-1]
+    if risk is not None:
+        word = results_word(risk.held_out, risk.parts(statement.final_model))
+        what = f"the results that leaf {last.index} names, with those of the risk report"
+        require_equal(f"{what}: it has", last.held_out, word, "what the certificate says of them makes up")
+        named[last.index] = risk.held_out
+    return named
+
+
+def _check_held_out(statement: Statement, named: Mapping[int, Digest]) -> None:
     """Check that those leaves name a result on held-out records whose models the recipe evaluates,
     and that the certificate opens what the dataset's policy lets leave: the delivered leaf's, and
     where each has one all of them."""
-    recipe, shown = statement.recipe, {leaf.index: leaf for leaf in statement.shown}
-    for index, leaf in shown.items():
+    recipe = statement.recipe
+    for index, word in named.items():
         what = f"of results on held-out records leaf {index} names"
-        require_equal(what, _number(leaf.held_out != ZERO), _number(recipe.evaluates_at(index)), "the recipe asks for")
-    claim, delivered = statement.held_out, shown[statement.delivered]
+        require_equal(what, _number(word != ZERO), _number(recipe.evaluates_at(index)), "the recipe asks for")
+    claim, delivered = statement.held_out, named[statement.delivered]
     leaves, said = leaves_with_certificate(recipe, statement.card), "recipe and policy let out"
     what = "of results on held-out records of the delivered leaf the certificate shows"
-    require_equal(what, _number(claim is not None), _number(leaves and delivered.held_out != ZERO), said)
+    require_equal(what, _number(claim is not None), _number(leaves and delivered != ZERO), said)
     if claim is not None:
-        _check_result(statement, claim, delivered)
+        _check_result(statement, claim, statement.delivered, delivered)
     evaluations = statement.evaluations
     what = "of lists of all leaves' results on held-out records the certificate shows"
     require_equal(what, _number(evaluations is not None), _number(leaves and recipe.evaluate == SEGMENT), said)
@@ -432,8 +458,8 @@ def _check_held_out(statement: Statement) -> None:
         what = "the number of leaves with a result: the certificate says"
         require_equal(what, len(evaluations), statement.count - 1, "its leaves are")
     for index, evaluation in enumerate(evaluations or (), 1):
-        if index in shown:  # of so few leaves as are evaluated each is listed
-            _check_result(statement, evaluation, shown[index])
+        if index in named:  # of so few leaves as are evaluated each is listed
+            _check_result(statement, evaluation, index, named[index])
 
 
 def _check_delivered(statement: Statement) -> None:
@@ -449,11 +475,11 @@ def _check_delivered(statement: Statement) -> None:
     require_equal(said, statement.delivered, chosen, rule if is_chosen else "the recipe delivers the last,")
 
 
-def _check_result(statement: Statement, claim: HeldOutClaim, leaf: Leaf) -> None:
-    """Check that a result opens its leaf, and is of the recipe's kind."""
+def _check_result(statement: Statement, claim: HeldOutClaim, index: int, named: Digest) -> None:
+    """Check that a result opens what its leaf names, and is of the recipe's kind."""
     recipe = statement.recipe
-    what = f"the result on held-out records of leaf {leaf.index}: the certificate's digests to"
-    require_equal(what, claim.digest, leaf.held_out, "the leaf has")
+    what = f"the result on held-out records of leaf {index}: the certificate's digests to"
+    require_equal(what, claim.digest, named, "the leaf has")
     said = "the recipe holds out"
     require_equal("the held-out records: the certificate says", claim.result.records, recipe.held_out_count, said)
     _check_subgroups(claim.result, recipe)
