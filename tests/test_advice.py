@@ -96,9 +96,9 @@ def test_a_report_is_announced_before_a_yes_and_while_it_is_made() -> None:
 
 def test_terms_of_privacy_are_refuted_in_words() -> None:
     claim = PrivacyClaim(None, 1, 364, 3.0, 1e-4)
-    assert claim.words == "epsilon 3.0 beside delta 0.0001 for each of 364 records"
+    assert claim.words == "epsilon 3.0 beside delta 0.0001 for each of 364 records, of one record at most"
     of_units = replace(claim, unit="patient", most_records=8).words
-    assert of_units.endswith("for each of 364 units of 'patient' with 8 records at most")
+    assert of_units.endswith("for each of 364 units of 'patient', of 8 records at most")
 
 
 def test_a_recipe_says_whose_rows_it_keeps_and_by_which_groups_it_is_told() -> None:

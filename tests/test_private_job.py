@@ -215,7 +215,9 @@ def test_an_owner_with_a_ledger_registers_nothing_beside_it(workshop: Workshop, 
     again: dict[str, Any] = {"name": "again", "policy": open_policy(manual_approval=False)}
     with pytest.raises(InputRefused, match="this account keeps a privacy ledger"):
         offer_table(owner, table_path, **again)
-    with pytest.raises(InputRefused, match=r"has a budget of epsilon 3\.5 already") as no:
+    with pytest.raises(
+        InputRefused, match=r"has a budget of epsilon 3\.5 beside this dataset's delta 0\.001 already"
+    ) as no:
         offer_table(owner, table_path, privacy=PrivacyOffer(5.0, DELTA), **again, **OFFER)
     assert "(--ledger 1 without --epsilon)" in no.value.hint
     with pytest.raises(InputRefused, match="exact numbers that no budget covers"):

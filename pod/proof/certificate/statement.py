@@ -128,9 +128,11 @@ class PrivacyClaim:
 
     @property
     def words(self) -> str:
-        """All of it in words, as a refutation shows it."""
-        whose = "records" if self.unit is None else f"units of {self.unit!r} with {self.most_records} records at most"
-        return f"epsilon {self.epsilon!r} beside delta {self.delta!r} for each of {self.units} {whose}"
+        """All of it in words, as a refutation shows it: no two claims have the same."""
+        whose = "records" if self.unit is None else f"units of {self.unit!r}"
+        terms = f"epsilon {self.epsilon!r} beside delta {self.delta!r}"
+        rows = "one record" if self.most_records == 1 else f"{self.most_records} records"
+        return f"{terms} for each of {self.units} {whose}, of {rows} at most"
 
     def json(self) -> dict[str, Json]:
         """Its JSON value."""
