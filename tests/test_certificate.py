@@ -201,7 +201,7 @@ def test_results_of_a_run_that_diverged_are_those_of_its_leaves(play: Plays, par
 def test_altered_or_missing_results_of_other_leaves_are_refuted(play: Plays, reader: Chain) -> None:
     job, where = play(b"results of all leaves", delivered=7), ("predicate", "evaluations")
     for change, message in (
-        (lambda told: None, "the results of all leaves stand in the certificate False"),
+        (lambda told: None, "the certificate shows none, and recipe and policy let out one"),
         (lambda told: told[:-1], "the number of leaves with a result: the certificate says 9"),
         (lambda told: [*told[:2], told[3], *told[3:]], "of leaf 3: the certificate's digests to"),
         (lambda told: [*told[:2], told[2] | {"result": told[6]["result"]}, *told[3:]], "of leaf 3: the certificate's"),
@@ -365,7 +365,7 @@ def test_another_held_out_result_or_none_is_refuted(job: Job, reader: Chain) -> 
     where = ("predicate", "held_out")
     perfect = {"correct": 10, "confusion": [6, 0, 0, 4]}
     for change, message in (
-        (lambda claim: None, "of results on held-out records the certificate shows none, and"),
+        (lambda claim: None, "of results on held-out records of the delivered leaf the certificate shows none, and"),
         (lambda claim: claim | {"salt": OTHER}, "the certificate's digests to"),
         (
             lambda claim: claim | {"result": claim["result"] | {"outcome": claim["result"]["outcome"] | perfect}},
@@ -387,7 +387,7 @@ def test_held_out_result_where_the_recipe_asks_for_none_is_refuted(
     added = claim_of(parties.recipe, parties.recipe.leaf_count - 1)
     assert added is not None
     certificate = resealed(with_field(job.statement, ("predicate", "held_out"), lambda _: added.json()), job.keys)
-    with pytest.raises(ClaimMismatch, match="of results on held-out records the certificate shows one, and"):
+    with pytest.raises(ClaimMismatch, match="of results on held-out records of the delivered leaf the certificate shows one, and"):
         verify(job.model, certificate, reader)
     bent_to = play(b"none and one", recipe=none, bend=lambda made: bent(made, 10, held_out=added.digest))
     with pytest.raises(ClaimMismatch, match="held-out records leaf 10 names one, and the recipe asks for none"):

@@ -109,7 +109,7 @@ class _CsvReader:
         self.numbers = np.array([each for each in categories if isinstance(each, int)], np.float64)
         texts = tuple(each for each in categories if isinstance(each, str))
         of_target = {} if target is None or self.numbers.size else {target: texts}
-        self.texts = {name: _Texts(known) for name, known in {**wanted.texts, **of_target}.items()}
+        self.texts = {name: _Texts(categories) for name, categories in {**wanted.texts, **of_target}.items()}
         self.target = target
 
     def content(self) -> Found:
@@ -212,8 +212,8 @@ class _CsvReader:
             raise InputRefused(f"{where}: the cell is missing", "fill it, or leave that record out")
         raise InputRefused(
             f"{where}: the cell is a text of {len(cells[row])} characters and no finite number",
-            f"leave it out (--drop {name}), or give numbers: only the target and subgroups may hold texts, and a column "
-            f"that says whose record one is where a privacy budget runs (--unit {name})",
+            f"leave it out (--drop {name}), or give numbers: only the target and subgroups may hold texts, and "
+            f"a column that says whose record one is where a privacy budget runs (--unit {name})",
         )
 
 

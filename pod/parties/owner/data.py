@@ -266,8 +266,8 @@ def _ledger(home: Home, asked: PrivacyOffer | None, privacy: CardPrivacy | None)
         raise InputRefused(
             f"the ledger {number} has a budget of epsilon {allowed_epsilon(ledger.budget, privacy.delta):.3g} "
             f"beside this dataset's delta {privacy.delta:g} already",
-            f"charge that one (--ledger {number} without --epsilon; beside another delta its budget is another epsilon),"
-            " or open another for other people (--other-people)",
+            f"charge that one (--ledger {number} without --epsilon; beside another delta its budget is another epsilon)"
+            ", or open another for other people (--other-people)",
         )
     return None, number
 
