@@ -31,6 +31,7 @@ from fitchain.cli.command import PlainGroup
 from fitchain.cli.commands import (
     coin,
     consent,
+    curves,
     data,
     demo,
     deploy,
@@ -97,6 +98,7 @@ for group in (devnet, keys, coin, data, model, job, panel, verifier, trust, pod,
 for single in (deploy, demo):
     single.register(app)
 consent.register(job.app)
+curves.register(job.app)
 remove.register(job.app)
 risk.register(job.app)
 trail.register(job.app, proof.app)

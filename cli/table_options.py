@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from fitchain.pod.values.errors import InputRefused
 
 if TYPE_CHECKING:
-    from fitchain.pod.compute.dataset import CsvDialect, ReadingTerms, Rule
+    from fitchain.pod.compute.dataset import Classes, CsvDialect, ReadingTerms, Rule
 
 TaskOption = Annotated[
     str | None,
@@ -27,6 +28,15 @@ KindOption = Annotated[
         "--kind",
         metavar="COLUMN=KIND",
         help="What a column is: number, whole, boolean, time or category; else all its cells say it. Repeat it.",
+        show_default=False,
+    ),
+]
+CategoriesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--categories",
+        metavar="COLUMN=LIST",
+        help="The categories that a column may have, by commas: stage=I,II,III; any other is refused. Repeat it.",
         show_default=False,
     ),
 ]
@@ -89,7 +99,26 @@ def kinds_of(texts: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def reading_terms(task: str | None, kinds: Sequence[str], missing: Sequence[str], keep: Sequence[str]) -> ReadingTerms:
+def categories_of(texts: Sequence[str]) -> dict[str, Classes]:
+    """Read `COLUMN=A,B`, each; the list is a line of CSV.
+
+    Raises:
+        InputRefused: one is no such pair, or names no categories.
+    """
+    from fitchain.pod.compute.dataset import declared_classes
+
+    pairs = {}
+    for text in texts:
+        name, sign, line = text.partition("=")
+        if not sign or not name:
+            raise InputRefused(f"the categories {text!r:.80} are not COLUMN=LIST", "write them as stage=I,II,III")
+        pairs[name] = declared_classes([cell.strip() for cell in next(csv.reader([line]), [])])
+    return pairs
+
+
+def reading_terms(
+    task: str | None, kinds: Sequence[str], categories: Sequence[str], missing: Sequence[str], keep: Sequence[str]
+) -> ReadingTerms:
     """What was said of a table's columns, apart from its target and those that are left out.
 
     Raises:
@@ -100,6 +129,7 @@ def reading_terms(task: str | None, kinds: Sequence[str], missing: Sequence[str]
 
     return ReadingTerms(
         kinds={name: Kind(choice("--kind", kind, list(Kind))) for name, kind in kinds_of(kinds).items()},
+        categories=categories_of(categories),
         task=None if task is None else Task(choice("--task", task, list(Task))),
         missing=tuple(missing),
         keep=tuple(keep),

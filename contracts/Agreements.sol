@@ -93,7 +93,7 @@ contract Agreements is IAgreements {
         if (_agreements[id].state != State.None) revert AgreementExists(id);
         requireCid(offerCid);
         _requireSound(terms);
-        _requireOffered(terms);
+        uint8 ledger = _requireOffered(terms);
         (uint32 panel, uint16 places, uint256 eligible) = _standing(terms.audit, terms.owner, msg.sender, msg.sender);
         uint256 fees = uint256(terms.audit.verifiers) * terms.audit.feePerSeat;
 
@@ -107,6 +107,7 @@ contract Agreements is IAgreements {
             panel: panel,
             places: places,
             seedBlock: 0,
+            ledger: ledger,
             price: uint88(terms.price),
             bond: uint88(terms.bond),
             fees: uint80(fees),
@@ -126,14 +127,14 @@ contract Agreements is IAgreements {
         _requireInTime(known.deadline);
         _requireTerms(known.digest, terms.digest());
         if (keyCommitment == 0) revert KeyCommitmentIsZero();
-        if (terms.charge != 0) registry.charge(terms.dataset, id, terms.charge);
+        uint256 spent = known.ledger == 0 ? 0 : registry.charge(msg.sender, known.ledger, terms.charge);
 
         known.state = State.Accepted;
         known.deadline = _after(terms.trainingWindow);
-        known.seedBlock = uint48(block.number);
+        known.seedBlock = uint40(block.number);
         known.digest = keccak256(abi.encode(known.digest, keyCommitment));
 
-        emit Accepted(id, keyCommitment, known.deadline);
+        emit Accepted(id, keyCommitment, known.deadline, spent);
 
         fitCoin.collect(known.bond, permit);
     }
@@ -164,7 +165,7 @@ contract Agreements is IAgreements {
     /// @inheritdoc IAgreements
     function startTraining(AgreementId id, bytes32 terms, bytes32 keyCommitment)
         external
-        returns (address scientist, uint40 deadline, uint48 seedBlock)
+        returns (address scientist, uint40 deadline, uint40 seedBlock)
     {
         Agreement storage known = _agreements[id];
         _requireProofOfTrain();
@@ -491,8 +492,10 @@ contract Agreements is IAgreements {
     }
 
     /// @dev Dataset and model are on offer, are the owner's and what the terms say, and a ledger is charged.
-    function _requireOffered(Terms calldata terms) private view {
-        (address owner, bytes32 root, uint16 ledger) = registry.offeredDataset(terms.dataset);
+    function _requireOffered(Terms calldata terms) private view returns (uint8 ledger) {
+        address owner;
+        bytes32 root;
+        (owner, root, ledger) = registry.offeredDataset(terms.dataset);
         if (terms.owner != owner) revert DatasetOwnerDiffers(terms.owner, owner);
         if (terms.datasetRoot != root) revert DatasetRootDiffers(terms.datasetRoot, root);
         if ((terms.charge == 0) != (ledger == 0)) revert ChargeRefused(terms.charge, ledger);

@@ -74,7 +74,7 @@ contract ProofOfTrain is IProofOfTrain {
     /// @inheritdoc IProofOfTrain
     function begin(AgreementId id, Terms calldata terms, bytes32 nonce, bytes32 noiseRoot) external {
         if (msg.sender != terms.owner) revert CallerIsNotOwner(msg.sender, terms.owner);
-        (address scientist, uint40 deadline, uint48 seedBlock) =
+        (address scientist, uint40 deadline, uint40 seedBlock) =
             agreements.startTraining(id, terms.digest(), keccak256(abi.encode(nonce, noiseRoot)));
         bytes32 blockHash = blockhash(seedBlock);
         if (blockHash == 0) blockHash = fixedHash[id];

@@ -6,7 +6,7 @@ import {Contracts, IDirectory} from "./interfaces/IDirectory.sol";
 import {IRegistry} from "./interfaces/IRegistry.sol";
 import {Lanes} from "./libraries/Lanes.sol";
 import {CallerIsNotAgreements, CallerIsNotOwner, ListedElsewhere, requireCid} from "./types/Errors.sol";
-import {AgreementId, DatasetId, ModelId, NO_MODEL, PanelId} from "./types/Ids.sol";
+import {DatasetId, ModelId, NO_MODEL, PanelId} from "./types/Ids.sol";
 
 /// @title Registry
 /// @notice Who takes part and with what; what it promises stands in IRegistry.
@@ -24,7 +24,7 @@ contract Registry is IRegistry {
     mapping(address account => Pod) private _pods;
     mapping(DatasetId id => Dataset) private _datasets;
     mapping(address owner => mapping(uint256 number => Ledger)) private _ledgers;
-    mapping(address owner => uint16) public ledgerCount;
+    mapping(address owner => uint8) public ledgerCount;
     mapping(ModelId id => Model) private _models;
     mapping(PanelId id => uint32) private _panelNumbers;
     mapping(uint256 number => Panel) private _panels;
@@ -63,7 +63,7 @@ contract Registry is IRegistry {
     // --- datasets and their ledgers
 
     /// @inheritdoc IRegistry
-    function registerDataset(bytes32 root, uint64 count, uint16 number, bytes calldata cardCid)
+    function registerDataset(bytes32 root, uint64 count, uint8 number, bytes calldata cardCid)
         external
         returns (DatasetId id)
     {
@@ -96,8 +96,8 @@ contract Registry is IRegistry {
     }
 
     /// @inheritdoc IRegistry
-    function openLedger(uint256 budget) external returns (uint16 number) {
-        number = (uint256(ledgerCount[msg.sender]) + 1).toUint16();
+    function openLedger(uint256 budget) external returns (uint8 number) {
+        number = (uint256(ledgerCount[msg.sender]) + 1).toUint8();
 
         ledgerCount[msg.sender] = number;
         _ledgers[msg.sender][number] = Ledger({budget: budget, spent: Lanes.ONE_EACH});
@@ -106,7 +106,7 @@ contract Registry is IRegistry {
     }
 
     /// @inheritdoc IRegistry
-    function lowerBudget(uint16 number, uint256 budget) external {
+    function lowerBudget(uint8 number, uint256 budget) external {
         Ledger storage known = _ledgers[msg.sender][number];
         if (known.spent == 0) revert LedgerNotOpened(msg.sender, number);
         if (!budget.nowhereAbove(known.budget)) revert BudgetRises(budget, known.budget);
@@ -117,22 +117,15 @@ contract Registry is IRegistry {
     }
 
     /// @inheritdoc IRegistry
-    function charge(DatasetId id, AgreementId agreement, uint256 charge_) external {
+    function charge(address owner, uint8 number, uint256 charge_) external returns (uint256 spent) {
         if (msg.sender != agreements) revert CallerIsNotAgreements(msg.sender, agreements);
-        Dataset storage known = _datasets[id];
-        (address owner, uint16 number) = (known.owner, known.ledger);
-        if (number == 0) {
-            if (charge_ != 0) revert ChargeWithoutLedger(charge_);
-            return;
-        }
         if (charge_.hasZero()) revert ChargeHasZeroLane(charge_);
         Ledger storage account = _ledgers[owner][number];
-        uint256 spent = account.spent.saturatingAdd(charge_);
-        if (!spent.somewhereWithin(account.budget)) revert PrivacyBudgetExceeded(spent, account.budget);
+        uint256 budget = account.budget;
+        spent = account.spent.saturatingAdd(charge_);
+        if (!spent.somewhereWithin(budget)) revert PrivacyBudgetExceeded(spent, budget);
 
         account.spent = spent;
-
-        emit Charged(owner, number, agreement, charge_, spent);
     }
 
     // --- models
@@ -200,7 +193,7 @@ contract Registry is IRegistry {
     }
 
     /// @inheritdoc IRegistry
-    function ledger(address owner, uint16 number) external view returns (Ledger memory) {
+    function ledger(address owner, uint8 number) external view returns (Ledger memory) {
         return _ledgers[owner][number];
     }
 
@@ -215,11 +208,12 @@ contract Registry is IRegistry {
     }
 
     /// @inheritdoc IRegistry
-    function offeredDataset(DatasetId id) external view returns (address owner, bytes32 root, uint16 number) {
+    function offeredDataset(DatasetId id) external view returns (address owner, bytes32 root, uint8 number) {
         Dataset storage known = _datasets[id];
         if (known.owner == address(0)) revert DatasetNotRegistered(id);
         if (!known.active) revert DatasetIsRetired(id);
-        return (known.owner, known.root, known.ledger);
+        (owner, root, number) = (known.owner, known.root, known.ledger);
+        if (number == 0 && ledgerCount[owner] != 0) revert LedgerNeeded(owner);
     }
 
     /// @inheritdoc IRegistry

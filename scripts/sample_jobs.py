@@ -34,6 +34,9 @@ def sample_recipe(
             "target": "kind",
             "rows": [0, RECORDS],
             "held_out": None,
+            "evaluate": "end",
+            "best": None,
+            "held_out_from": None,
             "transform": {},
             "loss": {"name": "cross_entropy", "arguments": {}},
             "optimizer": {"name": "AdamW", "arguments": {}},
@@ -46,6 +49,7 @@ def sample_recipe(
             "environment": environment.json(),
             "metrics": ["loss", "accuracy"],
             "privacy": None,
+            "subgroups": {},
             "audit": {"drawn_segments": 0, "verifiers": 0, "mode": "open", "panel": None},
         }
     )

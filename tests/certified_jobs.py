@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fitchain.pod.compute.dataset import Card, ReadingTerms, Table, batches, register
+from fitchain.pod.compute.dataset import Card, Policy, ReadingTerms, Table, batches, register
 from fitchain.pod.ports.agreement import Agreements, AuditTerms, Terms, commit_key, commit_nonce, order_seed
 from fitchain.pod.ports.agreement.calls import _ending_out, _terms_out
 from fitchain.pod.ports.keys import Keys
@@ -29,6 +29,7 @@ from fitchain.pod.values.held_out import Classes, HeldOut, held_out_salt
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.leaf import Leaf, StateRoots, metrics_digest, records_digest, state_word
 from fitchain.pod.values.recipe import Audit, Recipe, draft
+from fitchain.pod.values.recipe.terms import SEGMENT
 from fitchain.pod.values.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
 from tests.agreements import ASKER_NONCE
 from tests.chain_fixtures import Account
@@ -102,13 +103,21 @@ class Parties:
 States = dict[int, StateRoots]
 
 
-def claim_of(recipe: Recipe, index: int) -> HeldOutClaim | None:
-    """A made-up result on the held-out records, of the last leaf of a whole training."""
-    if recipe.held_out is None or index != recipe.leaf_count - 1:
+def claim_of(recipe: Recipe, index: int, delivered: int | None = None) -> HeldOutClaim | None:
+    """A made-up result on the held-out records, of a leaf that is evaluated: the delivered one's is
+    the best."""
+    if not recipe.evaluates_at(index):
         return None
-    right = recipe.held_out_count - 1
-    result = HeldOut(right + 1, Classes(2, right + 1, right, (right - 4, 1, 0, 4), 0.25, 8 * (right - 4)))
+    wrong, records = (1 if index in (delivered, recipe.leaf_count - 1) else 2), recipe.held_out_count
+    right = records - wrong
+    result = HeldOut(records, Classes(2, records, right, (right - 4, wrong, 0, 4), 0.25, 8 * (right - 4)))
     return HeldOutClaim(result, held_out_salt(sha256(b"salt %d" % index)))
+
+
+def claims_of(recipe: Recipe, count: int, delivered: int | None = None) -> tuple[HeldOutClaim, ...] | None:
+    """Those of all leaves, where each is evaluated."""
+    claims = tuple(claim for index in range(1, count) if (claim := claim_of(recipe, index, delivered)) is not None)
+    return claims if recipe.evaluate == SEGMENT else None
 
 
 @dataclass(frozen=True)
@@ -139,7 +148,7 @@ def leaves_of(recipe: Recipe, ctx: Digest, seed: Digest, upto: int, delivered: i
         states[index] = roots_of(recipe, index)
         opened = index in (0, delivered, upto - 1)
         word = state_word(states[index].digest, None if opened else sha256(b"state salt %d" % index))
-        held_out = ZERO if (claim := claim_of(recipe, index)) is None else claim.digest
+        held_out = ZERO if (claim := claim_of(recipe, index, delivered)) is None else claim.digest
         leaves.append(Leaf(index, step, word, records, metrics, held_out, previous))
         previous, done = leaves[-1].digest(ctx, seed), step
     return MadeUp(Transcript(ctx, seed, tuple(leaves)), states)
@@ -210,15 +219,17 @@ class Job:
             "states": self.made.states,
             "model": self.model,
             "delivered": self.delivered,
-            "held_out": claim_of(self.recipe, self.made.transcript.count - 1),
+            "held_out": claim_of(self.recipe, self.delivered, self.delivered),
+            "evaluations": claims_of(self.recipe, self.made.transcript.count, self.delivered),
         }
         return issue(self.parties.owner.chain, self.keys, self.id, **(given | changes))
 
 
-def registered(owner: Account, scientist: Account, source: Path) -> Parties:
+def registered(owner: Account, scientist: Account, source: Path, policy: Policy | None = None) -> Parties:
     generator = np.random.default_rng(0)
     np.savez(source, size=generator.normal(size=50), kind=np.arange(50) % 2)
-    card = register(Table.read(source, ReadingTerms(target="kind")), bytes(32), "A table", price=FIT).card
+    table = Table.read(source, ReadingTerms(target="kind"))
+    card = register(table, bytes(32), "A table", price=FIT, policy=policy).card
     shape = {"steps": 20, "segment_steps": 2, "group_leaves": 4, "batch_size": 8, "held_out": 0.2}
     recipe = draft(sha256(b"graph"), model_root(tensors(0)), card.json(), "2.13.0+cpu", shape)
     cid = stored_cid(card)
@@ -237,7 +248,8 @@ class Play:
 
     Args:
         upto: how many leaves there are where it diverges; None for all.
-        delivered: the leaf that is delivered; None for the last.
+        delivered: the leaf that is delivered, by the rule of a recipe that is not given; None for
+            the last.
         bend: makes the owner dishonest about what it tells the chain.
         recipe, model: others than the parties'.
         audit: what is agreed about audits.
@@ -259,12 +271,15 @@ def played(parties: Parties, path: Path, salt: bytes, how: Play | None = None, *
     panel = None if how.audit.panel == ZERO else how.audit.panel
     agreed = Audit(how.audit.drawn_segments, how.audit.verifiers, how.audit.mode, panel)
     recipe = replace(how.recipe or parties.recipe, audit=agreed)
+    if how.delivered is not None and how.recipe is None:
+        recipe = replace(recipe, evaluate=SEGMENT, best="accuracy")
     id = parties.request(salt, recipe, how.model, how.audit)
     calls = Agreements(parties.owner.chain)
     if how.at_once:
         made = ended_at_once(parties, id, recipe)
     else:
-        made = leaves_of(recipe, *parties.begin(id), how.upto or recipe.leaf_count, how.delivered)
+        upto = how.upto or recipe.leaf_count
+        made = leaves_of(recipe, *parties.begin(id), upto, upto - 1 if how.delivered is None else how.delivered)
         made = how.bend(made) if how.bend else made
         for group in made.transcript.groups(recipe.group_leaves):
             calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))

@@ -199,6 +199,10 @@ class _Order:
         self.unit_records = 1
         self.held_out_count = held_out_count(self.held_out, self.row_count)
 
+    def held_out_seed(self, seed: Digest) -> Digest:
+        """The job's own: it keeps no other's rows."""
+        return seed
+
 
 def _order(given: Values) -> Values:
     from fitchain.pod.compute.training import step_seed

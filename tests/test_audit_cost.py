@@ -207,7 +207,7 @@ def test_delivered_leaf_before_the_last_is_audited_too() -> None:
     plan = AuditPlan(100, 10, 3, 3, False, FIT, FIT, 20 * FIT, None, batch_size=2, records=1000)
     other = replace(plan, delivered=5)
     assert (plan.sampling.always, other.sampling.always) == (2, 3)
-    assert (plan.disclosed, other.disclosed) == (5 * 20, 6 * 20)
+    assert (plan.disclosed, other.disclosed) == (5 * 20, 6 * 20) == (5 * 20, replace(plan, chooses=True).disclosed)
     assert replace(plan, delivered=10).sampling.always == replace(plan, delivered=1).sampling.always == 2
     half = Fraction(1, 2)
     assert draws_needed(10, half, Fraction(1), delivered=5) == 7 - 4 + 1 == draws_needed(9, half, Fraction(1))

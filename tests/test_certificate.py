@@ -16,13 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitchain.cli.views.verdict import describe_held_out, describe_verdict, values
+from fitchain.cli.views.verdict import describe_choice, describe_held_out, describe_verdict, values
 from fitchain.pod.ports.agreement import Agreements, State
+from fitchain.pod.ports.agreement.descent import trained_parents
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue, verify, verifying
 from fitchain.pod.proof.certificate.claims import (
+    _check_delivered,
     card_cid,
     check_file,
     check_leaves,
@@ -48,6 +50,7 @@ from fitchain.pod.values.errors import (
 )
 from fitchain.pod.values.ids import ModelId
 from fitchain.pod.values.leaf import StateRoots, records_digest
+from fitchain.pod.values.recipe import HeldOutFrom
 from fitchain.pod.values.state import model_root, optimizer_root, write_safetensors
 from tests.certified_jobs import (
     FIT,
@@ -137,8 +140,15 @@ def test_model_trained_further_names_where_it_began(play: Plays, job: Job, reade
     other = calls.register_model(sha256(b"another graph"), root, derivation=sha256(b"averaged"))
     both = {"parents": [parties.model, other], "derivation": sha256(b"merged")}
     model = calls.register_model(parties.recipe.graph, root, **both)  # type: ignore[arg-type]
-    further = play(b"further", recipe=replace(parties.recipe, initial_model=root), model=model)
+    anew = play(b"drawn anew", recipe=replace(parties.recipe, initial_model=root), model=model)
+    with pytest.raises(ClaimMismatch, match="held-out rows of no job, and by its model's descent it keeps those of"):
+        verify(anew.model, anew.certificate, reader)
+    before = trained_parents(reader, parties.owner.address, parties.dataset, model, reader.head() + 1)[0]
+    kept = HeldOutFrom(before.agreement, before.seed)
+    keeping = replace(parties.recipe, initial_model=root, held_out_from=kept)
+    further = play(b"further", recipe=keeping, model=model)
     verdict = verify(further.model, further.certificate, reader)
+    assert f"those of the job {before.agreement.short}" in (describe_held_out(verdict) or "")
     first, *behind = verdict.statement.lineage
     assert [each.id for each in (first, *behind)] == [model, parties.model, other] and verdict.lineage_whole
     assert (first.parents, first.derivation) == ((parties.model, other), sha256(b"merged"))
@@ -174,7 +184,42 @@ def test_another_leaf_than_the_last_may_be_delivered(play: Plays, reader: Chain)
     statement = verdict.statement
     assert (statement.delivered, sorted(statement.states)) == (7, [0, 7, 10])
     assert statement.final_model == model_root(tensors(14)) != statement.last_model == model_root(tensors(20))
-    assert "leaf 7 of 10 is delivered" in str(describe_verdict(verdict, job.model).views)
+    shown = str(describe_verdict(verdict, job.model).views)
+    assert "leaf 7 of 10 is delivered" in shown and "the best accuracy of 10 results; nobody else looked" in shown
+    assert values(verdict, job.model)["results_voted_on"] == 0
+    assert statement.evaluations is not None and statement.held_out == statement.evaluations[6]
+
+
+def test_results_of_a_run_that_diverged_are_those_of_its_leaves(play: Plays, parties: Parties, reader: Chain) -> None:
+    choosing = replace(parties.recipe, evaluate="segment", best="accuracy")
+    job = play(b"diverged and evaluated", recipe=choosing, upto=5)
+    verdict = verify(job.model, job.certificate, reader)
+    assert (verdict.statement.delivered, len(verdict.statement.evaluations or ())) == (4, 4)
+    assert describe_choice(verdict) is None
+
+
+def test_altered_or_missing_results_of_other_leaves_are_refuted(play: Plays, reader: Chain) -> None:
+    job, where = play(b"results of all leaves", delivered=7), ("predicate", "evaluations")
+    for change, message in (
+        (lambda told: None, "the certificate shows none, and recipe and policy let out one"),
+        (lambda told: told[:-1], "the number of leaves with a result: the certificate says 9"),
+        (lambda told: [*told[:2], told[3], *told[3:]], "of leaf 3: the certificate's digests to"),
+        (lambda told: [*told[:2], told[2] | {"result": told[6]["result"]}, *told[3:]], "of leaf 3: the certificate's"),
+    ):
+        certificate = resealed(with_field(job.statement, where, change), job.keys)
+        with pytest.raises(ClaimMismatch, match=message):
+            verify(job.model, certificate, reader)
+
+
+def test_another_leaf_than_the_best_or_than_the_last_without_a_rule_is_refuted(play: Plays) -> None:
+    statement = Statement.parse(unseal(play(b"another than the best", delivered=7).certificate)[0])
+    _check_delivered(statement)
+    with pytest.raises(ClaimMismatch, match="says 10, and of all results the best accuracy has 7"):
+        _check_delivered(replace(statement, delivered=10))
+    ruleless = replace(statement, recipe=replace(statement.recipe, best=None))
+    with pytest.raises(ClaimMismatch, match="says 7, and the recipe delivers the last, 10"):
+        _check_delivered(ruleless)
+    _check_delivered(replace(statement, delivered=5, steps=10, count=6))  # it ended early
 
 
 def test_too_low_an_assurance_is_not_refuted_and_names_the_way_on(job: Job, reader: Chain) -> None:
@@ -308,11 +353,19 @@ def test_held_out_result_stands_in_the_certificate_and_is_told_as_the_owners(job
     assert values(verdict, job.model)["held_out"] == claim.result.json()
 
 
+def test_held_out_result_of_one_account_does_not_sound_independent(job: Job, reader: Chain) -> None:
+    verdict = verify(job.model, job.certificate, reader)
+    assert "one account" not in (describe_held_out(verdict) or "")
+    own = replace(verdict.statement, scientist=verdict.statement.owner)
+    told = describe_held_out(replace(verdict, statement=own)) or ""
+    assert told.endswith("one account, which chose records and recipe and may have trained until the result pleased it")
+
+
 def test_another_held_out_result_or_none_is_refuted(job: Job, reader: Chain) -> None:
     where = ("predicate", "held_out")
     perfect = {"correct": 10, "confusion": [6, 0, 0, 4]}
     for change, message in (
-        (lambda claim: None, "a result on held-out records stands in the certificate False"),
+        (lambda claim: None, "of results on held-out records of the delivered leaf the certificate shows none, and"),
         (lambda claim: claim | {"salt": OTHER}, "the certificate's digests to"),
         (
             lambda claim: claim | {"result": claim["result"] | {"outcome": claim["result"]["outcome"] | perfect}},
@@ -334,23 +387,25 @@ def test_held_out_result_where_the_recipe_asks_for_none_is_refuted(
     added = claim_of(parties.recipe, parties.recipe.leaf_count - 1)
     assert added is not None
     certificate = resealed(with_field(job.statement, ("predicate", "held_out"), lambda _: added.json()), job.keys)
-    with pytest.raises(ClaimMismatch, match="a result on held-out records stands in the certificate True"):
+    with pytest.raises(
+        ClaimMismatch, match="of results on held-out records of the delivered leaf the certificate shows one, and"
+    ):
         verify(job.model, certificate, reader)
     bent_to = play(b"none and one", recipe=none, bend=lambda made: bent(made, 10, held_out=added.digest))
-    with pytest.raises(ClaimMismatch, match="leaf 10 names a result on held-out records True, and the recipe says"):
+    with pytest.raises(ClaimMismatch, match="held-out records leaf 10 names one, and the recipe asks for none"):
         verify(bent_to.model, as_told(bent_to), reader)
 
 
 def test_leaf_without_the_result_that_the_recipe_asks_for_is_refuted(play: Plays, reader: Chain) -> None:
     job = play(b"result missing", bend=lambda made: bent(made, 10, held_out=ZERO))
-    with pytest.raises(ClaimMismatch, match="leaf 10 names a result on held-out records False, and the recipe says"):
+    with pytest.raises(ClaimMismatch, match="held-out records leaf 10 names none, and the recipe asks for one"):
         verify(job.model, as_told(job), reader)
 
 
 def test_held_out_result_stays_with_an_owner_whose_metrics_stay(job: Job, reader: Chain) -> None:
     statement = Statement.parse(unseal(job.certificate)[0])
     kept = replace(statement.card, policy=replace(statement.card.policy, metrics_leave=False))
-    with pytest.raises(ClaimMismatch, match="stands in the certificate True, and the dataset's policy says False"):
+    with pytest.raises(ClaimMismatch, match="the certificate shows one, and recipe and policy let out none"):
         check_leaves(replace(statement, card=kept))
     without = replace(statement, card=kept, held_out=None)
     check_leaves(without)

@@ -20,6 +20,7 @@ from fitchain.pod.compute.training import Diverged
 from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound
 from fitchain.pod.values.leaf import Checkpoint, leaf_salt, verify_chain
 from fitchain.pod.values.state import model_root, optimizer_root
+from tests.risk_reports import made_up_report
 from tests.training_jobs import CTX, SALT_KEYS, SEED, leaf_digests, recipe
 
 RECIPE = recipe(steps=16)  # leaves after 0, 4, 8, 12 and 16 steps
@@ -238,10 +239,23 @@ def test_the_last_leaf_is_written_anew_and_stays_so(tmp_path: Path) -> None:
     with recorder(tmp_path, ended) as taking:  # as after a crash before the end was told
         record_all(taking, until=3)
     assert read_leaves(tmp_path) == ended
+
     with recorder(tmp_path, ended) as taking:  # what went on after all may do so: the salt is the owner's alone
         record_all(taking)
     assert read_leaves(tmp_path)[:3] == ended
     assert verify_chain([checkpoint.leaf for checkpoint in read_leaves(tmp_path)], CTX, SEED)
+
+
+def test_a_last_leaf_with_a_risk_report_is_recorded_again_with_it(tmp_path: Path) -> None:
+    with recorder(tmp_path) as taking:
+        record_all(taking)
+    *before, last = read_leaves(tmp_path)
+    replace_last_leaf(tmp_path, last.with_report(made_up_report().parts))
+    bound = read_leaves(tmp_path)
+    assert bound[:-1] == tuple(before) and bound[-1].leaf.held_out != last.leaf.held_out
+    with recorder(tmp_path, bound) as taking:
+        record_all(taking)
+    assert read_leaves(tmp_path) == bound
 
 
 # After a power cut

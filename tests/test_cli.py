@@ -20,7 +20,7 @@ from fitchain.cli.commands.job import _read_recipe
 from fitchain.cli.ids import find_address, match_id
 from fitchain.cli.passphrase import ask_passphrase
 from fitchain.cli.views.amounts import format_duration, parse_duration, parse_fit
-from fitchain.cli.views.history import sparkline
+from fitchain.cli.views.curves import sparkline
 from fitchain.cli.views.output import KeyValues, Report, Rows, print_report, printable
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import Digest, sha256

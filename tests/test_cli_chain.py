@@ -144,13 +144,18 @@ def test_a_dataset_of_people_with_several_records_says_whom_its_budget_protects(
     monkeypatch.setenv("FITCHAIN_HOME", str(home))
     monkeypatch.setenv("FITCHAIN_PASSPHRASE_FILE", str(home / "passphrase"))
     register = ("data", "register", "--yes", "--target", "outcome", str(home / "visits.csv"))
-    ranges = ("--transform", "ranges", "--range", "age=0:120", "--range", "dose=0:20", "--epsilon", "3")
+    columns = ("--range", "age=0:120", "--range", "dose=0:20", "--classes", "well, ill")
+    ranges = ("--transform", "ranges", *columns, "--epsilon", "3")
     for options, words in {
         ("--unit", "patient", OPEN): "units of privacy are what a privacy budget protects",
         ("--unit", "patient", "--drop", "patient", *ranges): "is the unit column, and is to be dropped",
         ("--unit", "outcome", "--drop", "patient", *ranges): "says whose record one is, and is the target",
         ("--unit", "pateint", *ranges): "the unit column 'pateint' is not in the table",
         ("--unit-records", "3", "--drop", "patient", *ranges): "no column says whose one is",
+        ("--unit", "patient", "--disclose", "open", *ranges): "from them the privacy budget keeps nothing",
+        ("--drop", "patient", *ranges, "--classes", "well,well"): "the class 'well' is named twice",
+        ("--drop", "patient", *ranges, "--classes", "well,dead"): "line 2, column 'outcome': the cell is none of the 2",
+        ("--drop", "patient", *ranges, "--classes", ""): "is either of classes or a number in a range",
     }.items():
         code, told, _ = fitchain(*register, *options)
         assert code == 3 and words in told["error"]["message"], told

@@ -99,6 +99,20 @@ def test_owner_sees_model_recipe_asker_and_what_leaves_before_it_says_yes(
     [
         ({}, True, []),
         ({"held_out": 0.2}, True, ["in the certificate what the model does on 8 records held out, in exact counts"]),
+        (
+            {"held_out": 0.2, "evaluate": "segment", "best": "loss"},
+            True,
+            [
+                "in the certificate what the model does on 8 records held out after each of 6 segments, in exact"
+                " counts",
+                "which of them did best by loss: that checkpoint is delivered",
+            ],
+        ),
+        (
+            {"held_out": 0.2, "evaluate": "segment"},
+            False,
+            ["not what the model does on 8 records held out: hashes of that after each of 6 segments"],
+        ),
         ({"held_out": 0.2}, False, ["not what the model does on 8 records held out: a hash of that"]),
         (
             {"held_out": 0.2, "privacy": PRIVACY, "metrics": []},

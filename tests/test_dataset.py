@@ -304,6 +304,23 @@ def test_a_given_range_publishes_nothing_of_the_records() -> None:
     assert constants == {"age": {"low": 0.0, "high": 120.0}, "sick": {"categories": [0, 1]}}
 
 
+def test_declared_classes_are_published_whether_a_record_has_them_or_not() -> None:
+    assert fit_transform(TABLE, "none", classes=(0, 1, 7)) == {"sick": {"categories": [0, 1, 7]}}
+
+
+def test_a_target_is_of_declared_classes_or_a_number_in_a_range() -> None:
+    """Which of both is never read from the records."""
+    amounts = replace(TABLE, task=Task.REGRESSION)
+    assert fit_transform(amounts, "none", {"sick": (0, 1)}, ()) == {"sick": {"low": 0.0, "high": 1.0}}
+    ranges: tuple[dict[str, tuple[float, float]], ...] = ({}, {"sick": (0.0, 1.0)})
+    for range_, classes in zip(ranges, ((), (0, 1)), strict=True):
+        with pytest.raises(InputRefused, match="'sick' is either of classes or a number in a range"):
+            fit_transform(TABLE, "none", range_, classes)
+    texts = replace(amounts, categories={"sick": ("no", "yes")})
+    with pytest.raises(InputRefused, match="'sick' has a range and holds texts"):
+        fit_transform(texts, "none", ranges[1], ())
+
+
 def test_without_transform_only_the_classes_are_published() -> None:
     assert fit_transform(TABLE, "none") == {"sick": {"categories": [0, 1]}}
 
@@ -347,6 +364,7 @@ class Plan:
     steps: int = 100
     privacy: None = None
     held_out: float | None = None
+    subgroups: dict[str, Any] = field(default_factory=dict)
 
 
 def recipe(**terms: Any) -> Recipe:

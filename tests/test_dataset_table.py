@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fitchain.pod.compute.dataset import Column, Kind, ReadingTerms, Table, Task
+from fitchain.pod.compute.dataset import Column, Kind, ReadingTerms, Table, Task, declared_classes
 from fitchain.pod.values.errors import InputRefused, NotFound
 from tests.speeds import examples
 
@@ -115,6 +116,47 @@ def test_categories_given_beforehand_keep_their_numbers(tmp_path: Path) -> None:
     ).arrays["label"].tolist() == [1]
     with pytest.raises(InputRefused, match=r"line 2, column 'label': the cell is none of the 1 categories"):
         Table.read(path, ReadingTerms(target="label", categories={"label": ("sick",)}))
+
+
+def test_a_record_of_no_declared_class_is_named_by_line_and_never_repeated(tmp_path: Path) -> None:
+    """Nor is it where the classes are numbers; a class that no record has is one."""
+    texts, numbers, array = tmp_path / "t.csv", tmp_path / "n.csv", tmp_path / "a.npz"
+    texts.write_text("x,label\n1,well\n2,HIV\n")
+    numbers.write_text("x,label\n1,0\n\n2,71.5\n")
+    np.savez(array, x=np.arange(3.0), label=np.array([0, 1, 71]))
+    for path, classes, where in (
+        (texts, ("sick", "well"), "line 3, column 'label': the cell is none of the 2 categories"),
+        (numbers, (0, 1, 71), "line 4, column 'label': the cell is none of the 3 categories"),
+        (array, (0, 1), "record 3, column 'label': the cell is none of the 2 categories"),
+    ):
+        with pytest.raises(InputRefused, match=where) as no:
+            Table.read(path, ReadingTerms(target="label", categories={"label": classes}))
+        assert not re.search("HIV|71", no.value.message) and "name every class" in no.value.hint
+    assert Table.read(array, ReadingTerms(target="label", categories={"label": (0, 1, 2, 71)})).count == 3
+    with pytest.raises(InputRefused, match="lines 2 and 3, column 'label': the cell is no number"):
+        Table.read(texts, ReadingTerms(target="label", categories={"label": (0, 1)}))
+
+
+def test_numbers_are_texts_where_the_declared_classes_are(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,label\n1,2\n2,10\n")
+    classes = declared_classes(["2", "more", "10"])
+    table = Table.read(path, ReadingTerms(target="label", categories={"label": classes}))
+    assert (table.categories, table.arrays["label"].tolist()) == ({"label": ("10", "2", "more")}, [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("texts", "classes"),
+    [(["well", "ill"], ("ill", "well")), (["10", "2", "-1"], (-1, 2, 10)), (["2", "02"], ("02", "2")), (["0"], (0,))],
+)
+def test_declared_classes_rise(texts: list[str], classes: tuple[str | int, ...]) -> None:
+    assert declared_classes(texts) == classes
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["a", ""], ["a", "a"], ["1", "1"], [" a"], [str(2**53), "0"]])
+def test_classes_that_are_none_are_refused(texts: list[str]) -> None:
+    with pytest.raises(InputRefused):
+        declared_classes(texts)
 
 
 def test_a_byte_order_mark_blank_lines_and_quotes_are_read_over(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ MEASURED = {
     "the same, of a panel": ("AuditedJobOfPanel", "whole"),
     "the first anchor": ("Anchor", "first"),
     "an anchor after 511 groups, whose floor is 38,330": ("Anchor", "after 511 groups"),
+    "a charge to a privacy ledger, beside the rest of an acceptance": ("Ledger", "what a charge adds"),
     "a draw of five of a panel of ten": ("Draw", "five of a panel of ten"),
     "a draw of five where 56 of 75 left since the request": ("Draw", "five of a panel of 75 of whom 56 left"),
     "a draw of five where all 75 left, so that every place is looked at": (

@@ -106,7 +106,7 @@ def test_only_the_last_leaf_names_a_result_and_it_opens(honest: Case) -> None:
     assert isinstance(result.outcome, Classes)
     assert (result.records, result.outcome.compared, sum(result.outcome.confusion)) == (8, 8, 8)
     last.verify()
-    with pytest.raises(DigestMismatch, match="the held-out result of leaf 6 digests to"):
+    with pytest.raises(DigestMismatch, match="the results of leaf 6, those on held-out"):
         replace(last, held_out=replace(result, records=9)).verify()
     assert Checkpoint.from_line(last.to_line()) == last
 
@@ -177,7 +177,7 @@ def test_what_cannot_be_evaluated_ends_no_training(
     def fails(*given: Any) -> Any:
         raise RuntimeError("index out of range")
 
-    monkeypatch.setattr(held_out, "_outcome", fails)
+    monkeypatch.setattr(held_out, "_outcomes", fails)
     case = trained_here(tmp_path / "job", store, **SHARE)
     assert result_of(case.folder) == HeldOut(8, None)
     assert case.replayed_here(case.facts(None)) == []
@@ -279,7 +279,10 @@ def test_a_result_where_the_recipe_asks_for_none_is_a_problem_of_the_whole(
     case = trained_here(tmp_path / "job", store)
     monkeypatch.undo()
     problems = case.replayed_here(case.facts(None))
-    assert any("names a result on held-out records True, and the recipe says False" in each.what for each in problems)
+    assert any(
+        "of results on held-out records leaf 6 names one, and the recipe asks for none" in each.what
+        for each in problems
+    )
 
 
 # Under a privacy budget

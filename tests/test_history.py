@@ -46,6 +46,7 @@ ONE_OF_EACH: tuple[Entry, ...] = (
     history.HeldOutTold(HeldOut(91, Classes(2, 91, 86, (50, 2, 3, 36), 0.2, 4000)), 1.0, "unaudited"),
     history.Anchored(64, 7, **SENT),
     history.NoteRead(64, 256, None, 7),
+    history.Assessing(120.0),
     history.Assessed(ROOT, 32, 22, 364, 91),
     history.NotAssessed("it took longer than it was given"),
     history.Held("its model gives away 6.0% of the records"),

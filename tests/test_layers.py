@@ -117,6 +117,7 @@ def test_only_what_computes_imports_torch() -> None:
         "compute.model",
         "compute.operators",
         "compute.private_training",
+        "compute.references",
         "compute.risk",
         "compute.side_by_side",
         "compute.training",

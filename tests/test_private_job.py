@@ -4,17 +4,22 @@ certificate says."""
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from fitchain.cli.views.review import describe_cost
 from fitchain.cli.views.verdict import describe_privacy
 from fitchain.pod.jobs import history
+from fitchain.pod.jobs.privacy_cost import PrivacyCost
 from fitchain.pod.parties.owner import PrivacyOffer, replay_job
-from fitchain.pod.parties.scientist import follow
+from fitchain.pod.parties.owner.data import read_registered
+from fitchain.pod.parties.scientist import JobRequest, follow, request_job
 from fitchain.pod.parties.scientist import request as requesting
 from fitchain.pod.ports.agreement import Outcome, State
 from fitchain.pod.ports.registry import Ledger
@@ -33,7 +38,7 @@ from tests.policies import open_policy
 DELTA = 1e-3
 RANGES = dict.fromkeys(("alpha", "beta", "gamma", "delta"), (-10.0, 10.0))
 PRIVATE = {name: value for name, value in RECIPE.items() if name != "metrics"} | {"privacy": {"epsilon": 3}}
-OFFER: dict[str, Any] = {"transform": "ranges", "ranges": RANGES}
+OFFER: dict[str, Any] = {"transform": "ranges", "ranges": RANGES, "classes": ("ill", "well")}
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +111,23 @@ def test_no_number_of_the_records_is_told_beside_the_noise(workshop: Workshop, s
 
 def test_a_job_beyond_the_budget_is_refused_before_it_is_asked_for(workshop: Workshop, settled: AgreementId) -> None:
     with pytest.raises(
-        InputRefused, match=r"costs epsilon 2.99 beside delta 0.001, and of the privacy budget 3.5 .*"
+        InputRefused, match=r"costs epsilon 2.99 beside delta 0.001, and of the privacy budget 3.5 .*: together 3\.9"
     ) as no:
         workshop.request(recipe_overrides=PRIVATE)
     assert "smaller epsilon" in no.value.hint
+
+
+def test_what_a_request_costs_of_the_budget_is_told_before_it_is_sent(workshop: Workshop, settled: AgreementId) -> None:
+    home, told = workshop.scientist.home, list[tuple[PrivacyCost, int]]()
+    before = len(home.agreements.list())
+    cheap = PRIVATE | {"privacy": {"sigma": 50.0}}
+    request = JobRequest(workshop.dataset.id, workshop.model.id, recipe_overrides=cheap, rehearsed=False)
+    id = request_job(home, request, lambda cost: told.append((cost, len(home.agreements.list()))))
+    ((cost, sent),) = told
+    assert sent == before and cost.fits and 2.9 < cost.spent < cost.after <= cost.budget
+    assert cost.asked == epsilon_of(home.agreements.terms(id).charge, DELTA)
+    assert "for good once it is accepted; 2.99 of the budget 3.5 is spent, " in describe_cost(cost, is_ahead=True)
+    workshop.owner.home.agreements.reject(id)
 
 
 def test_a_job_beyond_the_budget_that_is_sent_all_the_same_is_declined(
@@ -120,7 +138,8 @@ def test_a_job_beyond_the_budget_that_is_sent_all_the_same_is_declined(
     id = workshop.request(recipe_overrides=PRIVATE)
     with owner_runs(workshop.owner):
         workshop.until(workshop.owner.has(id, "refused"))
-    assert "privacy budget" in json.dumps(workshop.owner.told(id, "refused"))
+    declined = json.dumps(workshop.owner.told(id, "refused"))
+    assert "privacy budget has left; ask with a smaller epsilon, fewer steps" in declined
     assert ledger(workshop) == before
 
 
@@ -147,10 +166,50 @@ def test_recipe_without_privacy_or_dataset_without_budget_is_refused_with_the_ne
 
 def test_a_registration_that_is_refused_opens_no_ledger(open_party: Callable[..., Party], table_path: Path) -> None:
     owner = open_party("beginner")
-    how: dict[str, Any] = {"privacy": PrivacyOffer(3.0), "transform": "none", "mock_records": 16}
-    with pytest.raises(InputRefused, match="would be drawn from its real range"):
+    how: dict[str, Any] = {
+        "privacy": PrivacyOffer(3.0),
+        "transform": "none",
+        "classes": ("ill", "well"),
+        "mock_records": 16,
+    }
+    with pytest.raises(InputRefused, match=r"columns 'alpha', 'beta', .* would be drawn from their real ranges") as no:
         offer_table(owner, table_path, **how)
+    assert all(f"--range {name}=LOW:HIGH" in no.value.hint for name in RANGES)
+    for epsilon in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(InputRefused, match="it is a number above 0"):
+            offer_table(owner, table_path, privacy=PrivacyOffer(epsilon), **OFFER)
+    with pytest.raises(InputRefused, match=r"no training is within a budget of epsilon 0\.001 beside delta 0\.001"):
+        offer_table(owner, table_path, privacy=PrivacyOffer(0.001, DELTA), **OFFER)
+    with pytest.raises(InputRefused, match=r"'patient'.* and no finite number") as no:
+        offer_table(owner, table_path, privacy=PrivacyOffer(3.0), drop=(), **OFFER)
+    assert "(--drop patient)" in no.value.hint and "(--unit patient)" in no.value.hint
     assert owner.home.registry.ledger_count(owner.address) == 0
+
+
+def test_beside_a_budget_classes_are_declared_and_not_found(
+    workshop: Workshop, table_path: Path, tmp_path: Path
+) -> None:
+    owner, privacy = workshop.owner, PrivacyOffer(delta=DELTA)
+    how: dict[str, Any] = OFFER | {"name": "declared", "privacy": privacy, "mock_records": 64}
+    for classes, ranges, words in (
+        ((), RANGES, "'finding' is either of classes or a number in a range"),
+        ((), RANGES | {"finding": (0.0, 1.0)}, "'finding' has a range and holds texts"),
+        (("healthy", "ill"), RANGES, r"line \d+, column 'finding': the cell is none of the 2 categories"),
+    ):
+        with pytest.raises(InputRefused, match=words) as no:
+            offer_table(owner, table_path, **how | {"classes": classes, "ranges": ranges})
+        assert "well" not in no.value.message
+    np.savez(tmp_path / "coded.npz", alpha=np.arange(40.0), finding=np.arange(40) % 2)
+    coded: dict[str, Any] = {"drop": (), "ranges": {"alpha": (0.0, 40.0)}}
+    with pytest.raises(InputRefused, match=r"coded\.npz holds numbers alone, and the classes are texts"):
+        offer_table(owner, tmp_path / "coded.npz", **how | coded)
+    made = offer_table(owner, tmp_path / "coded.npz", **how | coded | {"classes": (0, 1, 2)})
+    assert made.card.categories == (0, 1, 2)
+    made = offer_table(owner, table_path, **how | {"classes": ("ill", "unknown", "well")})
+    assert made.card.categories == ("ill", "unknown", "well")
+    assert (
+        read_registered(owner.home, owner.home.journal.dataset(made.id)).categories["finding"] == made.card.categories
+    )
 
 
 def test_an_owner_with_a_ledger_registers_nothing_beside_it(workshop: Workshop, table_path: Path) -> None:
@@ -158,8 +217,11 @@ def test_an_owner_with_a_ledger_registers_nothing_beside_it(workshop: Workshop, 
     again: dict[str, Any] = {"name": "again", "policy": open_policy(manual_approval=False)}
     with pytest.raises(InputRefused, match="this account keeps a privacy ledger"):
         offer_table(owner, table_path, **again)
-    with pytest.raises(InputRefused, match=r"has a budget of epsilon 3\.5 already"):
+    with pytest.raises(
+        InputRefused, match=r"has a budget of epsilon 3\.5 beside this dataset's delta 0\.001 already"
+    ) as no:
         offer_table(owner, table_path, privacy=PrivacyOffer(5.0, DELTA), **again, **OFFER)
+    assert "(--ledger 1 without --epsilon)" in no.value.hint
     with pytest.raises(InputRefused, match="exact numbers that no budget covers"):
         offer_table(owner, table_path, privacy=PrivacyOffer(), **again)
     same = offer_table(owner, table_path, privacy=PrivacyOffer(delta=DELTA), **again, **OFFER)

@@ -18,31 +18,24 @@ from fitchain.cli.views.output import print_views
 from fitchain.cli.views.risk import describe, describe_summary, values
 from fitchain.cli.views.risk_picture import draw_roc
 from fitchain.pod.compute.dataset import Policy, RiskTerms, Table, UnitColumn, held_out_rows, training_rows
+from fitchain.pod.compute.dataset.references import FEWEST_REFERENCES, MOST_REFERENCES, half_of, reference_count
 from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.model.program import Program
-from fitchain.pod.compute.risk import (
-    FEWEST_REFERENCES,
-    MOST_REFERENCES,
-    confidence,
-    half_of,
-    lira,
-    reference_count,
-    rmia,
-)
+from fitchain.pod.compute.risk import confidence, lira, rmia
 from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.jobs.worker.events import Assessed, Event
 from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.jobs.worker.task import Assess, Context, Task, Train
-from fitchain.pod.values.digest import canonical_json, sha256
+from fitchain.pod.values.digest import ZERO, canonical_json, sha256, tagged
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.graph import Graph, Input
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.risk import Attack, Rate, RiskReport, rates_of, share_bounds
+from fitchain.pod.values.risk import Attack, Parts, Rate, RiskReport, rates_of, share_bounds
 from fitchain.pod.values.risk.attack import area_under, roc_of
 from fitchain.pod.values.risk.bounds import upper_tail
-from fitchain.pod.values.risk.report import most_hit_rate, report_digest
+from fitchain.pod.values.risk.report import findings_digest, most_hit_rate
 from fitchain.pod.values.state import Tensors, model_root, read_safetensors, write_safetensors
 from fitchain.pod.values.work import StepWork
 from tests.risk_reports import made_up_report
@@ -168,11 +161,14 @@ def test_confidence_is_the_logit_of_the_label() -> None:
 # The value
 
 
-def test_a_report_is_read_back_and_its_digest_is_of_both_parts() -> None:
+def test_a_report_is_read_back_and_its_digest_is_of_its_model_and_both_parts() -> None:
     report = made_up_report()
     again = RiskReport.parse(report.encode())
     assert again == report and again.digest == report.digest
-    assert report.digest == report_digest(report.summary.digest, report.details_digest)
+    findings = findings_digest(report.summary.digest, report.details_digest)
+    assert report.parts == Parts(report.summary.model, ZERO, findings)
+    assert report.digest == tagged("fitchain/risk/v2", report.summary.model, ZERO, findings)
+    assert replace(report, references=(sha256(b"root"),)).digest != report.digest
     assert replace(report, salt=sha256(b"other")).digest != report.digest
     assert made_up_report(auc=0.56).digest != report.digest
     assert replace(report, details=replace(report.details, exposed_count=21)).digest != report.digest
@@ -373,7 +369,21 @@ def test_of_units_of_several_records_the_reference_models_see_whole_units_and_on
     assert all(filled[row] for row in report.details.exposed)
     shown = replace(report, details=replace(report.details, exposed_count=2, exposed=(5, 8)))
     print_views(describe(shown, 4))
-    assert "record 1 of unit 1, record 0 of unit 2" in " ".join(capsys.readouterr().out.split())
+    told = " ".join(capsys.readouterr().out.split())
+    assert "record 1 of unit 1, record 0 of unit 2" in told
+    assert "records of one unit go together" in told and "units are numbered from 0, as the file shows" in told
+
+
+@pytest.mark.parametrize("resolved", [False, True])
+def test_a_bound_is_told_at_the_rate_that_held_out_records_resolve(
+    resolved: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else what few of them name by chance would seem to break it."""
+    many = {"non_members": 5000, "rates": (Rate(0.01, 50, 22), Rate(0.001, 5, 22))}
+    print_views(describe(made_up_report(**(many if resolved else {"non_members": 31}))))
+    told = " ".join(capsys.readouterr().out.split())
+    assert "no attack on one record names it more often than 20.1% at 1.0% FPR" in told
+    assert ("(epsilon 3, delta 0.0001); at 11.2%, which 31 held-out records cannot tell from" in told) != resolved
 
 
 def test_the_same_folder_gives_the_same_bytes_in_another_process_and_another_model_others(tmp_path: Path) -> None:

@@ -4,32 +4,41 @@ again; and a limit that holds a job before its end."""
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fitchain.cli.app import run
 from fitchain.cli.views.verdict import describe_risk
+from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import RiskTerms
+from fitchain.pod.jobs import history
+from fitchain.pod.jobs.journal import Journal
 from fitchain.pod.jobs.trail import export_trail
 from fitchain.pod.parties.owner import PrivacyOffer, kept_report, report_again, require_same
 from fitchain.pod.parties.owner import risk as owners_risk
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.proof.certificate import claims, verify
-from fitchain.pod.proof.certificate.envelope import read_envelope
+from fitchain.pod.proof.certificate.envelope import read_envelope, seal
+from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.certificate.statement import Statement
 from fitchain.pod.values.digest import Digest, Root, sha256
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, HostUnusable, InputRefused
 from fitchain.pod.values.ids import AgreementId
-from fitchain.pod.values.job_folder import Kept
-from fitchain.pod.values.risk import RiskReport
+from fitchain.pod.values.job_folder import JobFolder, Kept
+from fitchain.pod.values.leaf import results_word
+from fitchain.pod.values.risk import Parts, RiskReport
 from fitchain.pod.values.state import read_safetensors, write_safetensors
 from tests.chain_fixtures import Devnet
+from tests.faults.restarted_pod import restarted_pods
 from tests.pods import RECIPE, Party, PodProcess, Workshop, owner_runs, private_table, scientist_runs, workshop_of
 from tests.policies import open_policy
+from tests.risk_reports import made_up_report
 
 HELD_OUT = 0.3
 RANGES = dict.fromkeys(("alpha", "beta", "gamma", "delta"), (-10.0, 10.0))
@@ -87,7 +96,12 @@ def test_report_stays_with_the_owner_and_the_certificate_shows_its_summary(
     claim = verdict.statement.risk
     assert claim is not None and claim.digest == report.digest and claim.summary == report.summary
     words = describe_risk(verdict)
-    assert words is not None and "as the owner states: made again from the records it must come out the same" in words
+    assert words is not None and words.endswith(
+        "bound in the last checkpoint, before the model was delivered; what it says as the owner states"
+    )
+    last = read_leaves(workshop.owner.home.job_folder(settled).path)[-1]
+    assert last.report == report.parts and last.leaf.held_out == results_word(last.held_out_digest, report.parts)
+    assert workshop.owner.kinds(settled).count("checkpoint") == 7
     assert Kept.RISK_REPORT in [kind for kind in Kept if workshop.owner.home.job_folder(settled).kept(kind)]
 
 
@@ -95,6 +109,8 @@ def test_report_stays_with_the_owner_and_the_certificate_shows_its_summary(
     "change",
     [
         {"digest": sha256(b"another")},
+        {"findings": sha256(b"another")},
+        {"references": sha256(b"another")},
         {"details": sha256(b"another")},
         {"details": None},
         {"auc": 0.5},
@@ -117,8 +133,11 @@ def test_a_certificate_whose_report_is_altered_is_refuted(
 
 def test_a_summary_that_the_card_does_not_let_out_is_refuted(workshop: Workshop, settled: AgreementId) -> None:
     statement = certified(workshop.scientist, settled)
-    for policy in (open_policy(risk=RiskTerms()), open_policy()):
-        with pytest.raises(ClaimMismatch, match="card does not let it out"):
+    for policy, says in (
+        (open_policy(risk=RiskTerms()), "summary stands in the certificate True, and the dataset's card says False"),
+        (open_policy(), "a risk report stands in the certificate True, and the dataset's policy"),
+    ):
+        with pytest.raises(ClaimMismatch, match=says):
             claims.check_risk(replace(statement, card=replace(statement.card, policy=policy)))
 
 
@@ -129,9 +148,41 @@ def test_a_summary_of_another_model_is_refuted_under_a_digest_of_its_own(
     statement = certified(workshop.scientist, settled)
     assert report is not None and statement.risk is not None
     other = replace(report, summary=replace(report.summary, model=Root(sha256(b"another"))))
-    risk = replace(statement.risk, digest=other.digest, summary=other.summary)
-    with pytest.raises(ClaimMismatch, match="the risk report's model"):
+    risk = replace(
+        statement.risk,
+        digest=other.digest,
+        findings=other.parts.findings,
+        summary=other.summary,
+        details=other.details_digest,
+    )
+    with pytest.raises(ClaimMismatch, match="the risk report's digest"):
         claims.check_risk(replace(statement, risk=risk))
+    renamed = replace(risk, digest=replace(other.parts, model=statement.final_model).digest)
+    with pytest.raises(ClaimMismatch, match="the risk report's model"):
+        claims.check_risk(replace(statement, risk=renamed))
+
+
+def test_another_report_or_none_signed_again_is_refuted(
+    workshop: Workshop, settled: AgreementId, running_devnet: Devnet, tmp_path: Path
+) -> None:
+    """Each is consistent in itself and signed by the owner; the last leaf names the one that was
+    made before the model was delivered."""
+    owner, theirs = workshop.owner.home, workshop.scientist.home.job_folder(settled)
+    report, statement = kept_report(owner.job_folder(settled)), certified(workshop.owner, settled)
+    last = read_leaves(owner.job_folder(settled).path)[-1]
+    assert report is not None
+    milder = replace(report, summary=replace(report.summary, auc=0.5))
+    salted = replace(report, salt=sha256(b"another salt"))
+    for other in (milder, salted, None):
+        parts = Parts.unmade(statement.final_model) if other is None else other.parts
+        claim = RiskClaim.of(other, parts, last, statement.card)
+        claims.check_risk(replace(statement, risk=claim))
+        certificate = seal(replace(statement, risk=claim).encode(), owner.keys)
+        with pytest.raises(ClaimMismatch, match="the results that leaf 6 names, with those of the risk report"):
+            verify(theirs.model, certificate, running_devnet.settings(tmp_path))
+    certificate = seal(replace(statement, risk=None).encode(), owner.keys)
+    with pytest.raises(ClaimMismatch, match="a risk report stands in the certificate False"):
+        verify(theirs.model, certificate, running_devnet.settings(tmp_path))
 
 
 def test_made_again_it_is_the_same_and_of_another_model_it_is_refused(workshop: Workshop, settled: AgreementId) -> None:
@@ -156,6 +207,21 @@ def test_not_a_word_of_it_is_in_an_exported_trail(workshop: Workshop, settled: A
     export_trail(workshop.owner.home, settled, workshop.owner.address, tmp_path / "trail.jsonl")
     told = (tmp_path / "trail.jsonl").read_text()
     assert '"delivered"' in told and "assessed" not in told
+
+
+def test_report_that_was_kept_before_its_pod_was_killed_is_told_once(tmp_path: Path) -> None:
+    """The pod ended between the file and the history's line."""
+    id, report = AgreementId(sha256(b"job")), made_up_report()
+    folder, journal = JobFolder(tmp_path / "job").create(), Journal(tmp_path / "journal.db")
+    folder.risk_report.write_bytes(report.encode())
+    home: Any = SimpleNamespace(journal=journal, job_folder=lambda _: folder)
+    context: Any = SimpleNamespace(seed=report.details.seed)
+    nothing: Any = None
+    for _ in range(2):
+        assert owners_risk.assess_run(home, id, context, nothing, nothing, threading.Event()) == report
+    (line,) = journal.lines(id, history.Assessed)
+    journal.close()
+    assert line.entry.json()["digest"] == str(report.digest)
 
 
 def test_owner_reads_it_and_draws_it(
@@ -194,6 +260,33 @@ def test_a_pod_that_is_killed_while_it_attacks_makes_the_report_once(workshop: W
     assert claim is not None and report_again(owner.home, id).digest == claim.digest
 
 
+KILLED = (
+    *("attack::after", "record:assessed:before", "bind::before", "bind::after"),
+    *("send:anchor:after", "keep_fact:weights:before"),
+)
+
+
+@pytest.mark.long
+def test_a_pod_that_is_killed_between_the_report_and_the_end_binds_one_report(
+    workshop: Workshop, running_devnet: Devnet, tmp_path: Path
+) -> None:
+    """Eight leaves in groups of two: the last group waits for the report."""
+    owner, log = workshop.owner, tmp_path / "log"
+    id = workshop.request(recipe_overrides=TERMS | {"steps": 14})
+    with scientist_runs(workshop.scientist):
+        with restarted_pods(running_devnet.folder, log, {"owner": ["send:begin:after", *KILLED]}, owner=owner) as pods:
+            workshop.until(lambda: workshop.scientist.has(id, "settled")() or not pods["owner"].lives)
+        assert pods["owner"].died[1:] == [*KILLED], log.read_text()
+    assert owner.kinds(id).count("assessed") == 1
+    names = [event.name for event in owner.home.agreements.events(id)]
+    assert names == ["Requested", "Accepted", "Begun", *["Anchored"] * 4, "Finished", "Settled"]
+    report, claim = kept_report(owner.home.job_folder(id)), certified(owner, id).risk
+    assert report is not None and claim is not None and claim.digest == report.digest
+    assert report_again(owner.home, id).digest == report.digest
+    theirs = workshop.scientist.home.job_folder(id)
+    verify(theirs.model, theirs.certificate, running_devnet.settings(tmp_path))
+
+
 @pytest.mark.long
 def test_what_the_host_lacks_is_waited_for_and_what_cannot_be_told_is_said(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
@@ -205,7 +298,11 @@ def test_what_the_host_lacks_is_waited_for_and_what_cannot_be_told_is_said(
 
     monkeypatch.setattr(owners_risk, "assess_folder", failing)
     id = finished(workshop)
-    assert errors == [] and certified(workshop.owner, id).risk is None
+    claim = certified(workshop.owner, id).risk
+    assert errors == [] and claim is not None and not claim.is_made and claim.summary is None
+    folder = workshop.scientist.home.job_folder(id)
+    verdict = verify(folder.model, folder.certificate, workshop.scientist.home.chain)
+    assert "the owner states that none could be made" in (describe_risk(verdict) or "")
     assert workshop.owner.told(id, "not_assessed")["reason"] == "it took longer than it was given"
     assert not workshop.owner.has(id, "assessed")()
 
@@ -223,12 +320,14 @@ def test_under_a_budget_the_certificate_has_a_digest_whatever_became_of_the_repo
         privacy=PrivacyOffer(8, 1e-3),
         transform="ranges",
         ranges=RANGES,
+        classes=("ill", "well"),
     )
     terms = {name: value for name, value in TERMS.items() if name != "metrics"} | {"privacy": {"epsilon": 3}}
     made = finished(private, recipe_overrides=terms)
     report, claim = kept_report(private.owner.home.job_folder(made)), certified(private.owner, made).risk
     assert report is not None and claim is not None and report.details.epsilon is not None
     assert (claim.digest, claim.summary, claim.details) == (report.digest, None, None)
+    assert claim.findings == report.parts.findings
 
     def failing(*arguments: Any) -> Any:
         raise InputRefused("an operator fails")
@@ -236,7 +335,7 @@ def test_under_a_budget_the_certificate_has_a_digest_whatever_became_of_the_repo
     monkeypatch.setattr(owners_risk, "assess_folder", failing)
     unmade = finished(private, recipe_overrides=terms)
     claim = certified(private.owner, unmade).risk
-    assert claim is not None and claim.summary is None and claim.details is None
+    assert claim is not None and claim.is_made and claim.summary is None and claim.details is None
     assert private.owner.has(unmade, "not_assessed")()
 
 
@@ -273,6 +372,7 @@ def test_a_job_beyond_the_limit_is_held_and_nothing_of_it_leaves(
     assert "the policy admits 0.0%" in owner.told(id, "held")["reason"]
     folder, journal = owner.home.job_folder(id), owner.home.journal
     assert owner.state(id) is State.TRAINING and not folder.certificate.exists()
+    assert read_leaves(folder.path)[-1].report is None
     assert journal.fact(id, "weights") is None and journal.fact(id, "key") is None
     with owner_runs(owner):  # started again, it does not train or attack again
         strict.until(lambda: True)

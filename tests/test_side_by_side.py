@@ -372,6 +372,41 @@ def test_units_of_gradients_together_are_the_sum_of_each_ones(count: int) -> Non
     assert np.array_equal(by_row.numpy(), norms, equal_nan=True)
 
 
+AT_ONCE = {"convolution", "gelu", "gelu_backward", "native_group_norm_backward", "native_layer_norm_backward"}
+
+
+def test_norms_functions_and_convolutions_of_several_records_are_one_call(
+    monkeypatch: pytest.MonkeyPatch, environment: Any
+) -> None:
+    honestly, found = side_by_side.Places._step, dict[str, bool]()
+
+    def noting(places: Any, call: Any, fresh: Any) -> Any:
+        step, name = honestly(places, call, fresh), call.operator.overloadpacket.__name__
+        if name in AT_ONCE:
+            found[name] = found.get(name, True) and bool(step.at_once) and places._agree(step, call)
+        return step
+
+    monkeypatch.setattr(side_by_side.Places, "_step", noting)
+    torch.manual_seed(0)
+    norms = nn.Conv2d(2, 6, 3), nn.GroupNorm(2, 6), nn.GELU(), nn.GroupNorm(1, 6), nn.LayerNorm((6, 4))
+    made = gradients(nn.Sequential(*norms, nn.Flatten(), nn.Linear(144, 3)), Input("x", "F32", (2, 8, 6)), environment)
+    tensors = records(Input("x", "F32", (2, 8, 6)))
+    assert same_bits(rows_of(made, tensors, range(33)), alone(made, tensors, range(33)))
+    assert found == dict.fromkeys(AT_ONCE, True)
+
+
+def test_largest_of_a_pool_is_the_first_one_in_either_order_of_channels() -> None:
+    generator = torch.Generator().manual_seed(2)
+    numbers = torch.tensor([math.inf, -math.inf, math.nan, 0.0, -0.0, 1.0])
+    x_NCHW = numbers[torch.randint(len(numbers), (32, 5, 9, 9), generator=generator)]
+    for window in ([2, 2], [3, 3]):
+        plain, last = (
+            torch.ops.aten.max_pool2d_with_indices(x_NCHW.contiguous(memory_format=form), window, [2, 2], [1, 1])
+            for form in (torch.contiguous_format, torch.channels_last)
+        )
+        assert all(map(same_bits, plain, last))
+
+
 def test_functions_of_records_never_meet_in_a_vector() -> None:
     """A library takes another polynomial for all elements of a vector where one is large."""
     x = torch.rand(64, 3) * 3

@@ -39,6 +39,7 @@ from fitchain.pod.values.leaf import (
     records_digest,
     state_word,
 )
+from tests.risk_reports import made_up_report
 
 CTX, SEED = sha256(b"ctx"), sha256(b"seed")
 WEIGHTS = Cid.parse("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku")
@@ -306,8 +307,21 @@ def astuple_of(roots: StateRoots) -> tuple[Root, Root]:
 def test_a_leaf_that_names_a_result_which_nothing_opens_is_refuted() -> None:
     checkpoint = checkpoint_of()
     spoilt = replace(checkpoint, leaf=Leaf.from_json(checkpoint.leaf.to_json() | {"held_out": str(sha256(b"results"))}))
-    with pytest.raises(DigestMismatch, match="the held-out result of leaf 3 digests to 0x0"):
+    with pytest.raises(DigestMismatch, match=r"the results of leaf 3, .* digest to 0x0"):
         spoilt.verify()
+
+
+def test_a_risk_report_stands_in_a_leaf_beside_the_held_out_result() -> None:
+    for checkpoint in (checkpoint_of(), checkpoint_of().with_report(None)):
+        assert checkpoint.leaf.held_out == checkpoint.held_out_digest == ZERO
+    report = made_up_report().parts
+    named = checkpoint_of().with_report(report)
+    named.verify()
+    assert named.leaf.held_out == tagged("fitchain/results/v2", ZERO, report.digest)
+    assert Checkpoint.from_line(named.to_line()) == named and named.with_report(None) == checkpoint_of()
+    for other in (None, made_up_report(auc=0.5).parts):
+        with pytest.raises(DigestMismatch, match="the results of leaf 3"):
+            replace(named, report=other).verify()
 
 
 def test_state_roots_are_read_back() -> None:

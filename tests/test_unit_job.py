@@ -3,7 +3,12 @@ refused."""
 
 from __future__ import annotations
 
+import copy
 import csv
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,16 +25,19 @@ from fitchain.pod.parties.owner.data import read_table
 from fitchain.pod.parties.recovery.owned import _reading_of
 from fitchain.pod.parties.scientist import evaluate
 from fitchain.pod.ports.agreement import Outcome, State
+from fitchain.pod.ports.chain import connect
 from fitchain.pod.proof.certificate import claims, verify
-from fitchain.pod.proof.certificate.envelope import read_envelope
+from fitchain.pod.proof.certificate.envelope import read_envelope, seal
 from fitchain.pod.proof.certificate.statement import PrivacyClaim, Statement
-from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.digest import canonical_json
+from fitchain.pod.values.errors import ClaimMismatch, FitchainError, InputRefused
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.privacy.accountant import renyi
 from fitchain.pod.values.privacy.ledger import charge, epsilon_of
 from tests.audited_workshop import PANEL, audited_by
 from tests.chain_fixtures import Devnet
 from tests.pods import RECIPE, Party, Workshop, offer_table, owner_runs, scientist_runs, verifier_runs, workshop_of
+from tests.without_torch import WITHOUT_TORCH
 
 DELTA, PEOPLE, K = 1e-3, 20, 3
 RANGES = dict.fromkeys(("alpha", "beta", "gamma", "delta"), (-10.0, 10.0))
@@ -41,6 +49,7 @@ PRIVATE = {name: value for name, value in RECIPE.items() if name != "metrics"} |
 OFFER: dict[str, Any] = {
     "transform": "ranges",
     "ranges": RANGES,
+    "classes": ("ill", "well"),
     "drop": (),
     "unit": UnitColumn("patient", K),
     "mock_records": 32,
@@ -148,6 +157,70 @@ def test_a_recipe_of_smaller_units_than_the_cards_is_refuted(
     claim = PrivacyClaim.of(changed, statement.card)
     with pytest.raises(ClaimMismatch, match="does not fit the dataset's card: the recipe's units of privacy have"):
         claims.check_recipe(replace(statement, recipe=changed, privacy=claim), charged)
+
+
+def places_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The places of all that is told in a document."""
+    if isinstance(value, dict | list) and value:
+        inner = value.items() if isinstance(value, dict) else enumerate(value)
+        return [found for key, each in inner for found in places_of(each, (*path, key))]
+    return [path]
+
+
+def altered(value: Any) -> Any:
+    """Another value of the same kind."""
+    match value:
+        case bool() | None:
+            return not value
+        case int() | float():
+            return value + 1
+        case str() if value.startswith("0x"):
+            return value[:-1] + ("0" if value[-1] != "0" else "1")
+        case _:
+            return f"{value}x"
+
+
+def test_whatever_the_owner_alters_of_what_is_told_of_privacy_and_signs_anew_is_refuted(
+    workshop: Workshop, settled: AgreementId, running_devnet: Devnet, tmp_path: Path
+) -> None:
+    folder, keys = workshop.scientist.home.job_folder(settled), workshop.owner.home.keys
+    chain = connect(running_devnet.settings(tmp_path))
+    document = json.loads(read_envelope(folder.certificate.read_bytes()).payload)
+    predicate = document["predicate"]
+    told = {
+        ("privacy",): predicate["privacy"],
+        ("held_out",): predicate["held_out"],
+        ("dataset", "ledger"): predicate["dataset"]["ledger"],
+        ("dataset", "card", "privacy"): predicate["dataset"]["card"]["privacy"],
+        ("dataset", "card", "unit"): predicate["dataset"]["card"]["unit"],
+        ("recipe", "privacy"): predicate["recipe"]["privacy"],
+    }
+    assert all(told.values())
+    paths = [(*path, *inner) for path, value in told.items() for inner in places_of(value)]
+    for path, change in [*((path, altered) for path in paths), *((path, lambda _: None) for path in told)]:
+        changed = copy.deepcopy(document)
+        place: Any = changed["predicate"]
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = change(place[path[-1]])
+        with pytest.raises(FitchainError) as refused:
+            verify(folder.model, seal(canonical_json(changed), keys), chain)
+        assert refused.value.exit_code == 1, (path, refused.value)
+
+
+def test_a_stranger_without_torch_reads_all_that_is_told_of_privacy(
+    settled: AgreementId, workshop: Workshop, running_devnet: Devnet, tmp_path: Path
+) -> None:
+    folder = workshop.scientist.home.job_folder(settled)
+    program = f"{WITHOUT_TORCH}\nfrom fitchain.cli.app import run\nsys.exit(run(sys.argv[1:]))"
+    asked = ["proof", "verify", str(folder.model), str(folder.certificate), "--json", "--home", str(tmp_path)]
+    variables = os.environ | {"FITCHAIN_DEVNET": str(running_devnet.folder)}
+    done = subprocess.run([sys.executable, "-c", program, *asked], env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["privacy"].pop("epsilon") == pytest.approx(3, abs=0.1)
+    assert told["privacy"] == {"unit": "patient", "most_records": K, "units": 16, "delta": DELTA, "ledger": 1}
+    assert told["held_out"]["records"] == 4 and told["held_out"]["outcome"]["kind"].startswith("noised")
 
 
 def test_the_model_runs_on_a_table_of_the_scientists_own(

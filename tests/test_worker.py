@@ -45,6 +45,7 @@ from fitchain.pod.jobs.worker.task import (
     Measure,
     Recompute,
     Rehearse,
+    Reopen,
     Replay,
     Train,
     parse_task,
@@ -64,6 +65,7 @@ from fitchain.pod.values.job_folder import JobFolder
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import TensorBytes, model_root, read_safetensors
 from fitchain.pod.values.work import StepWork
+from tests.risk_reports import made_up_report
 from tests.training_jobs import (
     COLUMNS,
     CTX,
@@ -394,6 +396,16 @@ def test_a_replay_of_a_forged_last_leaf_is_refuted(recorded: Path) -> None:
     assert segment.difference.endswith(f"not {sha256(b'forged')}")
 
 
+def test_a_last_leaf_with_a_risk_report_is_replayed_and_trained_again_to_the_same_bytes(recorded: Path) -> None:
+    last = read_leaves(recorded)[-1]
+    replace_last_leaf(recorded, last.with_report(made_up_report().parts))
+    leaves = (recorded / "run/leaves.jsonl").read_bytes()
+    assert replay_here(recorded, 5)[-1] == ReplayEnded(1, True)
+    shutil.rmtree(recorded / "run/states")
+    assert isinstance(work_here(recorded, read_task(recorded))[-1], Finished)
+    assert (recorded / "run/leaves.jsonl").read_bytes() == leaves
+
+
 def test_a_segment_that_is_not_there_is_refused(recorded: Path) -> None:
     with pytest.raises(InputRefused, match="the training has 6 segments"):
         replay_here(recorded, 6)
@@ -483,7 +495,8 @@ ONE_OF_EACH: tuple[Task, ...] = (
     Audit(Context(CTX, SEED), (0, 4), StepWork(1, 2, 3)),
     Explain(Context(CTX, SEED), (0,)),
     Evaluate(limits=Limits(1 << 30, 1 << 20)),
-    Assess(Context(CTX, SEED), delta=1e-5),
+    Assess(Context(CTX, SEED), delta=1e-5, opens=True),
+    Reopen(Context(CTX, SEED), 3, 2),
     Measure(),
 )
 

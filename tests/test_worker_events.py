@@ -41,6 +41,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     events.Explained(1),
     events.Evaluated(11, {"loss": float("inf")}),
     events.Assessed(32, 4.6),
+    events.Reopened(7),
     events.Measured(StepWork(1, 2, 3)),
     Failed("InputRefused", "the graph is too large", "make it smaller"),
 )

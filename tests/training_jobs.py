@@ -103,6 +103,9 @@ def recipe(net: Callable[[], nn.Module] = Net, **changes: Any) -> Recipe:
             "target": "kind",
             "rows": [0, 40],
             "held_out": None,
+            "evaluate": "end",
+            "best": None,
+            "held_out_from": None,
             "transform": {"a": {"mean": 0.25, "scale": 1.5}},
             "loss": {"name": "cross_entropy", "arguments": {}},
             "optimizer": {"name": "AdamW", "arguments": {"weight_decay": 0.01}},
@@ -115,6 +118,7 @@ def recipe(net: Callable[[], nn.Module] = Net, **changes: Any) -> Recipe:
             "environment": {"class": "cpu-x86-64-v3", "threads": 1, "torch": installed_torch(), "probe": None},
             "metrics": ["loss", "accuracy"],
             "privacy": None,
+            "subgroups": {},
             "audit": {"drawn_segments": 0, "verifiers": 0, "mode": "open", "panel": None},
             **changes,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ from fitchain.cli.answers import OR_YES, YesOption, require_yes
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import POOL, DatasetArgument, find_address, find_dataset, find_place, require_retirable
 from fitchain.cli.table_options import (
+    CategoriesOption,
     DecimalOption,
     DelimiterOption,
     EncodingOption,
@@ -35,13 +37,16 @@ from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import FitchainError, InputRefused
 from fitchain.pod.values.ids import WHOLE_POOL, DatasetId
 from fitchain.pod.values.privacy.ledger import allowed_epsilon, left, spent_epsilon
+from fitchain.pod.values.recipe.fields import real
+from fitchain.pod.values.recipe.terms import parse_held_out
 
 if TYPE_CHECKING:
-    from fitchain.pod.compute.dataset import Card, Policy, RiskTerms, UnitColumn
+    from fitchain.pod.compute.dataset import Card, Classes, Policy, RiskTerms, UnitColumn
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.parties.owner import PreparedDataset, PrivacyOffer
     from fitchain.pod.ports.registry import DatasetEntry
 
+MOST_EPSILON = 1e6
 ANY = "any"
 """In place of a panel: every one may audit."""
 
@@ -51,7 +56,9 @@ app = group("data", "Offer a dataset for training; its records stay where they a
 @command(app, "register")
 def register(
     session: Session,  # its parameters are the options of the command line
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="A table, .csv, .tsv, .jsonl or .npz; it must stay where it is.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A table, .csv, .tsv, .jsonl or .npz; it must stay where it is.")
+    ],
     target: Annotated[
         str, typer.Option("--target", metavar="COLUMN", help="What is to be predicted.", show_default=False)
     ],
@@ -66,6 +73,7 @@ def register(
     ] = None,
     task: TaskOption = None,
     kind: KindOption = None,
+    categories: CategoriesOption = None,
     missing: MissingOption = None,
     keep: KeepOption = None,
     delimiter: DelimiterOption = None,
@@ -88,6 +96,18 @@ def register(
             help="The least share of the records that jobs hold out to evaluate their models: 0.2, say.",
             show_default=False,
         ),
+    ] = None,
+    subgroup: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Tell held-out results by this column's groups too; models do not get it. Repeat it for more.",
+            show_default=False,
+        ),
+    ] = None,
+    subgroup_input: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="The same of a column that models do get.", show_default=False),
     ] = None,
     risk_report: Annotated[
         bool, typer.Option("--risk-report", help="Attack each model before it is delivered, and keep what that finds.")
@@ -149,6 +169,14 @@ def register(
             show_default=False,
         ),
     ] = None,
+    classes: Annotated[
+        str,
+        typer.Option(
+            metavar="CLASS,CLASS",
+            help="What the target may be; beside a budget it is asked for, unless the target has a --range.",
+            show_default=False,
+        ),
+    ] = "",
     mock_records: Annotated[int, typer.Option(metavar="N", help="Made-up records to rehearse on.", min=0)] = 256,
     environment: Annotated[
         list[str] | None,
@@ -209,11 +237,17 @@ def register(
             f"add --price {amount_text(least)}, or leave --minimum-price out",
         )
     mode = AuditMode.parse(disclose)
+    privacy = _privacy(epsilon, delta, ledger, other_people)
+    if risk_summary and privacy is not None:
+        raise InputRefused(
+            "a risk report's summary is made of exact numbers, and no certificate shows it beside a privacy budget",
+            "leave --risk-summary out; --risk-report makes the report, for you alone",
+        )
     policy = Policy(
         minimum_price=least,
         maximum_steps=maximum_steps,
         minimum_batch=minimum_batch,
-        held_out=held_out,
+        held_out=None if held_out is None else parse_held_out("--held-out", held_out),
         risk=_risk(risk_report, most_exposed, risk_summary),
         manual_approval=manual_approval,
         disclosure_mode=mode,
@@ -221,11 +255,11 @@ def register(
         metrics_leave=metrics_leave,
         scientists=tuple(find_address(account).lower() for account in scientist or ()),
         models_may_reveal_records=models_may_reveal_records,
-        panels=_panels(session.reader, panel or []),
+        panels=_panels(session, panel or []),
     )
-    privacy = _privacy(epsilon, delta, ledger, other_people)
     policy.require_askers(privacy is not None)
     policy.require_limit_without_budget(privacy is not None)
+    policy.require_closed_audits(privacy is not None)
     offer = owner.DatasetOffer(
         source,
         name=name or source.stem,
@@ -237,13 +271,15 @@ def register(
         policy=policy,
         transform=transform,
         ranges=dict(_range(text) for text in range_ or ()),
+        classes=_classes(classes) if classes else (),
         mock_records=mock_records,
         environments=tuple(environment or ()),
         privacy=privacy,
         unit=_unit(unit, unit_records),
-        reading=reading_terms(task, kind or [], missing or [], keep or []),
+        reading=reading_terms(task, kind or [], categories or [], missing or [], keep or []),
         dialect=csv_dialect(delimiter, decimal, encoding, escape),
         insist=rules(insist or []),
+        subgroups=_subgroups(subgroup or [], subgroup_input or []),
     )
     before = _registered_from(session.home, source)
     prepared = owner.prepare_dataset(session.home, offer)
@@ -259,6 +295,7 @@ def register(
         "unit": unit,
         "units": registered.card.unit_count,
         "left_out": registered.left_out,
+        "subgroups": {name: each.json() for name, each in registered.card.subgroups.items()},
         "columns": registered.card.feature_names,
         "dropped": list(offer.drop),
         "root": registered.root,
@@ -270,6 +307,7 @@ def register(
         ("dataset", registered.id),
         ("records", f"{registered.card.record_count} of {len(registered.card.feature_names)} columns, target {target}"),
         ("unit", _protects(registered.card, registered.left_out)),
+        *_groups(registered.card),
         ("root", registered.root),
         ("card", registered.card_cid),
         ("privacy", _budget(budget)),
@@ -350,6 +388,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         ("records", card.record_count),
         ("unit", _protects(card)),
         ("target", _target(card)),
+        *_groups(card),
         ("licence", card.licence or None),
         ("price", f"{amount_text(card.price)} FIT, at least {amount_text(policy.minimum_price)} FIT"),
         ("open to", _askers(card)),
@@ -399,10 +438,16 @@ def _show_and_ask(prepared: PreparedDataset, yes: bool) -> None:
 
 def _privacy(epsilon: float | None, delta: float | None, ledger: int | None, others: bool) -> PrivacyOffer | None:
     """What a person spends of the records' privacy; None where nothing was said of it."""
+    from fitchain.pod.compute.dataset.card import LEAST_DELTA, MOST_DELTA
     from fitchain.pod.parties.owner import PrivacyOffer
 
     if epsilon is None and delta is None and ledger is None and not others:
         return None
+    if epsilon is not None:
+        real("--epsilon", epsilon, 0, MOST_EPSILON, "3 is a usual budget: the smaller, the more noise")
+    if delta is not None:
+        advice = "leave it out: it follows from the number of units; 1e-5 would suit some ten thousand"
+        real("--delta", delta, LEAST_DELTA, MOST_DELTA, advice)
     return PrivacyOffer(epsilon, delta, ledger, others)
 
 
@@ -421,6 +466,28 @@ def _unit(column: str | None, most_records: int | None) -> UnitColumn | None:
     if column is None:
         return None
     return UnitColumn(column) if most_records is None else UnitColumn(column, most_records)
+
+
+def _subgroups(apart: list[str], inputs: list[str]) -> dict[str, bool]:
+    """Columns of subgroups as a person said them, with whether models get them.
+
+    Raises:
+        InputRefused: a column is named as both.
+    """
+    if both := sorted(set(apart) & set(inputs)):
+        raise InputRefused(
+            f"the column {both[0]!r} is named for models to get, and not to get", "leave out one of the two"
+        )
+    return dict.fromkeys(apart, False) | dict.fromkeys(inputs, True)
+
+
+def _groups(card: Card) -> list[tuple[str, Any]]:
+    """By which groups results on held-out records are told, in words, one line a column."""
+    lines = []
+    for name, each in card.subgroups.items():
+        who = "models get it, too" if each.is_input else "models do not get it"
+        lines.append(f"{name}: {', '.join(map(str, each.groups))}; {who}")
+    return [("subgroups" if not number else "", line) for number, line in enumerate(lines)]
 
 
 def _protects(card: Card, left_out: int = 0) -> str | None:
@@ -478,6 +545,13 @@ def _range(text: str) -> tuple[str, tuple[float, float]]:
         raise InputRefused(f"the range {text!r} is not COLUMN=LOW:HIGH", "write it as age=0:120") from None
 
 
+def _classes(text: str) -> Classes:
+    """Read `CLASS,CLASS`, a line of CSV: a class with a comma stands between quotation marks."""
+    from fitchain.pod.compute.dataset import declared_classes
+
+    return declared_classes([each.strip() for each in next(csv.reader([text], skipinitialspace=True), [])])
+
+
 def _card(home: Home, entry: DatasetEntry) -> Card | None:
     """The card, for a list in which one missing or broken card must not hide the others."""
     from fitchain.pod.parties.scientist import read_card
@@ -495,14 +569,14 @@ def _target(card: Card) -> str:
     return f"{card.target} ({card.task}){': ' if classes else ''}{classes}{more}"
 
 
-def _panels(home: Home, texts: list[str]) -> tuple[str, ...] | None:
+def _panels(session: Session, texts: list[str]) -> tuple[str, ...] | None:
     """The panels that a person means, as a policy has them; None admits any.
 
     Raises:
         InputRefused: `any` stands beside others.
     """
     if ANY not in texts:
-        return tuple(str(find_place(home.registry, text)) for text in dict.fromkeys(texts))
+        return tuple(str(find_place(session.reader.registry, text)) for text in dict.fromkeys(texts))
     if texts != [ANY]:
         raise InputRefused("--panel any admits every panel, and others stand beside it", f"leave out {ANY} or these")
     return None

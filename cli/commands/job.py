@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.jobs.job_status import JobStatus
     from fitchain.pod.jobs.panel_status import PanelStatus
+    from fitchain.pod.jobs.privacy_cost import PrivacyCost
     from fitchain.pod.parties.scientist import AuditOptions, JobRequest
     from fitchain.pod.ports.agreement import Agreement, Audit
     from fitchain.pod.ports.chain.base import Receipt
@@ -118,9 +120,16 @@ def request(
     The price is locked until the job ends. The first steps are rehearsed here on mock data before.
     Where no verifiers are named, a panel that you and the owner trust is named for a dispute.
     """
+    from fitchain.cli.views.review import describe_cost
     from fitchain.pod.parties import scientist
 
+    def log_cost(cost: PrivacyCost) -> None:
+        """Say what it costs, before anything is sent."""
+        costs.append(cost)
+        log(f"privacy: {describe_cost(cost, is_ahead=True)}")
+
     home = session.home
+    costs: list[PrivacyCost] = []
     asked = scientist.JobRequest(
         find_dataset(home, dataset),
         find_model(home, model),
@@ -152,7 +161,7 @@ def request(
         log(f"{label}: {text}")  # before anything is signed
     if rehearsal:
         log("rehearsing the first steps on mock data here, before anything is locked")
-    id = scientist.request_job(home, planned)
+    id = scientist.request_job(home, planned, log_cost)
     terms = scientist.asked_terms(home, id)
     values: dict[str, Any] = {
         "agreement": id,
@@ -161,11 +170,13 @@ def request(
         "bond": amount_text(terms.bond),
         "audit": audit_values(plan),
         "panel": panels.values(judged),
+        "privacy": asdict(costs[0]) if costs else None,
     }
     pairs: list[tuple[str, Any]] = [
         ("job", id),
         ("owner", terms.owner),
         ("price", f"{values['price']} FIT, locked; the owner risks {values['bond']} FIT"),
+        *(("privacy", describe_cost(cost, is_ahead=True)) for cost in costs),
         *audit_pairs(plan, bond_kind),
         *judges,
         ("next", f"fitchain job watch {id.short}"),
@@ -180,16 +191,16 @@ def list_(
     most: Annotated[int, typer.Option("--most", metavar="N", help="The newest so many.", min=1)] = 100,
 ) -> Report:
     """List jobs, oldest first, and which of them wait for your yes."""
-    from fitchain.pod.jobs.waiting import awaits_approval, jobs_with_questions
+    from fitchain.pod.jobs.waiting import awaits_approval, awaits_delivery, jobs_with_questions
     from fitchain.pod.jobs.watch import newest_jobs
-    from fitchain.pod.parties.owner.risk import is_held
 
     mine = None if every else session.own_address()
     shown, older = newest_jobs(session.reader, mine, most)
     own = [job for job in shown if job.terms.owner == mine]
     questions = jobs_with_questions(session.reader, own)
     asked = {job.id for job in own if awaits_approval(session.reader, job)}
-    held = {job.id for job in own if job.state is State.TRAINING and is_held(session.reader, job.id)}
+    now = session.reader.chain.block("latest").timestamp
+    held = {job.id for job in own if awaits_delivery(session.reader, job, now)}
     rows = [
         (
             job.id.short,

@@ -88,8 +88,9 @@ def deliver(
 ) -> Report:
     """Have a held job delivered all the same, as the owner of its records.
 
-    A job is held whose model gives away more than the dataset's policy admits. Where nobody says
-    this before its time to train is over, the model stays here and the bond is lost.
+    A job is held whose model gives away more than the dataset's policy admits, or whose first
+    private model had left when the chain took its beginning back. Where nobody says this before its
+    time to train is over, the model stays here and the bond is lost.
     """
     from fitchain.pod.parties import owner
 

@@ -30,7 +30,7 @@ from fitchain.cli.demo.result import DemoResult, Spent
 from fitchain.cli.demo.samples import Sample
 from fitchain.cli.demo.stranger import STRANGER, Stranger
 from fitchain.cli.demo.stranger import VERIFIERS as OWN_VERIFIERS
-from fitchain.cli.views.history import sparkline
+from fitchain.cli.views.curves import sparkline
 from fitchain.pod.jobs.history import ApprovalNeeded, Received
 from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.values.amounts import FIT, amount_text
@@ -329,7 +329,8 @@ def offer(
         sample.private, name=sample.name, target=sample.target, drop=sample.drop, price=PRICE, policy=policy
     )
     if budget is not None:
-        offered = replace(offered, transform="ranges", ranges=sample.ranges, privacy=PrivacyOffer(budget))
+        offered = replace(offered, transform="ranges", ranges=sample.ranges, classes=sample.classes)
+        offered = replace(offered, privacy=PrivacyOffer(budget))
     return register_dataset(home, offered)
 
 

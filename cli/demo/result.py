@@ -184,7 +184,7 @@ class DemoResult:
         )
         attacked = (
             f"Before it let the model go, the owner attacked it, to see whom it gives away: {self.risk}. The report "
-            "stays with the owner; the certificate has its digest."
+            "stays with the owner; the last checkpoint has its digest, and so has the certificate."
         )
         cost = (
             f"{amount_text(self.price)} FIT, paid to the owner; {self.transactions} transactions with {self.gas:,} gas "

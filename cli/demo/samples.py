@@ -56,6 +56,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
 }
 """What a pathologist would expect of these measurements, lowest and highest: nothing of the records
 is in it, so it may be published beside a privacy budget."""
+DIAGNOSES = ("benign", "malignant")
+DIGITS = tuple(range(10))
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Sample:
         target: the column to predict.
         drop: columns that are not registered.
         ranges: of its columns of numbers, for a card that publishes nothing of the records.
+        classes: what the target may be, for the same.
     """
 
     name: str
@@ -77,14 +80,17 @@ class Sample:
     target: str
     drop: tuple[str, ...]
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    classes: tuple[str | int, ...] = ()
 
 
 def describe_sample(name: str, owner: Path, scientist: Path) -> Sample:
     """Where a sample's files lie and how its table is registered."""
     if name == "digits":
-        return Sample("handwritten digits", owner / "digits.npz", scientist / "digits_test.npz", "digit", ())
+        return Sample(
+            "handwritten digits", owner / "digits.npz", scientist / "digits_test.npz", "digit", (), classes=DIGITS
+        )
     private, test = owner / "breast_cancer.csv", scientist / "breast_cancer_test.csv"
-    return Sample("breast cancer", private, test, "diagnosis", ("patient",), RANGES)
+    return Sample("breast cancer", private, test, "diagnosis", ("patient",), RANGES, DIAGNOSES)
 
 
 def breast_cancer(owner: Path, scientist: Path) -> Sample:

@@ -3,9 +3,12 @@ give."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fitchain.cli.views.amounts import counted
 from fitchain.pod.values.held_out import (
     ACCURACY,
+    LEAST_TOLD,
     OF_UNITS,
     Amounts,
     Classes,
@@ -14,6 +17,7 @@ from fitchain.pod.values.held_out import (
     NoisedClasses,
     NoisedMean,
     Outcome,
+    Subgroup,
 )
 
 
@@ -29,6 +33,31 @@ def held_out_sentence(result: HeldOut, scale: float = 1.0) -> str:
     if result.outcome is None:
         return f"{where} its outputs are not finite or cannot be computed"
     return f"{where}: {', '.join(_parts(result.outcome, result.records, scale))}"
+
+
+def subgroup_sentences(result: HeldOut, columns: Iterable[str], scale: float = 1.0) -> list[str]:
+    """The same by group, a sentence for each column.
+
+    Args:
+        result: the counts.
+        columns: of the recipe's subgroups.
+        scale: as of `held_out_sentence`.
+    """
+    return [_by_column(result, column, scale) for column in columns] if result.outcome is not None else []
+
+
+def _by_column(result: HeldOut, column: str, scale: float) -> str:
+    if not (parts := result.of_column(column)):
+        return f"by {column}: not told, since no two parts of {LEAST_TOLD} held-out records or more are there"
+    return f"by {column}: {'; '.join(_of_part(part, scale) for part in parts)}"
+
+
+def _of_part(part: Subgroup, scale: float) -> str:
+    names = [str(group) for group in part.groups]
+    few = f" together, not to tell of fewer than {LEAST_TOLD}" if len(names) > 1 else ""
+    joined = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    said = ", ".join(_parts(part.outcome, part.records, scale))
+    return f"{joined} ({counted(part.records, 'record')}{few}) {said}"
 
 
 def _parts(outcome: Outcome, records: int, scale: float) -> list[str]:

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, assert_never
 
-from fitchain.cli.views import audits, cost, panels
+from fitchain.cli.views import audits, cost, curves, panels
 from fitchain.cli.views.amounts import clock, counted, format_duration, size_text
-from fitchain.cli.views.held_out import held_out_sentence
+from fitchain.cli.views.curves import sparkline
+from fitchain.cli.views.held_out import held_out_sentence, subgroup_sentences
 from fitchain.cli.views.output import KeyValues
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.history import AuditEntry
@@ -25,9 +25,6 @@ from fitchain.pod.values.job_folder import Kept
 if TYPE_CHECKING:
     from fitchain.pod.jobs.job_status import JobStatus
     from fitchain.pod.jobs.journal import Line
-
-BLOCKS = "▁▂▃▄▅▆▇█"
-
 
 KEPT: Mapping[Kept, str] = {
     Kept.RECORDS: "the records' copy",
@@ -47,18 +44,6 @@ ENDED: Mapping[history.Ended, str] = {
     history.Ended.OPENING: "what was sealed to that opens here no more",
 }
 """What cannot be done any more, in words."""
-
-
-def sparkline(values: Sequence[float], width: int = 40) -> str:
-    """Draw values as a line of at most `width` blocks, each the mean of those it stands for."""
-    if not values:
-        return ""
-    count = min(width, len(values))
-    cuts = [len(values) * i // count for i in range(count + 1)]
-    means = [sum(values[low:high]) / (high - low) for low, high in pairwise(cuts)]
-    low, high = min(means), max(means)
-    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(BLOCKS[round((mean - low) * scale)] for mean in means)
 
 
 def state_name(status: JobStatus) -> str:
@@ -125,6 +110,7 @@ def describe(status: JobStatus, unread: str = "") -> KeyValues:
         pairs += audits.pairs_of(status.audit, status.now)
     if status.losses:
         pairs.append(("loss", f"{sparkline([loss for _, loss in status.losses])}  {status.losses[-1][1]:.4f}"))
+    pairs += curves.held_out_pairs(status.curves)
     if run.end_block is not None:
         pairs += [("transcript", run.transcript_root), ("trained", run.model_root)]
     pairs.append(("gas", spent(status)))
@@ -144,6 +130,10 @@ def _waiting(status: JobStatus) -> list[tuple[str, Any]]:
     pairs: list[tuple[str, Any]] = []
     if status.for_person:
         pairs.append(("waits for you", f"fitchain job approve {id}, or fitchain job reject {id}"))
+    if status.held:
+        left = format_duration(max(status.agreement.training_deadline - status.now, 0))
+        kept = f"else its model stays here, and your bond of {amount_text(status.agreement.terms.bond)} FIT is lost"
+        pairs.append(("waits for you", f"held, for {left}: fitchain job deliver {id}; {kept}"))
     for asked in status.questions:
         terms, left = asked.terms, format_duration(max(asked.deadline - status.now, 0))
         drawn = "the whole pool" if terms.panel == WHOLE_POOL else f"the panel {terms.panel.short}"
@@ -221,7 +211,9 @@ def values(status: JobStatus) -> dict[str, Any]:
         "audit": audits.values(status.audit, status.now) if status.audit is not None else None,
         "declined": why_declined(status) or None,
         "losses": [list(each) for each in status.losses],
+        "curves": curves.values(status.curves),
         "awaits_approval": status.for_person,
+        "held": status.held,
         "questions": [_question(asked) for asked in status.questions],
         "loss": status.losses[-1][1] if status.losses else None,
         "accuracy": status.accuracy,
@@ -273,6 +265,8 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
             return f"approved by a person{_answer(reason, concerns)}"
         case history.TurnedDown(reason):
             return f"rejected by a person{_answer(reason)}"
+        case history.Assessing(limit_s):
+            return f"attacking the model before it leaves, to make its risk report: {limit_s:.0f} s at most"
         case history.Assessed(_, references, hits, members, non_members):
             if not non_members:
                 return f"risk report made with {counted(references, 'reference model')}: no record was held out"
@@ -309,9 +303,10 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
             return f"resumed at step {step}"
         case history.CheckpointRecorded(index, step, _, metrics):
             return f"checkpoint {index} at step {step}{_metrics(metrics)}"
-        case history.HeldOutTold(result, scale, assurance):
+        case history.HeldOutTold(result, scale, assurance, subgroups):
             states = "as the owner states, " if assurance == "unaudited" else ""
-            return f"{states}{held_out_sentence(result, scale)}{f' ({assurance})' if assurance and not states else ''}"
+            said = "; ".join([held_out_sentence(result, scale), *subgroup_sentences(result, subgroups, scale)])
+            return f"{states}{said}{f' ({assurance})' if assurance and not states else ''}"
         case history.Anchored(count, block):
             return f"anchored {counted(count, 'checkpoint')} in block {block}{_gas(entry)}"
         case history.NoteRead(count, _, metrics, block):

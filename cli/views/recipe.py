@@ -8,7 +8,7 @@ from typing import Any
 from fitchain.cli.views.amounts import counted
 from fitchain.cli.views.output import cut_middle
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import Choice
+from fitchain.pod.values.recipe.terms import SEGMENT, Choice
 
 MOST_COLUMNS, MOST_NAME = 6, 32
 """Columns that are named; of more, how many there are. Letters of a name."""
@@ -42,12 +42,13 @@ def _held_out(recipe: Recipe) -> list[tuple[str, Any]]:
     """How many records only evaluate the model."""
     if recipe.held_out is None:
         return []
-    return [
-        (
-            "held out",
-            f"{counted(recipe.held_out_count, unit_noun(recipe))}, drawn by the same seed, to evaluate the model",
-        )
-    ]
+    kept = recipe.held_out_from
+    drawn = "drawn by the same seed" if kept is None else f"those of the job {kept.agreement.short}"
+    when = " after each segment" if recipe.evaluate == SEGMENT else ""
+    by = f", also by {_and(sorted(recipe.subgroups))}" if recipe.subgroups else ""
+    held_out = f"{counted(recipe.held_out_count, unit_noun(recipe))}, {drawn}, to evaluate the model{by}{when}"
+    best = [("delivers", f"the checkpoint with the best {recipe.best} on them")] if recipe.best else []
+    return [("held out", held_out), *best]
 
 
 def _privacy(recipe: Recipe) -> list[tuple[str, Any]]:

@@ -16,9 +16,12 @@ from fitchain.pod.proof.audit.pace import SLOW_HOST
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.graph.capacity import capacity_of
+from fitchain.pod.values.held_out import LEAST_TOLD
+from fitchain.pod.values.recipe.terms import SEGMENT
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.offered import Offered
+    from fitchain.pod.jobs.privacy_cost import PrivacyCost
     from fitchain.pod.parties.owner.review import Asker, Review
     from fitchain.pod.ports.agreement import Agreement, AuditTerms, Terms
     from fitchain.pod.values.recipe import Recipe
@@ -38,6 +41,7 @@ def describe(review: Review) -> KeyValues:
             ("dataset", dataset),
             *_essence(review),
             *leaves_of(job, review.offered, review.metrics_leave, review.records),
+            *report_of(review),
             *privacy_of(review),
             *carried(review),
             ("time", describe_times(review)),
@@ -72,6 +76,7 @@ def sections(review: Review, unopened: str, every: bool) -> list[View]:
         ("asked by", describe_asker(review.asker)),
         *([("offer", unopened)] if unopened else []),
         *leaves_of(job, review.offered, review.metrics_leave, review.records),
+        *report_of(review),
         *privacy_of(review),
         *carried(review),
         ("time", describe_times(review)),
@@ -113,14 +118,24 @@ def describe_asker(asker: Asker) -> str:
 
 def privacy_of(review: Review) -> Pairs:
     """What accepting costs of the privacy budget; nothing where the dataset has none."""
-    if (cost := review.privacy) is None:
+    if review.privacy is None:
         return []
+    return [("privacy", describe_cost(review.privacy, review.agreement.state is State.REQUESTED))]
+
+
+def describe_cost(cost: PrivacyCost, is_ahead: bool) -> str:
+    """What a training costs of a privacy budget.
+
+    Args:
+        cost: of it.
+        is_ahead: whether it is not charged yet.
+    """
     line = f"costs epsilon {cost.asked:.3g} beside delta {cost.delta:g} {for_each_unit(cost.unit)}"
-    if review.agreement.state is not State.REQUESTED:
-        return [("privacy", f"{line}; {cost.spent:.3g} of the budget {cost.budget:.3g} is spent")]
+    if not is_ahead:
+        return f"{line}; {cost.spent:.3g} of the budget {cost.budget:.3g} is spent"
     fits = "" if cost.fits else ": more than there is"
     spent = f"{cost.spent:.3g} of the budget {cost.budget:.3g} is spent, {cost.after:.3g} would be{fits}"
-    return [("privacy", f"{line}, for good once it is accepted; {spent}")]
+    return f"{line}, for good once it is accepted; {spent}"
 
 
 def leaves_of(
@@ -160,9 +175,24 @@ def evaluation_of(trained: Recipe, metrics_leave: bool | None) -> list[str]:
     if trained.privacy is not None:
         return [f"in the certificate what the model does on {on}, in counts with noise"]
     condition = {None: ", if the owner's policy lets metrics out", True: "", False: None}[metrics_leave]
+    each = f" after each of {trained.segment_count} segments" if trained.evaluate == SEGMENT else ""
+    best = [f"which of them did best by {trained.best}: that checkpoint is delivered"] if trained.best else []
     if condition is None:
-        return [f"not what the model does on {on}: a hash of that"]
-    return [f"in the certificate what the model does on {on}, in exact counts{condition}"]
+        hashes = f"hashes of that{each}" if each else "a hash of that"
+        return [f"not what the model does on {on}: {hashes}", *best]
+    columns = sorted(trained.subgroups)
+    by = f", and by {' and by '.join(columns)}, of groups of {LEAST_TOLD} records or more" if columns else ""
+    return [f"in the certificate what the model does on {on}{each}, in exact counts{by}{condition}", *best]
+
+
+def report_of(review: Review) -> Pairs:
+    """What leaves of a privacy-risk report, which is made first; nothing where none is."""
+    if (terms := review.risk) is None:
+        return []
+    summary = " and its summary" if terms.summary_leaves and review.privacy is None else ""
+    line = f"in the certificate the salted digest{summary} of a privacy-risk report, made before anything leaves"
+    held = "; a limit in the policy may hold the job then" if terms.most_exposed is not None else ""
+    return [("", f"{line}; the report stays with you{held}")]
 
 
 def carried(review: Review) -> Pairs:

@@ -42,6 +42,12 @@ def describe(report: RiskReport, unit_records: int | None = None) -> list[View]:
         ("other seeds", _seeds(report)),
         ("DP bound", _bound(report)),
     ]
+    if unit_records is not None:
+        mind = (
+            "records of one unit go together, so less stands behind these bounds than so many records; units are"
+            " numbered from 0, as the file shows them first"
+        )
+        pairs.append(("mind", mind))
     if details.references_ended:
         ended = f"{counted(details.references_ended, 'reference training')} ended early and is left out"
         pairs.append(("left out", ended))
@@ -178,8 +184,16 @@ def _bound(report: RiskReport) -> str | None:
     if epsilon is None or delta is None:
         return "none: the training was not private"
     bounds = [f"{most_hit_rate(epsilon, delta, at):.1%} at {at:.1%} FPR" for at in FALSE_POSITIVE_RATES]
-    return (
+    text = (
         f"no attack on one record names it more often than {', '.join(bounds)} (epsilon {epsilon:.3g}, delta {delta:g})"
+    )
+    summary = report.summary
+    if all(rate.is_resolved(summary.non_members) for rate in summary.rates):
+        return text
+    _, alarms = share_bounds(0, summary.non_members)
+    return (
+        f"{text}; at {alarms:.1%}, which {counted(summary.non_members, 'held-out record')} cannot tell from these,"
+        f" {most_hit_rate(epsilon, delta, alarms):.1%}"
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from xml.sax.saxutils import escape
 
+from fitchain.cli.views.svg import GREY, document, text
 from fitchain.pod.values.risk import Attack, RiskReport
 from fitchain.pod.values.risk.report import most_hit_rate
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 470, 70, 20, 44, 84
 LEAST_DECADES, MOST_DECADES = 2, 5
-INK, GREY, LINE, CHANCE, BOUND = "#222", "#ddd", "#0b6e99", "#888", "#b5542a"
+LINE, CHANCE, BOUND = "#0b6e99", "#888", "#b5542a"
 BOUND_POINTS = 60
 
 
@@ -21,16 +21,10 @@ def draw_roc(report: RiskReport) -> str:
     decades = max(LEAST_DECADES, min(MOST_DECADES, math.ceil(math.log10(max(summary.non_members, summary.members, 1)))))
     plot = _Plot(decades)
     title = f"Membership attack on the model {summary.model.short}"
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
-        f' font-family="sans-serif" font-size="12" fill="{INK}" role="img" aria-label="{escape(title)}">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        _text(LEFT, 24, title, size=14),
-        *plot.frame(),
-    ]
+    parts = [text(LEFT, 24, title, size=14), *plot.frame()]
     legend: list[tuple[str, str, str]] = []
     if summary.attack is Attack.NONE:
-        parts.append(_text(LEFT + 20, HEIGHT / 2, "nothing can be said about membership"))
+        parts.append(text(LEFT + 20, HEIGHT / 2, "nothing can be said about membership"))
     else:
         points = [(fp / summary.non_members, hits / summary.members) for fp, hits in details.roc]
         parts.append(plot.curve(points, LINE, steps=True))
@@ -45,8 +39,8 @@ def draw_roc(report: RiskReport) -> str:
     for number, (colour, dashes, words) in enumerate(legend):
         x, y = LEFT + 6 + 235 * (number % 2), HEIGHT - 32 + 18 * (number // 2)
         parts.append(f'<path d="M{x} {y - 4}h26" stroke="{colour}" stroke-width="2" stroke-dasharray="{dashes}"/>')
-        parts.append(_text(x + 32, y, words))
-    return "\n".join([*parts, "</svg>", ""])
+        parts.append(text(x + 32, y, words))
+    return document(WIDTH, HEIGHT, title, parts)
 
 
 class _Plot:
@@ -72,11 +66,11 @@ class _Plot:
             rate = 10.0**-decade
             x, y, label = self.x(rate), self.y(rate), f"{100 * rate:g} %"
             parts.append(f'<path d="M{x} {TOP}V{TOP + self.height}M{LEFT} {y}h{self.width}" stroke="{GREY}"/>')
-            parts.append(_text(x, TOP + self.height + 16, label, "middle"))
-            parts.append(_text(LEFT - 6, y + 4, label, "end"))
+            parts.append(text(x, TOP + self.height + 16, label, "middle"))
+            parts.append(text(LEFT - 6, y + 4, label, "end"))
         middle = TOP + self.height / 2
         parts.append(
-            _text(
+            text(
                 LEFT + self.width / 2, TOP + self.height + 33, "false alarms among records that were held out", "middle"
             )
         )
@@ -91,7 +85,3 @@ class _Plot:
             path += f"H{self.x(x_rate)}V{self.y(y_rate)}" if steps else f"L{self.x(x_rate)} {self.y(y_rate)}"
         dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
         return f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="2"{dashed}/>'
-
-
-def _text(x: float, y: float, words: str, anchor: str = "start", size: int = 12) -> str:
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="{size}">{escape(words)}</text>'

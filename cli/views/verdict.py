@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views.amounts import counted, format_duration
-from fitchain.cli.views.held_out import held_out_sentence
+from fitchain.cli.views.held_out import held_out_sentence, subgroup_sentences
 from fitchain.cli.views.output import KeyValues, Prose, Report, View
 from fitchain.cli.views.recipe import unit_noun
 from fitchain.cli.views.risk import describe_summary, summary_values
@@ -21,6 +21,7 @@ from fitchain.pod.jobs.history import HeldOutTold
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.agreement.history import MOST_RELATED
 from fitchain.pod.values.amounts import amount_text
+from fitchain.pod.values.digest import ZERO
 
 if TYPE_CHECKING:
     from fitchain.pod.ports.agreement import AgreementHistory, Related
@@ -84,6 +85,9 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "privacy": statement.privacy and statement.privacy.json() | {"ledger": statement.ledger},
         "risk_report": _risk_values(statement.risk),
         "held_out": statement.held_out and statement.held_out.result.json(),
+        "evaluations": statement.evaluations and [claim.result.json() for claim in statement.evaluations],
+        "best": statement.recipe.best,
+        "results_voted_on": voted_on(verdict) if statement.recipe.best else None,
         "milestones": [asdict(milestone) for milestone in verdict.milestones],
         "duration": _duration_values(verdict.timing),
         "audits": [_jury_values(jury) for jury in verdict.juries],
@@ -133,6 +137,8 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("privacy", describe_privacy(verdict)),
         ("risk report", describe_risk(verdict)),
         ("held out", describe_held_out(verdict)),
+        *(("", sentence) for sentence in describe_subgroups(verdict)),
+        ("chosen", describe_choice(verdict)),
         ("began with", _lineage(verdict)),
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
     ]
@@ -172,9 +178,24 @@ def describe_risk(verdict: Verdict) -> str | None:
     """What the owner states of an attack on the model, in a sentence; None where it states nothing,
     and the dataset's policy asks for nothing."""
     if (claim := verdict.statement.risk) is None:
-        return None if verdict.statement.card.policy.risk is None else "the policy asks for one, and there is none"
+        asked = verdict.statement.card.policy.risk is not None
+        return "none: the training ended before its last step, and there is no model to attack" if asked else None
+    bound = "bound in the last checkpoint, before the model was delivered"
+    if not claim.is_made:
+        return f"the policy asks for one, and the owner states that none could be made; {bound}"
     shown = "kept by the owner" if claim.summary is None else describe_summary(claim.summary)
-    return f"{claim.digest}: {shown}; as the owner states: made again from the records it must come out the same"
+    return f"{claim.digest}: {shown}; {bound}; what it says as the owner states; {_references(verdict)}"
+
+
+def _references(verdict: Verdict) -> str:
+    """Who vouches for a risk report's reference trainings, and why nobody does."""
+    claim, statement = verdict.statement.risk, verdict.statement
+    if claim is None or claim.references == ZERO:
+        why = "a privacy budget runs" if statement.card.privacy else "the cap on opened records does not admit it"
+        return f"none of its reference trainings can be opened: {why}"
+    if any(jury.verdict is Outcome.MATCH for jury in verdict.juries):
+        return "seats voted Match on a drawn segment of one of its reference trainings"
+    return "nobody vouches for its reference trainings"
 
 
 def _risk_values(claim: RiskClaim | None) -> dict[str, Any] | None:
@@ -194,10 +215,50 @@ def describe_held_out(verdict: Verdict) -> str | None:
         kept = f"{counted(recipe.held_out_count, unit_noun(recipe))}; what the model does on them stays with the owner"
         return f"{kept}, by the dataset's policy"
     sentence = held_out_sentence(claim.result, HeldOutTold.of(recipe, claim.result).scale)
-    other = "" if statement.delivered == statement.count - 1 else "of the last leaf's model, not the delivered one: "
+    if (origin := recipe.held_out_from) is not None:
+        job = origin.agreement.short
+        sentence += f"; they are those of the job {job}, from which the model descends: that it held them out, too, "
+        sentence += "its own certificate says"
+    if not verdict.descent_searched:
+        sentence += "; whether the model was trained on these records before was not searched for by this node"
+    if statement.owner == statement.scientist:
+        sentence += (
+            "; owner and scientist are one account, which chose records and recipe and may have trained until the "
+            "result pleased it"
+        )
     if any(jury.verdict is Outcome.MATCH for jury in verdict.juries):
-        return f"{other}{sentence}; seats voted Match on the segment at whose end it stands"
-    return f"{other}as the owner states, {sentence}"
+        return f"{sentence}; seats voted Match on the segment at whose end it stands"
+    return f"as the owner states, {sentence}"
+
+
+def describe_choice(verdict: Verdict) -> str | None:
+    """By what the delivered leaf was chosen, and on how much of that anybody voted, in a sentence;
+    None where a recipe has no rule, or the training ended early."""
+    statement = verdict.statement
+    if statement.recipe.best is None or not verdict.complete:
+        return None
+    results = statement.count - 1
+    which = f"leaf {statement.delivered} of {results}, chosen by reported results: the best {statement.recipe.best}"
+    kept = "" if statement.evaluations is not None else ", which stay with the owner by the dataset's policy"
+    looked = voted_on(verdict)
+    voters = (
+        f"seats voted Match on {looked} of them, this leaf's among them" if looked else "nobody else looked at them"
+    )
+    return f"{which} of {counted(results, 'result')}{kept}; {voters}"
+
+
+def voted_on(verdict: Verdict) -> int:
+    """On how many leaves' results a jury voted Match at most: on those at whose segments it looked."""
+    return max((jury.audited for jury in verdict.juries if jury.verdict is Outcome.MATCH), default=0)
+
+
+def describe_subgroups(verdict: Verdict) -> list[str]:
+    """The same by group, a sentence for each column; nothing where it does not leave."""
+    recipe, claim = verdict.statement.recipe, verdict.statement.held_out
+    if claim is None or not verdict.complete:
+        return []
+    entry = HeldOutTold.of(recipe, claim.result)
+    return subgroup_sentences(claim.result, entry.subgroups, entry.scale)
 
 
 def _lineage(verdict: Verdict) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from fitchain.cli.views import audits
 from fitchain.cli.views.amounts import clock
-from fitchain.cli.views.history import sentence, sparkline, spent, state_name
+from fitchain.cli.views.curves import sparkline
+from fitchain.cli.views.history import sentence, spent, state_name
 from fitchain.cli.views.output import console, printable
 from fitchain.pod.jobs.history import CheckpointRecorded, NoteRead, Training
 from fitchain.pod.jobs.watch import looks

@@ -42,6 +42,8 @@ def describe_event(event: Event) -> str:
             return f"evaluated on {counted(records, 'record')}: {values}"
         case events.Assessed(references, seconds):
             return f"attacked the model with {counted(references, 'reference model')} in {format_duration(seconds)}"
+        case events.Reopened(leaves):
+            return f"trained a reference model again, {counted(leaves, 'checkpoint')}"
         case events.Measured(work):
             return f"a step takes {work}"
         case events.Failed(kind, message):

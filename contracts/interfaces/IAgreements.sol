@@ -47,8 +47,9 @@ interface IAgreements {
         uint256 eligible,
         bytes offerCid
     );
-    /// @notice The owner locked its bond; the block of this event is the seed block.
-    event Accepted(AgreementId indexed id, bytes32 keyCommitment, uint40 trainingDeadline);
+    /// @notice The owner locked its bond; the block of this event is the seed block. The job's charge is on the
+    ///         dataset's privacy ledger, which has now spent `spent`; 0 where it has none.
+    event Accepted(AgreementId indexed id, bytes32 keyCommitment, uint40 trainingDeadline, uint256 spent);
     /// @notice The owner declined; the price went back. `reasonCid` names a reason sealed to the scientist, or is
     ///         empty.
     event Rejected(AgreementId indexed id, uint256 toScientist, bytes reasonCid);
@@ -136,7 +137,7 @@ interface IAgreements {
     /// @notice The model has another root.
     error ModelRootDiffers(bytes32 given, bytes32 registered);
     /// @notice A job is charged exactly where its dataset has a privacy ledger.
-    error ChargeRefused(uint256 charge, uint16 ledger);
+    error ChargeRefused(uint256 charge, uint8 ledger);
     /// @notice The owner must commit to a nonce.
     error KeyCommitmentIsZero();
     /// @notice There is no such question for an audit, or it is answered.
@@ -221,7 +222,7 @@ interface IAgreements {
     /// @return seedBlock The block of acceptance.
     function startTraining(AgreementId id, bytes32 terms, bytes32 keyCommitment)
         external
-        returns (address scientist, uint40 deadline, uint48 seedBlock);
+        returns (address scientist, uint40 deadline, uint40 seedBlock);
 
     /// @notice ProofOfTrain reports that the run ended.
     /// @param terms keccak256(abi.encode(terms)).

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {AgreementId, DatasetId, ModelId, PanelId} from "../types/Ids.sol";
+import {DatasetId, ModelId, PanelId} from "../types/Ids.sol";
 
 /// @title Registry
 /// @notice Who takes part and with what: pods, datasets and their privacy ledgers, models, names of panels. What
@@ -11,8 +11,8 @@ import {AgreementId, DatasetId, ModelId, PanelId} from "../types/Ids.sol";
 ///      differential privacy at the orders 2, 3, 5, 8, 13, 24, 44, 96. A word holds eight lanes of 32 bits, the order
 ///      2 in the lowest; a unit is 2^-20 nat. Lanes add up and stop at 2^32 - 1. A budget is kept while in some lane
 ///      what is spent is at most the budget; a lane whose budget is 0, or that is full, does not count. Ledger 1
-///      belongs to the owner's account: once it is open every dataset names a ledger. A further one says that other
-///      people's records stand behind it.
+///      belongs to the owner's account: once it is open no dataset without a ledger can be registered, or asked for. A
+///      further one, up to the 255th, says that other people's records stand behind it.
 /// @dev Warning: a contract cannot compute what a job costs; owner's pod, verifiers and `proof verify` do. A charge
 ///      that is too small is refuted there, not here.
 /// @dev Warning: what is charged is never given back, whatever becomes of the job.
@@ -38,7 +38,7 @@ interface IRegistry {
         address owner;
         uint64 count;
         /// Number of the owner's ledger that its trainings are charged to; 0: none.
-        uint16 ledger;
+        uint8 ledger;
         bool active;
         /// tagged("fitchain/dataset/v2", count, tree) over the record leaves.
         bytes32 root;
@@ -80,18 +80,14 @@ interface IRegistry {
     event PodUpdated(address indexed account, string recipient, bytes endpoint);
     /// @notice `owner` offers the dataset `id`.
     event DatasetRegistered(
-        DatasetId indexed id, address indexed owner, bytes32 root, uint64 count, uint16 ledger, bytes cardCid
+        DatasetId indexed id, address indexed owner, bytes32 root, uint64 count, uint8 ledger, bytes cardCid
     );
     /// @notice The dataset `id` takes no more requests.
     event DatasetRetired(DatasetId indexed id);
     /// @notice `owner` opened its ledger of that number.
-    event LedgerOpened(address indexed owner, uint16 indexed ledger, uint256 budget);
+    event LedgerOpened(address indexed owner, uint8 indexed ledger, uint256 budget);
     /// @notice The budget fell.
-    event BudgetLowered(address indexed owner, uint16 indexed ledger, uint256 budget);
-    /// @notice An accepted agreement was charged to a ledger, which has now spent `spent`.
-    event Charged(
-        address indexed owner, uint16 indexed ledger, AgreementId indexed agreement, uint256 charge, uint256 spent
-    );
+    event BudgetLowered(address indexed owner, uint8 indexed ledger, uint256 budget);
     /// @notice `author` published the model `id`.
     event ModelRegistered(
         ModelId indexed id,
@@ -125,18 +121,16 @@ interface IRegistry {
     error DatasetIsRetired(DatasetId id);
     /// @notice A dataset has a root and at least one record.
     error DatasetIsEmpty(bytes32 root, uint64 count);
-    /// @notice The account has a ledger, so each of its datasets names one.
+    /// @notice The account has a ledger, so each dataset that it registers or offers names one.
     error LedgerNeeded(address owner);
     /// @notice The account has no ledger of that number.
-    error LedgerNotOpened(address owner, uint16 ledger);
+    error LedgerNotOpened(address owner, uint8 ledger);
     /// @notice A budget may only fall, in every lane.
     error BudgetRises(uint256 given, uint256 standing);
     /// @notice No lane of the budget holds what would be spent.
     error PrivacyBudgetExceeded(uint256 spent, uint256 budget);
     /// @notice On a dataset with a ledger every lane of a charge is at least 1.
     error ChargeHasZeroLane(uint256 charge);
-    /// @notice The dataset has no ledger that could be charged.
-    error ChargeWithoutLedger(uint256 charge);
     /// @notice The same author registered the same model before.
     error ModelAlreadyRegistered(ModelId id);
     /// @notice There is no such model.
@@ -169,7 +163,7 @@ interface IRegistry {
     /// @param ledger Number of the caller's ledger; 0 only while it has none.
     /// @param cardCid Binary CID of its card.
     /// @return id keccak256(abi.encode(chain id, this, caller, root, count, ledger, keccak256(cardCid))).
-    function registerDataset(bytes32 root, uint64 count, uint16 ledger, bytes calldata cardCid)
+    function registerDataset(bytes32 root, uint64 count, uint8 ledger, bytes calldata cardCid)
         external
         returns (DatasetId id);
 
@@ -179,14 +173,15 @@ interface IRegistry {
     /// @notice Opens the caller's next ledger: the first is its own, every further one stands for other people's
     ///         records.
     /// @return ledger Its number, from 1.
-    function openLedger(uint256 budget) external returns (uint16 ledger);
+    function openLedger(uint256 budget) external returns (uint8 ledger);
 
     /// @notice Lowers the budget of a ledger of the caller's.
-    function lowerBudget(uint16 ledger, uint256 budget) external;
+    function lowerBudget(uint8 ledger, uint256 budget) external;
 
-    /// @notice Agreements charges an accepted job to the dataset's ledger, if it has one.
-    /// @dev Reverts with ChargeHasZeroLane, PrivacyBudgetExceeded or ChargeWithoutLedger.
-    function charge(DatasetId dataset, AgreementId agreement, uint256 charge_) external;
+    /// @notice Agreements charges an accepted job to the ledger that its dataset named when it was asked for.
+    /// @dev Reverts with ChargeHasZeroLane or PrivacyBudgetExceeded; a ledger that is none has no budget.
+    /// @return spent What the ledger has spent with it.
+    function charge(address owner, uint8 ledger, uint256 charge_) external returns (uint256 spent);
 
     /// @notice Registers a model by its digests.
     /// @param graph Digest of its graph.
@@ -215,10 +210,10 @@ interface IRegistry {
     function dataset(DatasetId id) external view returns (Dataset memory);
 
     /// @notice A ledger; spent is 0 where there is none.
-    function ledger(address owner, uint16 number) external view returns (Ledger memory);
+    function ledger(address owner, uint8 number) external view returns (Ledger memory);
 
     /// @notice How many ledgers an account has opened.
-    function ledgerCount(address owner) external view returns (uint16);
+    function ledgerCount(address owner) external view returns (uint8);
 
     /// @notice A model; author zero where there is none.
     function model(ModelId id) external view returns (Model memory);
@@ -227,8 +222,9 @@ interface IRegistry {
     function panel(PanelId id) external view returns (Panel memory);
 
     /// @notice What a request needs of a dataset.
-    /// @dev Reverts with DatasetNotRegistered or DatasetIsRetired.
-    function offeredDataset(DatasetId id) external view returns (address owner, bytes32 root, uint16 ledger);
+    /// @dev Reverts with DatasetNotRegistered or DatasetIsRetired, and with LedgerNeeded for a dataset that is older
+    ///      than its owner's first ledger: its records stay out of no budget.
+    function offeredDataset(DatasetId id) external view returns (address owner, bytes32 root, uint8 ledger);
 
     /// @notice What a request needs of a model.
     /// @dev Reverts with ModelNotRegistered or ModelIsRetired.

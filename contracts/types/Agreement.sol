@@ -38,7 +38,9 @@ struct Agreement {
     /// Places of the panel or pool at the end of the block before `requestBlock`.
     uint16 places;
     /// The block of acceptance; 0 before it.
-    uint48 seedBlock;
+    uint40 seedBlock;
+    /// The owner's privacy ledger that acceptance charges, as the dataset named it at the request; 0: none.
+    uint8 ledger;
     // --- next slot
     /// What the owner is due if nothing is held against it: less than agreed after `diverge`.
     uint88 price;

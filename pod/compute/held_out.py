@@ -8,13 +8,15 @@ a record changes one count by one, or a sum by one clip. Of units of privacy wit
 the predictions of all of them make one share, or one mean error, and that is what is added up: so a
 unit changes a sum by one clip.
 
+Parts of the records are told by the same sums, taken of the same outputs.
+
 Legend: B batch, K classes or outputs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -32,6 +34,7 @@ from fitchain.pod.values.held_out import (
     ACCURACY,
     ERROR,
     MOST_CONFUSED,
+    MOST_CONFUSED_APART,
     OF_UNITS,
     Amounts,
     Classes,
@@ -39,10 +42,13 @@ from fitchain.pod.values.held_out import (
     NoisedClasses,
     NoisedMean,
     Outcome,
+    Subgroup,
+    fold_small_groups,
 )
 from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.privacy.noise import discrete_gaussian
 from fitchain.pod.values.recipe import Choice, Recipe
+from fitchain.pod.values.recipe.subgroups import Group
 from fitchain.pod.values.recipe.terms import BINARY, OF_CLASSES
 
 NOISE_DOMAIN = 2
@@ -52,11 +58,19 @@ ERROR_CLIP, MEAN_GRID = 2.0, 1 << 12
 enters the loss (standard deviations, say); and whole units in it."""
 
 Doubles = npt.NDArray[np.float64]
+Part = npt.NDArray[np.bool_]
+"""Which of the held-out records are meant, `[n]`."""
 
 
 # Many parameters: the model, what it is evaluated on, and what the noise follows from.
 def evaluate_held_out(
-    program: Program, recipe: Recipe, rows: Indices, assemble: Assemble, seed: Digest, key: bytes | None
+    program: Program,
+    recipe: Recipe,
+    rows: Indices,
+    assemble: Assemble,
+    seed: Digest,
+    key: bytes | None,
+    group_numbers: Mapping[str, Indices] | None = None,
 ) -> HeldOut:
     """Evaluate a model on the held-out records.
 
@@ -67,6 +81,8 @@ def evaluate_held_out(
         assemble: indices to inputs and target.
         seed: the order seed.
         key: of the last segment, 32 bytes, where the training is private.
+        group_numbers: by column of the recipe's subgroups, which group each of the rows is in,
+            `[n]`.
 
     Returns:
         The result; without an outcome where outputs or loss are not finite or cannot be computed.
@@ -78,35 +94,76 @@ def evaluate_held_out(
         assert key is not None
         return HeldOut(recipe.held_out_count, _noised(program, recipe, rows, assemble, seed, key))
     program.environment_class.seed(generator_seed(tagged("fitchain/held-out-step/v2", seed)))
+    names, parts = _parts(recipe, group_numbers or {})
     try:
-        return HeldOut(len(rows), _outcome(program, recipe, rows, assemble)).finite
+        outcomes = _outcomes(program, recipe, rows, assemble, [np.ones(len(rows), np.bool_), *parts])
+        if outcomes is None:
+            return HeldOut(len(rows), None)
+        whole, *others = outcomes
+        triples = zip(names, parts, others, strict=True)
+        subgroups = [Subgroup(*name, int(part.sum()), outcome) for name, part, outcome in triples]
+        return HeldOut(len(rows), whole, tuple(subgroups)).finite
     except FAILURES as error:
         refuse_lack_of_memory(error)
         return HeldOut(len(rows), None)
 
 
-def _outcome(program: Program, recipe: Recipe, rows: Indices, assemble: Assemble) -> Outcome | None:
-    """Count and add up what the model does, batch by batch; None where an output is not finite, or
-    a target is no class."""
+def _parts(
+    recipe: Recipe, group_numbers: Mapping[str, Indices]
+) -> tuple[list[tuple[str, tuple[Group, ...]]], list[Part]]:
+    """What is told by group: column and groups of each part, and which of the rows are in it."""
+    names, parts = list[tuple[str, tuple[Group, ...]]](), list[Part]()
+    for column in sorted(recipe.subgroups):
+        groups, numbers = recipe.subgroups[column], group_numbers[column]
+        for together in fold_small_groups(np.bincount(numbers, minlength=len(groups)).tolist()):
+            names.append((column, tuple(groups[number] for number in together)))
+            parts.append(np.isin(numbers, together))
+    return names, parts
+
+
+def _outcomes(
+    program: Program, recipe: Recipe, rows: Indices, assemble: Assemble, parts: Sequence[Part]
+) -> list[Outcome] | None:
+    """Count and add up what the model does on parts of the records, of which the first is all of
+    them, batch by batch; None where an output is not finite, or a target is no class."""
     loss = Choice(recipe.loss.name, {**recipe.loss.arguments, "reduction": "mean"})
     compute_loss = loss_function(loss)
-    tally = _Classes(loss.name) if loss.name in OF_CLASSES else _Amounts()
-    for indices in _batches(rows, recipe.batch_size):
-        inputs, target_B = as_tensors(*assemble(indices))
+    most_confused = [MOST_CONFUSED, *[MOST_CONFUSED_APART] * (len(parts) - 1)]
+    tallies = [_Classes(loss.name, most) if loss.name in OF_CLASSES else _Amounts() for most in most_confused]
+    for batch in _batches(len(rows), recipe.batch_size):
+        inputs, target_B = as_tensors(*assemble(rows[batch]))
         with torch.no_grad():
             prediction_BK = fit(program(*inputs, training=False), target_B, loss)
-            tally.losses.append(compute_loss(prediction_BK, target_B).item() * target_B.numel())
-        if not (prediction_BK.isfinite().all() and tally.add(prediction_BK, target_B)):
+        if not prediction_BK.isfinite().all():
             return None
-    if isinstance(tally, _Classes):
-        return tally.outcome()
+        for part, tally in zip(parts, tallies, strict=True):
+            chosen = part[batch]
+            if not chosen.any():
+                continue
+            prediction, target = (_chosen(each, chosen) for each in (prediction_BK, target_B))
+            tally.losses.append(compute_loss(prediction, target).item() * target.numel())
+            if not tally.add(prediction, target):
+                return None
+    return [
+        tally.outcome() if isinstance(tally, _Classes) else tally.outcome(_spread(recipe, rows[part], assemble, tally))
+        for part, tally in zip(parts, tallies, strict=True)
+    ]
+
+
+def _chosen(values_B: Tensor, chosen_B: Part) -> Tensor:
+    """Some of a batch; the batch itself where that is all of it."""
+    return values_B if chosen_B.all() else values_B[torch.from_numpy(chosen_B)]
+
+
+def _spread(recipe: Recipe, rows: Indices, assemble: Assemble, tally: _Amounts) -> float:
+    """Sum of the squared distances of some records' targets from their mean."""
     centre = math.fsum(tally.targets) / tally.compared
-    targets = (assemble(indices)[1] for indices in _batches(rows, recipe.batch_size))
-    return tally.outcome(math.fsum(_sum(np.square(target.astype(np.float64) - centre)) for target in targets))
+    targets = (assemble(rows[batch])[1] for batch in _batches(len(rows), recipe.batch_size))
+    return math.fsum(_sum(np.square(target.astype(np.float64) - centre)) for target in targets)
 
 
-def _batches(rows: Indices, size: int) -> Iterator[Indices]:
-    return (rows[first : first + size] for first in range(0, len(rows), size))
+def _batches(count: int, size: int) -> Iterator[slice]:
+    return (slice(first, first + size) for first in range(0, count, size))
 
 
 def _sum(numbers: Doubles) -> float:
@@ -119,6 +176,7 @@ class _Classes:
     """Counts of a classification so far: of the outputs only two classes' scores are kept."""
 
     loss: str
+    most_confused: int
     losses: list[float] = field(default_factory=list)
     compared: int = 0
     correct: int = 0
@@ -134,7 +192,7 @@ class _Classes:
             return False
         self.compared += len(true)
         self.correct += int((true == taken).sum())
-        if self.count <= MOST_CONFUSED:
+        if self.count <= self.most_confused:
             cells = np.bincount(true * self.count + taken, minlength=self.count**2)
             self.confusion = cells if self.confusion is None else self.confusion + cells
         if self.count == 2 and target_B.ndim == 1:

@@ -1,10 +1,9 @@
 """Attacks on a trained model: was it trained on a record? (torch)
 
 Reference models are trained by the same loop in the same environment class, from seeds that follow
-from the order seed, so whoever has the records comes to the same report. They come in pairs, one on
-a random half of all usable records and one on the other half, so that each record was seen by half
-of them. What a record looks like to those that saw it, and to those that did not, says what the
-attacked model saw.
+from the order seed (`dataset.references`), so whoever has the records comes to the same report.
+Each record was seen by half of them. What a record looks like to those that saw it, and to those
+that did not, says what the attacked model saw.
 
 Sources: Carlini et al., Membership Inference Attacks From First Principles (2022), section 5 and,
 for the variances of few models, appendix: one for all records; Zarifzadeh et al., Low-Cost
@@ -17,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -25,15 +24,16 @@ import torch
 from torch import Tensor
 
 from fitchain.pod.compute.checkpoint.recorder import refuse_not_finite
-from fitchain.pod.compute.dataset import Assemble, batches, drawn_batches
-from fitchain.pod.compute.dataset.order import Indices, keyed_draws, permutation
-from fitchain.pod.compute.dataset.units import rows_of
+from fitchain.pod.compute.dataset import Assemble, drawn_batches
+from fitchain.pod.compute.dataset.order import Indices
+from fitchain.pod.compute.dataset.references import ReferenceTraining, reference_count
 from fitchain.pod.compute.environment import EnvironmentClass
 from fitchain.pod.compute.model import step_work
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.private_training import FAILURES, refuse_lack_of_memory, train_privately
-from fitchain.pod.compute.training import Diverged, as_tensors, fit, fresh_optimizer, hits_of, loss_function, train
-from fitchain.pod.values.digest import Digest, Root, tagged
+from fitchain.pod.compute.references import ReferenceRun
+from fitchain.pod.compute.training import Diverged, as_tensors, fit, fresh_optimizer, hits_of, loss_function
+from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.privacy.keys import segment_key
 from fitchain.pod.values.privacy.ledger import epsilon_of
@@ -41,19 +41,12 @@ from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import BINARY, CLASSIFICATION, OF_CLASSES, Choice
 from fitchain.pod.values.risk import Attack, Details, Quality, RiskReport, Seeds, Summary, Worst, rates_of, roc_of
 from fitchain.pod.values.risk.attack import Scores, area_under
+from fitchain.pod.values.risk.references import ReferenceLeaf, leaf_digests, training_root
 from fitchain.pod.values.risk.report import MOST_EXPOSED, MOST_WORST
 from fitchain.pod.values.state import Tensors, model_root
-from fitchain.pod.values.work import StepWork
 
-REFERENCE_TAG, HALF_TAG = "fitchain/reference/v2", "fitchain/reference-half/v2"
-MOST_REFERENCES, FEWEST_REFERENCES, FEWEST_FOR_LIRA = 32, 4, 8
-"""Models to compare with; of fewer than eight, a variance over models says little."""
-STEP_NS, CALL_NS, OPERATION_NS, NUMBER_NS = 150_000, 12_000, 1, 30
-"""What a step, a kernel of the forward pass, an element's operation and a noised number are taken
-to cost. These are no measurements of this host: how many models there are has to be the same on
-every one."""
-REFERENCES_NS = 28 * 10**9
-"""All reference trainings together cost no more by that, above the fewest."""
+FEWEST_FOR_LIRA = 8
+"""Of fewer models, a variance over models says little."""
 EVALUATED_AT_ONCE = 256
 MOST_CONFIDENCE = 1e4
 """A signal is cut to this; what is no number counts as the lowest."""
@@ -76,6 +69,8 @@ class Subject:
         non_members: those that were held out, rising; none where none was.
         salt: of the report's digest.
         delta: the dataset's, where the training was private.
+        opens: whether one of the reference trainings may be opened in an audit, so that the
+            report's digest has to bind their states; never where the training was private.
     """
 
     graph: Graph
@@ -90,6 +85,7 @@ class Subject:
     non_members: Indices
     salt: Digest
     delta: float | None = None
+    opens: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,10 +141,11 @@ def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, o
     is_member = np.isin(usable, subject.members)
     own = _answers(subject, Program(subject.graph, subject.model, subject.environment), usable)
     wanted = reference_count(step_work(subject.graph, _work_batch(subject.recipe)), subject.recipe)
-    references, ended = [], 0
+    references, roots, ended = list[Reference](), list[Digest](), 0
     for number in range(wanted):
         tick(number, wanted)
-        reference = _reference(subject, usable, number)
+        reference, root = _reference(subject, usable, number)
+        roots.append(root)
         ended += reference is None
         references += [] if reference is None else [reference]
     tick(wanted, wanted)
@@ -184,23 +181,7 @@ def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, o
         exposed=tuple(sorted(usable[exposed[:MOST_EXPOSED]].tolist())),
         worst=tuple(_worst(int(usable[index]), index, scores, own, references) for index in exposed[:MOST_WORST]),
     )
-    return RiskReport(summary, details, subject.salt)
-
-
-def reference_count(work: StepWork, recipe: Recipe) -> int:
-    """How many reference models are trained, an even number: by what a training is metered to cost,
-    not by any clock.
-
-    Args:
-        work: of a step; of a private training, of a record.
-        recipe: steps, batch size, terms of privacy.
-    """
-    pass_ns = CALL_NS * work.calls + OPERATION_NS * work.operations
-    step_ns = STEP_NS + pass_ns
-    if recipe.privacy is not None:  # records one by one, and a draw of noise for each number that is trained
-        step_ns = STEP_NS + recipe.batch_size * (STEP_NS + pass_ns) + NUMBER_NS * work.bytes // 16
-    affordable = REFERENCES_NS // (step_ns * recipe.steps)
-    return max(FEWEST_REFERENCES, min(MOST_REFERENCES, affordable // 2 * 2))
+    return RiskReport(summary, details, subject.salt, tuple(roots) if subject.opens else ())
 
 
 def _work_batch(recipe: Recipe) -> int:
@@ -210,55 +191,41 @@ def _work_batch(recipe: Recipe) -> int:
 # Reference models
 
 
-def half_of(seed: Digest, number: int, count: int) -> npt.NDArray[np.bool_]:
-    """Which of so many units of privacy (records, where these are the unit) a reference model is
-    trained on: one of a pair on a random half, the other on the rest.
-
-    Args:
-        seed: the order seed of the attacked run.
-        number: of the reference model.
-        count: of units.
+def _reference(subject: Subject, usable: Indices, number: int) -> tuple[Reference | None, Digest]:
+    """Train a reference model.
 
     Returns:
-        `[count]`, true for those that it is trained on.
+        The model, None where its training ends before its last step; and the training's root, zero
+        where none is to be opened.
     """
-    order = permutation(count, keyed_draws(tagged(HALF_TAG, seed, number // 2)))
-    saw = np.zeros(count, np.bool_)
-    saw[order[: count // 2].astype(np.intp)] = True
-    return saw if number % 2 == 0 else ~saw
-
-
-def _reference(subject: Subject, usable: Indices, number: int) -> Reference | None:
-    """Train a reference model; None where its training ends before its last step."""
-    seed, size = tagged(REFERENCE_TAG, subject.seed, number), subject.recipe.unit_records
-    low = np.uint64(subject.recipe.rows[0])
-    saw_unit = half_of(subject.seed, number, subject.recipe.unit_count)
-    units = np.flatnonzero(saw_unit).astype(np.uint64)
-    rows = rows_of(units, size) + low
-    # Only whether a step can be taken depends on the number of rows; a batch of more than half of
-    # all units is one of that half.
-    recipe = replace(
-        subject.recipe, rows=(0, len(rows)), held_out=None, batch_size=min(subject.recipe.batch_size, len(units))
-    )
-    program = Program(subject.graph, subject.initial(), subject.environment)
+    training, leaves = ReferenceTraining.of(subject.recipe, subject.seed, number), list[ReferenceLeaf]()
+    program, ended = Program(subject.graph, subject.initial(), subject.environment), False
     try:
-        for _ in _steps(subject, recipe, program, seed, rows, np.isin(rows, usable)):
-            pass
-        refuse_not_finite(program.tensors(), recipe.steps)
+        if subject.opens:
+            for leaf in ReferenceRun(training, program, subject.assemble).leaves():
+                leaves.append(leaf)  # those before its end count, too
+        else:
+            for _ in _steps(subject, training, program, np.isin(training.rows, usable)):
+                pass
+        refuse_not_finite(program.tensors(), training.recipe.steps)
     except Diverged:
-        return None
-    saw = saw_unit[((usable - low) // np.uint64(size)).astype(np.intp)]
-    return Reference(saw, _answers(subject, program, usable))
+        ended = True
+    root = training_root(leaf_digests(leaves, number, subject.salt)) if subject.opens else ZERO
+    if ended:
+        return None, root
+    low, size = np.uint64(subject.recipe.rows[0]), np.uint64(subject.recipe.unit_records)
+    saw = training.saw[((usable - low) // size).astype(np.intp)]
+    return Reference(saw, _answers(subject, program, usable)), root
 
 
-# Many parameters: what a training is a function of.
 def _steps(
-    subject: Subject, recipe: Recipe, program: Program, seed: Digest, rows: Indices, is_filled: npt.NDArray[np.bool_]
+    subject: Subject, training: ReferenceTraining, program: Program, is_filled: npt.NDArray[np.bool_]
 ) -> Iterator[object]:
-    """Train on rows, of which some may be slots of a unit that no record fills."""
+    """Train on a half of the rows, of which some may be slots of a unit that no record fills."""
+    recipe, seed = training.recipe, training.seed
 
     def take(places: Indices) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-        return subject.assemble(rows[places.astype(np.intp)])
+        return subject.assemble(training.taken(places))
 
     def filled(places: Indices) -> Indices:
         return places[is_filled[places.astype(np.intp)]]
@@ -266,10 +233,9 @@ def _steps(
     def key(segment: int) -> bytes:
         return segment_key(seed.value, segment)
 
-    optimizer = fresh_optimizer(program, recipe)
     if recipe.privacy is None:
-        return train(program, recipe, batches(recipe, seed), take, seed, 0, optimizer)
-    drawn = drawn_batches(recipe, seed, key)
+        return ReferenceRun(training, program, subject.assemble).steps()
+    drawn, optimizer = drawn_batches(recipe, seed, key), fresh_optimizer(program, recipe)
     return train_privately(program, recipe, drawn, take, seed, 0, optimizer, key, filled)
 
 

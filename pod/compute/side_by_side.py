@@ -32,7 +32,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fitchain.pod.compute.model.executor import FAILURES
 from fitchain.pod.compute.operators.row_wise import batched, out_variant
 
-MOST_BYTES = 32 << 20
+MOST_BYTES = 64 << 20
 """What the tensors of records side by side may take."""
 LEAST, MOST = 2, 256
 """Records side by side."""
@@ -318,7 +318,11 @@ class Places:
         self._parts: list[Action] = []
         parts = torch.split(self.gradients_ND, [gradient.numel() for gradient in tape.gradients], 1)
         for part, gradient in zip(parts, tape.gradients, strict=True):
-            self._parts.append(partial(part.view(count, *gradient.shape).copy_, self.lift(gradient)))
+            of = memory(gradient)
+            if of in tape.of_records and of not in self._rows and _fills_its_memory(gradient):
+                self._rows[of] = part.view(torch.uint8)  # it is computed where it belongs
+            else:
+                self._parts.append(partial(part.view(count, *gradient.shape).copy_, self.lift(gradient)))
         self._steps: list[Step] = []
         self._draws = 0
 
@@ -329,7 +333,8 @@ class Places:
         if of not in self._rows:
             self._rows[of] = torch.zeros(self.count, row_bytes(value), dtype=torch.uint8)
         rows = self._rows[of].view(value.dtype)
-        return rows.as_strided((self.count, *value.shape), (rows.shape[1], *value.stride()), value.storage_offset())
+        begin = rows.storage_offset() + value.storage_offset()
+        return rows.as_strided((self.count, *value.shape), (rows.stride(0), *value.stride()), begin)
 
     def fill(self, inputs: Sequence[Tensor]) -> None:
         """Put records into their places, over and over where they are fewer.
@@ -474,6 +479,12 @@ def computing() -> Iterator[None]:
             yield
     finally:
         torch._C._set_grad_enabled(recording)
+
+
+def _fills_its_memory(gradient: Tensor) -> bool:
+    """Whether its numbers are all that lies in its memory, in their order."""
+    size = gradient.numel() * gradient.itemsize
+    return gradient.is_contiguous() and gradient.dtype is torch.float32 and gradient.untyped_storage().nbytes() == size
 
 
 def row_bytes(tensor: Tensor) -> int:

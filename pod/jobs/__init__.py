@@ -16,7 +16,9 @@ removal        deleting what a home keeps of a job, and noting it
 orphans        what is kept of jobs that the chain took back for good
 turns          what anyone may do to bring an audit on
 job_status     how a job stands
+curves         how its training went, step by step
 offered        recipe and graph of a request, to be looked at
+privacy_cost   what a training costs of a privacy budget
 audit_status   how an audit stands
 asker          the nonce of whoever asks for an audit
 panels         panels and the pool: made, filled, joined, left, looked at

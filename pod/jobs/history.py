@@ -241,17 +241,20 @@ class HeldOutTold(_Entry):
         scale: of the target's own unit in the units in which it enters the loss.
         assurance: who vouches for it, as the certificate has it; empty where this pod's own worker
             evaluated the model.
+        subgroups: columns by whose groups it is told.
     """
 
     kind = "held_out"
     result: HeldOut
     scale: float = 1.0
     assurance: str = ""
+    subgroups: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, recipe: Recipe, result: HeldOut, assurance: str = "") -> HeldOutTold:
         """Of a recipe's result."""
-        return cls(result, scale_of(recipe.transform.get(recipe.target)), assurance)
+        scale = scale_of(recipe.transform.get(recipe.target))
+        return cls(result, scale, assurance, tuple(sorted(recipe.subgroups)))
 
 
 @dataclass(frozen=True)
@@ -279,6 +282,14 @@ class NoteRead(_Entry):
     step: int
     metrics: Mapping[str, float] | None
     block: int
+
+
+@dataclass(frozen=True)
+class Assessing(_Entry):
+    """The trained model is being attacked, by so many seconds from now at most."""
+
+    kind = "assessing"
+    limit_s: float
 
 
 @dataclass(frozen=True)
@@ -785,6 +796,7 @@ JobEntry = (
     | HeldOutTold
     | Anchored
     | NoteRead
+    | Assessing
     | Assessed
     | NotAssessed
     | Held

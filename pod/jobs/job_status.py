@@ -6,19 +6,24 @@ The journal adds metrics out of the notes, errors, decisions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fitchain.pod.jobs.audit_status import AuditStatus, read_audit_status
-from fitchain.pod.jobs.history import CheckpointRecorded, NoteRead
+from fitchain.pod.jobs.curves import Curves, Points, held_out_curves, training_curves
+from fitchain.pod.jobs.history import CheckpointRecorded
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import Line
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_of
-from fitchain.pod.jobs.waiting import awaits_approval, open_questions
+from fitchain.pod.jobs.waiting import awaits_approval, awaits_delivery, open_questions
 from fitchain.pod.ports.agreement import Agreement, AskedAudit, RunRecord, State
 from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.errors import FitchainError
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
+
+NO_CURVES = Curves()
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,9 @@ class JobStatus:
         questions: audits that others ask for again and to which the owner may consent now, of the
             newest of them (`waiting.open_questions`).
         for_person: whether this home's pod has put the request before its person, and waits.
+        held: whether this home's pod holds the trained job, and its person may have it delivered.
+        curves: metrics of the training and figures on held-out records, as far as this home knows
+            them.
     """
 
     agreement: Agreement
@@ -53,6 +61,8 @@ class JobStatus:
     panel: PanelStatus | None = None
     questions: tuple[AskedAudit, ...] = ()
     for_person: bool = False
+    held: bool = False
+    curves: Curves = NO_CURVES
 
     def __str__(self) -> str:
         """One line, as a notebook prints it: `Training, 17 of 57 checkpoints, loss 0.2817`."""
@@ -90,6 +100,7 @@ class JobStatusReader:
         self._home, self._id = home, id
         self._gas: dict[Digest, int] = {}
         self._panel: PanelStatus | None = None
+        self._recipe: Recipe | None = None
 
     def read(self) -> JobStatus:
         """The job as it stands now.
@@ -107,7 +118,8 @@ class JobStatusReader:
             receipt = home.chain.receipt(transaction)
             if receipt is not None:
                 self._gas[transaction] = receipt.gas_used
-        losses, accuracy = _metrics(history, agreement)
+        curves = self._curves(agreement, history)
+        losses, accuracies = (curves.training.get(name, ()) for name in ("loss", "accuracy"))
         run = home.agreements.run_record(self._id)
         now = home.chain.block("latest").timestamp
         audited = run.end_block is not None and agreement.terms.audit.seats
@@ -122,14 +134,25 @@ class JobStatusReader:
             transactions=spent[0],
             gas=spent[1],
             losses=losses,
-            accuracy=accuracy,
+            accuracy=accuracies[-1][1] if accuracies else None,
             history=history,
             now=now,
             audit=audit,
             panel=self._panel,
             questions=tuple(open_questions(home, self._id)) if settled else (),
             for_person=awaits_approval(home, agreement),
+            held=awaits_delivery(home, agreement, now),
+            curves=curves,
         )
+
+    def _curves(self, agreement: Agreement, history: Sequence[Line]) -> Curves:
+        """Curves as far as this home knows them; where its files are damaged, the training's alone."""
+        home = self._home
+        self._recipe = self._recipe or local_recipe(home, agreement)
+        held_out: dict[str, Points] = {}
+        with suppress(FitchainError):  # who needs the files says what is wrong with them
+            held_out = held_out_curves(home.job_folder(self._id), self._recipe)
+        return Curves(training_curves(history, agreement.terms.steps), held_out)
 
 
 def local_recipe(home: Home, agreement: Agreement) -> Recipe | None:
@@ -139,17 +162,3 @@ def local_recipe(home: Home, agreement: Agreement) -> Recipe | None:
         return None
     data = path.read_bytes()
     return Recipe.parse(data) if sha256(data) == agreement.terms.recipe else None
-
-
-def _metrics(history: Sequence[Line], agreement: Agreement) -> tuple[tuple[tuple[int, float], ...], float | None]:
-    """Losses by step, and the newest accuracy: an owner has its own checkpoints', a scientist those
-    of the notes."""
-    losses: dict[int, float] = {}
-    accuracy = None
-    for line in history:
-        match line.entry:
-            case CheckpointRecorded(step=step, metrics=metrics) | NoteRead(step=step, metrics=metrics) if metrics:
-                if (loss := metrics.get("loss")) is not None:
-                    losses[min(step, agreement.terms.steps)] = loss
-                accuracy = metrics.get("accuracy", accuracy)
-    return tuple(sorted(losses.items())), accuracy

@@ -17,7 +17,6 @@ from fitchain.pod.ports.agreement import Outcome, RunRecord, State
 from fitchain.pod.ports.agreement.calls import cid_in
 from fitchain.pod.ports.chain import Event
 from fitchain.pod.values.amounts import amount_text
-from fitchain.pod.values.digest import Root
 from fitchain.pod.values.errors import FitchainError
 from fitchain.pod.values.ids import AgreementId, AuditRef, Subject
 from fitchain.pod.values.job_folder import RECIPE
@@ -100,10 +99,11 @@ def owners_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[Hi
             case "ProofOfTrain", "Finished":
                 yield from _checkpoints(home, id, run, range(first, args["count"]), at)
                 root = args["transcriptRoot"]
-                yield from _held_out(home, id, root, at)
+                yield from _held_out(home, id, run, at)
                 yield id, history.Finished(root, args["modelRoot"], **sent), str(root), at
             case "ProofOfTrain", "DivergedAt":
                 yield from _checkpoints(home, id, run, range(first, args["count"]), at)
+                yield from _held_out(home, id, run, at)
                 root = args["transcriptRoot"]
                 yield id, history.Diverged("", root, args["modelRoot"], **sent), str(root), at
             case "Agreements", "AuditConsented":
@@ -137,16 +137,16 @@ def _checkpoints(home: Home, id: AgreementId, run: RunRecord, indices: range, at
         yield id, entry, str(leaf.index), at
 
 
-def _held_out(home: Home, id: AgreementId, root: Root, at: float) -> Iterator[HistoryLine]:
-    """The result on a job's held-out records, as its folder has it."""
+def _held_out(home: Home, id: AgreementId, run: RunRecord, at: float) -> Iterator[HistoryLine]:
+    """What a job's delivered model does on its held-out records, as its folder has it."""
     folder = home.job_folder(id)
     try:
-        last = read_leaves(folder.path)[-1] if folder.leaves.exists() else None
+        delivered = read_leaves(folder.path)[run.delivered] if folder.leaves.exists() else None
         recipe = Recipe.parse((folder.path / RECIPE).read_bytes())
     except (FitchainError, OSError, IndexError):
         return  # as of the checkpoints
-    if last is not None and last.held_out is not None:
-        yield id, history.HeldOutTold.of(recipe, last.held_out), str(root), at
+    if delivered is not None and delivered.held_out is not None:
+        yield id, history.HeldOutTold.of(recipe, delivered.held_out), str(run.transcript_root), at
 
 
 def scientists_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[HistoryLine]:

@@ -44,7 +44,7 @@ EXPORTED_OF: Mapping[type[Entry], frozenset[str]] = {
     history.RemovalAsked: frozenset({"reason"}),
 }
 """Fields that leave besides, of some: what was asked, and what a person said and was shown."""
-KEPT_IN = (history.Assessed, history.NotAssessed)
+KEPT_IN = (history.Assessing, history.Assessed, history.NotAssessed)
 """Entries of which not even the word leaves: whether an attack on the model came to its end may
 follow from a single record."""
 

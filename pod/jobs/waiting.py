@@ -1,5 +1,5 @@
-"""What waits for a yes: requests that a pod put before its person, and audits that others ask for
-again.
+"""What waits for a yes: requests that a pod put before its person, trained jobs that it holds, and
+audits that others ask for again.
 
 Anybody may ask for another audit, any number of times. So the newest questions are read by number,
 and those besides that this home's pod found and put before its person; never all of them.
@@ -22,9 +22,31 @@ MOST_LISTED, OF_EACH = 96, 2
 """Newest questions about many jobs that are looked at, and of each: one HTTP request for all."""
 
 
+HELD = "held"
+"""Fact of a job: that it is held after its training, and what a person said."""
+WAITS, DELIVER = "waits", "deliver"
+
+
 def awaits_approval(home: Home, agreement: Agreement) -> bool:
     """Whether this home's pod has put a request before its person, who has not answered."""
     return agreement.state is State.REQUESTED and _unanswered(home, agreement.id, ApprovalNeeded)
+
+
+def is_held(home: Home, id: AgreementId) -> bool:
+    """Whether a job was trained, is held, and no person has had it delivered all the same."""
+    return home.journal.fact(id, HELD) == WAITS
+
+
+def awaits_delivery(home: Home, agreement: Agreement, now: int) -> bool:
+    """Whether a job is held, and its person may still have it delivered.
+
+    Args:
+        home: of the owner.
+        agreement: of the job.
+        now: the chain's own time, seconds since 1970.
+    """
+    in_time = agreement.state is State.TRAINING and now <= agreement.training_deadline
+    return in_time and is_held(home, agreement.id)
 
 
 def awaits_consent(home: Home, ref: AuditRef) -> bool:

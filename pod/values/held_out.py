@@ -2,7 +2,8 @@
 torch).
 
 A result holds counts and sums, which an audit computes again to the last bit. Shares, errors and
-their intervals follow from them by whoever reads it.
+their intervals follow from them by whoever reads it. Where the recipe names columns for it, the
+same counts and sums are told by group, of groups of enough records (`fold_small_groups`).
 
 Sources: Wilson, Probable Inference (1927), equation 10 (intervals of a share); Hanley & McNeil, The
 Meaning and Use of the Area under a ROC Curve (1982), section III (of an AUC); Cohen, Cohen, West &
@@ -12,19 +13,25 @@ Aiken, Applied Multiple Regression (2003), section 3.6.2 (of R2, an approximatio
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from fitchain.pod.values.digest import ZERO, Digest, Json, canonical_json, sha256, tagged
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.limits import MOST_COLUMN_NAME
 from fitchain.pod.values.recipe.fields import Fields, integer
+from fitchain.pod.values.recipe.subgroups import MOST_GROUPS, MOST_SUBGROUPS, Group, parse_groups
 
 MOST_CONFUSED = 32
 """Classes up to which a result counts which class was taken for which."""
+MOST_CONFUSED_APART = 8
+"""The same of a result by group."""
 MOST_COUNT = 2**53 - 1
 ACCURACY, ERROR, OF_UNITS = "accuracy", "absolute error", " of units"
 """Of what a noised mean is one."""
+LEAST_TOLD = 20
+"""Held-out records from which on a group is told by itself."""
 CONFIDENCE_Z = 1.959963984540054
 """Standard deviations about a normal mean that hold 95 %."""
 
@@ -40,7 +47,7 @@ class Classes:
         compared: predictions; as many as records, or more where a record has several.
         correct: of these, how many hit.
         confusion: K * K counts, row by row: of true class i how many were taken for class j; empty
-            where K is beyond `MOST_CONFUSED`.
+            where K is beyond `MOST_CONFUSED`, or by group beyond `MOST_CONFUSED_APART`.
         loss: the recipe's, the mean over the predictions.
         above: of two classes, twice the pairs of a record of the first class and one of the second
             in which the second has the higher score, a tie counting once; None elsewhere.
@@ -55,8 +62,8 @@ class Classes:
     above: int | None = None
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Classes:
-        """Read the JSON form.
+    def from_json(cls, value: Mapping[str, Any], most_confused: int = MOST_CONFUSED) -> Classes:
+        """Read the JSON form, in which so many classes are counted one against the other.
 
         Raises:
             InputRefused: it has another form, or its counts contradict each other.
@@ -66,7 +73,7 @@ class Classes:
         classes, compared = fields.integer("classes", 1, MOST_COUNT), fields.integer("compared", 1, MOST_COUNT)
         correct = fields.integer("correct", 0, compared)
         confusion = _counts(fields, 0)
-        if len(confusion) != (classes * classes if classes <= MOST_CONFUSED else 0):
+        if len(confusion) != (classes * classes if classes <= most_confused else 0):
             raise InputRefused(f"{what} of {classes} classes does not have {len(confusion)} counts")
         if confusion and (sum(confusion), sum(confusion[:: classes + 1])) != (compared, correct):
             raise InputRefused(f"the counts of {what} do not add up to {compared} predictions, {correct} of them right")
@@ -260,6 +267,45 @@ _KINDS: Mapping[str, type[Outcome]] = {kind.kind: kind for kind in (Classes, Amo
 
 
 @dataclass(frozen=True, slots=True)
+class Subgroup:
+    """The same result on a part of the held-out records.
+
+    Args:
+        column: of whose values the groups are.
+        groups: one, or those that are told together because one of them has too few records.
+        records: how many, at least `LEAST_TOLD`.
+        outcome: what was counted, as of all records; never with noise.
+    """
+
+    column: str
+    groups: tuple[Group, ...]
+    records: int
+    outcome: Outcome
+
+    @classmethod
+    def from_json(cls, value: Any) -> Subgroup:
+        """Read the JSON form.
+
+        Raises:
+            InputRefused: a field is missing, unknown, of the wrong type or out of bounds.
+        """
+        fields = Fields("a result by group", value, ("column", "groups", "records", "outcome"))
+        groups = fields.items("groups", 1, MOST_GROUPS)
+        outcome = _outcome(value["outcome"], (Classes, Amounts), MOST_CONFUSED_APART)
+        return cls(
+            fields.text("column", MOST_COLUMN_NAME),
+            parse_groups("a result by group: groups", groups),
+            fields.integer("records", LEAST_TOLD, MOST_COUNT),
+            outcome,
+        )
+
+    def json(self) -> dict[str, Json]:
+        """The subgroup as a JSON object."""
+        outcome = _outcome_json(self.outcome)
+        return {"column": self.column, "groups": list(self.groups), "records": self.records, "outcome": outcome}
+
+
+@dataclass(frozen=True, slots=True)
 class HeldOut:
     """A trained model's result on the held-out records.
 
@@ -267,10 +313,13 @@ class HeldOut:
         records: how many were held out; how many units of privacy, where these have several.
         outcome: what was counted; None where the model's outputs on them are not finite or cannot
             be computed.
+        subgroups: the same by group, column by column; of a column none where no two parts of
+            enough records can be told.
     """
 
     records: int
     outcome: Outcome | None
+    subgroups: tuple[Subgroup, ...] = ()
 
     @classmethod
     def from_json(cls, value: Any) -> HeldOut:
@@ -279,34 +328,95 @@ class HeldOut:
         Raises:
             InputRefused: a field is missing, unknown, of the wrong type or out of bounds.
         """
-        fields = Fields("a held-out result", value, ("records", "outcome"))
-        records, outcome = fields.integer("records", 1, MOST_COUNT), value["outcome"]
-        if outcome is None:
-            return cls(records, None)
-        kind = outcome.get("kind") if isinstance(outcome, Mapping) else None
-        if not isinstance(kind, str) or kind not in _KINDS:
-            raise InputRefused(f"a held-out result's outcome is null or one of {', '.join(_KINDS)}")
-        return cls(records, _KINDS[kind].from_json(outcome))
+        fields = Fields("a held-out result", value, ("records", "outcome", "subgroups"))
+        records = fields.integer("records", 1, MOST_COUNT)
+        outcome = None if value["outcome"] is None else _outcome(value["outcome"], tuple(_KINDS.values()))
+        subgroups = tuple(map(Subgroup.from_json, fields.items("subgroups", 0, MOST_SUBGROUPS * MOST_GROUPS)))
+        _require_whole(records, outcome, subgroups)
+        return cls(records, outcome, subgroups)
 
     def json(self) -> dict[str, Json]:
         """The result as a JSON object."""
-        if self.outcome is None:
-            return {"records": self.records, "outcome": None}
-        fields: dict[str, Json] = {
-            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.outcome).items()
+        outcome = None if self.outcome is None else _outcome_json(self.outcome)
+        return {
+            "records": self.records,
+            "outcome": outcome,
+            "subgroups": [subgroup.json() for subgroup in self.subgroups],
         }
-        return {"records": self.records, "outcome": {"kind": self.outcome.kind, **fields}}
 
     @property
     def finite(self) -> HeldOut:
         """The same result, or none where a number in it is not finite."""
-        numbers = asdict(self.outcome).values() if self.outcome is not None else ()
+        outcomes = [each for each in (self.outcome, *(part.outcome for part in self.subgroups)) if each is not None]
+        numbers = [number for outcome in outcomes for number in asdict(outcome).values()]
         whole = all(math.isfinite(number) for number in numbers if isinstance(number, float))
-        return self if whole else replace(self, outcome=None)
+        return self if whole else HeldOut(self.records, None)
+
+    def of_column(self, column: str) -> tuple[Subgroup, ...]:
+        """What is told by the groups of a column."""
+        return tuple(subgroup for subgroup in self.subgroups if subgroup.column == column)
+
+
+def _outcome(value: Any, kinds: Sequence[type[Outcome]], most_confused: int = MOST_CONFUSED) -> Outcome:
+    """Read an outcome of one of some kinds."""
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    if kind not in [each.kind for each in kinds]:
+        raise InputRefused(f"a held-out result's outcome is one of {', '.join(each.kind for each in kinds)}")
+    return Classes.from_json(value, most_confused) if kind == Classes.kind else _KINDS[str(kind)].from_json(value)
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Json]:
+    fields: dict[str, Json] = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in asdict(outcome).items()
+    }
+    return {"kind": outcome.kind, **fields}
+
+
+def _require_whole(records: int, outcome: Outcome | None, subgroups: Sequence[Subgroup]) -> None:
+    """The parts by a column's groups are two or more, are of the whole's kind, name no group twice,
+    and add up to the whole."""
+    if subgroups and not isinstance(outcome, Classes | Amounts):
+        raise InputRefused("a held-out result is told by group, and the whole is not told exactly")
+    for column in dict.fromkeys(each.column for each in subgroups):
+        parts = [each for each in subgroups if each.column == column]
+        groups = [group for part in parts for group in part.groups]
+        if (
+            len(parts) < 2
+            or len(set(groups)) != len(groups)
+            or {type(each.outcome) for each in parts} != {type(outcome)}
+        ):
+            raise InputRefused(f"a held-out result by {column!r} does not part the records into groups")
+        if (together := sum(part.records for part in parts)) != records:
+            raise InputRefused(f"a held-out result by {column!r} is of {together} records, and {records} are held out")
+
+
+def fold_small_groups(counts: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Part a column's groups into those that are told, each of `LEAST_TOLD` records or more.
+
+    A group of fewer is told together with others: with all other such groups and, while these
+    together are too few, with the next smallest, since what is told of the others, taken from the
+    whole, is the result on what is left.
+
+    Args:
+        counts: held-out records of each group.
+
+    Returns:
+        Numbers of groups: those that are told apart, rising, then those that are told together;
+        nothing where that would be all.
+    """
+    by_size = sorted(range(len(counts)), key=lambda group: (counts[group], group))
+    together = [group for group in by_size if counts[group] < LEAST_TOLD]
+    for group in by_size[len(together) :]:
+        if not together or sum(counts[each] for each in together) >= LEAST_TOLD:
+            break
+        together.append(group)
+    parts: list[tuple[int, ...]] = [(group,) for group in range(len(counts)) if group not in together]
+    parts += [tuple(sorted(together))] if together else []
+    return tuple(parts) if len(parts) > 1 else ()
 
 
 def held_out_salt(metrics_salt: Digest) -> Digest:
-    """The salt of the last leaf's held-out result: it follows from that leaf's salt of metrics, and
+    """The salt of a leaf's held-out result: it follows from that leaf's salt of metrics, and
     who is told the one, as in a certificate, does not learn the other."""
     return tagged("fitchain/held-out-salt/v2", metrics_salt)
 

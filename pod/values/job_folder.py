@@ -52,9 +52,11 @@ LEAVES, STATES, FINAL = f"{RUN}/leaves.jsonl", f"{RUN}/states", f"{RUN}/final.sa
 PREDICTIONS, STATE_DIGESTS, WORKER_SCRATCH = f"{RUN}/predictions.npz", f"{RUN}/state-digests.jsonl", f"{RUN}/.scratch"
 WORKER_RISK_REPORT = f"{RUN}/{RISK_REPORT}"
 IDENTITY, SEAT_IDENTITY, RELEASED_IDENTITY = "identity.age", "seat.age", "job.age"
-EVIDENCE, EVIDENCE_RECORDS = "evidence.json", "records.bin"
+EVIDENCE, EVIDENCE_RECORDS, EVIDENCE_REFERENCE = "evidence.json", "records.bin", "reference.safetensors"
+REFERENCE_STATE, REFERENCE_LEAVES = f"{RUN}/reference.safetensors", f"{RUN}/reference.leaves"
 
 _STATE = ".safetensors"
+_OF_EVIDENCE = (EVIDENCE, EVIDENCE_RECORDS, EVIDENCE_REFERENCE)
 MOST_ASIDE = 2
 """Runs that are kept aside; reorganisations go back to no more than one of the newest."""
 _ASIDE, _HANDED_OVER, _AUDIT = "aside-", "evidence-", "audit-"
@@ -279,7 +281,7 @@ class JobFolder:
 
     def for_worker(self) -> list[Path]:
         """What a worker is given to read: the offer, the records, opened evidence."""
-        named = [self.path / name for name in (*OFFER_FILES, RECORDS, TASK, EVIDENCE, EVIDENCE_RECORDS)]
+        named = [self.path / name for name in (*OFFER_FILES, RECORDS, TASK, *_OF_EVIDENCE)]
         states = [path for path in self.path.glob(f"*{_STATE}") if path.stem.isdecimal()]
         return [path for path in (*named, *states) if path.is_file() and not path.is_symlink()]
 

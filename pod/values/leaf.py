@@ -3,11 +3,13 @@
 It knows digests and counts; nothing of models, records or chains. No torch.
 
     leaf j = tagged("fitchain/leaf/v2", ctx, seed, j, s_j, state word, records digest, metrics
-    digest, held-out digest, leaf j-1)
+    digest, results word, leaf j-1)
 
-The state word of leaf 0, of the delivered leaf and of the last is the state digest. Any other leaf
-has it salted: records order, graph and weights may be known to others, and a leaf that names its
-state would confirm a guess of the records.
+The state word of leaf 0, of the delivered leaf and of the last is the state digest, and so is that
+of a leaf that may be delivered, the best so far by a recipe's rule. Any other leaf has it salted:
+records order, graph and weights may be known to others, and a leaf that names its state would
+confirm a guess of the records. The results word is the digest of the result on held-out records,
+and in the last leaf, where a privacy-risk report was asked for, of both.
 
 A `Leaf` is what is proven, an `OpenedLeaf` one whose state stands in it unsalted, with the two
 roots that make the state up: what a contract recomputes. A `Checkpoint` is a leaf together with
@@ -39,6 +41,7 @@ from fitchain.pod.values.digest import (
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused
 from fitchain.pod.values.held_out import HeldOut, held_out_digest, held_out_salt
 from fitchain.pod.values.limits import LEAF_LINE
+from fitchain.pod.values.risk.report import Parts
 from fitchain.pod.values.state import state_digest
 
 Metrics = Mapping[str, float]
@@ -55,8 +58,9 @@ class Leaf:
         state: the state word: the state digest, salted or not.
         records: digest of the records that the segment used which ends here.
         metrics: salted digest of that segment's metrics.
-        held_out: salted digest of the result on the held-out records; zero in every leaf but the
-            last of a whole training whose recipe holds records out.
+        held_out: the results word: salted digest of the result on the held-out records, zero in
+            every leaf whose model the recipe does not evaluate; in the last of a whole training,
+            where the dataset's policy asks for a risk report, of that, or zero, and the report's.
         previous: digest of the leaf before; zero in leaf 0.
     """
 
@@ -182,6 +186,8 @@ class Checkpoint:
         state_salt: of the state; None where the leaf names the state digest itself.
         held_out: result on the held-out records; None where there is none. Its salt follows from
             that of the metrics.
+        report: what the digest of the privacy-risk report is over; None where none is asked for,
+            or it is not made yet.
     """
 
     leaf: Leaf
@@ -191,6 +197,7 @@ class Checkpoint:
     salt: Digest
     state_salt: Digest | None = None
     held_out: HeldOut | None = None
+    report: Parts | None = None
 
     @property
     def roots(self) -> StateRoots:
@@ -211,8 +218,19 @@ class Checkpoint:
         then."""
         return replace(self, leaf=replace(self.leaf, state=self.roots.digest), state_salt=None)
 
+    @property
+    def held_out_digest(self) -> Digest:
+        """The salted digest of the result on held-out records; zero where there is none."""
+        return held_out_digest(self.held_out, held_out_salt(self.salt))
+
+    def with_report(self, report: Parts | None) -> Checkpoint:
+        """The same checkpoint with the digest of a risk report in its leaf, or without one; its
+        leaf's digest is another then."""
+        word = results_word(self.held_out_digest, report)
+        return replace(self, leaf=replace(self.leaf, held_out=word), report=report)
+
     def verify(self) -> None:
-        """Check that the roots, the metrics and the held-out result open the leaf.
+        """Check that the roots, the metrics and the results open the leaf.
 
         Raises:
             DigestMismatch: they do not.
@@ -225,11 +243,10 @@ class Checkpoint:
             raise DigestMismatch(
                 f"the metrics of leaf {self.leaf.index} digest to {digest}, and the leaf says {self.leaf.metrics}"
             )
-
-        if (digest := held_out_digest(self.held_out, held_out_salt(self.salt))) != self.leaf.held_out:
+        if (word := results_word(self.held_out_digest, self.report)) != self.leaf.held_out:
             raise DigestMismatch(
-                f"the held-out result of leaf {self.leaf.index} digests to {digest}, and the leaf says"
-                f" {self.leaf.held_out}"
+                f"the results of leaf {self.leaf.index}, those on held-out records and of an attack, digest to {word},"
+                f" and the leaf says {self.leaf.held_out}"
             )
 
     def to_json(self) -> dict[str, Json]:
@@ -241,6 +258,7 @@ class Checkpoint:
             "salt": str(self.salt),
             "state_salt": None if self.state_salt is None else str(self.state_salt),
             "held_out": None if self.held_out is None else self.held_out.json(),
+            "report": None if self.report is None else self.report.json(),
         }
 
     @classmethod
@@ -262,7 +280,8 @@ class Checkpoint:
         state_salt = None if fields["state_salt"] is None else Digest.parse(fields["state_salt"])
         salts = Digest.parse(fields["salt"]), state_salt
         held_out = None if fields["held_out"] is None else HeldOut.from_json(fields["held_out"])
-        return cls(Leaf.from_json(fields["leaf"]), roots.model, roots.optimizer, exact, *salts, held_out)
+        report = None if fields["report"] is None else Parts.from_json(fields["report"])
+        return cls(Leaf.from_json(fields["leaf"]), roots.model, roots.optimizer, exact, *salts, held_out, report)
 
     def to_line(self) -> bytes:
         """The checkpoint as one line of `leaves.jsonl`."""
@@ -335,6 +354,19 @@ def state_word(state: Digest, salt: Digest | None) -> Digest:
         The state digest, or `tagged("fitchain/salted-state/v2", salt, state digest)`.
     """
     return state if salt is None else tagged("fitchain/salted-state/v2", salt, state)
+
+
+def results_word(held_out: Digest, report: Parts | None) -> Digest:
+    """What the last leaf says of a trained model's results.
+
+    Args:
+        held_out: salted digest of the result on held-out records; zero where there is none.
+        report: what the digest of the privacy-risk report is over; None where none is asked for.
+
+    Returns:
+        The first, or `tagged("fitchain/results/v2", held_out, digest of the report)`.
+    """
+    return held_out if report is None else tagged("fitchain/results/v2", held_out, report.digest)
 
 
 def metrics_digest(metrics: Metrics, salt: Digest) -> Digest:

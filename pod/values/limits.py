@@ -86,8 +86,8 @@ GRAPH = JsonLimits(16 * MIB, 1 << 21, 12)
 CARD = JsonLimits(8 * MIB, 1 << 18, 8)
 ENVELOPE = JsonLimits(256 * MIB, 16, 4)
 STATEMENT = JsonLimits(192 * MIB, 1 << 23, 16)
-LEAF_LINE = JsonLimits(64 * KIB, 2048, 4)
-"""Of them a held-out result of 32 classes takes half."""
+LEAF_LINE = JsonLimits(256 * KIB, 1 << 13, 6)
+"""Of them a held-out result of 32 classes takes an eighth, and one by the groups of 3 columns half."""
 STATE_DIGESTS_LINE = JsonLimits(4 * MIB, 1 << 15, 3)
 MOST_STATE_DIGESTS = 1 << 20
 TRAIL_LINE = JsonLimits(256 * KIB, 1 << 13, 8)
@@ -104,14 +104,19 @@ TASK = JsonLimits(16 * MIB, 1 << 21, 8)
 RISK_REPORT = JsonLimits(256 * KIB, 1 << 13, 6)
 
 
-EVIDENCE_LEAF_BYTES, EVIDENCE_LEAF_ITEMS, MOST_PATH = 4 * KIB, 96, 64
-MOST_EVIDENCE_LEAVES = 1 << 16
+EVIDENCE_LEAF_BYTES, EVIDENCE_LEAF_ITEMS, MOST_PATH = 144 * KIB, 5376, 64
+"""Of which a held-out result takes most: one of 32 classes a tenth, and one by groups the rest."""
+MOST_EVIDENCE_LEAVES = 1 << 14
+"""At both ends of each of as many segments as the contract draws, and more."""
 
 
 def evidence_document(leaves: int) -> JsonLimits:
     """What an `evidence.json` that opens so many leaves may be at most."""
     leaves = min(leaves, MOST_EVIDENCE_LEAVES)
-    return JsonLimits(64 * KIB + leaves * EVIDENCE_LEAF_BYTES, 2048 + leaves * EVIDENCE_LEAF_ITEMS, 6)
+    last = LEAF_LINE  # which names a held-out result
+    return JsonLimits(
+        last.text_bytes + leaves * EVIDENCE_LEAF_BYTES, last.items + leaves * EVIDENCE_LEAF_ITEMS, last.depth + 2
+    )
 
 
 # Files of arrays, tensors and records.
@@ -206,8 +211,8 @@ FOREIGN: tuple[Row, ...] = (
     _json("card", CARD),
     Row(
         "`evidence.json`",
-        f"64 KiB and {size_text(EVIDENCE_LEAF_BYTES)} a leaf of the challenge",
-        f"{MOST_EVIDENCE_LEAVES:,} leaves; 2048 values and {EVIDENCE_LEAF_ITEMS} a leaf",
+        f"{size_text(LEAF_LINE.text_bytes)} and {size_text(EVIDENCE_LEAF_BYTES)} a leaf of the challenge",
+        f"{MOST_EVIDENCE_LEAVES:,} leaves; {LEAF_LINE.items:,} values and {EVIDENCE_LEAF_ITEMS} a leaf",
         str(evidence_document(0).depth),
         f"a path has {MOST_PATH} nodes",
     ),

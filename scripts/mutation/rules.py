@@ -317,7 +317,7 @@ RULES = (
     Rule(
         "budgets not kept",
         "Registry.sol",
-        "if (!spent.somewhereWithin(account.budget)) revert PrivacyBudgetExceeded(spent, account.budget);",
+        "if (!spent.somewhereWithin(budget)) revert PrivacyBudgetExceeded(spent, budget);",
         "",
         "LedgerTest",
     ),
@@ -339,6 +339,13 @@ RULES = (
         "datasets beside the ledger",
         "Registry.sol",
         "if (number == 0 && ledgerCount[msg.sender] != 0) revert LedgerNeeded(msg.sender);",
+        "",
+        "LedgerTest",
+    ),
+    Rule(
+        "datasets from before the ledger",
+        "Registry.sol",
+        "if (number == 0 && ledgerCount[owner] != 0) revert LedgerNeeded(owner);",
         "",
         "LedgerTest",
     ),

@@ -22,6 +22,7 @@ class Attack:
         rule: on which that rests, where it is one that can be taken out in this process, or of
             contracts with which pods play.
         without: how what it says begins without that rule.
+        found: how likely it is found, where that depends on another draw than that of the segments.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Attack:
     play: Callable[[AttackLab], Caught]
     rule: Rule | PodRule | None = None
     without: str = ""
+    found: str = ""
 
     def differs(self, played: Caught) -> str:
         """What the row says otherwise than was played; empty where it is caught as it says."""

@@ -4,14 +4,17 @@ played through sealed evidence."""
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fitchain.pod.jobs.exchange import send_folder
+from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.parties.verifier import Examination, examine
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.proof.audit.checking import Problem
@@ -22,12 +25,15 @@ from fitchain.pod.values.state import read_safetensors, write_safetensors
 from tests.attacks import cheats
 from tests.attacks.attack_lab import AttackLab, Caught
 from tests.attacks.detection import missed_segments
-from tests.audits import VERIFIER_SECRET, trained
+from tests.audits import VERIFIER_SECRET, Case, trained
 from tests.training_jobs import table
 
 Play = Callable[[AttackLab], Caught]
 
 OPENING, CHECKS, DELIVERY, REPLAY = "opening", "checks of the evidence", "check of the delivery", "replay"
+REFERENCE = "the drawn reference training"
+FOUND, MISSED = sha256(b"found"), sha256(b"missed")
+"""Segment seeds that draw the reference trainings 24 and 25."""
 WHOLE = "the whole"
 """Where something is caught that concerns no segment alone."""
 
@@ -67,15 +73,62 @@ def of_the_job(cheat: Callable[[Path], object]) -> Play:
     return play
 
 
-def of_held_out(cheat: Callable[..., object]) -> Play:
+def of_held_out(cheat: Callable[..., object], **terms: str) -> Play:
     """A cheat of a job that holds records out; it trains by whatever trains in this lab."""
 
     def play(lab: AttackLab) -> Caught:
-        case = trained(lab.place / f"held-out-{os.urandom(4).hex()}", lab.store, lab.work, held_out=0.2)
+        place, given = lab.place / f"held-out-{os.urandom(4).hex()}", dict[str, Any](terms)
+        case = trained(place, lab.store, lab.work, held_out=0.2, **given)
         cheat(case.folder)
         return caught(lab.examine(case))
 
     return play
+
+
+def best_leaf_invented(lab: AttackLab) -> Caught:
+    """Invent the result of an inner leaf, and deliver its model as the best: the segment that ends
+    in the delivered leaf is always audited, whatever is drawn."""
+    cheat = partial(cheats.invented_best, index=3)
+    return replace(of_held_out(cheat, evaluate="segment", best="accuracy")(lab), faked=None)
+
+
+def of_a_report(cheat: Callable[[Case], Case]) -> Play:
+    """A cheat with the risk report of a job."""
+
+    def play(lab: AttackLab) -> Caught:
+        case = trained(lab.place / f"report-{os.urandom(4).hex()}", lab.store, lab.work, held_out=0.2)
+        fake = cheat(replace(case, do=run_worker if lab.processes else None).assessed())
+        return caught(lab.examine(fake, segment_seed=FOUND))
+
+    return play
+
+
+def report_of_another_model(case: Case) -> Case:
+    """Attack the initial model, which gives nobody away, and bind what that finds."""
+    final = case.folder / "run/final.safetensors"
+    trained_model = final.read_bytes()
+    shutil.copyfile(case.folder / "initial.safetensors", final)
+    mild = case.assessed()
+    final.write_bytes(trained_model)
+    return mild
+
+
+def untrained_references(case: Case) -> Case:
+    """Never train every second reference model."""
+    assert case.report is not None
+    return case.bound(
+        case.report, {number: case.untrained(number) for number in range(0, len(case.report.references), 2)}
+    )
+
+
+def untrained_and_drawn(lab: AttackLab) -> Caught:
+    """Such reference models, one of which is drawn; where none is, nobody sees it."""
+    case = trained(lab.place / f"report-{os.urandom(4).hex()}", lab.store, lab.work, held_out=0.2)
+    fake = untrained_references(replace(case, do=run_worker if lab.processes else None).assessed())
+    assert lab.examine(fake, segment_seed=MISSED).outcome == Outcome.MATCH, "the draw that the owner hopes for"
+    found = lab.examine(fake, segment_seed=FOUND)
+    (problem,) = found.problems
+    return Caught(REPLAY, REFERENCE, f"{found.outcome.name.title()}: {problem.what}")
 
 
 def retrained(cheat: Callable[..., object], **how: object) -> Play:

@@ -82,6 +82,16 @@ def losses_asked_for(lab: AttackLab) -> Caught:
     return Caught("nobody", "nowhere", "it is taken")
 
 
+def evaluations_asked_for(lab: AttackLab) -> Caught:
+    """Ask for the best of all checkpoints in a recipe that trains in private."""
+    del lab
+    try:
+        private_recipe(held_out=0.2, evaluate="segment", best="accuracy")
+    except InputRefused as refusal:
+        return Caught(RECIPE_READ, "parse", refusal.message)
+    return Caught("nobody", "nowhere", "it is taken")
+
+
 def certified_below_cost(lab: AttackLab) -> Caught:
     """Accept, train and certify a private job whose charge is one unit an order; owner and
     scientist play together."""
@@ -92,6 +102,7 @@ def certified_below_cost(lab: AttackLab) -> Caught:
         privacy=PrivacyOffer(3.5, DELTA),
         transform="ranges",
         ranges=RANGES,
+        classes=("ill", "well"),
     )
     made = request.terms_of
     with (
@@ -213,6 +224,14 @@ PRIVATE_ATTACKS = (
         Caught(RECIPE_READ, "parse", "the recipe: metrics of a segment are exact numbers of its records"),
         losses_asked_for,
         pod_rules.METRICS_ASKED,
+        "it is taken",
+    ),
+    Attack(
+        "results after each segment asked for beside the noise",
+        "a recipe of private training that evaluates each checkpoint, to have the best of them",
+        Caught(RECIPE_READ, "parse", "beside terms of privacy the model is evaluated once, after the last step"),
+        evaluations_asked_for,
+        pod_rules.EVALUATED_ONCE,
         "it is taken",
     ),
 )

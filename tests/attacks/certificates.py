@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from fitchain.cli.views.verdict import describe_verdict
+from fitchain.pod.compute.dataset import RiskTerms
 from fitchain.pod.ports.agreement import Audits, Outcome
 from fitchain.pod.ports.chain import Chain, connect
 from fitchain.pod.ports.settings import load
@@ -14,11 +15,16 @@ from fitchain.pod.ports.trust import look_at_panel, trust
 from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.proof.certificate import Assurance, Statement, verify
 from fitchain.pod.proof.certificate.envelope import seal, unseal
+from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.certificate.statement import outline_of
 from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import FitchainError
+from fitchain.pod.values.held_out import Classes, HeldOut
 from fitchain.pod.values.ids import AuditRef, PanelId
-from fitchain.pod.values.leaf import StateRoots, records_digest
+from fitchain.pod.values.leaf import StateRoots, records_digest, results_word
+from fitchain.pod.values.recipe.terms import SEGMENT
+from fitchain.pod.values.risk import RiskReport
 from fitchain.pod.values.state import model_root, optimizer_root
 from tests.agreements import KEY
 from tests.attacks.attack_lab import AttackLab, Caught
@@ -28,14 +34,19 @@ from tests.certified_jobs import (
     MadeUp,
     Parties,
     bent,
+    claim_of,
+    leaves_of,
     long_job,
     long_transcript,
     played,
+    roots_of,
     tensors,
     with_first,
 )
 from tests.certified_jobs import registered as registered_card
 from tests.chain_fixtures import ETHER, Account
+from tests.policies import open_policy
+from tests.risk_reports import made_up_report
 
 VERIFIER = "certificate's check"
 
@@ -164,6 +175,54 @@ def hidden_beginning(lab: AttackLab) -> Caught:
     opened = tuple(each for each in outline.opened if each.leaf.index)
     lying = replace(shown, transcript_root=told.root, leaves=replace(outline, opened=opened))
     return refuted(lab, replace(job, certificate=seal(lying.encode(), job.keys)), "leaves")
+
+
+def worse_leaf(lab: AttackLab) -> Caught:
+    """Deliver a leaf as the best, and open a better result of another in the same certificate."""
+    parties, path = strangers(lab), lab.home().with_suffix(".safetensors")
+    recipe = replace(parties.recipe, evaluate=SEGMENT, best="accuracy")
+    claim, records = claim_of(recipe, 4), recipe.held_out_count
+    assert claim is not None
+    right = Classes(2, records, records, (records - 4, 0, 0, 4), 0.25, 8 * (records - 4))
+    better = replace(claim, result=HeldOut(records, right))
+
+    def one_better(made: MadeUp) -> MadeUp:
+        return bent(made, 4, held_out=better.digest)
+
+    job = played(parties, path, b"a worse leaf", recipe=recipe, delivered=7, bend=one_better)
+    told = job.transcript
+    honest = leaves_of(recipe, told.ctx, told.seed, recipe.leaf_count, 7)
+    shown = Statement.parse(unseal(job.issue(transcript=honest.transcript, states=honest.states))[0])
+    assert shown.evaluations is not None
+    evaluations = (*shown.evaluations[:3], better, *shown.evaluations[4:])
+    lying = replace(shown, transcript_root=told.root, leaves=told.leaves, evaluations=evaluations)
+    return refuted(lab, replace(job, certificate=seal(lying.encode(), job.keys)), "delivered leaf")
+
+
+def swapped_report(lab: AttackLab) -> Caught:
+    """Bind a risk report in the last leaf, and show a milder one once the model is delivered."""
+    owner, scientist = (lab.account(10_000 * ETHER) for _ in range(2))
+    policy = open_policy(risk=RiskTerms(summary_leaves=True))
+    parties = registered_card(owner, scientist, lab.home().with_suffix(".npz"), policy)
+    last = parties.recipe.leaf_count - 1
+    result = claim_of(parties.recipe, last)
+    assert result is not None
+    made = replace(made_up_report(model=roots_of(parties.recipe, last).model), references=(sha256(b"training"),))
+
+    def claim(report: RiskReport) -> RiskClaim:
+        parts = report.parts
+        words = (parts.digest, parts.references, parts.findings, result.digest)
+        return RiskClaim(*words, report.summary, report.details_digest)
+
+    def bound(made_up: MadeUp) -> MadeUp:
+        return bent(made_up, last, held_out=results_word(result.digest, made.parts))
+
+    job = played(parties, lab.home().with_suffix(".safetensors"), b"report", bend=bound)
+    honest = job.issue(risk=claim(made))
+    verify(job.model, honest, connect(lab.net.settings(lab.home())))
+    milder = replace(made, summary=replace(made.summary, auc=0.5))
+    lying = replace(Statement.parse(unseal(honest)[0]), risk=claim(milder))
+    return refuted(lab, replace(job, certificate=seal(lying.encode(), job.keys)), "results")
 
 
 def strangers(lab: AttackLab) -> Parties:

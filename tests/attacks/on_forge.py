@@ -383,6 +383,20 @@ FORGE_ATTACKS = (
         "datasets beside the ledger",
     ),
     ForgeAttack(
+        "records asked for beside a later ledger",
+        "a dataset that is older than its owner's ledger, and so is charged to none",
+        Caught(CONTRACT, "request: LedgerNeeded", "it is on offer no more once the ledger is open"),
+        "LedgerTest.test_request_refusesADatasetThatIsOlderThanTheLedger",
+        "datasets from before the ledger",
+    ),
+    ForgeAttack(
+        "two jobs of one transaction beyond a budget",
+        "an account that runs code accepts two requests that fit alone, at once",
+        Caught(CONTRACT, "accept: PrivacyBudgetExceeded", "the second is not charged"),
+        "LedgerTest.test_accept_refusesTwoOfOneTransactionThatAreTooMuchTogether",
+        "budgets not kept",
+    ),
+    ForgeAttack(
         "a contract beside the listed one",
         "a second contract Audits, with a turn of its own, for the same deployment",
         Caught(CONTRACT, "constructor: ListedElsewhere", "only what stands where the list says is created"),

@@ -109,6 +109,11 @@ def _shown_states(statement: Statement) -> None:
             require_equal("a state", leaf.state, statement.states[leaf.index].digest)
 
 
+def _held_out_as_told(statement: Statement) -> Digest:
+    """Take the word of a certificate for what the last leaf names beside a risk report."""
+    return statement.shown[-1].held_out if statement.risk is None else statement.risk.held_out
+
+
 def unchecked(*given: object) -> None:
     """Find nothing wrong."""
 
@@ -143,6 +148,11 @@ def _any_metrics(fields: Any, loss: Any, privacy: Any) -> Any:
     return _metrics(fields, loss, None)
 
 
+def _whenever(fields: Any, *given: Any) -> tuple[str, str | None]:
+    """Read when a model is evaluated as of a recipe without terms of privacy."""
+    return str(fields.value["evaluate"]), fields.value["best"]
+
+
 def _alike(*given: object) -> str:
     """Find a replay equal to what was recorded."""
     return ""
@@ -171,6 +181,7 @@ CREATION = PodRule("what created a contract", (_CREATION,))
 ONE_BLOCK = PodRule("what stands in one block", ((Timing, "in_one_block", property(lambda timing: False)),))
 OUTLINE = PodRule("short transcripts listed", ((claims, "check_leaves", _any_outline),))
 FIRST_LEAF = PodRule("the first leaf shown", ((claims, "_check_states", _shown_states),))
+REPORT = PodRule("a risk report that the last leaf names", ((claims, "_held_out_named", _held_out_as_told),))
 STATE = PodRule("state that moves as statistics do", ((document, "follow", _whatever_moves),))
 _REPLAYED = (modes, "difference", _alike)
 REPLAY = PodRule("the replay compared", (_REPLAYED,))
@@ -179,6 +190,8 @@ NOISE_KEY = PodRule("noise keys committed to", ((checking, "_check_noise", unche
 CHARGE = PodRule("the charge compared by verifiers", ((checking, "check_charge", unchecked),))
 NO_METRICS = PodRule("metrics of leaves compared, and the replay", ((checking, "check_leaves", unchecked), _REPLAYED))
 METRICS_ASKED = PodRule("no metrics beside terms of privacy", ((terms, "_metrics", _any_metrics),))
+EVALUATED_ONCE = PodRule("one evaluation beside terms of privacy", ((terms, "_evaluation", _whenever),))
+BEST_LEAF = PodRule("the delivered leaf compared with the results", ((claims, "_check_delivered", unchecked),))
 CERTIFIED_CHARGE = PodRule("the charge compared by who checks", ((claims, "check_recipe", unchecked),))
 COURT = PodRule("a panel for a dispute that nobody named", ((audit_options, "_name_a_court", _nobody),))
 BRIBES = PodRule("a fee that holds bribes off", ((plan, "seat_fee", _for_the_work),))

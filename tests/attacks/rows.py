@@ -143,10 +143,30 @@ TRAININGS = (
         owners.of_held_out(cheats.invented_result),
     ),
     Attack(
+        "invented result of the delivered leaf",
+        "every held-out record said to be classified right by an inner leaf's model, so that it is delivered as the"
+        " best",
+        Caught(REPLAY, "segment 2", "Mismatch: held-out results"),
+        owners.best_leaf_invented,
+    ),
+    Attack(
         "trained on held-out records",
         "every batch taken of the records that are held out, to shine on them",
         segments(REPLAY, EVERY, "Mismatch: metrics"),
         owners.of_held_out(cheats.trained_on_held_out),
+    ),
+    Attack(
+        "a risk report on another model",
+        "the initial model attacked, which gives nobody away, and that report bound in the last leaf",
+        Caught(CHECKS, WHOLE, "Mismatch: the risk report is of the model"),
+        owners.of_a_report(owners.report_of_another_model),
+    ),
+    Attack(
+        "reference models that were not trained",
+        "every second reference training of a risk report left at the initial model; caught only where one is drawn",
+        Caught(REPLAY, owners.REFERENCE, "Mismatch: reference training "),
+        owners.untrained_and_drawn,
+        found="50%",
     ),
     Attack(
         "replay of another job",
@@ -395,9 +415,25 @@ HIDING = (
         pod_rules.FIRST_LEAF,
         "it holds",
     ),
+    Attack(
+        "a risk report swapped",
+        "a milder report in a certificate that its owner signs again",
+        Caught(VERIFIER, "results: exit 1", "the results that leaf 10 names"),
+        certificates.swapped_report,
+        pod_rules.REPORT,
+        "it holds",
+    ),
 )
 
 OVERCLAIMING = (
+    Attack(
+        "another leaf delivered than the best",
+        "a leaf delivered as the best of results that the certificate itself opens, one of them better",
+        Caught(VERIFIER, "delivered leaf: exit 1", "the delivered leaf: the certificate says 7, and of all results"),
+        certificates.worse_leaf,
+        pod_rules.BEST_LEAF,
+        "it holds",
+    ),
     Attack(
         "a jury of one's own",
         "one account as owner and scientist, a panel of its own accounts, a Match for what nobody trained",

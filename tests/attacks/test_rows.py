@@ -95,7 +95,7 @@ def test_every_attack_has_a_name_of_its_own() -> None:
 def row_of(attack: Attack) -> str:
     """An attack as docs/trust.md shows it."""
     caught = attack.caught
-    found = f"{float(detection.of_attack(caught.faked).chance):.0%}" if caught.faked else "always"
+    found = f"{float(detection.of_attack(caught.faked).chance):.0%}" if caught.faked else attack.found or "always"
     return f"| {attack.name} | {attack.tried} | {caught.by} | {caught.step} | {found} |"
 
 

@@ -41,7 +41,7 @@ contract AnswerTest is Fixture {
         fit.approve(address(agreements), BOND);
 
         vm.expectEmit(address(agreements));
-        emit IAgreements.Accepted(id, keyCommitment(), uint40(block.timestamp + 1 days));
+        emit IAgreements.Accepted(id, keyCommitment(), uint40(block.timestamp + 1 days), 0);
         vm.prank(owner);
         agreements.accept(id, defaultTerms(), keyCommitment(), noPermit());
     }

@@ -5,6 +5,7 @@ import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
 import {IAudits} from "../../contracts/interfaces/IAudits.sol";
 import {IFitCoin} from "../../contracts/interfaces/IFitCoin.sol";
 import {IProofOfTrain} from "../../contracts/interfaces/IProofOfTrain.sol";
+import {IRegistry} from "../../contracts/interfaces/IRegistry.sol";
 import {IVerifiers} from "../../contracts/interfaces/IVerifiers.sol";
 import {Links} from "../../contracts/libraries/Links.sol";
 import {Seats} from "../../contracts/libraries/Seats.sol";
@@ -64,6 +65,7 @@ contract Handler {
     IProofOfTrain public immutable proof;
     IAudits public immutable audits;
     IVerifiers public immutable pool;
+    IRegistry private immutable registry;
     TreeCaller private immutable tree;
 
     /// Two owners, the second of whom is a scientist too; another scientist; a stranger.
@@ -87,6 +89,9 @@ contract Handler {
     mapping(AgreementId id => bytes32[]) private _digests;
     mapping(AuditId key => mapping(uint256 seat => Outcome)) private _outcomes;
     uint256 public burned;
+    /// The first owner's privacy ledger, lane by lane.
+    uint256[8] private _budget;
+    uint256[8] private _spent;
     string[] public surprises;
     /// Whether a call of this move succeeded, or surprised: else everything stands as it stood before the move, but
     /// for the time.
@@ -100,13 +105,18 @@ contract Handler {
 
     constructor(System memory system) {
         (fit, agreements, proof) = (system.fit, system.agreements, system.proof);
-        (audits, pool) = (system.audits, system.verifiers);
+        (audits, pool, registry) = (system.audits, system.verifiers, system.registry);
         tree = new TreeCaller();
+        for (uint256 i = 0; i < 8; i++) {
+            (_budget[i], _spent[i]) = (60 + i, 1);
+        }
+        vm.prank(actors[0]);
+        registry.openLedger(_word(_budget));
         for (uint256 i = 0; i < 2; i++) {
             vm.prank(actors[i]);
-            datasets[i] = system.registry.registerDataset(keccak256("dataset"), 100, 0, cid());
+            datasets[i] = registry.registerDataset(keccak256("dataset"), 100, i == 0 ? 1 : 0, cid());
         }
-        model = system.registry.registerModel(keccak256("graph"), keccak256("weights"), NO_MODEL, new ModelId[](0), 0);
+        model = registry.registerModel(keccak256("graph"), keccak256("weights"), NO_MODEL, new ModelId[](0), 0);
         for (uint256 i = 0; i < 4; i++) {
             vm.prank(actors[i]);
             fit.approve(address(agreements), type(uint256).max);
@@ -162,7 +172,7 @@ contract Handler {
             acceptanceWindow: 1 hours,
             trainingWindow: 4 hours,
             disputeWindow: 2 hours,
-            charge: 0,
+            charge: ownerIndex == 0 ? _charge(uint256(keccak256(abi.encode(where, price, bond)))) : 0,
             nonceCommitment: keccak256(abi.encode(ASKER_NONCE)),
             audit: _auditTerms(where >> 1)
         });
@@ -242,6 +252,7 @@ contract Handler {
         (Job storage job, address actor, bool exists) = _pick(which, who, true);
         if (!exists) return;
         bool may = actor == job.owner && job.state == State.Requested && _inTime(job);
+        may = may && (job.terms.charge == 0 || _fits(job.terms.charge));
         bytes32 commitment = keccak256(abi.encode(NONCE, bytes32(0)));
 
         (bool ok,) = _call(
@@ -252,6 +263,56 @@ contract Handler {
         (job.state, job.seedBlock) = (State.Accepted, block.number);
         job.deadline = block.timestamp + job.terms.trainingWindow;
         job.locked += job.terms.bond;
+        for (uint256 i = 0; i < 8; i++) {
+            _spent[i] += _lane(job.terms.charge, i);
+        }
+    }
+
+    /// @dev A budget may only fall: by a little in some lanes, or one lane rises, which nobody may do.
+    function lowerBudget(uint256 who, uint256 luck) external oneMove {
+        uint256[8] memory budget = _budget;
+        for (uint256 i = 0; i < 8; i++) {
+            budget[i] -= (luck >> (4 * i)) % 16 == 0 && budget[i] > 9 ? 9 : 0;
+        }
+        bool rises = luck >> 32 & 1 == 1;
+        if (rises) budget[(luck >> 33) % 8] = 1000;
+
+        bytes memory data = abi.encodeCall(registry.lowerBudget, (1, _word(budget)));
+        (bool ok,) = _call(actors[who % 4], address(registry), data);
+        if (_note("lowerBudget", who % 4 == 0 && !rises, ok)) _budget = budget;
+    }
+
+    /// @dev Two or three fit together; now and then a lane is zero, which no acceptance may charge.
+    function _charge(uint256 luck) private pure returns (uint256) {
+        uint256[8] memory lanes;
+        for (uint256 i = 0; i < 8; i++) {
+            lanes[i] = 1 + luck % 60 + (luck >> (16 * i + 16)) % 4;
+        }
+        if ((luck >> 200) % 8 == 0) lanes[(luck >> 208) % 8] = 0;
+        return _word(lanes);
+    }
+
+    /// @dev By the plain rule: no lane of the charge is zero, and some lane is within its budget afterwards.
+    function _fits(uint256 charge) private view returns (bool within) {
+        for (uint256 i = 0; i < 8; i++) {
+            if (_lane(charge, i) == 0) return false;
+            within = within || _spent[i] + _lane(charge, i) <= _budget[i];
+        }
+    }
+
+    function _lane(uint256 word, uint256 i) private pure returns (uint256) {
+        return word >> (32 * i) & type(uint32).max;
+    }
+
+    function _word(uint256[8] memory lanes) private pure returns (uint256 word) {
+        for (uint256 i = 0; i < 8; i++) {
+            word |= lanes[i] << (32 * i);
+        }
+    }
+
+    /// @notice What the first owner's ledger must have spent, and of what budget.
+    function ledger() external view returns (uint256 spent, uint256 budget) {
+        return (_word(_spent), _word(_budget));
     }
 
     function reject(uint256 which, uint256 who) external oneMove {

@@ -4,7 +4,9 @@ pragma solidity 0.8.37;
 import {IAgreements} from "../../contracts/interfaces/IAgreements.sol";
 import {IAudits} from "../../contracts/interfaces/IAudits.sol";
 import {IFitCoin} from "../../contracts/interfaces/IFitCoin.sol";
+import {IRegistry} from "../../contracts/interfaces/IRegistry.sol";
 import {IVerifiers} from "../../contracts/interfaces/IVerifiers.sol";
+import {Lanes} from "../../contracts/libraries/Lanes.sol";
 import {State} from "../../contracts/types/Agreement.sol";
 import {Audit} from "../../contracts/types/Audit.sol";
 import {AgreementId} from "../../contracts/types/Ids.sol";
@@ -60,6 +62,7 @@ contract Invariants {
         eachPaymentHappensOnce(jobs);
         anAnchoredRootNeverChanges(jobs);
         aCallSucceedsOnlyWhereTheTableAllowsIt(jobs);
+        aLedgerHoldsEveryChargeThatWasAccepted(jobs);
     }
 
     /// @notice Money in equals money out: Agreements holds what agreements and audits have locked and not yet paid
@@ -141,6 +144,21 @@ contract Invariants {
             State found = agreements.agreement(jobs[i].id).state;
             vm.assertEq(uint256(found), uint256(jobs[i].state), "an agreement stands in another state");
         }
+    }
+
+    /// @notice A ledger has spent what acceptances charged, whatever became of them, and its first unit; a job is
+    ///         accepted exactly where that keeps some lane within the budget (`Handler.accept`).
+    function aLedgerHoldsEveryChargeThatWasAccepted(Job[] memory jobs) private view {
+        uint256 sum = Lanes.ONE_EACH;
+        for (uint256 i = 0; i < jobs.length; i++) {
+            if (jobs[i].seedBlock != 0) sum += jobs[i].terms.charge; // no lane comes near its end
+        }
+        (uint256 spent, uint256 budget) = handler.ledger();
+        IRegistry.Ledger memory found = system.registry.ledger(handler.actors(0), 1);
+
+        vm.assertEq(found.spent, sum, "a ledger is not the sum of what was accepted");
+        vm.assertEq(found.spent, spent, "a ledger has spent something else");
+        vm.assertEq(found.budget, budget, "a ledger has another budget");
     }
 
     /// @notice Every state that is reached has an exit on time-out, after which everybody can withdraw and nothing is

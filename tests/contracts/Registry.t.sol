@@ -210,7 +210,7 @@ contract RegistryTest is Fixture {
     }
 
     function test_offeredDataset_givesOwnerRootAndLedger() public view {
-        (address offerer, bytes32 root, uint16 ledger) = registry.offeredDataset(dataset);
+        (address offerer, bytes32 root, uint8 ledger) = registry.offeredDataset(dataset);
 
         vm.assertEq(offerer, owner, "the owner is another");
         vm.assertEq(root, datasetRoot, "the root is another");

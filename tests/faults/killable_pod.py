@@ -2,7 +2,8 @@
 tests.faults.killable_pod ORDER`, the order as JSON.
 
 A point is `<call>:<name>:before` or `:after`, where the call is `send` (name: a contract's
-function), `keep_fact` or `record` (name: what is written to the journal), `write` (the plain
+function), `keep_fact` or `record` (name: what is written to the journal), `attack` (the model that
+was trained; no name), `bind` (the report of that in the last leaf; no name), `write` (the plain
 evidence; no name) or `replay` (what a verifier does with it; no name). After a send, the
 transaction is in the queue and on its way, and nobody has waited for it. An order may name the
 agreement that it is about: what the pod does for others does not end it.
@@ -92,6 +93,8 @@ def aim(point: str, agreement: str | None) -> None:
     Journal.keep_fact = killable("keep_fact", 2, Journal.keep_fact, point, agreement)  # type: ignore[method-assign]
     Journal.record = killable("record", 2, Journal.record, point, agreement)  # type: ignore[method-assign]
     for call, place, name in (
+        ("attack", "fitchain.pod.parties.owner.risk", "assess_folder"),
+        ("bind", "fitchain.pod.parties.owner.risk", "replace_last_leaf"),
         ("write", "fitchain.pod.parties.owner.evidence", "write_evidence"),
         ("replay", "fitchain.pod.parties.verifier.examine", "audit"),
     ):

@@ -5,8 +5,8 @@ once version 2 is frozen.
 
 Unlike those of the golden job they are the same each time. Nothing here was trained or is on any
 chain: the golden file fixes forms (envelope, statement, recipe, card, leaves, tree, tensors; a leaf
-that is delivered and is not the last, a model of two parents), and the tests check everything of it
-that needs no chain.
+that is delivered by a rule and is not the last, a model of two parents), and the tests check
+everything of it that needs no chain.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from fitchain.pod.compute.dataset.columns import Column
 from fitchain.pod.ports.agreement import AuditTerms
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.proof.certificate.envelope import seal
-from fitchain.pod.proof.certificate.statement import Ancestor, Statement, unsalted_leaves
+from fitchain.pod.proof.certificate.statement import Ancestor, HeldOutClaim, Statement, unsalted_leaves
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, Root, sha256, sha256_file
+from fitchain.pod.values.held_out import Classes, HeldOut, held_out_salt
 from fitchain.pod.values.ids import NO_MODEL, AgreementId, DatasetId, ModelId, PanelId
 from fitchain.pod.values.leaf import Leaf, StateRoots, metrics_digest, records_digest, state_word
 from fitchain.pod.values.recipe import Recipe, draft
@@ -83,7 +84,8 @@ def main() -> int:
         card=card,
         privacy=None,
         risk=None,
-        held_out=None,
+        held_out=result_of(recipe, DELIVERED),
+        evaluations=tuple(result_of(recipe, index) for index in range(1, transcript.count)),
         audit=AUDIT,
         ctx=transcript.ctx,
         seed=transcript.seed,
@@ -118,7 +120,7 @@ def recipe_and_card() -> tuple[Recipe, Card]:
     root = Root(sha256(b"records"))
     card = Card("Golden", columns, "kind", 50, root, transform, Task.CLASSIFICATION, "A card.", "CC-BY-4.0", 10**18)
     audit = {"drawn_segments": AUDIT.drawn_segments, "verifiers": AUDIT.verifiers, "mode": AUDIT.mode.word}
-    shape = {"steps": 20, "segment_steps": 3, "group_leaves": 4, "batch_size": 8}
+    shape = {"steps": 20, "segment_steps": 3, "group_leaves": 4, "batch_size": 8, "held_out": 0.2, "best": "accuracy"}
     agreed = {"audit": audit | {"panel": str(AUDIT.panel)}}
     return draft(sha256(b"graph"), model_root(tensors(0)), card.json(), "2.13.0+cpu", shape | agreed), card
 
@@ -151,9 +153,18 @@ def transcript_of(recipe: Recipe, states: Mapping[int, StateRoots]) -> Transcrip
         used = np.concatenate([np.empty(0, np.uint64), *islice(stream, step - done)])
         salt = None if index in unsalted else sha256(b"state salt %d" % step)
         word = state_word(states[index].digest, salt)
-        leaves.append(Leaf(index, step, word, records_digest(used), salted(step), ZERO, previous))
+        held_out = result_of(recipe, index).digest if index else ZERO
+        leaves.append(Leaf(index, step, word, records_digest(used), salted(step), held_out, previous))
         previous, done = leaves[-1].digest(ctx, seed), step
     return Transcript(ctx, seed, tuple(leaves))
+
+
+def result_of(recipe: Recipe, index: int) -> HeldOutClaim:
+    """A result on the held-out records; the delivered leaf's is the best, with one wrong."""
+    wrong, records = 1 if index == DELIVERED else 2, recipe.held_out_count
+    right = records - wrong
+    outcome = Classes(2, records, right, (right - 4, wrong, 0, 4), 0.25, 8 * (right - 4))
+    return HeldOutClaim(HeldOut(records, outcome), held_out_salt(sha256(b"salt %d" % recipe.step_of(index))))
 
 
 def salted(step: int) -> Digest:

@@ -17,6 +17,7 @@ from fitchain.pod.compute.checkpoint.files import (
     state_steps,
     trim_leaves,
     write_state,
+    write_state_file,
 )
 from fitchain.pod.values.job_folder import LEAVES, STATES
 
@@ -32,4 +33,5 @@ __all__ = [
     "state_steps",
     "trim_leaves",
     "write_state",
+    "write_state_file",
 ]

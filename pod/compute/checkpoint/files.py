@@ -1,8 +1,8 @@
 """What a job folder keeps of a training: leaves, one checkpoint a line, and states, one file each
 (no torch).
 
-leaves.jsonl                 appended to, on disk before anybody is told; only the last line of a
-                             run that diverged is written anew
+leaves.jsonl                 appended to, on disk before anybody is told; only the last line is
+                             written anew: of a run that diverged, or with its risk report
 states/<step>.safetensors    `model/<name>` and `optimizer/<parameter>/<key>`, whole or not at all
 """
 
@@ -150,9 +150,23 @@ def write_state(folder: Path, step: int, state: KeptState, job: Mapping[str, Dig
     """
     path = state_path(folder, step)
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_state_file(path, state, {"step": str(step), **{name: str(digest) for name, digest in job.items()}})
+
+
+def write_state_file(path: Path, state: KeptState, words: Mapping[str, str]) -> None:
+    """Write a state wherever it is wanted, atomically.
+
+    Args:
+        words: what else the file says of itself.
+    """
     tensors = {_MODEL + name: tensor for name, tensor in state.model.items()}
     tensors |= {_OPTIMIZER + name: tensor for name, tensor in state.optimizer.items()}
-    write_safetensors(path, tensors, {"step": str(step), **{name: str(digest) for name, digest in job.items()}})
+    write_safetensors(path, tensors, dict(words))
+
+
+def remove_state(folder: Path, step: int) -> None:
+    """Remove the state that is kept after a step, if there is one."""
+    state_path(folder, step).unlink(missing_ok=True)
 
 
 def read_state(folder: Path, step: int) -> KeptState:

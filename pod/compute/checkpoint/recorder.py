@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fitchain.pod.compute.checkpoint.files import KeptState, append_leaf, write_state
+from fitchain.pod.compute.checkpoint.files import KeptState, append_leaf, remove_state, write_state
 from fitchain.pod.compute.model.tensors import tensor_bytes
 from fitchain.pod.compute.training import Diverged
+from fitchain.pod.values.best import RunningBest
 from fitchain.pod.values.digest import ZERO, Digest, blake3_digest
 from fitchain.pod.values.errors import DigestMismatch
 from fitchain.pod.values.held_out import HeldOut, held_out_digest, held_out_salt
@@ -37,6 +38,7 @@ from fitchain.pod.values.leaf import (
     leaf_salt,
     metrics_digest,
     records_digest,
+    results_word,
     state_word,
 )
 from fitchain.pod.values.recipe import Recipe
@@ -143,8 +145,8 @@ class Recorder(AbstractContextManager["Recorder"]):
         seed: the order seed.
         recipe: which steps have leaves.
         salt_keys: from which the salts of metrics and states derive.
-        keep_every: which states are kept: those of every a-th leaf, and the last. Leaf 0's is the
-            initial model itself.
+        keep_every: which states are kept: those of every a-th leaf, the best so far, and the last.
+            Leaf 0's is the initial model itself.
         recorded: checkpoints recorded before; those taken again must come out equal.
         first: index of the first leaf that will be recorded.
         records_salt: of a leaf, the salt under which it names its records; None where they are no
@@ -174,6 +176,9 @@ class Recorder(AbstractContextManager["Recorder"]):
         self.records_salt = records_salt
         self.checkpoints = list(recorded)
         self._next = first
+        self._best = RunningBest(recipe.best)
+        for checkpoint in self.checkpoints[1:first]:
+            self._best.take(checkpoint.leaf.index, checkpoint.held_out)
         self._previous = self.checkpoints[first - 1].leaf.digest(ctx, seed) if first else ZERO
         self._frozen: Buffer | None = None
         self._frozen_digests: dict[str, Digest] = {}
@@ -217,7 +222,8 @@ class Recorder(AbstractContextManager["Recorder"]):
             live: the state.
             indices: the records of the segment's steps, `[B]` each, in the order of training.
             metrics: of the segment.
-            held_out: result of this state's model on the held-out records, where it is the last.
+            held_out: result of this state's model on the held-out records, where it is
+                evaluated.
 
         Raises:
             Diverged: a parameter of an earlier leaf is not finite.
@@ -262,17 +268,23 @@ class Recorder(AbstractContextManager["Recorder"]):
         if index > 0:  # leaf 0 is what was agreed on, whatever it is
             refuse_not_finite(state.model, taken.step)
         roots = StateRoots(model_root(state.model, self._frozen_digests), optimizer_root(state.optimizer))
-        state_salt = self._state_salt(index)
+        best_before = self._best.index
+        is_best = self._best.take(index, taken.held_out)
+        state_salt = None if is_best else self._state_salt(index)
+        # The owner binds a risk report in the last leaf once that is recorded: recorded again, it
+        # has it still.
+        report = self.checkpoints[index].report if index < len(self.checkpoints) else None
         leaf = Leaf(
             index=index,
             step=taken.step,
             state=state_word(roots.digest, state_salt),
             records=records_digest(np.concatenate([_NO_RECORDS, *taken.indices]), self.records_salt(index)),
             metrics=metrics_digest(taken.metrics, salt),
-            held_out=held_out_digest(taken.held_out, held_out_salt(salt)),
+            held_out=results_word(held_out_digest(taken.held_out, held_out_salt(salt)), report),
             previous=self._previous,
         )
-        checkpoint = Checkpoint(leaf, roots.model, roots.optimizer, taken.metrics, salt, state_salt, taken.held_out)
+        opening = (roots.model, roots.optimizer, taken.metrics, salt, state_salt, taken.held_out, report)
+        checkpoint = Checkpoint(leaf, *opening)
         digest = leaf.digest(self.ctx, self.seed)
         if new := index == len(self.checkpoints):
             append_leaf(self.folder, checkpoint)
@@ -284,16 +296,24 @@ class Recorder(AbstractContextManager["Recorder"]):
                 "the host, its torch or the job's files changed since: nothing more can be recorded on top of these"
                 " leaves",
             )
-        if kept := index > 0 and (index % self.keep_every == 0 or index == self.recipe.leaf_count - 1):
-            write_state(self.folder, taken.step, state, {"ctx": self.ctx, "leaf": digest})
+        if kept := index > 0 and (is_best or self._is_due(index)):
+            write_state(self.folder, taken.step, state, {"ctx": self.ctx, "seed": self.seed})
+        if is_best and best_before is not None and not self._is_due(best_before):
+            remove_state(self.folder, self.recipe.step_of(best_before))
         self._next, self._previous = index + 1, digest
         if self.on_leaf is not None:
             self.on_leaf(Recorded(checkpoint, digest, new, kept))
 
+    def _is_due(self, index: int) -> bool:
+        """Whether a leaf's state is kept whatever its results."""
+        return index % self.keep_every == 0 or index == self.recipe.leaf_count - 1
+
     def _state_salt(self, index: int) -> Digest | None:
-        """The salt of a leaf's state; None for leaf 0 and the last, and for a leaf that was
-        recorded without: a run that diverged ended there, and is found to have done so once
-        more."""
+        """The salt of the state of a leaf that is no running best, whose model may be delivered.
+
+        None for leaf 0 and the last, and for a leaf that was recorded without: a run that diverged
+        ended there, and is found to have done so once more.
+        """
         ends = index in (0, self.recipe.leaf_count - 1)
         recorded = index < len(self.checkpoints) and self.checkpoints[index].state_salt is None
         return None if ends or recorded else leaf_salt(self.salt_keys.states, index)

@@ -20,15 +20,25 @@ into batches.
     concerns   what a table is refused for unless its owner insists
     records    record leaves, root, openings, "is it still what was registered?"
     order      the keyed batch order
+    references  records and order of the reference trainings of a risk report
+    subgroups  columns by whose groups results are told
     assembly   indices -> a model's inputs and target
     mock       data of the same schema for rehearsals
 """
 
 from __future__ import annotations
 
-from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers, input_width
-from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardUnit, Constants, fit_transform
-from fitchain.pod.compute.dataset.columns import DTYPES, Column, Kind, missing_name
+from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers, group_numbers, input_width
+from fitchain.pod.compute.dataset.card import (
+    Card,
+    CardPrivacy,
+    CardSubgroup,
+    CardUnit,
+    Constants,
+    fit_transform,
+    refuse_beside_budget,
+)
+from fitchain.pod.compute.dataset.columns import DTYPES, Classes, Column, Kind, declared_classes, missing_name
 from fitchain.pod.compute.dataset.concerns import Rule, require_no_concern
 from fitchain.pod.compute.dataset.csv_file import CsvDialect
 from fitchain.pod.compute.dataset.mock import mock_table
@@ -55,6 +65,7 @@ from fitchain.pod.compute.dataset.records import (
 )
 from fitchain.pod.compute.dataset.schema import Schema
 from fitchain.pod.compute.dataset.selection import ReadingTerms
+from fitchain.pod.compute.dataset.subgroups import find_groups
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.task import Task
 from fitchain.pod.compute.dataset.units import FILLED, NO_UNIT, UnitColumn
@@ -62,11 +73,14 @@ from fitchain.pod.compute.dataset.units import FILLED, NO_UNIT, UnitColumn
 __all__ = [
     "DTYPES",
     "FILLED",
+    "HOLD_TEXTS",
     "NO_UNIT",
     "Assemble",
     "Card",
     "CardPrivacy",
+    "CardSubgroup",
     "CardUnit",
+    "Classes",
     "Column",
     "Constants",
     "CsvDialect",
@@ -89,14 +103,18 @@ __all__ = [
     "check_unchanged",
     "class_numbers",
     "dataset_root",
+    "declared_classes",
     "drawn_batches",
+    "find_groups",
     "fit_transform",
+    "group_numbers",
     "held_out_rows",
     "input_width",
     "missing_name",
     "mock_table",
     "open_records",
     "record_leaves",
+    "refuse_beside_budget",
     "register",
     "require_no_concern",
     "salt",

@@ -15,6 +15,7 @@ from fitchain.pod.compute.dataset.columns import Array, missing_name
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.subgroups import Subgroups
 from fitchain.pod.values.recipe.terms import BINARY, CLASSIFICATION
 
 KEPT_BYTES = 256 << 20
@@ -204,9 +205,33 @@ def class_numbers(table: Table, name: str, categories: Sequence[Any]) -> Array:
     """
     if table.column(name).shape:
         raise InputRefused(f"the column {name!r} has categories and holds arrays")
-    array = table.arrays[name]
+    problem = f"its {name!r} is none of the {len(categories)} categories"
+    return _places(table.arrays[name], categories, table.categories.get(name, ()), problem)
+
+
+def group_numbers(table: Table, subgroups: Subgroups) -> dict[str, Array]:
+    """Which group each record is in, `[count]` int64 by column: its cell's place among the groups.
+
+    Args:
+        table: where such a column is an array of numbers, or of indices into texts.
+        subgroups: groups by column.
+
+    Raises:
+        InputRefused: a column is not there or holds arrays, or a cell is none of its groups.
+    """
+    numbers = dict[str, Array]()
+    for column, groups in subgroups.items():
+        if table.column(column).shape:
+            raise InputRefused(f"the column {column!r} has groups and holds arrays")
+        problem = f"its {column!r} is none of the {len(groups)} groups"
+        numbers[column] = _places(table.arrays[column], groups, table.categories.get(column, ()), problem)
+    return numbers
+
+
+def _places(array: Array, categories: Sequence[Any], texts: tuple[str, ...], problem: str) -> Array:
+    """Each cell's place among categories; of texts the cells are the places."""
     if all(isinstance(category, str) for category in categories):
-        if (own := table.categories.get(name)) and tuple(categories) != own:
+        if texts and tuple(categories) != texts:
             raise InputRefused("the table was read with other categories than the recipe's", "read it with the card's")
         values = np.arange(len(categories))
     else:
@@ -214,5 +239,5 @@ def class_numbers(table: Table, name: str, categories: Sequence[Any]) -> Array:
     places = np.searchsorted(values, array).clip(0, len(values) - 1)
     wrong = np.flatnonzero(values[places] != array)
     if wrong.size:
-        raise InputRefused(f"record {wrong[0]}: its {name!r} is none of the {len(values)} categories")
+        raise InputRefused(f"record {wrong[0]}: {problem}")
     return places.astype(np.int64)

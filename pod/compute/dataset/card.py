@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from fitchain.pod.compute.dataset.columns import DTYPES, SLAB_ROWS, Column, Kind, missing_name
+from fitchain.pod.compute.dataset.columns import DTYPES, SLAB_ROWS, Classes, Column, Kind, missing_name
 from fitchain.pod.compute.dataset.policy import NOTHING_DISCLOSED, Disclosure, Policy, amount
 from fitchain.pod.compute.dataset.schema import ColumnPlan, Schema
 from fitchain.pod.compute.dataset.table import Table
@@ -32,6 +32,7 @@ from fitchain.pod.values.limits import CARD, MOST_COLUMN_NAME, MOST_COLUMNS, MOS
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.fields import Fields, integer, refuse_unknown
 from fitchain.pod.values.recipe.privacy import MOST_UNIT_RECORDS
+from fitchain.pod.values.recipe.subgroups import MOST_GROUPS, MOST_SUBGROUPS, Group, Subgroups, parse_groups
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES, MOST_ROWS, parse_transform
 from fitchain.pod.values.suggestions import hint
 
@@ -99,6 +100,33 @@ class CardUnit:
         return cls(fields.text("column", MOST_COLUMN_NAME), most, fields.integer("records", count // most, count))
 
 
+@dataclass(frozen=True, slots=True)
+class CardSubgroup:
+    """A column by whose groups results on held-out records are told, too.
+
+    Args:
+        groups: its values: texts (of which a record holds the place), or whole numbers; rising.
+        is_input: whether a model may take the column, too.
+    """
+
+    groups: tuple[Group, ...]
+    is_input: bool
+
+    @classmethod
+    def from_json(cls, value: Any) -> CardSubgroup:
+        """Read the card's form.
+
+        Raises:
+            InputRefused: a field is missing, unknown or of the wrong type.
+        """
+        fields = Fields("the card: a subgroup", value, ("groups", "is_input"))
+        return cls(parse_groups("the card: groups", fields.items("groups", 2, MOST_GROUPS)), fields.flag("is_input"))
+
+    def json(self) -> dict[str, Any]:
+        """The card's form."""
+        return {"groups": list(self.groups), "is_input": self.is_input}
+
+
 @dataclass(frozen=True)
 class Card:
     """A dataset's public description.
@@ -121,6 +149,7 @@ class Card:
         unit: whom the privacy budget protects; None where that is a record.
         privacy: where its trainings are charged to a privacy ledger of its owner's, which the
             registry names; None where they are not.
+        subgroups: by column, by whose groups results on held-out records are told, too.
     """
 
     name: str
@@ -138,6 +167,7 @@ class Card:
     probes: Mapping[str, str] = field(default_factory=dict)
     unit: CardUnit | None = None
     privacy: CardPrivacy | None = None
+    subgroups: Mapping[str, CardSubgroup] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -149,6 +179,7 @@ class Card:
         if (self.task is None) != (self.target is None):
             raise InputRefused("a card names its target and the task together, or neither")
         self._check_unit(names)
+        self._check_subgroups()
 
     def _check_unit(self, names: list[str]) -> None:
         """A unit of several records has a budget that protects it, and a column of its slots."""
@@ -166,6 +197,19 @@ class Card:
             raise InputRefused(
                 f"the unit column {self.unit.column!r} is one of the records' own, or {FILLED!r} a target"
             )
+
+    def _check_subgroups(self) -> None:
+        """Subgroups are columns of one value a record, and beside no budget, which covers nothing
+        exact."""
+        if not self.subgroups:
+            return
+        if self.privacy is not None:
+            refuse_beside_budget(self.subgroups)
+        if len(self.subgroups) > MOST_SUBGROUPS:
+            raise InputRefused(f"the card has {len(self.subgroups)} columns of subgroups, not {MOST_SUBGROUPS} or less")
+        for name in self.subgroups:
+            if self.column(name).shape or name == self.target:
+                raise InputRefused(f"the card's subgroups are of {name!r:.80}, which is the target or holds arrays")
 
     @classmethod
     def parse(cls, data: bytes) -> Card:
@@ -207,6 +251,7 @@ class Card:
             if value["unit"] is None
             else CardUnit.from_json(value["unit"], fields.integer("count", 1, MOST_ROWS)),
             privacy=None if value["privacy"] is None else CardPrivacy.from_json(value["privacy"]),
+            subgroups=_subgroups(value["subgroups"]),
         )
 
     def json(self) -> dict[str, Any]:
@@ -224,6 +269,7 @@ class Card:
             "probes": dict(self.probes),
             "unit": None if self.unit is None else asdict(self.unit),
             "privacy": None if self.privacy is None else asdict(self.privacy),
+            "subgroups": {name: subgroup.json() for name, subgroup in self.subgroups.items()},
         }
 
     def encode(self) -> bytes:
@@ -261,6 +307,16 @@ class Card:
         return [column.name for column in self.columns if column.name != FILLED]
 
     @property
+    def model_columns(self) -> list[str]:
+        """Those that a model may take or predict."""
+        return [name for name in self.feature_names if name not in self.subgroups or self.subgroups[name].is_input]
+
+    @property
+    def groups(self) -> Subgroups:
+        """Groups by column, as a recipe that holds records out copies them."""
+        return {name: subgroup.groups for name, subgroup in self.subgroups.items()}
+
+    @property
     def categories(self) -> tuple[Any, ...]:
         """The target's categories, in the order of its class numbers; empty for a regression."""
         return tuple(self.transform.get(self.target or "", {}).get("categories", ()))
@@ -282,21 +338,28 @@ class Card:
     @property
     def schema(self) -> Schema:
         """How a table of its columns is read, wherever they stand."""
-        named = [column for column in map(self.column, self.feature_names) if column.kind is not Kind.MISSING]
+        return self.schema_of(self.feature_names)
+
+    def schema_of(self, names: Sequence[str]) -> Schema:
+        """How a table of some of its columns is read, its target among them, wherever they stand."""
+        named = [column for column in map(self.column, names) if column.kind is not Kind.MISSING]
         return Schema(
             tuple(
-                ColumnPlan(
-                    0,
-                    column,
-                    tuple(self.transform[column.name]["categories"]) if column.kind is Kind.CATEGORY else (),
-                    missing_name(column.name) in self._by_name,
-                )
+                ColumnPlan(0, column, self._texts_of(column), missing_name(column.name) in self._by_name)
                 for column in named
             ),
             self.target,
             self.task,
             None if self.unit is None else (0, self.unit.column),
         )
+
+    def _texts_of(self, column: Column) -> tuple[str, ...]:
+        """What the places of a column of categories stand for."""
+        if column.kind is not Kind.CATEGORY:
+            return ()
+        if (constants := self.transform.get(column.name)) is not None:
+            return tuple(constants["categories"])
+        return tuple(str(group) for group in self.subgroups[column.name].groups)
 
     def with_mock(self, cid: Cid) -> Card:
         """The same card, naming its mock data."""
@@ -316,9 +379,13 @@ class Card:
         if recipe.dataset != self.root:
             raise ClaimMismatch(f"the recipe names the dataset root {recipe.dataset} and the card {self.root}")
         for name in (*(name for argument in recipe.inputs for name in argument), recipe.target):
-            if name == FILLED:
-                raise InputRefused(f"the column {FILLED!r} is no feature", "it says which places of a unit are empty")
-            self.column(name)
+            self._check_feature(name)
+        groups = {} if recipe.held_out is None else dict(self.groups)
+        if dict(recipe.subgroups) != groups:
+            raise InputRefused(
+                f"the recipe's subgroups are {dict(recipe.subgroups)!r:.200} and the card's {groups!r:.200}",
+                "copy them from the card where records are held out, and name none elsewhere",
+            )
         low, high = recipe.rows
         if not 0 <= low < high <= self.count:
             raise InputRefused(f"the recipe uses the rows {low} to {high} and the dataset has {self.count} records")
@@ -339,6 +406,17 @@ class Card:
                     "copy them from the card, exactly",
                 )
 
+    def _check_feature(self, name: str) -> None:
+        """A column that a model may take or predict."""
+        if name == FILLED:
+            raise InputRefused(f"the column {FILLED!r} is no feature", "it says which places of a unit are empty")
+        self.column(name)
+        if name in self.subgroups and not self.subgroups[name].is_input:
+            raise InputRefused(
+                f"the column {name!r} is no feature: it only parts held-out records into subgroups",
+                "leave it out of the inputs",
+            )
+
     def admit(
         self, recipe: Recipe, price: int, scientist: str | None = None, disclosure: Disclosure = NOTHING_DISCLOSED
     ) -> None:
@@ -352,7 +430,11 @@ class Card:
 
 
 def fit_transform(
-    table: Table, mode: str = "standard", ranges: Mapping[str, tuple[float, float]] | None = None
+    table: Table,
+    mode: str = "standard",
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    classes: Classes | None = None,
+    no_inputs: Container[str] = (),
 ) -> Constants:
     """Compute the constants that the card publishes.
 
@@ -367,14 +449,20 @@ def fit_transform(
         mode: `standard`: mean and population deviation over the records; `ranges`: only columns
             with a given range, so that nothing about the records is published; `none`.
         ranges: (low, high) by column; they take precedence over `standard` too.
+        classes: of the target, by which the table was read; they are published whether a record has
+            them or not. None finds them in the records, and none says that the target is a number.
+        no_inputs: columns that enter no model, and have none.
 
     Returns:
         Constants by column: categories of a column of categories and of a classification's target,
         mean and scale, or low and high, of numbers.
 
     Raises:
-        InputRefused: another mode, an unknown column, an empty range, or one of what is no number.
+        InputRefused: another mode, an unknown column, an empty range, or one of what is no number;
+            a target that has classes and a range, or texts and no class.
     """
+    if classes is not None:
+        _require_declared(table, classes, ranges or {})
     if mode not in ("standard", "ranges", "none"):
         raise InputRefused(f"the transform {mode!r} is none of standard, ranges, none")
     constants: Constants = {}
@@ -386,7 +474,11 @@ def fit_transform(
             raise InputRefused(f"the column {name!r} has categories, which no range scales", "leave its range out")
         constants[name] = {"low": float(low), "high": float(high)}
     for column in table.columns:
-        if _has_classes(table, column):
+        if column.name in no_inputs:
+            continue
+        if column.name == table.target and classes:
+            constants[column.name] = {"categories": list(classes)}
+        elif _has_classes(table, column):
             constants[column.name] = {"categories": column_categories(table, column.name)}
         elif column.kind in _SCALED and column.name not in constants and mode == "standard":
             constants[column.name] = _mean_and_scale(table, column)
@@ -401,6 +493,17 @@ LEAST_BEHIND_STATISTICS = 20
 ROUNDING = 16 * float(np.finfo(np.float64).eps)
 """The mean of a slab of equal numbers may be off by so much of it: each of the twelve levels of
 numpy's pairwise sum rounds once, and so do the last sum and the division."""
+
+
+def _require_declared(table: Table, classes: Classes, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """A target is of classes that are named, or a number whose range is, and never both."""
+    if (table.target in ranges) == bool(classes) and (table.target is not None or classes):
+        raise InputRefused(
+            f"the target {table.target!r} is either of classes or a number in a range",
+            "name its classes (--classes benign,malignant), or its range (--range COLUMN=LOW:HIGH)",
+        )
+    if table.target in table.categories and not classes:
+        raise InputRefused(f"the target {table.target!r} has a range and holds texts", "name its classes (--classes)")
 
 
 def _has_classes(table: Table, column: Column) -> bool:
@@ -471,6 +574,25 @@ def _outwards(number: float, towards: Callable[[float], int]) -> float:
         return 0.0
     unit = 10.0 ** math.floor(math.log10(abs(number))) or 1.0  # a power below the smallest double is 0
     return float(towards(number / unit) * unit)
+
+
+def refuse_beside_budget(subgroups: Collection[str]) -> None:
+    """Refuse columns of subgroups beside a privacy budget.
+
+    Raises:
+        InputRefused: there are some.
+    """
+    if subgroups:
+        raise InputRefused(
+            "results by subgroup are exact numbers of held-out records, and the names of groups are found in the "
+            "records: no privacy budget covers them",
+            "leave subgroups out beside a budget",
+        )
+
+
+def _subgroups(value: Any) -> dict[str, CardSubgroup]:
+    subgroups = Fields("the card's subgroups", value, (), value).value
+    return {name: CardSubgroup.from_json(subgroup) for name, subgroup in subgroups.items()}
 
 
 def _probes(probes: Mapping[str, Any]) -> Mapping[str, str]:

@@ -6,10 +6,11 @@ It knows names, types and shapes, and no data.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from fitchain.pod.values.limits import MOST_COLUMN_NAME, MOST_RANK
 from fitchain.pod.values.suggestions import near_names
 
 Array = npt.NDArray[Any]
+Classes = tuple[str | int, ...]
+"""What a target may be: texts, or whole numbers, rising; empty where nobody said it."""
 
 
 class Kind(StrEnum):
@@ -56,7 +59,10 @@ _KINDS_OF_PLAIN = {
 _MISSING_ENDING = " is missing"
 
 DTYPES = ("float64", "float32", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool")
+UNDECLARED = "name every class and category that there may be, or leave that record out"
 MOCK_MARK = "mock data made by fitchain, no real record"
+_WHOLE = re.compile(r"-?[1-9][0-9]*|0")
+_MOST_WHOLE = 2**53
 SLAB_ROWS, SLAB_BYTES = 4096, 16 << 20
 """Up to how many rows, or how many bytes of them, are worked on at once."""
 
@@ -122,6 +128,36 @@ def schema_bytes(columns: Sequence[Column]) -> bytes:
 def missing_name(column: str) -> str:
     """The name of the column that says where another one's cells are missing."""
     return f"{column}{_MISSING_ENDING}"
+
+
+def declared_classes(texts: Sequence[str]) -> Classes:
+    """The classes that a target may have, as an owner names them.
+
+    Args:
+        texts: the classes as they stand in a file, in any order. Where all are whole numbers the
+            cells are numbers, too, and else texts.
+
+    Returns:
+        The classes, rising.
+
+    Raises:
+        InputRefused: none, one that stands twice, is empty, is beyond 2^53 or has blanks around it.
+    """
+    if not texts or any(not text or text != text.strip() for text in texts):
+        raise InputRefused("the classes of the target are not all named", "write them as benign,malignant")
+    if repeated := [text for text, other in pairwise(sorted(texts)) if text == other]:
+        raise InputRefused(f"the class {repeated[0]!r:.80} is named twice", "name each once")
+    if not all(_WHOLE.fullmatch(text) for text in texts):
+        return tuple(sorted(texts))
+    numbers = sorted(map(int, texts))
+    if not -_MOST_WHOLE < numbers[0] <= numbers[-1] < _MOST_WHOLE:
+        raise InputRefused("a class that is a number lies between -2^53 and 2^53")
+    return tuple(numbers)
+
+
+def no_class(count: int) -> str:
+    """What is wrong with a cell that is none of so many classes."""
+    return f"the cell is none of the {count} categories"
 
 
 def require_column(name: str | None, names: Mapping[str, Any] | Sequence[str], what: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fitchain.pod.compute.dataset import cells as texts
-from fitchain.pod.compute.dataset.columns import Array, Column, Kind
+from fitchain.pod.compute.dataset.columns import Array, Classes, Column, Kind
 from fitchain.pod.compute.dataset.profile import TEXT_KINDS, Profile
 from fitchain.pod.compute.dataset.schema import KIND_WORDS, MISSING_CATEGORY, ColumnPlan, Schema
 from fitchain.pod.compute.dataset.selection import ReadingTerms, find_column, select
@@ -83,7 +83,17 @@ class _Decider:
     refusals: Refusals
     is_target: bool
     kind: Kind | None
-    categories: tuple[str, ...] | None
+    categories: Classes | None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The categories that there may be, where they are texts."""
+        return tuple(each for each in self.categories or () if isinstance(each, str))
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The classes that there may be, where they are whole numbers."""
+        return tuple(each for each in self.categories or () if isinstance(each, int))
 
     def plan(self, place: int) -> ColumnPlan | None:
         """The plan; None where the column cannot be used, which is noted."""
@@ -114,7 +124,8 @@ class _Decider:
                 return None
             unit = texts.unit_text(max(profile.time_units, key=list(texts.TIME_UNITS).index))
         dtype = {Kind.NUMBER: "float64", Kind.BOOLEAN: "bool"}.get(kind, "int64")
-        return ColumnPlan(place, Column(self.name, dtype, (), unit, kind), (), bool(profile.missing.count))
+        column = Column(self.name, dtype, (), unit, kind)
+        return ColumnPlan(place, column, (), bool(profile.missing.count), self.numbers)
 
     def _refuse(self, reason: str, advice: str) -> None:
         self._note(reason, advice, BadCells())
@@ -126,8 +137,11 @@ class _Decider:
         """The kind that was asked for, or that all cells bear out; None where they bear out none
         that could be used, which is noted."""
         profile = self.profile
-        if self.kind is not None or self.categories is not None:
+        if self.kind is not None or self.texts:
             kind = self.kind or Kind.CATEGORY
+            return kind if self._bears_out(kind) else None
+        if self.numbers:
+            kind = Kind.WHOLE if profile.is_all(Kind.WHOLE) else Kind.NUMBER
             return kind if self._bears_out(kind) else None
         if profile.is_all(Kind.BOOLEAN):
             return Kind.BOOLEAN
@@ -187,14 +201,14 @@ class _Decider:
         return kind is not Kind.NUMBER or self._keeps_digits("round them, or take them as categories")
 
     def _category_plan(self, place: int) -> ColumnPlan | None:
-        profile, given = self.profile, self.categories
-        if given is None and profile.distinct is None:
+        profile, given = self.profile, self.texts
+        if not given and profile.distinct is None:
             self._refuse(
                 f"it has more than {MOST_CATEGORIES} categories",
                 f"leave it out (--drop {self.name!r}), as what identifies people has to be",
             )
             return None
-        found = tuple(sorted(set(profile.distinct or () if given is None else given)))
+        found = tuple(sorted(set(given or profile.distinct or ())))
         if profile.missing.count and not self.is_target and MISSING_CATEGORY not in found:
             found = tuple(sorted((*found, MISSING_CATEGORY)))
         return ColumnPlan(place, Column(self.name, "int64", (), "", Kind.CATEGORY), found)
@@ -204,7 +218,7 @@ class _Decider:
         if profile.infinite.count:
             self._note("the cell is not finite", "fill or leave out such records", profile.infinite)
             return None
-        if self.kind is Kind.CATEGORY or self.categories is not None:
+        if self.kind is Kind.CATEGORY or self.texts:
             if values.ndim > 1 or values.dtype.kind == "f":
                 self._refuse(
                     f"categories are texts or whole numbers, not {values.dtype} of shape {values.shape[1:]}", ""
@@ -226,9 +240,8 @@ class _Decider:
             )
             return None
         unit = texts.unit_text(typed.unit) if typed.unit else ""
-        return ColumnPlan(
-            place, Column(self.name, values.dtype.name, shape, unit, kind), (), bool(profile.missing.count)
-        )
+        column = Column(self.name, values.dtype.name, shape, unit, kind)
+        return ColumnPlan(place, column, (), bool(profile.missing.count), self.numbers)
 
 
 FEWEST_TO_DIFFER = 20

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -57,8 +57,10 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
     """
     if count < 1:
         raise InputRefused(f"mock data has at least one record, not {count}")
+    if of_card_alone:
+        _require_ranges(card)
     arrays = dict[str, Array]()
-    most = max((len(constants.get("categories", ())) for constants in card.transform.values()), default=0)
+    most = max(len(_categories_of(card, column.name)) for column in card.columns)
     count = max(count, most)
     count += -count % (card.unit_records or 1)
     for column in card.columns:
@@ -76,9 +78,9 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
 
 
 def _draw_truth(column: Column, card: Card, count: int, random: np.random.Generator) -> Array | None:
-    """What is drawn without a range: categories, each of them at least once, and truth values; None
-    for numbers."""
-    if categories := card.transform.get(column.name, {}).get("categories"):
+    """What is drawn without a range: categories and groups, each of them at least once, and truth
+    values; None for numbers."""
+    if categories := _categories_of(card, column.name):
         places = random.permutation(np.concatenate([np.arange(len(categories)), _places(categories, count, random)]))
         values = places if isinstance(categories[0], str) else np.array(categories)[places]
         return values.astype(np.dtype(column.dtype))
@@ -89,19 +91,38 @@ def _draw_truth(column: Column, card: Card, count: int, random: np.random.Genera
     return None
 
 
-def _places(categories: list[Any], count: int, random: np.random.Generator) -> Array:
+def _categories_of(card: Card, name: str) -> Sequence[Any]:
+    """A column's categories, or the groups that are public of it, of which each has many
+    records."""
+    categories: Sequence[Any] = card.transform.get(name, {}).get("categories", ())
+    return categories or (card.subgroups[name].groups if name in card.subgroups else ())
+
+
+def _places(categories: Sequence[Any], count: int, random: np.random.Generator) -> Array:
     return random.integers(0, len(categories), count - len(categories))
+
+
+def _require_ranges(card: Card) -> None:
+    """Refuse a card that says of a column of numbers neither range nor categories.
+
+    Raises:
+        InputRefused: it does; all such columns are named.
+    """
+    numbers = [column for column in card.columns if column.dtype != "bool"]
+    bare = [each.name for each in numbers if not (card.transform.get(each.name) or _categories_of(card, each.name))]
+    if bare:
+        which = f"columns {', '.join(map(repr, bare))}" if len(bare) > 1 else f"column {bare[0]!r}"
+        whose = "their real ranges" if len(bare) > 1 else "its real range"
+        options = " ".join(f"--range {name}=LOW:HIGH" for name in bare)
+        raise InputRefused(
+            f"mock data of the {which} would be drawn from {whose}, which no budget covers",
+            f"give each one ({options}), or publish no mock data (--mock-records 0)",
+        )
 
 
 def _draw_of_card(column: Column, card: Card, count: int, random: np.random.Generator) -> Array:
     """Draw in the range that the card gives."""
-    constants = card.transform.get(column.name, {})
-    if not constants:
-        raise InputRefused(
-            f"mock data of the column {column.name!r} would be drawn from its real range, which no budget covers",
-            f"give it one (--range {column.name}=LOW:HIGH), or publish no mock data (--mock-records 0)",
-        )
-    return _even(column, _range_of(constants), count, random)
+    return _even(column, _range_of(card.transform[column.name]), count, random)
 
 
 def _draw(table: Table, column: Column, card: Card, count: int, random: np.random.Generator) -> Array:

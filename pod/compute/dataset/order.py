@@ -16,8 +16,10 @@ to high, of which r_0 < r_1 < ... < r_(n-1) are trained on, and batch size B:
 
 Where a recipe holds a share of the rows out, they are h = ceil(share * (high - low)): the last h
 places of the permutation of all high - low rows that steps 2 and 3 give with the key
-H("fitchain/held-out/v2", order seed). All others are trained on. Where units of privacy have
-several rows, units are held out and drawn instead, each with all its rows.
+H("fitchain/held-out/v2", order seed); the order seed of the job whose rows are kept, where the
+recipe names one, so that of the same rows a smaller share is a part of a larger. All others are
+trained on. Where units of privacy have several rows, units are held out and drawn instead, each
+with all its rows.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def held_out_rows(recipe: Recipe, seed: Digest) -> Indices:
     Returns:
         uint64 record indices, rising: all rows of `held_out_count` units of privacy.
     """
-    draws = keyed_draws(tagged(HELD_OUT_TAG, seed))
+    draws = keyed_draws(tagged(HELD_OUT_TAG, recipe.held_out_seed(seed)))
     units = permutation_end(recipe.unit_count, recipe.held_out_count, draws)
     return rows_of(np.sort(np.array(units, np.uint64)), recipe.unit_records) + np.uint64(recipe.rows[0])
 

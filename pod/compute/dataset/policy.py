@@ -130,8 +130,8 @@ class Policy:
         if not self.scientists and not self.admits_strangers(has_budget):
             raise InputRefused(
                 "the dataset would be open to strangers, and a trained model can carry records out",
-                "bound that with a privacy budget (--epsilon 3, say), name who may ask (--scientist ADDRESS), or let"
-                " everybody with --models-may-reveal-records",
+                "bound that with a privacy budget (--epsilon 3, say, or --ledger 1 where this account keeps one), name"
+                " who may ask (--scientist ADDRESS), or let everybody with --models-may-reveal-records",
             )
 
     def require_limit_without_budget(self, has_budget: bool) -> None:
@@ -148,6 +148,22 @@ class Policy:
             raise InputRefused(
                 "a limit to what a model gives away would say more of the records than the privacy budget admits",
                 "leave --most-exposed out: the budget bounds what any attack can find",
+            )
+
+    def require_closed_audits(self, has_budget: bool) -> None:
+        """Refuse audits in mode open beside a privacy budget: they are for data that are public,
+        and whoever stakes sees records and keys of the noise.
+
+        Args:
+            has_budget: as of `admits_strangers`.
+
+        Raises:
+            InputRefused: there are both.
+        """
+        if has_budget and self.disclosure_mode is AuditMode.OPEN:
+            raise InputRefused(
+                "audits in mode open show records to whoever stakes, and from them the privacy budget keeps nothing",
+                "write --disclose sampled, with a cap (--disclose-records 40, say), or leave it at on-site",
             )
 
     # Many parameters: what is known of a job, and of what its dataset is charged to.

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
-from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardUnit, fit_transform
-from fitchain.pod.compute.dataset.columns import Array, Column, Kind, schema_bytes
+from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardSubgroup, CardUnit, fit_transform
+from fitchain.pod.compute.dataset.columns import Array, Classes, Column, Kind, schema_bytes
 from fitchain.pod.compute.dataset.policy import Policy
+from fitchain.pod.compute.dataset.subgroups import find_groups
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.units import NO_UNIT, UNIT_BYTES, UnitColumn, unit_word, unit_words
 from fitchain.pod.values.digest import Digest, Root, path_in, root_from_path, tagged, tree_levels
@@ -143,6 +144,7 @@ def register(
     *,
     transform: str = "standard",
     ranges: Mapping[str, tuple[float, float]] | None = None,
+    classes: Classes | None = None,
     units: Mapping[str, str] | None = None,
     description: str = "",
     licence: str = "",
@@ -151,6 +153,7 @@ def register(
     probes: Mapping[str, str] | None = None,
     privacy: CardPrivacy | None = None,
     unit: UnitColumn | None = None,
+    subgroups: Mapping[str, bool] | None = None,
 ) -> Registration:
     """Compute a dataset's leaves, root and card.
 
@@ -158,13 +161,14 @@ def register(
         table: only what may be trained on: identifiers were dropped when it was read.
         key: 32 secret bytes, fresh for this registration; whoever loses them can open no record.
         name, description, licence, price, policy, probes, privacy: for the card.
-        transform, ranges: as `fit_transform`. The constants are published.
+        transform, ranges, classes: as `fit_transform`. The constants are published.
         units: by column, for the card.
         unit: by which the table was read; None where a record is the unit of privacy.
+        subgroups: columns by whose groups results are told, with whether models may take them.
 
     Raises:
         InputRefused: mock data, a key of another length, an unknown column, a table that was read
-            by another unit.
+            by another unit, subgroups that cannot be told.
     """
     if table.mock:
         raise InputRefused("the table is marked as mock data and is no dataset", "register the real records")
@@ -172,9 +176,10 @@ def register(
         raise InputRefused(f"the table has {table.unit_records} rows for each unit, and the unit is {unit}")
     leaves = record_leaves(table, key)
     root = dataset_root(leaves)
-    for name in units or {}:
-        if table.column(name).kind is Kind.TIME:
-            raise InputRefused(f"the column {name!r} counts {table.column(name).unit}, and no other unit")
+    for column in units or {}:
+        if table.column(column).kind is Kind.TIME:
+            raise InputRefused(f"the column {column!r} counts {table.column(column).unit}, and no other unit")
+    groups, is_input = find_groups(table, subgroups or {}), subgroups or {}
     columns = tuple(replace(each, unit=(units or {}).get(each.name, each.unit)) for each in table.columns)
     card = Card(
         name=name,
@@ -183,7 +188,7 @@ def register(
         task=table.task,
         count=table.count,
         root=root,
-        transform=fit_transform(table, transform, ranges),
+        transform=fit_transform(table, transform, ranges, classes, [name for name in groups if not is_input[name]]),
         description=description,
         licence=licence,
         price=price,
@@ -191,6 +196,7 @@ def register(
         probes=dict(probes or {}),
         privacy=privacy,
         unit=None if unit is None else CardUnit(unit.column, unit.most_records, table.record_count),
+        subgroups={name: CardSubgroup(groups[name], is_input[name]) for name in groups},
     )
     return Registration(
         root, table.count, Card.from_json(card.json()), b"".join(leaves)

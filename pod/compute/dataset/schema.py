@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 
 from fitchain.pod.compute.dataset import cells as texts
-from fitchain.pod.compute.dataset.columns import DTYPES, Array, Column, Kind, missing_name
+from fitchain.pod.compute.dataset.columns import DTYPES, UNDECLARED, Array, Column, Kind, missing_name, no_class
 from fitchain.pod.compute.dataset.selection import ReadingTerms, select
 from fitchain.pod.compute.dataset.source import Refusals, Slab, Source, Typed, missing_of
 from fitchain.pod.compute.dataset.task import Task
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import MOST_COLUMN_NAME, MOST_COLUMNS
-from fitchain.pod.values.recipe.fields import Fields, text
+from fitchain.pod.values.recipe.fields import Fields, integer, text
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
 
+MOST_CLASS = 1 << 53
 MISSING_CATEGORY = ""
 """The category of a feature's cell that is missing."""
 
@@ -36,12 +37,14 @@ class ColumnPlan:
         categories: that its places stand for; empty for what is no category.
         may_miss: whether a second column says which of its cells are missing; those are stored as
             zeros.
+        numbers: of whole numbers, those that there may be; empty admits any.
     """
 
     place: int
     column: Column
     categories: tuple[str, ...] = ()
     may_miss: bool = False
+    numbers: tuple[int, ...] = ()
 
     def json(self) -> dict[str, Any]:
         """The form that a registration keeps."""
@@ -54,6 +57,7 @@ class ColumnPlan:
             "kind": str(self.column.kind),
             "categories": list(self.categories),
             "may_miss": self.may_miss,
+            "numbers": list(self.numbers),
         }
 
     @classmethod
@@ -73,10 +77,12 @@ class ColumnPlan:
             Kind(fields.choice("kind", list(Kind))),
         )
         categories = fields.items("categories", 0, MOST_CATEGORIES)
-        return cls(fields.integer("place", 0, 1 << 20), column, tuple(categories), fields.flag("may_miss"))
+        classes = fields.items("numbers", 0, MOST_CATEGORIES)
+        numbers = tuple(integer("a class", each, -MOST_CLASS, MOST_CLASS) for each in classes)
+        return cls(fields.integer("place", 0, 1 << 20), column, tuple(categories), fields.flag("may_miss"), numbers)
 
 
-_PLAN_FIELDS = ("place", "name", "dtype", "shape", "unit", "kind", "categories", "may_miss")
+_PLAN_FIELDS = ("place", "name", "dtype", "shape", "unit", "kind", "categories", "may_miss", "numbers")
 
 
 @dataclass(frozen=True)
@@ -232,10 +238,9 @@ class _Encoder:
         )
         return values, gone
 
-    def _refuse(self, reason: str, which: Sequence[int] | Array, places: Sequence[int]) -> None:
-        self.refusals.add(
-            self.plan.column.name, reason, "", [places[place] for place in np.asarray(which, np.intp).tolist()]
-        )
+    def _refuse(self, reason: str, which: Sequence[int] | Array, places: Sequence[int], advice: str = "") -> None:
+        bad = [places[place] for place in np.asarray(which, np.intp).tolist()]
+        self.refusals.add(self.plan.column.name, reason, advice, bad)
 
     def _of_texts(self, as_texts: list[str], places: Sequence[int]) -> Array:
         column, refused = self.plan.column, f"the cell is no {KIND_WORDS[self.plan.column.kind or Kind.NUMBER]}"
@@ -248,7 +253,13 @@ class _Encoder:
             stored = values.astype(column.dtype)
         if column.kind is Kind.WHOLE:
             self._refuse_lost(np.flatnonzero(stored.astype(np.int64) != values), places)
+        self._refuse_others(stored, places)
         return stored
+
+    def _refuse_others(self, values: Array, places: Sequence[int]) -> None:
+        """Where classes are whole numbers a cell is one of them."""
+        if self.plan.numbers and not (known := np.isin(values, np.array(self.plan.numbers))).all():
+            self._refuse(no_class(len(self.plan.numbers)), np.flatnonzero(~known), places, UNDECLARED)
 
     def _refuse_lost(self, which: Sequence[int] | Array, places: Sequence[int]) -> None:
         if len(which):
@@ -272,8 +283,7 @@ class _Encoder:
         ]
         values = np.array(found, np.int64)
         if (values < 0).any():
-            reason = f"the cell is none of the {len(codes)} categories"
-            self._refuse(reason, np.flatnonzero(values < 0), places)
+            self._refuse(no_class(len(codes)), np.flatnonzero(values < 0), places, UNDECLARED)
         return values
 
     def _of_typed(self, typed: Typed, places: Sequence[int]) -> tuple[Array, Array]:
@@ -287,6 +297,7 @@ class _Encoder:
             stored = values.astype(column.dtype)
         if stored.dtype != values.dtype:
             self._refuse_lost(np.flatnonzero((stored != values).reshape(len(values), -1).any(1)), places)
+        self._refuse_others(stored, places)
         return stored, gone
 
 

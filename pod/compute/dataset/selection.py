@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fitchain.pod.compute.dataset.cells import MISSING
-from fitchain.pod.compute.dataset.columns import Kind
+from fitchain.pod.compute.dataset.columns import Classes, Kind
 from fitchain.pod.compute.dataset.source import plain_name
 from fitchain.pod.compute.dataset.task import Task
 from fitchain.pod.values.errors import InputRefused
@@ -27,7 +27,8 @@ class ReadingTerms:
         only: the columns wanted, where others may stand beside them; None wants all.
         unit: the column that says whose record one is.
         kinds: by column, where it is not to be guessed.
-        categories: by column, those that there are, in their order; a cell of another is refused.
+        categories: by column, those that there may be, texts or whole numbers; a cell of another is
+            refused.
         task: what the target is predicted as, where that is not to be guessed.
         missing: further texts that mean that a cell is missing.
         keep: texts that mean themselves, though tools write them for missing cells.
@@ -38,7 +39,7 @@ class ReadingTerms:
     only: tuple[str, ...] | None = None
     unit: str | None = None
     kinds: Mapping[str, Kind] = field(default_factory=dict)
-    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    categories: Mapping[str, Classes] = field(default_factory=dict)
     task: Task | None = None
     missing: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()

@@ -80,6 +80,7 @@ class Table:
     left_out: int = 0
     reading: Reading | None = None
 
+    # Many parameters: a file, and all that decides how it is read.
     @classmethod
     def read(
         cls,
@@ -88,6 +89,7 @@ class Table:
         dialect: CsvDialect | None = None,
         limit_bytes: int = TABLE_BYTES,
         unit: UnitColumn | None = None,
+        subgroups: Mapping[str, Sequence[str]] | None = None,
     ) -> Table:
         """Read a file of records that somebody made (`readers.SOURCES`): what its columns are is
         said by the terms, or follows from all of their cells.

@@ -186,6 +186,8 @@ class SegmentAudited(_Line):
             values: state, records and metrics as in the leaf; or, where no leaf ends it, that it
             does not come to its end. Empty where it came out so.
         before: digest of the state before its last step; zero where it could not be replayed.
+        reference: number of the reference training whose segment it is; None of the training
+            itself.
     """
 
     name = "audited"
@@ -193,6 +195,7 @@ class SegmentAudited(_Line):
     step: int
     difference: str
     before: Digest
+    reference: int | None = None
 
     @property
     def equal(self) -> bool:
@@ -206,7 +209,7 @@ class Finished(_Line):
 
     Args:
         step, leaves: how far it came.
-        model: root of the trained model.
+        model: root of the model that is delivered: the last, or the best by the recipe's rule.
         sha256: of its file.
         seconds: that this worker took.
     """
@@ -297,6 +300,14 @@ class Assessed(_Line):
 
 
 @dataclass(frozen=True)
+class Reopened(_Line):
+    """A reference training of so many leaves is trained again."""
+
+    name = "reopened"
+    leaves: int
+
+
+@dataclass(frozen=True)
 class Measured(_Line):
     """A step was metered."""
 
@@ -335,7 +346,7 @@ class Failed(_Line):
         return errors.as_told(self.kind, self.message[:TOLD_CHARACTERS], self.hint[:TOLD_CHARACTERS])
 
 
-Ending = Finished | Diverged | ReplayEnded | StatesKept | Explained | Evaluated | Assessed | Measured
+Ending = Finished | Diverged | ReplayEnded | StatesKept | Explained | Evaluated | Assessed | Reopened | Measured
 """The events with which a worker ends well."""
 Event = (
     Started

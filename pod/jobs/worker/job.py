@@ -14,7 +14,16 @@ from torch.optim import Optimizer
 
 from fitchain.pod.compute.checkpoint import KeptState, read_state, read_state_file, state_steps
 from fitchain.pod.compute.checkpoint.recorder import LiveState
-from fitchain.pod.compute.dataset import FILLED, Assemble, Table, assemble, batches, drawn_batches, held_out_rows
+from fitchain.pod.compute.dataset import (
+    FILLED,
+    Assemble,
+    Table,
+    assemble,
+    batches,
+    drawn_batches,
+    group_numbers,
+    held_out_rows,
+)
 from fitchain.pod.compute.environment import EnvironmentClass, environment_class
 from fitchain.pod.compute.held_out import evaluate_held_out
 from fitchain.pod.compute.model import step_work
@@ -23,7 +32,7 @@ from fitchain.pod.compute.model.tensors import new_tensor
 from fitchain.pod.compute.private_training import train_privately
 from fitchain.pod.compute.training import Diverged, StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
 from fitchain.pod.jobs.worker.task import Audit, Explain, Rehearse, Task, Trap
-from fitchain.pod.proof.audit.evidence import Evidence, records_of
+from fitchain.pod.proof.audit.evidence import Evidence, records_of, reference_records
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
@@ -109,6 +118,8 @@ class Job(Generic[TaskKind]):
                 initial()
             evidence = Evidence.read(folder)
             rows = records_of(recipe, task.seed, task.segments, evidence.noise, evidence.leaves)
+            if isinstance(task, Audit) and task.has_reference:
+                rows = np.union1d(rows, reference_records(recipe, task.seed, evidence.reference))
             return Job(folder, task, recipe, graph, initial, evidence.records.table(rows), rows, evidence)
         initial()
         if not (folder / RECORDS).exists():
@@ -172,18 +183,20 @@ class Job(Generic[TaskKind]):
         return records_salt(self.segment_key(leaf - 1)) if is_secret else None
 
     def held_out(self, leaf: int, program: Program) -> HeldOut | None:
-        """The result of a leaf's model on the held-out records; None but for the last leaf of a
-        recipe that holds records out.
+        """The result of a leaf's model on the held-out records; None where the recipe does not
+        evaluate it.
 
         Raises:
             Unusable: memory ran out.
         """
         recipe, seed = self.recipe, self.task.seed
-        if recipe.held_out is None or leaf != recipe.leaf_count - 1:
+        if not recipe.evaluates_at(leaf):
             return None
         key = None if recipe.privacy is None else self.segment_key(recipe.segment_count - 1)
         rows = self.filled(self._of_table(held_out_rows(recipe, seed)))
-        return evaluate_held_out(program, recipe, rows, self.assemble, seed, key)
+        places = rows if self.rows is None else np.searchsorted(self.rows, rows)
+        groups = {column: numbers[places] for column, numbers in group_numbers(self.table, recipe.subgroups).items()}
+        return evaluate_held_out(program, recipe, rows, self.assemble, seed, key, groups)
 
     def start(self) -> Position:
         """Leaf 0: the agreed initial model and the recipe's fresh optimizer."""

@@ -1,9 +1,11 @@
-"""What a worker does: train, rehearse, replay, recompute, audit, explain, evaluate, assess (torch)."""
+"""What a worker does: train, rehearse, replay, recompute, audit, explain, evaluate, assess,
+reopen (torch)."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -12,11 +14,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from fitchain.pod.compute.checkpoint import KeptState, read_leaves, replace_last_leaf, trim_leaves, write_state
+from fitchain.pod.compute.checkpoint import (
+    KeptState,
+    read_leaves,
+    read_state_file,
+    replace_last_leaf,
+    trim_leaves,
+    write_state,
+    write_state_file,
+)
 from fitchain.pod.compute.checkpoint.recorder import Recorded, Recorder, difference, refuse_not_finite
 from fitchain.pod.compute.dataset import held_out_rows, training_rows
+from fitchain.pod.compute.dataset.references import ReferenceTraining
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import tensor_bytes
+from fitchain.pod.compute.references import ReferenceRun
 from fitchain.pod.compute.risk import Subject
 from fitchain.pod.compute.risk import assess as attack
 from fitchain.pod.compute.training import Diverged, SegmentMetrics, as_tensors, count_correct, fit, loss_function
@@ -31,25 +43,37 @@ from fitchain.pod.jobs.worker.task import (
     Explain,
     Recompute,
     Rehearse,
+    Reopen,
     Replay,
     Task,
     Train,
 )
 from fitchain.pod.proof.audit.diagnosis import StateDigests
+from fitchain.pod.values.best import delivered_leaf
 from fitchain.pod.values.digest import ZERO, Digest, sha256_file
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
 from fitchain.pod.values.held_out import held_out_digest, held_out_salt
-from fitchain.pod.values.job_folder import FINAL, PREDICTIONS, STATE_DIGESTS, WORKER_RISK_REPORT, part_of
+from fitchain.pod.values.job_folder import (
+    FINAL,
+    PREDICTIONS,
+    REFERENCE_LEAVES,
+    REFERENCE_STATE,
+    STATE_DIGESTS,
+    WORKER_RISK_REPORT,
+    part_of,
+)
 from fitchain.pod.values.leaf import (
     Checkpoint,
     Leaf,
     StateRoots,
     metrics_digest,
     records_digest,
+    results_word,
     state_word,
     verify_chain,
 )
 from fitchain.pod.values.recipe.terms import METRICS, OF_CLASSES, Choice
+from fitchain.pod.values.risk.references import OpenedReference, ReferenceLeaf
 from fitchain.pod.values.state import (
     TensorBytes,
     model_root,
@@ -105,7 +129,7 @@ def train(
         return
     seconds = time.monotonic() - started
     check(job, tuple(recorder.checkpoints))
-    _finish(job, recorder.checkpoints[-1], position.program, emit, seconds)
+    _finish(job, recorder.checkpoints, position.program, emit, seconds)
 
 
 def rehearse(job: Job[Rehearse], emit: Emit) -> None:
@@ -161,8 +185,7 @@ def recompute(job: Job[Recompute], emit: Emit) -> None:
         position = _recorded_position(job, wanted, emit, skipped)
         leaf, state = checkpoints[wanted].leaf, _kept(position)
         state.verify(checkpoints[wanted])
-        names = {"ctx": job.task.ctx, "leaf": leaf.digest(job.task.ctx, job.task.seed)}
-        write_state(job.folder, leaf.step, state, names)
+        write_state(job.folder, leaf.step, state, {"ctx": job.task.ctx, "seed": job.task.seed})
         emit(events.StateRecomputed(wanted, leaf.step))
     emit(events.StatesKept(len(job.task.leaves)))
 
@@ -182,6 +205,9 @@ def audit(job: Job[Audit], emit: Emit) -> None:
         emit(events.SegmentAudited(index, end, problem, before))
         if trap is not None and end > trap.step:
             break
+    if job.task.has_reference and trap is None:
+        emit(audited := _audit_reference(job, _ticker(emit, job)))
+        findings.append(audited.equal)
     emit(events.ReplayEnded(len(findings), all(findings)))
 
 
@@ -254,12 +280,31 @@ def assess(job: Job[Assess], emit: Emit) -> None:
         non_members=job.filled(held_out_rows(job.recipe, job.task.seed)),
         salt=job.task.salt,
         delta=job.task.delta,
+        opens=job.task.opens,
     )
     report = attack(subject, lambda done, of: emit(events.Progress(done, of)))
     part = part_of(job.folder, WORKER_RISK_REPORT)
     part.write_bytes(report.encode())
     part.replace(job.folder / WORKER_RISK_REPORT)
     emit(events.Assessed(report.summary.references, round(time.monotonic() - started, 3)))
+
+
+def reopen(job: Job[Reopen], emit: Emit) -> None:
+    """Train a reference training again, and write its leaves and the state before a segment."""
+    training = ReferenceTraining.of(job.recipe, job.task.seed, job.task.number)
+    run = ReferenceRun(training, Program(job.graph, job.initial(), job.environment_class), job.assemble)
+    leaves, tick = list[ReferenceLeaf](), _ticker(emit, job)
+    with suppress(Diverged):
+        for leaf in run.leaves():
+            if len(leaves) <= job.task.segment:
+                kept = run.kept()
+            leaves.append(leaf)
+            tick(job.recipe.step_of(len(leaves) - 1))
+    write_state_file(job.folder / REFERENCE_STATE, kept, {})
+    part = part_of(job.folder, REFERENCE_LEAVES)
+    part.write_bytes(b"".join(leaf.encode() for leaf in leaves))
+    part.replace(job.folder / REFERENCE_LEAVES)
+    emit(events.Reopened(len(leaves)))
 
 
 MODES: Mapping[str, Callable[[Job[Any], Emit], None]] = {
@@ -271,6 +316,7 @@ MODES: Mapping[str, Callable[[Job[Any], Emit], None]] = {
     Explain.mode: explain,
     Evaluate.mode: evaluate,
     Assess.mode: assess,
+    Reopen.mode: reopen,
 }
 
 
@@ -333,7 +379,8 @@ def _checkpoint(
     segment: SegmentMetrics,
     position: Position,
 ) -> Checkpoint:
-    """The checkpoint that a replay comes to, under the salts of the one that it is compared with."""
+    """The checkpoint that a replay comes to, under the salts of the one that it is compared with,
+    and beside its risk report, which no segment makes."""
     recorded, metrics = checkpoints[index], segment.values(job.recipe.metrics)
     roots = StateRoots(model_root(position.program.tensors()), optimizer_root(_optimizer_bytes(position)))
     held_out = job.held_out(index, position.program)
@@ -343,10 +390,11 @@ def _checkpoint(
         state=state_word(roots.digest, recorded.state_salt),
         records=records_digest(segment.records(), job.records_salt(index)),
         metrics=metrics_digest(metrics, recorded.salt),
-        held_out=held_out_digest(held_out, held_out_salt(recorded.salt)),
+        held_out=results_word(held_out_digest(held_out, held_out_salt(recorded.salt)), recorded.report),
         previous=checkpoints[index - 1].leaf.digest(job.task.ctx, job.task.seed),
     )
-    return Checkpoint(leaf, roots.model, roots.optimizer, metrics, recorded.salt, recorded.state_salt, held_out)
+    opening = (roots.model, roots.optimizer, metrics, recorded.salt, recorded.state_salt, held_out, recorded.report)
+    return Checkpoint(leaf, *opening)
 
 
 def _recorded_position(job: Job[Task], wanted: int, emit: Emit, skipped: Callable[[int, str], None]) -> Position:
@@ -428,6 +476,62 @@ def _state_after(job: Job[Task], index: int, step: int) -> Digest:
     return _state_digest(position)
 
 
+def _audit_reference(job: Job[Audit], tick: Callable[[int], None]) -> events.SegmentAudited:
+    """Replay the segment of a reference training that the evidence opens."""
+    assert job.evidence is not None
+    opened = job.evidence.reference
+    assert opened is not None
+    start = opened.segment * job.recipe.segment_steps
+    end = min(start + job.recipe.segment_steps, job.recipe.steps)
+    try:
+        problem, before = _replay_reference(job, opened, range(start, end), tick)
+    except (InputRefused, DigestMismatch) as error:  # as of a state of the training itself
+        problem, before = f"the state does not fit the graph: {error.message}", ZERO
+    return events.SegmentAudited(opened.segment, end, problem, before, opened.number)
+
+
+def _replay_reference(
+    job: Job[Audit], opened: OpenedReference, steps: range, tick: Callable[[int], None]
+) -> tuple[str, Digest]:
+    """The first difference, and the state before the last step, as of `_audit_one`."""
+    run, places, before = _reference_run(job, opened), [], ZERO
+    try:
+        trained = run.steps()
+        for at in steps:
+            before = run.roots.digest if at == steps[-1] else before
+            places.append(next(trained).indices)
+            tick(at + 1)
+        refuse_not_finite(run.program.tensors(), steps.stop)
+    except Diverged as over:
+        problem = "" if opened.ends else f"the training ends after step {over.step}: {over.reason}"
+        if before == ZERO:
+            again = _reference_run(job, opened)
+            for _ in islice(again.steps(), over.step - steps.start):
+                pass
+            before = again.roots.digest
+        return problem, before
+    if opened.ends:
+        return f"the training goes on to step {steps.stop}, and was said to end before", before
+    mine, theirs = run.leaf(run.training.taken(np.concatenate(places))), opened.leaves[1].leaf
+    for words, own, recorded in (
+        ("model root", mine.model, theirs.model),
+        ("optimizer root", mine.optimizer, theirs.optimizer),
+        ("records", mine.records, theirs.records),
+    ):
+        if own != recorded:
+            return f"{words} {own}, not {recorded}", before
+    return "", before
+
+
+def _reference_run(job: Job[Audit], opened: OpenedReference) -> ReferenceRun:
+    """Where the opened segment of a reference training begins."""
+    assert job.evidence is not None
+    training = ReferenceTraining.of(job.recipe, job.task.seed, opened.number)
+    state = read_state_file(job.evidence.reference_file) if opened.segment else None
+    program = Program(job.graph, job.initial() if state is None else state.model, job.environment_class)
+    return ReferenceRun(training, program, job.assemble, opened.segment, state)
+
+
 def _state_digest(position: Position) -> Digest:
     return state_digest(model_root(position.program.tensors()), optimizer_root(_optimizer_bytes(position)))
 
@@ -435,10 +539,15 @@ def _state_digest(position: Position) -> Digest:
 # Endings
 
 
-def _finish(job: Job[Task], last: Checkpoint, program: Program, emit: Emit, seconds: float) -> None:
-    """Write the trained model and tell its names."""
+def _finish(job: Job[Task], checkpoints: Sequence[Checkpoint], program: Program, emit: Emit, seconds: float) -> None:
+    """Write the model that is delivered, the last leaf's or the best by the recipe's rule, and tell
+    its names."""
+    last = checkpoints[-1].leaf
+    results = {checkpoint.leaf.index: checkpoint.held_out for checkpoint in checkpoints}
+    if (delivered := delivered_leaf(job.recipe, results, last.index)) != last.index:
+        program = _recorded_position(job, delivered, emit, _skipper(emit)).program
     file = _write_model(job, program)
-    emit(events.Finished(last.leaf.step, last.leaf.index + 1, last.model, file, round(seconds, 3)))
+    emit(events.Finished(last.step, last.index + 1, checkpoints[delivered].model, file, round(seconds, 3)))
 
 
 def _end(job: Job[Train | Rehearse], recorder: Recorder, end: Diverged, emit: Emit) -> None:
@@ -466,8 +575,8 @@ def _end(job: Job[Train | Rehearse], recorder: Recorder, end: Diverged, emit: Em
     file = _write_model(job, position.program)
     if last.state_salt is not None:
         last = last.unsalted()
-        names = {"ctx": job.task.ctx, "leaf": last.leaf.digest(job.task.ctx, job.task.seed)}
-        write_state(job.folder, last.leaf.step, _kept(position), names)  # the one that is there names the other leaf
+        names = {"ctx": job.task.ctx, "seed": job.task.seed}
+        write_state(job.folder, last.leaf.step, _kept(position), names)  # the last is kept, whichever else are
         replace_last_leaf(job.folder, last)
     detail = end.detail if isinstance(job.task, Rehearse) else ""  # it may show a number from the data
     reason = f"{end.reason} ({detail})" if detail else end.reason

@@ -50,8 +50,9 @@ from fitchain.pod.proof.audit.diagnosis import StateDigests, read_state_digests
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
 from fitchain.pod.values.files import Usage, usage_of
 from fitchain.pod.values.job_folder import LOG, RECIPE, STATE_DIGESTS, JobFolder
+from fitchain.pod.values.limits import LEAF_LINE
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import RECIPE_BYTES
+from fitchain.pod.values.recipe.terms import RECIPE_BYTES, SEGMENT
 from fitchain.pod.values.work import StepWork
 
 GRACE_S = 5
@@ -125,7 +126,8 @@ def most_usage(folder: JobFolder, recipe: Recipe, task: Task) -> Usage:
     state_bytes = STATES_A_MODEL * (folder.initial.stat().st_size if folder.initial.exists() else 0)
     every = task.keep_every if isinstance(task, Train) else 1
     states = recipe.leaf_count // every + STATES_BESIDES
-    size_bytes = states * (state_bytes + PIECE_BYTES) + recipe.leaf_count * BYTES_OF_A_LEAF_LINE
+    line_bytes = LEAF_LINE.text_bytes if recipe.evaluate == SEGMENT else BYTES_OF_A_LEAF_LINE
+    size_bytes = states * (state_bytes + PIECE_BYTES) + recipe.leaf_count * line_bytes
     yields = task.limits.file_bytes if isinstance(task, Evaluate | Explain) else PIECES_BESIDES * PIECE_BYTES
     return Usage(size_bytes + yields, 2 * states + FILES_BESIDES)
 
@@ -387,6 +389,7 @@ def recompute(
     run_worker(folder, Recompute(context or read_task(folder).context, rising(leaves)), on_event, launcher=launcher)
 
 
+# Many parameters: what is looked at, of which run, and how.
 def audit(
     folder: Path,
     context: Context,
@@ -394,6 +397,7 @@ def audit(
     on_event: Emit | None = None,
     work: StepWork | None = None,
     launcher: Launcher = LOCAL,
+    has_reference: bool = False,
 ) -> tuple[SegmentAudited, ...]:
     """Replay segments out of evidence whose checks have held.
 
@@ -404,9 +408,11 @@ def audit(
         on_event: called with each event, in this thread.
         work: of a step, as the terms say; None compares nothing.
         launcher: where the worker runs.
+        has_reference: whether the opened segment of a reference training is replayed, too.
 
     Returns:
-        One finding a segment, in the order in which they stand in the training.
+        One finding a segment, in the order in which they stand in the training; that of a
+        reference training comes last.
 
     Raises:
         InputRefused: the offer is none that can be trained.
@@ -414,7 +420,7 @@ def audit(
         EnvironmentRefused: this host does not reproduce the recipe's class.
         Unusable: the worker ended without a word, or memory ran out.
     """
-    task = Audit(context, rising(segments), work)
+    task = Audit(context, rising(segments), work, has_reference)
     return end_at_traps(task, lambda each: _results_of(SegmentAudited, folder, each, on_event, launcher))
 
 

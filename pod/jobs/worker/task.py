@@ -185,10 +185,13 @@ class Audit(_OfSegments):
 
     Args:
         work: as of `Rehearse`.
+        has_reference: whether the segment of a reference training that the evidence opens is
+            trained, too, after all others.
     """
 
     mode = "audit"
     work: StepWork | None = None
+    has_reference: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,11 +231,28 @@ class Assess(_Task):
     Args:
         salt: of the report's digest, the owner's secret.
         delta: the dataset's, where the training was private.
+        opens: whether an audit may open a segment of one of the reference trainings.
     """
 
     mode = "assess"
     salt: Digest = field(default=ZERO, repr=False)
     delta: float | None = None
+    opens: bool = False
+
+
+@dataclass(frozen=True)
+class Reopen(_Task):
+    """Train one of a risk report's reference trainings again, and keep its leaves and the state
+    before one of its segments, or before that in which it ended earlier.
+
+    Args:
+        number: of the training.
+        segment: which.
+    """
+
+    mode = "reopen"
+    number: int = 0
+    segment: int = 0
 
 
 @dataclass(frozen=True)
@@ -242,7 +262,7 @@ class Measure(_Task):
     mode = "measure"
 
 
-Task = Train | Rehearse | Replay | Recompute | Audit | Explain | Evaluate | Assess | Measure
+Task = Train | Rehearse | Replay | Recompute | Audit | Explain | Evaluate | Assess | Reopen | Measure
 TASKS: dict[str, type[Task]] = {task.mode: task for task in get_args(Task)}
 """By the word that stands in the JSON."""
 

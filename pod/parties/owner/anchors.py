@@ -3,7 +3,7 @@ scientist.
 
 A group is anchored once the leaf after it, or the end of the training, is there: the run may
 diverge in the segment after a group's last leaf, which is the transcript's last leaf then and is
-written anew, unsalted.
+written anew, unsalted; and the last leaf of a whole training is written anew with its risk report.
 """
 
 from __future__ import annotations
@@ -67,14 +67,15 @@ class Anchors:
         that is complete.
 
         Args:
-            last: the last that was taken; its state may be unsalted since.
+            last: the last that was taken; its state may be unsalted since, and a risk report bound.
 
         Raises:
             ClaimMismatch: it is another, or the chain has another root for its group.
             ChainUnusable, StoreUnusable: chain or store do not answer.
         """
         taken = self._open.pop()
-        require_equal("the last leaf on disk is", last.unsalted().leaf, taken.unsalted().leaf, "the training recorded")
+        own, recorded = (each.unsalted().with_report(None).leaf for each in (last, taken))
+        require_equal("the last leaf on disk is", own, recorded, "the training recorded")
         self._open.append(last)
         self._anchor_complete()
 

@@ -17,6 +17,7 @@ from fitchain.pod.jobs.turns import OWNER_RANK, Turns, send
 from fitchain.pod.parties.owner.disclosed import EVIDENCE_ASIDE, EVIDENCE_MADE, OLDER
 from fitchain.pod.parties.owner.evidence import build_evidence, job_identity
 from fitchain.pod.parties.owner.examine import RECIPIENT
+from fitchain.pod.parties.owner.risk import keep_left
 from fitchain.pod.ports.agreement import Audit, AuditKind, Outcome, Phase
 from fitchain.pod.ports.store import Cid, Store, car
 from fitchain.pod.ports.store.local import LocalStore
@@ -155,6 +156,7 @@ def _release(home: Home, audit: Audit) -> str:
             raise NotFound(f"the journal does not know the request {id}", OLDER)
         cid = str(send_key(home.store, id, job_identity(home, home.job_folder(id)), recipient))
         home.journal.keep_fact(id, "key", cid)
+    keep_left(home, id, home.agreements.seed(id))
     receipt = send(home, audit, home.audits.release, Cid.parse(cid))
     if receipt is None:
         return ""

@@ -279,7 +279,9 @@ def records_of(home: Home, asked: AskedAudit) -> int | None:
     """How many records another audit counts with at most against the cap of its dataset; None where
     the job's recipe is gone, without which no evidence can be given (`lost`)."""
     try:
-        return counted_records(asked.terms, read_recipe(home.job_folder(asked.ref.agreement)))
+        recipe = read_recipe(home.job_folder(asked.ref.agreement))
+        _, card = dataset_of(home, home.agreements.read(asked.ref.agreement))
+        return counted_records(asked.terms, recipe, card, is_again=True)
     except (NotFound, InputRefused):
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import (
     Card,
     CardPrivacy,
+    Classes,
     Constants,
     CsvDialect,
     Policy,
@@ -19,10 +21,13 @@ from fitchain.pod.compute.dataset import (
     ReadingTerms,
     Rule,
     Table,
+    Task,
     UnitColumn,
     check_unchanged,
+    find_groups,
     fit_transform,
     mock_table,
+    refuse_beside_budget,
     register,
     require_no_concern,
 )
@@ -78,6 +83,9 @@ class DatasetOffer:
         policy: the owner's conditions; it names who may ask, or says that models may reveal records
             to everybody. The panels that it names are trusted as they stand when it is registered.
         transform, ranges: how the published constants come about (`fit_transform`).
+        classes: what the target may be (`declared_classes`); empty finds them in the records, which
+            is refused beside a privacy budget: there the target is of named classes, or has a
+            range.
         mock_records: how many mock records are published; 0 publishes none, and nobody can
             rehearse.
         environments: classes that ship no probe (`cpu-native`), for which this host's is published.
@@ -87,6 +95,8 @@ class DatasetOffer:
             record is the unit of privacy.
         dialect: how a CSV file is written, as far as that is said.
         insist: rules that the table may break (`compute.dataset.concerns`).
+        subgroups: columns by whose groups results on held-out records are told, with whether models
+            may take them, too.
     """
 
     source: Path | str
@@ -100,12 +110,14 @@ class DatasetOffer:
     price: int = 0
     transform: str = "standard"
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    classes: Classes = ()
     mock_records: int = MOCK_RECORDS
     environments: tuple[str, ...] = ()
     privacy: PrivacyOffer | None = None
     unit: UnitColumn | None = None
     dialect: CsvDialect | None = None
     insist: frozenset[Rule] = frozenset()
+    subgroups: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,20 +167,30 @@ def prepare_dataset(home: Home, offer: DatasetOffer) -> PreparedDataset:
     Raises:
         EnvironmentRefused: this host is not of such a class.
         InputRefused: the policy leaves the dataset open to strangers without saying that models may
-            reveal records, or has a limit to what models give away beside a privacy budget; or
-            units are named and no privacy budget protects them; or the table breaks a rule on
-            which the offer does not insist.
+            reveal records, or has a limit to what models give away, or audits in mode open, beside
+            a privacy budget; units are named and no privacy budget protects them, or subgroups and
+            one does; or a record is of no class that is named; or the table breaks a rule on which
+            the offer does not insist.
         NotFound, InputRefused: the table is missing or malformed, or a panel that the policy names.
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
     offer.policy.require_askers(offer.privacy is not None)
     offer.policy.require_limit_without_budget(offer.privacy is not None)
+    offer.policy.require_closed_audits(offer.privacy is not None)
+    if offer.privacy is not None:
+        refuse_beside_budget(offer.subgroups)
     source = Path(offer.source).absolute()
-    terms = replace(offer.reading, target=offer.target, drop=offer.drop)
-    table = Table.read(source, terms, offer.dialect, unit=offer.unit)
+    if source.suffix.lower() == ".npz" and any(isinstance(each, str) for each in offer.classes):
+        raise InputRefused(f"{source.name} holds numbers alone, and the classes are texts", "name whole numbers")
+    table = Table.read(source, _terms(offer), offer.dialect, unit=offer.unit)
     if table.mock:
         raise InputRefused("the table is marked as mock data and is no dataset", "register the real records")
-    constants = fit_transform(table, offer.transform, offer.ranges)
+    if offer.privacy is not None:
+        _require_declared_categories(offer, table)
+    classes = offer.classes if offer.privacy is not None or offer.classes else None
+    not_for_models = [name for name, is_input in offer.subgroups.items() if not is_input]
+    constants = fit_transform(table, offer.transform, offer.ranges, classes, not_for_models)
+    find_groups(table, offer.subgroups)
     require_no_concern(table, constants, offer.insist)
     panels = look_at_policy(home, offer.policy)
     privacy = _card_privacy(home, offer, table.count // (table.unit_records or 1))
@@ -210,9 +232,11 @@ def register_prepared(home: Home, prepared: PreparedDataset) -> RegisteredDatase
         policy=offer.policy,
         transform=offer.transform,
         ranges=offer.ranges,
+        classes=None if offer.privacy is None and not offer.classes else offer.classes,
         probes={name: str(probe) for name in offer.environments if (probe := _probe(name)) is not None},
         privacy=privacy,
         unit=offer.unit,
+        subgroups=offer.subgroups,
     )
     card = registration.card
     if offer.mock_records:
@@ -227,6 +251,33 @@ def register_prepared(home: Home, prepared: PreparedDataset) -> RegisteredDatase
     keep_policy_panels(home, id, list(panels))
     keep_row(home, DatasetRow(id, source, reading, salt, registration.root, card.encode(), str(card_cid)))
     return RegisteredDataset(id, registration.root, registration.count, card_cid, card, panels, table.left_out)
+
+
+def _terms(offer: DatasetOffer) -> ReadingTerms:
+    """What an offer says of how its table is read. Beside a privacy budget what the target is
+    predicted as follows from that alone."""
+    task, categories = offer.reading.task, dict(offer.reading.categories)
+    if offer.classes and offer.target is not None:
+        task, categories[offer.target] = Task.CLASSIFICATION, offer.classes
+    elif offer.privacy is not None and offer.target in offer.ranges:
+        task = Task.REGRESSION
+    return replace(offer.reading, target=offer.target, drop=offer.drop, task=task, categories=categories)
+
+
+def _require_declared_categories(offer: DatasetOffer, table: Table) -> None:
+    """Refuse categories that were found in the records, which no budget covers.
+
+    Raises:
+        InputRefused: a column has some; all such columns are named.
+    """
+    found = [name for name in table.categories if name != offer.target and name not in offer.reading.categories]
+    if found:
+        options = " ".join(f"--categories {name}=A,B" for name in found)
+        raise InputRefused(
+            f"the categories of {', '.join(map(repr, found))} would be published as the records have them, which no "
+            "budget covers",
+            f"name those that there may be ({options}), or leave such columns out (--drop)",
+        )
 
 
 def _card_privacy(home: Home, offer: DatasetOffer, count: int) -> CardPrivacy | None:
@@ -282,15 +333,33 @@ def _ledger(home: Home, asked: PrivacyOffer | None, privacy: CardPrivacy | None)
             raise InputRefused("a ledger that is opened has no number yet", "leave --ledger out")
         if asked.epsilon is None:
             raise InputRefused("a privacy ledger is opened with a budget", "add --epsilon 3, say")
-        return budget(asked.epsilon, privacy.delta), 0
+        return _budget(asked.epsilon, privacy.delta), 0
     number = asked.ledger or 1
     ledger = registry.ledger(owner, number)
     if asked.epsilon is not None and budget(asked.epsilon, privacy.delta) != ledger.budget:
         raise InputRefused(
-            f"the ledger {number} has a budget of epsilon {allowed_epsilon(ledger.budget, privacy.delta):.3g} already",
-            "leave --epsilon out to charge that ledger; --other-people opens another",
+            f"the ledger {number} has a budget of epsilon {allowed_epsilon(ledger.budget, privacy.delta):.3g} "
+            f"beside this dataset's delta {privacy.delta:g} already",
+            f"charge that one (--ledger {number} without --epsilon; beside another delta its budget is another epsilon)"
+            ", or open another for other people (--other-people)",
         )
     return None, number
+
+
+def _budget(epsilon: float, delta: float) -> int:
+    """The word of a budget that is set once for all, and may fall and never rise.
+
+    Raises:
+        InputRefused: it is no number above 0, or so small that no training is within it.
+    """
+    if not 0 < epsilon < math.inf:
+        raise InputRefused(f"the budget's epsilon is {epsilon:g}, and it is a number above 0", "write --epsilon 3, say")
+    if not (word := budget(epsilon, delta)):
+        raise InputRefused(
+            f"no training is within a budget of epsilon {epsilon:g} beside delta {delta:g}, and a budget never rises",
+            "write --epsilon 3, say",
+        )
+    return word
 
 
 def _probe(name: str) -> Digest | None:
@@ -337,14 +406,16 @@ def keep_row(home: Home, row: DatasetRow) -> None:
 
 
 def datasets_on_offer(home: Home) -> list[DatasetId]:
-    """The datasets of this home that a request may name; its journal has retired ones, too, and
-    those of an earlier deployment.
+    """The datasets of this home that a request may name; its journal has retired ones, too, those
+    of an earlier deployment, and those that are older than its account's privacy ledger.
 
     Raises:
         ChainUnusable: the node does not answer.
     """
-    active = {entry.id for entry in home.registry.datasets() if entry.active}
-    return [row.id for row in home.journal.datasets() if row.id in active]
+    owner, registry = home.keys.address, home.registry
+    charged = registry.ledger_count(owner) > 0
+    offered = {entry.id for entry in registry.datasets(owner) if entry.active and (entry.ledger or not charged)}
+    return [row.id for row in home.journal.datasets() if row.id in offered]
 
 
 def registrations(home: Home) -> int:

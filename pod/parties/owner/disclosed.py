@@ -62,9 +62,10 @@ class Opened:
         return self.agreed + self.again
 
 
-def counted_records(terms: AuditTerms, recipe: Recipe) -> int:
-    """How many records an audit counts with at most against the cap; none on-site."""
-    return 0 if terms.mode is AuditMode.ON_SITE else opened_records(terms, recipe)
+def counted_records(terms: AuditTerms, recipe: Recipe, card: Card, is_again: bool = False) -> int:
+    """How many records an audit counts with at most against the cap; none on-site. Arguments as
+    `opened_records` takes them."""
+    return 0 if terms.mode is AuditMode.ON_SITE else opened_records(terms, recipe, card, is_again)
 
 
 def keep_disclosed(home: Home, ref: AuditRef, records: int) -> None:

@@ -1,7 +1,8 @@
 """The owner's evidence: what the drawn verifiers are shown, sealed to them, under one CID.
 
 Records are read again from the registered table, and must still be those registered. States that
-were not kept are trained again by a worker, from the newest kept state before them.
+were not kept are trained again by a worker, from the newest kept state before them; so is the
+reference training of a risk report of which a segment is opened, from its beginning.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.worker import recompute
 from fitchain.pod.parties.owner.data import read_with_leaves, registration_key
 from fitchain.pod.parties.owner.replay import link_training
+from fitchain.pod.parties.owner.risk import reopened
 from fitchain.pod.parties.owner.run import noise_secret, prepare
 from fitchain.pod.ports.agreement import Audit, RunRecord
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord, read_chain_record
 from fitchain.pod.proof.audit.evidence import write_evidence
 from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import ClaimMismatch, NotFound, Unusable
 from fitchain.pod.values.job_folder import JobFolder, Scratch, scratch
 from fitchain.pod.values.leaf import Checkpoint
@@ -56,11 +59,17 @@ def build_evidence(home: Home, store: Store, audit: Audit, recipients: Sequence[
         job, plain = JobFolder(workspace / "job").create(), workspace / "plain"
         plain.mkdir()
         link_training(folder, job)
-        if missing := missing_states(job, chain_record):
-            task = prepare(home, id, home.agreements.run_record(id), job)
-            recompute(job.path, missing, launcher=home.launcher, context=task.context)
+        missing, report, reference = missing_states(job, chain_record), checkpoints[-1].report, None
+        opens = report is not None and report.references != ZERO
+        if missing or opens:
+            context = prepare(home, id, home.agreements.run_record(id), job).context
+            if missing:
+                recompute(job.path, missing, launcher=home.launcher, context=context)
+            if report is not None and opens:
+                reference = reopened(home, id, job, context, chain_record, report)
+        secret = noise_secret(home.keys, id)
         names = write_evidence(
-            *(job.path, plain, chain_record, checkpoints, table, key, leaves, identity, noise_secret(home.keys, id))
+            *(job.path, plain, chain_record, checkpoints, table, key, leaves, identity, secret, reference)
         )
         if (size := sum((plain / name).stat().st_size for name in names)) > EVIDENCE.size_bytes:
             raise Unusable(f"the evidence has {size} bytes, and no verifier fetches more than {EVIDENCE.size_bytes}")

@@ -28,12 +28,14 @@ from fitchain.pod.jobs.worker.task import REHEARSED_SEGMENTS
 from fitchain.pod.parties.owner.data import MOCK_RECORDS, read_registered, registration_key
 from fitchain.pod.parties.owner.disclosed import counted_records, keep_disclosed, opened_before
 from fitchain.pod.ports.agreement import Agreement, State
+from fitchain.pod.ports.agreement.descent import trained_parents
 from fitchain.pod.ports.sealed import check_recipient
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.disclosure import disclosure
 from fitchain.pod.proof.audit.pace import SLOW_HOST
+from fitchain.pod.proof.descent import OTHER_MODEL, check_kept_rows, check_parent_recipe
 from fitchain.pod.values.digest import sha256
-from fitchain.pod.values.errors import ClaimMismatch, InputRefused, StoreUnusable, TooSlow, require_equal
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused, NotFound, StoreUnusable, TooSlow, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
 from fitchain.pod.values.ids import WHOLE_POOL, AuditRef
 from fitchain.pod.values.job_folder import OFFER_FILES, JobFolder
@@ -111,7 +113,8 @@ def examine(home: Home, agreement: Agreement, stop: threading.Event | None = Non
     check_budget(home, agreement)
     recipe, graph = fetch_offer(home, agreement, attempts)
     folder = home.job_folder(agreement.id)
-    card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe))
+    card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe, card))
+    check_descent(home, agreement, recipe)
     graph.check(environment.environment_class(recipe.environment.name).admits)
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
     table = read_registered(home, row)
@@ -165,7 +168,10 @@ def check_budget(home: Home, agreement: Agreement) -> None:
     """
     ledger = home.registry.ledger_of(home.registry.dataset(agreement.terms.dataset))
     if ledger is not None and not ledger.fits(agreement.terms.charge):
-        raise InputRefused("the training costs more than the dataset's privacy budget has left")
+        raise InputRefused(
+            "the training costs more than the dataset's privacy budget has left",
+            "ask with a smaller epsilon, fewer steps or a smaller batch",
+        )
 
 
 def put_mock(home: Home, row: DatasetRow, card: Card, table: Table, path: Path) -> None:
@@ -304,6 +310,31 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
             raise ClaimMismatch(f"the terms agree on {what} {agreed} and the recipe on {offered}")
 
 
+def check_descent(home: Home, agreement: Agreement, recipe: Recipe) -> None:
+    """Check that no model from which the offered one descends was trained here on a record that is
+    to be held out now.
+
+    Raises:
+        ClaimMismatch: one was, or the recipe does not keep the rows that it has to keep.
+        InputRefused: what such a job held out is not known any more.
+    """
+    if recipe.held_out is None:
+        return
+    terms, requested = agreement.terms, home.agreements.requested_block(agreement.id)
+    parents = trained_parents(home.chain, terms.owner, terms.dataset, terms.model, requested)
+    check_kept_rows(recipe, parents)
+    for parent in parents:
+        try:
+            theirs = read_recipe(home.job_folder(parent.agreement))
+        except NotFound:
+            raise InputRefused(
+                f"the model descends from one that the job {parent.agreement.short} trained on these records, and "
+                "its recipe was removed: which rows it held out is not known any more",
+                OTHER_MODEL,
+            ) from None
+        check_parent_recipe(recipe, parent, theirs)
+
+
 def check_again(home: Home, agreement: Agreement) -> None:
     """Check of a request that was examined what may have changed since: the records are those that
     were registered, and jobs that were accepted meanwhile leave room in the privacy budget and, for
@@ -317,15 +348,15 @@ def check_again(home: Home, agreement: Agreement) -> None:
     check_budget(home, agreement)
     read_registered(home, row)
     recipe = read_recipe(home.job_folder(agreement.id))
-    card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe))
+    card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe, card))
 
 
-def _disclosure(home: Home, agreement: Agreement, recipe: Recipe) -> Disclosure:
+def _disclosure(home: Home, agreement: Agreement, recipe: Recipe, card: Card) -> Disclosure:
     """What an audit of the job would open at most, besides what other audits of the dataset have
     opened or may open."""
     ref, audit = AuditRef(agreement.id), agreement.terms.audit
-    keep_disclosed(home, ref, counted_records(audit, recipe))
-    return disclosure(audit, recipe, opened_before(home, agreement, ref).total)
+    keep_disclosed(home, ref, counted_records(audit, recipe, card))
+    return disclosure(audit, recipe, card, opened_before(home, agreement, ref).total)
 
 
 def read_recipe(folder: JobFolder) -> Recipe:

@@ -26,6 +26,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import ClassVar
 
@@ -38,19 +39,19 @@ from fitchain.pod.jobs.life import note_sent, owners_life
 from fitchain.pod.jobs.removal import asked_removals, is_asked, remove
 from fitchain.pod.jobs.retry import RETRY_S, Log
 from fitchain.pod.jobs.turns import TURN_S, Turns, describe_verdict
-from fitchain.pod.jobs.waiting import show_concerns, shown_concerns
+from fitchain.pod.jobs.waiting import is_held, show_concerns, shown_concerns
 from fitchain.pod.parties.loop import LOOK_S, PodLoop
 from fitchain.pod.parties.owner.answer import answer_audit, sealed_aside
 from fitchain.pod.parties.owner.asked import AskedAudits
 from fitchain.pod.parties.owner.examine import check_again, dataset_of, examine
 from fitchain.pod.parties.owner.removal import remove_job
-from fitchain.pod.parties.owner.risk import is_held
 from fitchain.pod.parties.owner.run import TrainingSession, begin, key_commitment
 from fitchain.pod.ports.agreement import Agreement, Outcome, Phase, State
 from fitchain.pod.ports.chain.base import FINAL_BLOCKS
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.sealed import check_recipient
 from fitchain.pod.ports.store import Cid
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.errors import (
     AccessRefused,
     DatasetChanged,
@@ -72,6 +73,8 @@ MOST_REFUSALS_A_DAY, DAY_S = 32, 86_400.0
 KEEP_S = 30 * 86_400
 """How long the sealed objects of an ended job stay for a scientist who has not said that it has
 them."""
+LAST_CALL_S = 3600
+"""So long before the time of a held job is over its person is told once more."""
 UNTOLD = "the dataset cannot be served now"
 """What the scientist is told of a reason that speaks of the owner's records."""
 
@@ -177,6 +180,7 @@ class Owner(PodLoop):
         self._noted: set[tuple[AgreementId, State]] = set()
         self._rejected: dict[AgreementId, threading.Event] = {}
         self._refusals: dict[str, deque[float]] = {}
+        self._reminded: set[tuple[AgreementId, bool]] = set()
 
     def look(self) -> Iterator[tuple[str, Work]]:
         """Every agreement that has not ended, and every audit that others ask for."""
@@ -197,7 +201,7 @@ class Owner(PodLoop):
             if reason := _missed(agreement, now):
                 self._give_up(agreement.id, reason)
             elif agreement.state is State.TRAINING and is_held(self.home, agreement.id):
-                continue  # a person decides; once the time to train is over, it is given up above
+                self._remind(agreement, now)  # a person decides; once the time to train is over, it is given up above
             elif agreement.state is not State.REQUESTED:
                 step = STEPS.get(agreement.state, AFTER_END)
                 yield step.lane, Work(agreement.id, partial(step.act, self, agreement))
@@ -270,6 +274,20 @@ class Owner(PodLoop):
             self.log(id, "training")
             self._begun.add(id)
         self.log(id, TrainingSession(self.home, id, self._stop, self.keep_every)())
+
+    def _remind(self, agreement: Agreement, now: int) -> None:
+        """Tell of a held job what saves its bond and until when: once in a life of this pod, and
+        once more when the time is short."""
+        id, deadline = agreement.id, agreement.training_deadline
+        reminded = id, deadline - now <= LAST_CALL_S
+        if reminded not in self._reminded:
+            self._reminded.add(reminded)
+            self.log(
+                id,
+                f"is held and waits for a person until {datetime.fromtimestamp(deadline, UTC):%Y-%m-%d %H:%M} UTC: "
+                f"fitchain job deliver {id.short} delivers it all the same; else its model stays here, and the bond "
+                f"of {amount_text(agreement.terms.bond)} FIT is lost",
+            )
 
     def _settle(self, agreement: Agreement) -> None:
         """Silence is acceptance, but only once the time to dispute is over."""
@@ -456,7 +474,7 @@ def _missed(agreement: Agreement, now: int) -> str:
     if agreement.state is State.REQUESTED and now > agreement.acceptance_deadline:
         return "the time to accept it has passed; the scientist may take it back"
     if agreement.state in (State.ACCEPTED, State.TRAINING) and now > agreement.training_deadline:
-        return "the training deadline has passed; anyone may settle it, and half of the bond is lost"
+        return "the training deadline has passed; anyone may settle it, and the bond is lost"
     return ""
 
 

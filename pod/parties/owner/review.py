@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
-from fitchain.pod.compute.dataset import Card
+from fitchain.pod.compute.dataset import Card, RiskTerms
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.offered import Offered, local_offer, open_offer
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_of
+from fitchain.pod.jobs.privacy_cost import PrivacyCost, cost_of
 from fitchain.pod.parties.owner.asked import concerns, lost, panel_of_question, records_of, require_open
 from fitchain.pod.parties.owner.disclosed import Opened, counted_records, opened_before
 from fitchain.pod.parties.owner.examine import TRAINING_S, check_chain, dataset_of, queued_s
@@ -26,7 +27,6 @@ from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.trust import trusted_by
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef
-from fitchain.pod.values.privacy.ledger import add, allowed_epsilon, epsilon_of, spent_epsilon
 from fitchain.pod.values.recipe import Recipe
 
 MOST_EARLIER = 200
@@ -59,29 +59,6 @@ class Times:
 
     training_s: float | None
     before_s: float
-
-
-@dataclass(frozen=True)
-class PrivacyCost:
-    """What accepting costs of the dataset's privacy budget, as epsilons beside its delta.
-
-    Args:
-        asked: of this job; it is charged when it is accepted, and nothing gives it back.
-        spent: so far.
-        after: what will be spent then; they add up order by order, to less than the sum.
-        budget: what may be spent.
-        delta: the dataset's.
-        fits: whether the contract would take the acceptance.
-        unit: the column each of whose values is a unit; None where a record is one.
-    """
-
-    asked: float
-    spent: float
-    after: float
-    budget: float
-    delta: float
-    fits: bool
-    unit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +105,7 @@ class Review:
         trained_on: the records that it trains on; likewise.
         may_reveal: whether the dataset is open to strangers by its owner's word that models may
             reveal records.
+        risk: whether a privacy-risk report is made, and what of it leaves; None where none is.
         asked: the question, where it is for another audit.
     """
 
@@ -148,6 +126,7 @@ class Review:
     offered: Offered | None = None
     trained_on: Records | None = None
     may_reveal: bool = False
+    risk: RiskTerms | None = None
     asked: AskedAudit | None = None
 
 
@@ -190,7 +169,7 @@ def review_job(home: Home, agreement: Agreement) -> Review:
         dataset=card.name,
         terms=terms,
         panel=panel_of(home, agreement),
-        records=counted_records(terms, offered.recipe) if offered else None,
+        records=counted_records(terms, offered.recipe, card) if offered else None,
         before=opened_before(home, agreement, AuditRef(id)),
         cap=card.policy.disclosure_cap,
         concerns=tuple(reasons),
@@ -198,8 +177,9 @@ def review_job(home: Home, agreement: Agreement) -> Review:
         asker=read_asker(home, agreement),
         times=read_times(home, agreement),
         metrics_leave=card.policy.metrics_leave,
+        risk=card.policy.risk,
         trusted_in_pool=_trusted_in_pool(home, terms, agreement.requested_block),
-        privacy=read_privacy(home, agreement, card),
+        privacy=cost_of(home, home.registry.dataset(agreement.terms.dataset), card, agreement.terms.charge),
         offered=offered,
         trained_on=records_trained_on(card, offered.recipe) if offered else None,
         may_reveal=card.is_open and card.privacy is None,
@@ -217,8 +197,9 @@ def opened(home: Home, review: Review) -> Review:
         As `open_offer`.
     """
     offered = open_offer(home, review.agreement)
-    counted = counted_records(review.terms, offered.recipe)
-    trained_on = records_trained_on(dataset_of(home, review.agreement)[1], offered.recipe)
+    _, card = dataset_of(home, review.agreement)
+    counted = counted_records(review.terms, offered.recipe, card)
+    trained_on = records_trained_on(card, offered.recipe)
     return replace(review, offered=offered, records=counted, trained_on=trained_on)
 
 
@@ -269,22 +250,6 @@ def read_times(home: Home, agreement: Agreement) -> Times:
     kept = home.journal.fact(agreement.id, TRAINING_S)
     waits = agreement.state in (State.REQUESTED, State.ACCEPTED)
     return Times(None if kept is None else float(kept), queued_s(home, agreement) if waits else 0.0)
-
-
-def read_privacy(home: Home, agreement: Agreement, card: Card) -> PrivacyCost | None:
-    """What accepting a job costs of the privacy budget that its dataset is charged to.
-
-    Raises:
-        ChainUnusable: the node does not answer.
-    """
-    ledger = home.registry.ledger_of(home.registry.dataset(agreement.terms.dataset))
-    if card.privacy is None or ledger is None:
-        return None
-    charge, delta = agreement.terms.charge, card.privacy.delta
-    asked, after = (epsilon_of(word, delta) for word in (charge, add(ledger.spent, charge)))
-    spent = spent_epsilon(ledger.spent, delta)
-    unit = None if card.unit is None else card.unit.column
-    return PrivacyCost(asked, spent, after, allowed_epsilon(ledger.budget, delta), delta, ledger.fits(charge), unit)
 
 
 def review_question(home: Home, ref: AuditRef) -> Review:

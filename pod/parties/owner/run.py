@@ -25,7 +25,7 @@ from fitchain.pod.parties.owner.anchors import Anchors, LeafFile, require_same_r
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import OLDER
 from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
-from fitchain.pod.parties.owner.risk import assess_run, claim_of, forget_hold, hold, why_held
+from fitchain.pod.parties.owner.risk import assess_run, bind_report, forget_hold, hold, keep_left, why_held, why_twice
 from fitchain.pod.ports.agreement import RunRecord, State, commit_key
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.chain.base import write_file
@@ -35,6 +35,7 @@ from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import HeldOutClaim, issue
 from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.best import delivered_leaf
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId
@@ -94,26 +95,39 @@ class TrainingSession:
         if self.home.chain.block("latest").timestamp > agreement.training_deadline:
             return "too late"  # it waited its turn for too long, and what it trained now nobody would take
         run = self.home.agreements.run_record(self.id)
-        ended = self.train(run)
+        leave = self.card.policy.metrics_leave
+        anchors = Anchors(self.home, self.id, run, self.recipe.group_leaves, self.recipient, leave)
+        ended = self.train(run, anchors)
         if ended is None:
             return "stopped"
         risk: RiskClaim | None = None
         if isinstance(ended, Finished) and self.card.policy.risk is not None:
             context = Context(run.ctx, run.seed, noise_secret(self.home.keys, self.id))
+            anchors.wait()  # one that was refused is told before an attack that takes its time
             try:
                 report = assess_run(self.home, self.id, context, run, self.card, self.stop)
             except Unusable:
                 if self.stop.is_set():
                     return "stopped"
                 raise
-            risk, reason = claim_of(self.home, self.id, context, report, self.card), why_held(report, self.card)
-            if reason and hold(self.home, self.id, reason):
-                return f"held: {reason}; fitchain job deliver {self.id.short} delivers it all the same"
+            if (reason := why_held(report, self.card)) and hold(self.home, self.id, run.seed, reason):
+                return f"held: {reason}"
+            risk = bind_report(self.home, self.id, context, report, self.card)
+        anchors.end(read_leaves(self.folder.path)[-1])
+        anchors.wait()
+        reason = "" if self.recipe.privacy is None else why_twice(self.home, self.id, run.seed)
+        if reason and hold(self.home, self.id, run.seed, reason):
+            return f"held: {reason}"
         self.end(run, ended, risk)
         return "diverged" if isinstance(ended, Diverged) else "trained"
 
-    def train(self, run: RunRecord) -> Finished | Diverged | None:
-        """Train in a worker, anchoring each group of leaves as it is complete.
+    def train(self, run: RunRecord, anchors: Anchors) -> Finished | Diverged | None:
+        """Train in a worker, anchoring each group of leaves as it is complete, but for that which
+        the last leaf completes: it waits for the risk report.
+
+        Args:
+            run: as the chain has it.
+            anchors: of the run, which have taken no leaf yet.
 
         Returns:
             the event with which the training ended; None if the pod was asked to stop.
@@ -125,16 +139,12 @@ class TrainingSession:
             forget_hold(self.home, self.id)
         task = prepare(self.home, self.id, run, self.folder, self.keep_every)
         self.folder.take_back(run.seed)
-        leave = self.card.policy.metrics_leave
-        anchors = Anchors(self.home, self.id, run, self.recipe.group_leaves, self.recipient, leave)
         leaves = LeafFile(self.folder)
         ended = end_at_traps(task, lambda each: self._work(each, anchors, leaves))
         if ended is None:
             return None
         if not isinstance(ended, Finished | Diverged):
             raise Unusable(f"a worker that trains ended with {ended.name!r}", TAKEN_OVER)
-        anchors.end(read_leaves(self.folder.path)[-1])
-        anchors.wait()
         return ended
 
     def _work(self, task: Train, anchors: Anchors, leaves: LeafFile) -> Ending | None:
@@ -166,11 +176,14 @@ class TrainingSession:
         checkpoints = read_leaves(self.folder.path)
         transcript = Transcript(run.ctx, run.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
         transcript.verify(self.recipe.steps, self.recipe.segment_steps)
-        if (result := checkpoints[-1].held_out) is not None:
+        results = {checkpoint.leaf.index: checkpoint.held_out for checkpoint in checkpoints}
+        delivered = delivered_leaf(self.recipe, results, checkpoints[-1].leaf.index)
+        if (result := checkpoints[delivered].held_out) is not None:
             entry = history.HeldOutTold.of(self.recipe, result)
             self.home.journal.record(self.id, entry, once=str(transcript.root))
-        weights, key = self._deliver(transcript, checkpoints, risk)
-        ending = transcript.ending(self.recipe.group_leaves, checkpoints[-1].roots, weights, key)
+        weights, key = self._deliver(transcript, checkpoints, delivered, risk)
+        other = None if delivered == transcript.count - 1 else (delivered, checkpoints[delivered].roots)
+        ending = transcript.ending(self.recipe.group_leaves, checkpoints[-1].roots, weights, key, other)
         calls = self.home.agreements
         require_same_run(self.home, self.id, run)
         receipt = (calls.diverge if isinstance(ended, Diverged) else calls.finish)(self.id, ending)
@@ -188,29 +201,43 @@ class TrainingSession:
         self.home.journal.record(self.id, entry, once=str(roots[0]))
 
     def _deliver(
-        self, transcript: Transcript, checkpoints: Sequence[Checkpoint], risk: RiskClaim | None
+        self, transcript: Transcript, checkpoints: Sequence[Checkpoint], delivered: int, risk: RiskClaim | None
     ) -> tuple[Cid, Cid | None]:
         """Seal weights and certificate to the job's identity, and that identity to the scientist
         unless an audit comes first; once."""
         audited = bool(self.home.agreements.terms(self.id).audit.verifiers)
         journal, sent = self.home.journal, ("weights",) if audited else ("weights", "key")
         if not all(journal.fact(self.id, name) for name in sent):
-            self._seal(transcript, checkpoints, audited, risk)
+            self._seal(transcript, checkpoints, delivered, audited, risk)
         cids = {name: journal.fact(self.id, name) for name in sent}
         weights, key = (Cid.parse(cid) if (cid := cids.get(name)) else None for name in ("weights", "key"))
         assert weights is not None
+        if key is not None:
+            keep_left(self.home, self.id, transcript.seed)  # before the scientist can open it
+        # Not where it is sealed: a pod may have been cut off before this line, and seals once.
+        journal.record(self.id, history.Delivered(**{name: str(cid) for name, cid in cids.items()}), once=str(weights))
         return weights, key
 
+    # Many parameters: what was trained, and what of it is delivered and said.
     def _seal(
-        self, transcript: Transcript, checkpoints: Sequence[Checkpoint], audited: bool, risk: RiskClaim | None
+        self,
+        transcript: Transcript,
+        checkpoints: Sequence[Checkpoint],
+        delivered: int,
+        audited: bool,
+        risk: RiskClaim | None,
     ) -> None:
         journal, model = self.home.journal, self.folder.model
         if not model.exists():
             os.link(self.folder.final, model)
-        states = {checkpoint.leaf.index: checkpoint.roots for checkpoint in (checkpoints[0], checkpoints[-1])}
-        signed = self.home.chain, self.home.keys, self.id
-        held_out = HeldOutClaim.of(self.recipe, self.card, checkpoints[-1])
-        certificate = issue(*signed, self.recipe, self.card, transcript, states, model, risk=risk, held_out=held_out)
+        states = {index: checkpoints[index].roots for index in (0, delivered, transcript.count - 1)}
+        certificate = issue(
+            *(self.home.chain, self.home.keys, self.id, self.recipe, self.card, transcript, states, model),
+            delivered=delivered,
+            risk=risk,
+            held_out=HeldOutClaim.of(self.recipe, self.card, checkpoints[delivered]),
+            evaluations=HeldOutClaim.of_each(self.recipe, self.card, checkpoints),
+        )
         write_file(self.folder.certificate, certificate)
         secret = self.home.kept_identity(self.folder.identity)
         sent = {"weights": send_folder(self.home.store, self.folder.path, DELIVERY_FILES, [recipient_of(secret)])}
@@ -218,9 +245,6 @@ class TrainingSession:
             sent["key"] = send_key(self.home.store, self.id, secret, self.recipient)
         for name, cid in sent.items():
             journal.keep_fact(self.id, name, str(cid))
-        journal.record(
-            self.id, history.Delivered(**{name: str(cid) for name, cid in sent.items()}), once=str(sent["weights"])
-        )
 
     def _record(self, event: Event) -> None:
         """Put the worker's events into the job's history.
@@ -237,8 +261,9 @@ class TrainingSession:
                     raise Unusable(
                         f"the worker tells of a leaf {index} at step {step}, which the run has not", TAKEN_OVER
                     )
-                entry = history.CheckpointRecorded(index, step, digest, metrics, kept)
-                journal.record(self.id, entry, once=str(index))
+                if self.card.policy.risk is None or index < self.recipe.leaf_count - 1:  # it is not what it will be
+                    entry = history.CheckpointRecorded(index, step, digest, metrics, kept)
+                    journal.record(self.id, entry, once=str(index))
             case Resumed(step, leaves, dropped_bytes):
                 journal.record(self.id, history.Resumed(step, leaves, dropped_bytes))
             case Skipped(step, reason):

@@ -191,12 +191,13 @@ def _keep_counted(home: Home, recovery: Recovery, agreement: Agreement, events: 
     evidence may have been made, all. Where the recipe is gone, each counts with every record."""
     recipe = _recipe(home, recovery, agreement)
     every = home.registry.dataset(agreement.terms.dataset).count if recipe is None else 0
+    card = Card.parse(home.journal.dataset(agreement.terms.dataset).card)
     refs = {AuditRef(agreement.id): agreement.terms.audit}
     for asked in home.agreements.asked_audits_of(home.agreements.consented_audits(agreement.id)):
         refs[asked.ref] = asked.terms
     for ref, terms in refs.items():
         if recipe is not None:
-            keep_disclosed(home, ref, counted_records(terms, recipe))
+            keep_disclosed(home, ref, counted_records(terms, recipe, card, bool(ref.ordinal)))
         elif home.journal.fact(ref, DISCLOSED) is None:
             keep_disclosed(home, ref, every if terms.seats else 0)
     for event in events:

@@ -15,7 +15,7 @@ from fitchain.pod.parties.recovery.report import Recovery
 from fitchain.pod.parties.verifier.ballot import Ballot, keep_ballot, kept_ballot, vote_salt
 from fitchain.pod.parties.verifier.examine import EVIDENCE, examine
 from fitchain.pod.ports.agreement import Audit, Outcome, Phase, Seat, audit_id
-from fitchain.pod.proof.audit.chain_record import read_chain_record
+from fitchain.pod.proof.audit.chain_record import read_chain_record, with_parents
 from fitchain.pod.proof.audit.evidence import Evidence
 from fitchain.pod.proof.audit.vote import commitment
 from fitchain.pod.values.amounts import amount_text
@@ -74,7 +74,10 @@ def _candidates(home: Home, audit: Audit) -> Iterator[Ballot]:
     yield Ballot(Outcome.INCONCLUSIVE, ZERO)
     if (submission := home.audits.submission(audit)) is None or submission.evidence is None:
         return
-    chain_record, folder = read_chain_record(home.chain, audit, submission.round), home.audit_folder(audit.ref)
+    chain_record, folder = (
+        with_parents(home.chain, read_chain_record(home.chain, audit, submission.round)),
+        home.audit_folder(audit.ref),
+    )
     home.add_peer(home.agreements.terms(audit.id).owner)
     secret = home.read_secret(folder.seat_identity)
     with scratch(folder.path, Scratch.AUDIT) as workspace:

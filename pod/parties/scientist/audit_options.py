@@ -188,7 +188,7 @@ def _planned(draft: _Draft, verifiers: int, disputers: int) -> tuple[JobRequest,
         bond=bond,
         rehearsed=rehearsed,
     )
-    return planned, AuditPlan.of(terms_of("", planned, recipe, draft.price, work), recipe)
+    return planned, AuditPlan.of(terms_of("", planned, recipe, draft.price, work), recipe, card=draft.card)
 
 
 def _money(draft: _Draft, sampling: Sampling, seats: int) -> tuple[int, int]:
@@ -274,7 +274,7 @@ def _admitted_mode(draft: _Draft, panel: PanelId) -> AuditMode | None:
         draws = planned.table.get("drawn_segments", default_draws(recipe.steps, recipe.segment_steps))
         terms = AuditTerms(draws, dispute_verifiers=DISPUTE_SEATS, mode=mode, panel=panel)
         try:
-            draft.card.admit(recipe, draft.price, draft.home.keys.address, disclosure(terms, recipe))
+            draft.card.admit(recipe, draft.price, draft.home.keys.address, disclosure(terms, recipe, draft.card))
             return mode
         except InputRefused:
             continue

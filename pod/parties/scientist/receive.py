@@ -230,4 +230,4 @@ def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
 
 def _matching(card: Card, source: Path) -> Table:
     """Read a table with the card's columns, in the card's terms; other columns are left out."""
-    return Table.read_like(source, replace(card.schema, unit=None))
+    return Table.read_like(source, replace(card.schema_of(card.model_columns), unit=None))

@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -22,15 +22,18 @@ from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import RequestRow
 from fitchain.pod.jobs.metering import measured_work
+from fitchain.pod.jobs.privacy_cost import PrivacyCost, cost_of
 from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
 from fitchain.pod.jobs.retry import Log
 from fitchain.pod.jobs.worker.events import Finished
 from fitchain.pod.parties.scientist.publish import MODEL_FILES, read_card
 from fitchain.pod.ports.agreement import AuditTerms, Terms, agreement_id, commit_nonce
+from fitchain.pod.ports.agreement.descent import trained_parents
 from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.registry import DatasetEntry, ModelEntry, Role
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.audit.disclosure import disclosure
+from fitchain.pod.proof.descent import rows_to_keep
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import (
@@ -46,7 +49,6 @@ from fitchain.pod.values.errors import (
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.job_folder import GRAPH, OFFER_FILES, RECIPE, Scratch, scratch
-from fitchain.pod.values.privacy.ledger import allowed_epsilon, epsilon_of, spent_epsilon
 from fitchain.pod.values.recipe import Recipe, draft
 from fitchain.pod.values.work import StepWork
 
@@ -90,7 +92,7 @@ class JobRequest:
     recipe_source: str = ""
 
 
-def request_job(home: Home, request: JobRequest) -> AgreementId:
+def request_job(home: Home, request: JobRequest, on_cost: Callable[[PrivacyCost], None] | None = None) -> AgreementId:
     """Ask the owner of a dataset to train a model.
 
     An identical request that was interrupted is taken up again, so that asking twice pays once.
@@ -98,6 +100,7 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
     Args:
         home: the scientist's, opened with its key.
         request: what is asked for.
+        on_cost: told what it costs of the dataset's privacy budget, before anything is sent.
 
     Returns:
         the agreement's id.
@@ -114,10 +117,13 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
     audit = request.audit or AuditTerms()
     overrides = dict(request.recipe_overrides) | ({"audit": _recipe_audit(audit)} if audit.seats else {})
     recipe = draft_recipe(home, card, row.graph, row.initial_model, overrides, request.recipe_source)
-    card.admit(recipe, price, home.keys.address, disclosure(audit, recipe))
+    recipe = _keeping_rows(home, request, recipe)
+    card.admit(recipe, price, home.keys.address, disclosure(audit, recipe, card))
     Graph.parse((row.folder / GRAPH).read_bytes()).check(environment.environment_class(recipe.environment.name).admits)
     dataset = home.registry.dataset(request.dataset)
-    _require_fitting(home, dataset, card, recipe)
+    cost = _require_fitting(home, dataset, card, recipe)
+    if cost is not None and on_cost is not None:
+        on_cost(cost)
     terms = terms_of(dataset.owner, request, recipe, price, measured_work(home, recipe, row.folder))
     home.chain.require_fit(price + audit.locked, "the request")
     home.chain.catch_up()
@@ -139,6 +145,16 @@ def request_job(home: Home, request: JobRequest) -> AgreementId:
         home.journal.record(kept.agreement, history.Requested(request.dataset, request.model, str(price)), once="")
         home.journal.keep_fact(kept.agreement, UNHEARD, "")
     return kept.agreement
+
+
+def _keeping_rows(home: Home, request: JobRequest, recipe: Recipe) -> Recipe:
+    """The recipe that keeps the held-out rows of the first job that trained a model from which this
+    one descends on the same dataset, where one did."""
+    if recipe.held_out is None:
+        return recipe
+    owner, next_block = home.registry.dataset(request.dataset).owner, home.chain.head() + 1
+    parents = trained_parents(home.chain, owner, request.dataset, request.model, next_block)
+    return replace(recipe, held_out_from=rows_to_keep(parents))
 
 
 def asked_terms(home: Home, id: AgreementId) -> Terms:
@@ -357,25 +373,25 @@ def _committed(home: Home, id: AgreementId, terms: Terms) -> Terms:
     return replace(terms, nonce_commitment=commit_nonce(asker_nonce(home.keys, id))) if terms.audit.seats else terms
 
 
-def _require_fitting(home: Home, dataset: DatasetEntry, card: Card, recipe: Recipe) -> None:
+def _require_fitting(home: Home, dataset: DatasetEntry, card: Card, recipe: Recipe) -> PrivacyCost | None:
     """Refuse, before anything is paid, a training for which the dataset's privacy ledger has not
     enough left.
+
+    Returns:
+        what it costs; None where the dataset has no budget.
 
     Raises:
         InputRefused: it would not be accepted.
     """
     require_same_terms(dataset, card)
-    ledger = home.registry.ledger_of(dataset)
-    if card.privacy is None or ledger is None:
-        return
-    delta = card.privacy.delta
-    if not ledger.fits(recipe.charge):
-        asked, spent = epsilon_of(recipe.charge, delta), spent_epsilon(ledger.spent, delta)
+    cost = cost_of(home, dataset, card, recipe.charge)
+    if cost is not None and not cost.fits:
         raise InputRefused(
-            f"the training costs epsilon {asked:.3g} beside delta {delta:g}, and of the privacy budget"
-            f" {allowed_epsilon(ledger.budget, delta):.3g} the dataset's ledger has spent {spent:.3g}",
+            f"the training costs epsilon {cost.asked:.3g} beside delta {cost.delta:g}, and of the privacy budget"
+            f" {cost.budget:.3g} the dataset's ledger has spent {cost.spent:.3g}: together {cost.after:.3g}",
             "ask with a smaller epsilon, fewer steps or a smaller batch, or for another dataset",
         )
+    return cost
 
 
 def require_same_terms(dataset: DatasetEntry, card: Card) -> None:

@@ -16,6 +16,7 @@ from fitchain.pod.jobs.exchange import fetch_folder
 from fitchain.pod.jobs.launch import LOCAL, Launcher
 from fitchain.pod.jobs.worker import Context, Emit, SegmentAudited, audit
 from fitchain.pod.ports.store import Cid, Store
+from fitchain.pod.proof.audit import reference
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.checking import Checked, Problem, check, check_delivery
 from fitchain.pod.proof.audit.evidence import Evidence, files_of
@@ -114,18 +115,24 @@ def examine(
             left_s = None if limit_s is None else max(limit_s - (time.monotonic() - begun_s), 0)
             _fetch_delivery(store, evidence, chain_record, folder / DELIVERY, left_s)
         checked = _check(evidence, chain_record)
-        audited = _replay(evidence, chain_record, checked.replayable, on_event, launcher)
+        replayed = _replay(evidence, chain_record, checked, on_event, launcher)
     except _Withheld as gone:
         return Examination(Outcome.WITHHELD, ZERO, (Problem(None, gone.what),), lasting=gone.lasting)
     except MemoryError:
         raise HostUnusable(
             "this host has too little memory to look at the evidence", "free some; it is tried again"
         ) from None
+    audited = tuple(each for each in replayed if each.reference is None)
+    of_references = [each for each in replayed if each.reference is not None]
     states = [next((each.before for each in audited if each.index == j), ZERO) for j in chain_record.audited]
     if not any(state != ZERO for state in states):
         return Examination(Outcome.WITHHELD, ZERO, (*checked.problems, *_differences(audited, checked.problems)))
     delivered = _delivery_problems(folder, chain_record)
     problems = (*checked.problems, *delivered, *_differences(audited, checked.problems))
+    if reference.is_opened(evidence, chain_record):
+        states.append(next((each.before for each in of_references), ZERO))
+        wrong = [each.difference for each in of_references if not each.equal]
+        problems += tuple(Problem(None, reference.named(evidence.reference, what)) for what in wrong)
     trace = trace_digest(chain_record.audit, chain_record.round, states)
     return Examination(Outcome.MISMATCH if problems else Outcome.MATCH, trace, problems, audited)
 
@@ -200,18 +207,19 @@ def _check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
 def _replay(
     evidence: Evidence,
     chain_record: ChainRecord,
-    segments: tuple[int, ...],
+    checked: Checked,
     on_event: Emit | None,
     launcher: Launcher,
 ) -> tuple[SegmentAudited, ...]:
     """Replay the segments that can be replayed."""
-    if not segments:
+    if not (segments := checked.replayable):
         return ()
     recipe = Recipe.parse(read_at_most(evidence.folder / RECIPE, RECIPE_BYTES))
     environment.check(recipe.environment, environment.host_cache())
     try:
         context = Context(chain_record.ctx, chain_record.seed)
-        return audit(evidence.folder, context, segments, on_event, chain_record.work, launcher)
+        replayed = (evidence.folder, context, segments, on_event, chain_record.work, launcher)
+        return audit(*replayed, has_reference=checked.has_reference)
     # An offer that no worker takes, or of other work than who joined could know: no verifier has to
     # replay it.
     except (ClaimMismatch, InputRefused) as error:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fitchain.pod.jobs.exchange import fetch_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.worker import Context, Emit, explain
-from fitchain.pod.proof.audit.chain_record import read_chain_record
+from fitchain.pod.proof.audit.chain_record import read_chain_record, with_parents
 from fitchain.pod.proof.audit.checking import check
 from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.proof.audit.evidence import Evidence, files_of
@@ -44,7 +44,7 @@ def explain_evidence(home: Home, ref: AuditRef, segments: Sequence[int], emit: E
     submission = home.audits.submission(audit)
     if submission is None or submission.evidence is None:
         raise NotFound(f"the audit of {ref.short} has no evidence now", "wait until its owner has shown it")
-    chain_record = read_chain_record(home.chain, audit, submission.round)
+    chain_record = with_parents(home.chain, read_chain_record(home.chain, audit, submission.round))
     for segment in segments:
         if segment not in chain_record.audited:
             audited = ", ".join(map(str, chain_record.audited))

@@ -45,7 +45,7 @@ from fitchain.pod.ports.chain.base import FINAL_BLOCKS
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.sealed import check_recipient, recipient_of
 from fitchain.pod.ports.verifiers import Verifier as Account
-from fitchain.pod.proof.audit.chain_record import read_chain_record
+from fitchain.pod.proof.audit.chain_record import read_chain_record, with_parents
 from fitchain.pod.proof.audit.evidence import Evidence
 from fitchain.pod.proof.audit.vote import commitment
 from fitchain.pod.values.audit_mode import AuditMode
@@ -378,7 +378,7 @@ class Verifier(PodLoop):
         folder = self._folder(audit)
         secret = home.read_secret(folder.seat_identity)
         self._require_seat_s(audit, secret)
-        chain_record = read_chain_record(home.chain, audit, submission.round)
+        chain_record = with_parents(home.chain, read_chain_record(home.chain, audit, submission.round))
         home.add_peer(home.agreements.terms(audit.id).owner)
         folder.sweep()
         with scratch(folder.path, Scratch.AUDIT) as workspace:

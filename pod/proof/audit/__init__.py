@@ -8,6 +8,7 @@ chain_record  what the chain says of an ended training
 records       opened records as one file
 evidence      what the owner discloses: writing it, reading it with limits
 checking      everything that can be checked without training again
+reference     the same of a segment of a risk report's reference training
 vote          outcome, trace and commitment
 cost          how likely a fake is found, and what that discloses and costs
 plan          what is agreed of it, and what the defaults are

@@ -6,10 +6,11 @@ Everything in evidence is compared with these.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from fitchain.pod.ports.agreement import Agreements, Audit, Audits, audit_id
+from fitchain.pod.ports.agreement.descent import TrainedParent, trained_parents
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.proof.audit.challenge import audited_segments
@@ -44,6 +45,8 @@ class ChainRecord:
         round: of the vote, from 0.
         evidence_round: the round for which the evidence was sealed. In a second vote over evidence
             that was withheld it may be the round before.
+        parents: jobs before this one that trained a model from which its own descends, on the same
+            records or beside the same ledger; only where they were asked for.
     """
 
     ref: AuditRef
@@ -73,6 +76,7 @@ class ChainRecord:
     segment_seed: Digest
     round: int
     evidence_round: int
+    parents: tuple[TrainedParent, ...] = ()
 
     @property
     def agreement(self) -> AgreementId:
@@ -160,6 +164,18 @@ def read_chain_record(chain: Chain, audit: Audit, evidence_round: int | None = N
         round=audit.round,
         evidence_round=audit.round if evidence_round is None else evidence_round,
     )
+
+
+def with_parents(chain: Chain, record: ChainRecord) -> ChainRecord:
+    """The same record, with the jobs from which the model descends.
+
+    Raises:
+        ChainUnusable: the node does not answer.
+    """
+    calls = Agreements(chain)
+    terms = calls.terms(record.agreement)
+    before = calls.requested_block(record.agreement)
+    return replace(record, parents=trained_parents(chain, terms.owner, terms.dataset, terms.model, before))
 
 
 def _segment_seed(chain: Chain, audit: Audit) -> Digest:

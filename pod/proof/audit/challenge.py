@@ -20,7 +20,7 @@ from fitchain.pod.compute.dataset.order import keyed_draws, permutation_end
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused
 
-CHALLENGE_TAG = "fitchain/challenge/v2"
+CHALLENGE_TAG, REFERENCE_TAG = "fitchain/challenge/v2", "fitchain/reference-challenge/v2"
 HASHED_LINK_BYTES = 12
 """How much of a seat's link enters the segment seed."""
 NOBODY_JOINED = bytes(HASHED_LINK_BYTES)
@@ -77,6 +77,20 @@ def audited_segments(seed: Digest, count: int, delivered: int, diverged: bool, d
     others = count - 1 - len(inner)
     ranks = permutation_end(others, min(drawn, others), keyed_draws(tagged(CHALLENGE_TAG, seed)))
     return tuple(sorted((*always, *(_unranked(inner, rank) for rank in ranks))))
+
+
+def drawn_reference(seed: Digest, trainings: int, segments: int) -> tuple[int, int]:
+    """The reference training of a risk report, and the segment of it, that is opened: the first two
+    draws under a key of their own, each times how many there are, over 2^64, rounded down. Where
+    the training ended before that segment, the one in which it ended is.
+
+    Args:
+        seed: the segment seed.
+        trainings: how many there are.
+        segments: of the recipe.
+    """
+    number, segment = keyed_draws(tagged(REFERENCE_TAG, seed))(0, 2).tolist()
+    return number * trainings >> 64, segment * segments >> 64
 
 
 def _unranked(always: Sequence[int], rank: int) -> int:

@@ -20,8 +20,11 @@ import numpy as np
 
 from fitchain.pod.compute.checkpoint import read_state_file
 from fitchain.pod.compute.dataset import held_out_rows, verify_record
+from fitchain.pod.proof.audit import reference
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.evidence import Evidence, evaluates, most_records, segment_records
+from fitchain.pod.proof.descent import check_kept_rows
+from fitchain.pod.values.best import delivered_leaf
 from fitchain.pod.values.digest import ZERO, Digest, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted, require_equal
 from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
@@ -58,10 +61,12 @@ class Checked:
         problems: of the whole first, then the first of each segment that has one.
         replayable: the audited segments that can be replayed, rising; where there is none, the
             owner has withheld what it must show.
+        has_reference: whether a segment of a reference training is opened that can be replayed.
     """
 
     problems: tuple[Problem, ...]
     replayable: tuple[int, ...]
+    has_reference: bool = False
 
 
 def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
@@ -81,6 +86,7 @@ def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
     except (Refuted, InputRefused) as error:
         return Checked((*problems, Problem(None, error.message)), ())
     problems += _failures(lambda: check_charge(chain_record, recipe))
+    problems += _failures(lambda: check_kept_rows(recipe, chain_record.parents))
     problems += _failures(lambda: check_leaves(evidence, chain_record, recipe))
     replayable = []
     for segment in chain_record.audited:
@@ -95,7 +101,25 @@ def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
         if not spoilt:
             replayable.append(segment)
         problems += spoilt or _failures(partial(_check_order, evidence, segment, order), segment)
-    return Checked(tuple(problems), tuple(replayable))
+    spoilt, has_reference = _check_reference(evidence, chain_record, recipe, opened)
+    return Checked((*problems, *spoilt), tuple(replayable), has_reference)
+
+
+def _check_reference(
+    evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, opened: dict[int, str]
+) -> tuple[list[Problem], bool]:
+    """What is wrong with the opened segment of a reference training, and whether it can be
+    replayed."""
+    spoilt = list(_failures(partial(reference.check_report, evidence, chain_record)))
+    if spoilt or not reference.is_opened(evidence, chain_record):
+        return spoilt, False
+    try:
+        drawn = reference.check_drawn(evidence, chain_record, recipe)
+        reference.check_usable(evidence, chain_record, recipe, drawn, opened)
+    except (Refuted, InputRefused) as error:
+        return [Problem(None, reference.named(evidence.reference, error.message))], False
+    ended = _failures(partial(reference.check_order, chain_record, recipe, drawn))
+    return [Problem(None, reference.named(drawn, each.what)) for each in ended], True
 
 
 def _failures(check: Callable[[], None], segment: int | None = None) -> Iterator[Problem]:
@@ -166,7 +190,7 @@ def check_charge(chain_record: ChainRecord, recipe: Recipe) -> None:
 
 def check_leaves(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> None:
     """Check that the opened leaves are those of the transcript, that neighbours are linked, and
-    what the first, the delivered and the last say.
+    what the first, the delivered and the last say, and that the delivered one is the recipe's.
 
     A leaf in between may name its state unsalted: the salt keeps the owner's secret, and nobody
     else loses by its absence.
@@ -190,6 +214,15 @@ def check_leaves(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) 
     require_equal("the delivered leaf's model has the root", delivered.model, chain_record.model_root)
     require_equal("the last leaf's model has the root", last.model, chain_record.last_model_root)
     require_equal("the last leaf stands after step", last.step, chain_record.step)
+    _check_delivered(evidence, chain_record, recipe)
+
+
+def _check_delivered(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> None:
+    """The delivered leaf is the one that the recipe's rule chooses of those that are opened; what
+    the others say stays a claim."""
+    results = {index: evidence.leaves[index].checkpoint.held_out for index in chain_record.leaves}
+    chosen = delivered_leaf(recipe, results, chain_record.count - 1)
+    require_equal("the delivered leaf is", chain_record.delivered, chosen, "the rule and the opened results give")
 
 
 def _check_leaf(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, index: int) -> Digest:
@@ -201,11 +234,13 @@ def _check_leaf(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, i
     agreed = set(recipe.metrics) if index else set()
     require_equal(f"leaf {index} has the metrics", sorted(opened.checkpoint.metrics), sorted(agreed), "the recipe says")
     require_equal(
-        f"leaf {index} names a result on held-out records",
-        leaf.held_out != ZERO,
-        recipe.held_out is not None and index == recipe.leaf_count - 1,
-        "the recipe says",
+        f"of results on held-out records leaf {index} names",
+        "none" if opened.checkpoint.held_out is None else "one",
+        "one" if recipe.evaluates_at(index) else "none",
+        "the recipe asks for",
     )
+    if opened.checkpoint.report is not None and index != recipe.leaf_count - 1:
+        raise ClaimMismatch(f"leaf {index} names a risk report, and the training was not at its end there")
     digest = leaf.digest(chain_record.ctx, chain_record.seed)
     tree = root_from_path(digest, index, chain_record.count, opened.path)
     root = tagged("fitchain/transcript/v2", chain_record.count, tree)
@@ -296,6 +331,7 @@ def _openings(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> 
             take: each would have to be looked at.
     """
     root, most = chain_record.dataset_root, most_records(recipe, chain_record.audited, evidence.leaves)
+    most += recipe.most_records(recipe.segment_steps) if reference.is_opened(evidence, chain_record) else 0
     unit_records = None if recipe.privacy is None else recipe.privacy.unit_records
     if evidence.records.number > most:
         raise InputRefused(f"{RECORDS} holds {evidence.records.number} records and the segments take {most} at most")

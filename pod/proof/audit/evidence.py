@@ -7,12 +7,15 @@ A folder, sealed file by file to the drawn verifiers:
     recipe.json graph.json initial.safetensors      the offer, which no verifier has seen
     <j>.safetensors                                 the state before audited segment j > 0
     records.bin                                     the records that they use (see `records`)
+    reference.safetensors                           the state before the segment of a risk report's
+                                                    reference training that is opened, too; empty
+                                                    where none is, or it is the first
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -23,18 +26,21 @@ import numpy as np
 
 from fitchain.pod.compute.checkpoint.files import state_path
 from fitchain.pod.compute.dataset import Table, batches, drawn_batches, held_out_rows, open_records
+from fitchain.pod.compute.dataset.references import ReferenceTraining
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import Digest, canonical_json, parse_json, path_in, tree_levels
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
-from fitchain.pod.values.job_folder import EVIDENCE, OFFER_FILES, RECIPE, state_name
+from fitchain.pod.values.job_folder import EVIDENCE, OFFER_FILES, RECIPE, REFERENCE_STATE, state_name
 from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
+from fitchain.pod.values.job_folder import EVIDENCE_REFERENCE as REFERENCE
 from fitchain.pod.values.leaf import Checkpoint, Indices
 from fitchain.pod.values.limits import MOST_EVIDENCE_LEAVES, MOST_PATH, evidence_document
 from fitchain.pod.values.privacy.keys import NO_SECRET, OpenedKey, opened_keys
 from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.risk.references import OpenedReference
 
 VERSION = "fitchain/evidence/v2"
 MOST_ROWS, MOST_INDICES = 1 << 26, 1 << 28
@@ -43,7 +49,7 @@ order."""
 SECRET_DRAWS = 4
 """Of units that each step of private training draws from, this many powers of two cost as much as a
 record of a public order."""
-_FIELDS = ("version", "agreement", "ordinal", "round", "segments", "leaves", "noise", "identity")
+_FIELDS = ("version", "agreement", "ordinal", "round", "segments", "leaves", "noise", "reference", "identity")
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,7 @@ class Evidence:
         identity: the job's age identity, which opens the delivery; a secret. None in an audit that
             was asked for again, which does not open it.
         noise: by segment the key of its noise, where the training was private; a secret.
+        reference: the opened segment of a reference training; None where none is.
     """
 
     folder: Path
@@ -97,6 +104,7 @@ class Evidence:
     records: OpenedRecords
     identity: str | None = field(repr=False)
     noise: Mapping[int, OpenedKey] = field(default_factory=dict, repr=False)
+    reference: OpenedReference | None = None
 
     @classmethod
     def read(cls, folder: Path, leaves: int = MOST_EVIDENCE_LEAVES) -> Evidence:
@@ -126,9 +134,9 @@ class Evidence:
         noise = _noise(value["noise"], segments)
         ordinal, round = _counts([value["ordinal"], value["round"]])
         audit = AuditRef(AgreementId(Digest.parse(value["agreement"])), ordinal)
-        return cls(
-            folder, audit, round, segments, opened, OpenedRecords.read(folder / RECORDS), value["identity"], noise
-        )
+        records = OpenedRecords.read(folder / RECORDS)
+        reference = None if value["reference"] is None else OpenedReference.from_json(value["reference"])
+        return cls(folder, audit, round, segments, opened, records, value["identity"], noise, reference)
 
     def checkpoint(self, index: int) -> Checkpoint:
         """An opened leaf's checkpoint.
@@ -154,10 +162,15 @@ class Evidence:
         """The file of the state before a segment other than the first."""
         return self.folder / state_name(segment)
 
+    @property
+    def reference_file(self) -> Path:
+        """The file of the state before the opened segment of a reference training."""
+        return self.folder / REFERENCE
+
 
 def files_of(segments: Sequence[int]) -> tuple[str, ...]:
     """The names of the files of evidence about these segments."""
-    return (EVIDENCE, *OFFER_FILES, RECORDS, *(state_name(segment) for segment in segments if segment > 0))
+    return (EVIDENCE, *OFFER_FILES, RECORDS, REFERENCE, *(state_name(segment) for segment in segments if segment > 0))
 
 
 def segment_records(recipe: Recipe, seed: Digest, segment: int, key: bytes | None = None) -> Indices:
@@ -182,11 +195,18 @@ def segment_records(recipe: Recipe, seed: Digest, segment: int, key: bytes | Non
     return np.concatenate(list(islice(order, steps)))
 
 
-def evaluates(recipe: Recipe, segments: Container[int], leaves: Container[int]) -> bool:
-    """Whether among segments is the one at whose end the model is evaluated on held-out records:
-    the recipe's last, with a leaf that ends it."""
-    is_ended = recipe.segment_count - 1 in segments and recipe.leaf_count - 1 in leaves
-    return recipe.held_out is not None and is_ended
+def reference_records(recipe: Recipe, seed: Digest, reference: OpenedReference | None) -> Indices:
+    """The records of the opened segment of a reference training, in the order of training; none
+    where none is opened."""
+    if reference is None:
+        return np.empty(0, np.uint64)
+    return ReferenceTraining.of(recipe, seed, reference.number).segment_records(reference.segment)
+
+
+def evaluates(recipe: Recipe, segments: Iterable[int], leaves: Container[int]) -> bool:
+    """Whether at the end of one of these segments the model is evaluated on held-out records, and a
+    leaf ends it."""
+    return any(recipe.evaluates_at(segment + 1) and segment + 1 in leaves for segment in segments)
 
 
 def most_records(recipe: Recipe, segments: Sequence[int], leaves: Container[int]) -> int:
@@ -216,8 +236,8 @@ def records_of(
         recipe, seed: what is trained, and in which order.
         segments: which.
         noise: in private training the keys of their noise.
-        leaves: which are there: the last segment also uses the held-out records, where a leaf ends
-            it.
+        leaves: which are there: a segment at whose end the model is evaluated also uses the
+            held-out records, where a leaf ends it.
     """
     used = held_out_rows(recipe, seed) if evaluates(recipe, segments, leaves) else np.empty(0, np.uint64)
     for segment in segments:
@@ -237,12 +257,13 @@ def write_evidence(
     record_leaves: Sequence[bytes],
     identity: str | None,
     noise: bytes = NO_SECRET,
+    reference: OpenedReference | None = None,
 ) -> tuple[str, ...]:
     """Write the evidence for a challenge.
 
     Args:
         job: the folder of the training: its offer, and a state before each audited segment but the
-            first.
+            first, that of a reference training among them.
         target: a folder for the plain evidence, on the same file system.
         chain_record: what the chain says.
         checkpoints: all of the training, whose transcript the chain has.
@@ -250,6 +271,7 @@ def write_evidence(
             of their tree.
         identity: the job's age identity; None where the audit does not open the delivery.
         noise: the secret that the noise of a private training follows from.
+        reference: what is opened of a reference training; None where nothing is.
 
     Returns:
         The names of the files written.
@@ -265,10 +287,16 @@ def write_evidence(
     recipe = Recipe.parse((job / RECIPE).read_bytes())
     audited = chain_record.audited
     opened = opened_keys(noise, recipe.segment_count, audited) if recipe.privacy is not None else {}
-    used = records_of(recipe, chain_record.seed, audited, opened, chain_record.leaves).tolist()
+    if reference is not None and reference.segment:
+        _link(job / REFERENCE_STATE, target / REFERENCE)
+    else:
+        (target / REFERENCE).touch()
+    of_reference = reference_records(recipe, chain_record.seed, reference)
+    of_segments = records_of(recipe, chain_record.seed, audited, opened, chain_record.leaves)
+    used = np.union1d(of_segments, of_reference).tolist()
     openings = open_records(table, key, record_leaves, used)
     write_opened(target / RECORDS, table.columns, table.count, openings, len(used))
-    (target / EVIDENCE).write_bytes(canonical_json(_document(chain_record, checkpoints, identity, opened)))
+    (target / EVIDENCE).write_bytes(canonical_json(_document(chain_record, checkpoints, identity, opened, reference)))
     return names
 
 
@@ -277,6 +305,7 @@ def _document(
     checkpoints: Sequence[Checkpoint],
     identity: str | None,
     noise: Mapping[int, OpenedKey],
+    reference: OpenedReference | None,
 ) -> dict[str, Any]:
     transcript = Transcript(chain_record.ctx, chain_record.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
     levels = tree_levels([bytes(digest) for digest in transcript.digests])
@@ -289,6 +318,7 @@ def _document(
         "segments": list(chain_record.audited),
         "leaves": leaves,
         "noise": [noise[segment].to_json() for segment in sorted(noise)],
+        "reference": None if reference is None else reference.json(),
         "identity": identity,
     }
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from fitchain.pod.proof.audit.cost import Sampling, SeatRisk, draws_needed
 
 if TYPE_CHECKING:
+    from fitchain.pod.compute.dataset import Card
     from fitchain.pod.ports.agreement import Terms
     from fitchain.pod.values.recipe import Recipe
 
@@ -38,6 +39,9 @@ class AuditPlan:
         records: how many the job may read; None likewise.
         delivered: index of the delivered leaf, where it is known and not the last.
         held_out: how many of these records only evaluate the model: an audit opens all of them.
+        chooses: whether the recipe's rule may yet deliver a leaf before the last, whose segment is
+            audited then, too.
+        reference: how many records the opened segment of a risk report's reference training takes.
     """
 
     steps: int
@@ -53,11 +57,17 @@ class AuditPlan:
     records: int | None = None
     delivered: int | None = None
     held_out: int = 0
+    chooses: bool = False
+    reference: int = 0
 
     @classmethod
-    def of(cls, terms: Terms, recipe: Recipe | None = None, delivered: int | None = None) -> AuditPlan:
-        """The plan of an agreement's terms; the recipe tells how many records are disclosed, and of
-        a run that has ended the chain which leaf was delivered."""
+    def of(
+        cls, terms: Terms, recipe: Recipe | None = None, delivered: int | None = None, card: Card | None = None
+    ) -> AuditPlan:
+        """The plan of an agreement's terms; recipe and card tell how many records are disclosed,
+        and of a run that has ended the chain which leaf was delivered."""
+        from fitchain.pod.proof.audit.disclosure import records_of_reference
+
         audit = terms.audit
         return cls(
             steps=terms.steps,
@@ -72,7 +82,9 @@ class AuditPlan:
             batch_size=recipe.batch_size * recipe.unit_records if recipe else None,
             records=recipe.row_count if recipe else None,
             held_out=recipe.held_out_count * recipe.unit_records if recipe else 0,
+            chooses=recipe is not None and recipe.best is not None and delivered is None,
             delivered=delivered,
+            reference=records_of_reference(audit, recipe, card) if recipe else 0,
         )
 
     @property
@@ -106,8 +118,10 @@ class AuditPlan:
         """Records that the verifiers see at most; None where it is not known here."""
         if self.batch_size is None or self.records is None:
             return None
-        trained = self.sampling.disclosed(self.segment_steps, self.batch_size, self.records - self.held_out)
-        return trained + self.held_out
+        training = self.records - self.held_out
+        drawn = self.sampling.disclosed(self.segment_steps, self.batch_size, training)
+        chosen = self.segment_steps * self.batch_size if self.chooses else 0
+        return min(drawn + chosen, training) + self.held_out + self.reference
 
 
 def default_draws(steps: int, segment_steps: int) -> int:

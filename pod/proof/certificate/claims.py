@@ -21,12 +21,14 @@ from fitchain.pod.ports.agreement import AgreementHistory, State, Terms
 from fitchain.pod.ports.registry import ModelEntry
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
+from fitchain.pod.proof.audit.disclosure import opens_reference
 from fitchain.pod.proof.certificate.envelope import MODEL, kind_of_file
 from fitchain.pod.proof.certificate.risk import may_show_summary
 from fitchain.pod.proof.certificate.statement import (
     MOST_ANCESTORS,
     MOST_LEAVES,
     Ancestor,
+    HeldOutClaim,
     Outline,
     PrivacyClaim,
     Statement,
@@ -34,6 +36,7 @@ from fitchain.pod.proof.certificate.statement import (
     unsalted_leaves,
 )
 from fitchain.pod.proof.transcript import Transcript, check_anchors, grow
+from fitchain.pod.values.best import delivered_leaf
 from fitchain.pod.values.digest import ZERO, Digest, bag, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import (
     ChainUnusable,
@@ -44,10 +47,12 @@ from fitchain.pod.values.errors import (
     SignatureMismatch,
     require_equal,
 )
-from fitchain.pod.values.held_out import OF_UNITS, NoisedClasses, NoisedMean
+from fitchain.pod.values.held_out import OF_UNITS, HeldOut, NoisedClasses, NoisedMean
 from fitchain.pod.values.ids import WHOLE_POOL, ModelId
-from fitchain.pod.values.leaf import Leaf, records_digest
-from fitchain.pod.values.risk.report import report_digest
+from fitchain.pod.values.leaf import Leaf, records_digest, results_word
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.terms import SEGMENT
+from fitchain.pod.values.risk.report import findings_digest
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
 
 PEEK_BYTES = 1 << 20
@@ -172,7 +177,10 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
         "the card's root: the certificate says", card.root, statement.dataset_root, "its dataset has the root"
     )
     require_equal("the charge to the privacy ledger: the agreement says", terms.charge, recipe.charge, said)
-    require_equal("the privacy: the certificate says", statement.privacy, PrivacyClaim.of(recipe, card), said)
+    privacy = PrivacyClaim.of(recipe, card)
+    if statement.privacy != privacy:
+        own, wanted = ("no terms" if claim is None else claim.words for claim in (statement.privacy, privacy))
+        require_equal("the privacy: the certificate says", own, wanted, said)
     try:
         card.check_recipe(recipe)
     except InputRefused as error:
@@ -181,22 +189,34 @@ def check_recipe(statement: Statement, terms: Terms) -> None:
 
 def check_risk(statement: Statement) -> None:
     """Compare the parts of what is said of the privacy-risk report with one another, with the model
-    and with what the card lets out. That the report is true nobody can check without the records.
+    and with what the card asks for and lets out; `check_leaves` compares it with the last leaf.
+    That the report is true nobody can check without the records.
 
     Raises:
-        ClaimMismatch: they contradict each other, or a summary is shown that must not be.
+        ClaimMismatch: they contradict each other, a report is missing or nobody asked for it, or a
+            summary is shown that must not be, or must.
     """
-    risk, said = statement.risk, "the certificate says"
+    risk, card, said = statement.risk, statement.card, "the certificate says"
+    is_whole = statement.count == statement.recipe.leaf_count
+    asked, what = card.policy.risk is not None and is_whole, "a risk report stands in the certificate"
+    require_equal(what, risk is not None, asked, "the dataset's policy, and a whole training, say")
     if risk is None:
         return
+    made_of = risk.parts(statement.final_model).digest
+    require_equal(f"the risk report's digest: {said}", risk.digest, made_of, "the final model and its parts give")
+    opens = risk.is_made and opens_reference(statement.audit, statement.recipe, card)
+    what = "the risk report binds reference trainings that audits open"
+    require_equal(what, risk.references != ZERO, opens, "the dataset's card and the terms say")
+    if not risk.is_made and card.privacy is not None:
+        raise ClaimMismatch("the certificate says that no risk report could be made, which a privacy budget hides")
     if (risk.summary is None) != (risk.details is None):
         raise ClaimMismatch("the certificate shows one part of a risk report without the other's digest")
+    what, leaves = "a risk report's summary stands in the certificate", risk.is_made and may_show_summary(card)
+    require_equal(what, risk.summary is not None, leaves, "the dataset's card says")
     if risk.summary is None or risk.details is None:
         return
-    if not may_show_summary(statement.card):
-        raise ClaimMismatch("the certificate shows a risk report's summary, and the dataset's card does not let it out")
-    parts = report_digest(risk.summary.digest, risk.details)
-    require_equal(f"the risk report's digest: {said}", risk.digest, parts, "its parts give")
+    findings = findings_digest(risk.summary.digest, risk.details)
+    require_equal(f"the risk report's findings: {said}", risk.findings, findings, "its parts give")
     require_equal(f"the risk report's model: {said}", risk.summary.model, statement.final_model, "the final model is")
 
 
@@ -266,7 +286,8 @@ def check_leaves(statement: Statement, most_leaves: int = MOST_LEAVES) -> None:
         root = transcript.root
     require_equal("the transcript's root: the certificate says", statement.transcript_root, root, "its leaves have")
     _check_states(statement)
-    _check_held_out(statement)
+    _check_held_out(statement, _results_named(statement))
+    _check_delivered(statement)
 
 
 def transcript_of(statement: Statement, leaves: tuple[Leaf, ...]) -> Transcript:
@@ -403,26 +424,65 @@ def _check_states(statement: Statement) -> None:
     require_equal(f"the number of steps: {said}", statement.steps, step, "its last leaf stands after step")
 
 
-def _check_held_out(statement: Statement) -> None:
-    """Check that the last leaf of a whole training, and no other, names a result on held-out
-    records where the recipe holds some out, and that the certificate opens it where the dataset's
-    policy lets it leave."""
-    recipe, ending = statement.recipe, statement.recipe.leaf_count - 1
-    for leaf in statement.shown:
-        expected = recipe.held_out is not None and leaf.index == ending
-        what = f"leaf {leaf.index} names a result on held-out records"
-        require_equal(what, leaf.held_out != ZERO, expected, "the recipe says")
-    claim, last = statement.held_out, statement.shown[-1]
-    leaves = last.held_out != ZERO and leaves_with_certificate(recipe, statement.card)
-    what = "a result on held-out records stands in the certificate"
-    require_equal(what, claim is not None, leaves, "the dataset's policy says")
-    if claim is None:
+def _results_named(statement: Statement) -> dict[int, Digest]:
+    """What each shown leaf names of the held-out records, zero where it names nothing of them: the
+    last may name a risk report, too."""
+    named = {leaf.index: leaf.held_out for leaf in statement.shown}
+    risk, last = statement.risk, statement.shown[-1]
+    if risk is not None:
+        word = results_word(risk.held_out, risk.parts(statement.final_model))
+        what = f"the results that leaf {last.index} names, with those of the risk report"
+        require_equal(f"{what}: it has", last.held_out, word, "what the certificate says of them makes up")
+        named[last.index] = risk.held_out
+    return named
+
+
+def _check_held_out(statement: Statement, named: Mapping[int, Digest]) -> None:
+    """Check that those leaves name a result on held-out records whose models the recipe evaluates,
+    and that the certificate opens what the dataset's policy lets leave: the delivered leaf's, and
+    where each has one all of them."""
+    recipe = statement.recipe
+    for index, word in named.items():
+        what = f"of results on held-out records leaf {index} names"
+        require_equal(what, _number(word != ZERO), _number(recipe.evaluates_at(index)), "the recipe asks for")
+    claim, delivered = statement.held_out, named[statement.delivered]
+    leaves, said = leaves_with_certificate(recipe, statement.card), "recipe and policy let out"
+    what = "of results on held-out records of the delivered leaf the certificate shows"
+    require_equal(what, _number(claim is not None), _number(leaves and delivered != ZERO), said)
+    if claim is not None:
+        _check_result(statement, claim, statement.delivered, delivered)
+    evaluations = statement.evaluations
+    what = "of lists of all leaves' results on held-out records the certificate shows"
+    require_equal(what, _number(evaluations is not None), _number(leaves and recipe.evaluate == SEGMENT), said)
+    if evaluations is not None:
+        what = "the number of leaves with a result: the certificate says"
+        require_equal(what, len(evaluations), statement.count - 1, "its leaves are")
+    for index, evaluation in enumerate(evaluations or (), 1):
+        if index in named:  # of so few leaves as are evaluated each is listed
+            _check_result(statement, evaluation, index, named[index])
+
+
+def _check_delivered(statement: Statement) -> None:
+    """Check that the delivered leaf is the one that the recipe's rule chooses of the results that
+    the certificate opens; where the dataset's policy keeps them with the owner, only a jury can."""
+    recipe, last = statement.recipe, statement.count - 1
+    is_chosen = recipe.best is not None and statement.steps == recipe.steps
+    if is_chosen and statement.evaluations is None:
         return
-    require_equal(
-        "the result on held-out records: the certificate's digests to", claim.digest, last.held_out, "its last leaf has"
-    )
+    results = {index: claim.result for index, claim in enumerate(statement.evaluations or (), 1)}
+    chosen, rule = delivered_leaf(recipe, results, last), f"of all results the best {recipe.best} has"
+    said = "the delivered leaf: the certificate says"
+    require_equal(said, statement.delivered, chosen, rule if is_chosen else "the recipe delivers the last,")
+
+
+def _check_result(statement: Statement, claim: HeldOutClaim, index: int, named: Digest) -> None:
+    """Check that a result opens what its leaf names, and is of the recipe's kind."""
+    recipe = statement.recipe
+    what = f"the result on held-out records of leaf {index}: the certificate's digests to"
+    require_equal(what, claim.digest, named, "the leaf has")
     said = "the recipe holds out"
     require_equal("the held-out records: the certificate says", claim.result.records, recipe.held_out_count, said)
+    _check_subgroups(claim.result, recipe)
     outcome = claim.result.outcome
     is_noised = isinstance(outcome, NoisedClasses | NoisedMean)
     if outcome is not None:
@@ -433,6 +493,21 @@ def _check_held_out(statement: Statement) -> None:
         of_units = isinstance(outcome, NoisedMean) and outcome.of.endswith(OF_UNITS)
         has_units = recipe.privacy is not None and recipe.privacy.unit_records is not None
         require_equal("the result on held-out records is of units", of_units, has_units, "the recipe says")
+
+
+def _number(is_there: bool) -> str:
+    return "one" if is_there else "none"
+
+
+def _check_subgroups(result: HeldOut, recipe: Recipe) -> None:
+    """What is told by group is told of the recipe's columns and groups, column by column."""
+    columns = list(dict.fromkeys(part.column for part in result.subgroups))
+    of_recipe = [column for column in sorted(recipe.subgroups) if column in columns]
+    require_equal("the result on held-out records is told by", columns, of_recipe, "the recipe's columns are")
+    for column in columns:
+        groups = [group for part in result.of_column(column) for group in part.groups]
+        what = f"the groups of {column!r} by which the result on held-out records is told are"
+        require_equal(what, sorted(groups, key=str), sorted(recipe.subgroups[column], key=str), "the recipe says")
 
 
 def _outlined_tree(statement: Statement, outline: Outline) -> Digest:

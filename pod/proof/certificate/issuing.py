@@ -47,6 +47,7 @@ def issue(
     most_leaves: int = MOST_LEAVES,
     risk: RiskClaim | None = None,
     held_out: HeldOutClaim | None = None,
+    evaluations: tuple[HeldOutClaim, ...] | None = None,
 ) -> bytes:
     """Certify a training that has been done.
 
@@ -62,7 +63,8 @@ def issue(
         delivered: index of the leaf whose model that is; None for the last.
         most_leaves: beyond so many the certificate holds the groups' roots instead of the leaves.
         risk: what is said of an attack on the model; None where nothing is.
-        held_out: what of the result on held-out records leaves with it.
+        held_out: what of the delivered leaf's result on held-out records leaves with it.
+        evaluations: what of those of all leaves leaves, where each has one.
 
     Returns:
         the certificate's bytes, a DSSE envelope.
@@ -100,6 +102,7 @@ def issue(
         privacy=PrivacyClaim.of(recipe, card),
         risk=risk,
         held_out=held_out,
+        evaluations=evaluations,
         audit=terms.audit,
         ctx=transcript.ctx,
         seed=transcript.seed,

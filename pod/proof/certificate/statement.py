@@ -9,7 +9,7 @@ Source: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ from fitchain.pod.values.privacy.ledger import epsilon_of
 from fitchain.pod.values.recipe import Environment, Recipe
 from fitchain.pod.values.recipe.fields import Fields
 from fitchain.pod.values.recipe.privacy import MOST_UNIT_RECORDS
-from fitchain.pod.values.recipe.terms import MOST_ROWS
+from fitchain.pod.values.recipe.terms import MOST_EVALUATIONS, MOST_ROWS, SEGMENT
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://fitchain.org/certificate/v2"
@@ -126,6 +126,14 @@ class PrivacyClaim:
         unit = None if card.unit is None else card.unit.column
         return cls(unit, recipe.unit_records, recipe.training_count, epsilon_of(recipe.charge, delta), delta)
 
+    @property
+    def words(self) -> str:
+        """All of it in words, as a refutation shows it: no two claims have the same."""
+        whose = "records" if self.unit is None else f"units of {self.unit!r}"
+        terms = f"epsilon {self.epsilon!r} beside delta {self.delta!r}"
+        rows = "one record" if self.most_records == 1 else f"{self.most_records} records"
+        return f"{terms} for each of {self.units} {whose}, of {rows} at most"
+
     def json(self) -> dict[str, Json]:
         """Its JSON value."""
         return {
@@ -151,26 +159,35 @@ class PrivacyClaim:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutClaim:
-    """What the trained model does on the held-out records.
+    """What a leaf's model does on the held-out records.
 
     Args:
         result: the counts.
-        salt: with which they open the last leaf.
+        salt: with which they open the leaf.
     """
 
     result: HeldOut
     salt: Digest
 
     @classmethod
-    def of(cls, recipe: Recipe, card: Card, last: Checkpoint) -> HeldOutClaim | None:
-        """What of the last leaf's result leaves by a dataset's policy; None where nothing does."""
-        if last.held_out is None or not leaves_with_certificate(recipe, card):
+    def of(cls, recipe: Recipe, card: Card, checkpoint: Checkpoint) -> HeldOutClaim | None:
+        """What of a leaf's result leaves by a dataset's policy; None where nothing does."""
+        if checkpoint.held_out is None or not leaves_with_certificate(recipe, card):
             return None
-        return cls(last.held_out, held_out_salt(last.salt))
+        return cls(checkpoint.held_out, held_out_salt(checkpoint.salt))
+
+    @classmethod
+    def of_each(cls, recipe: Recipe, card: Card, checkpoints: Sequence[Checkpoint]) -> tuple[HeldOutClaim, ...] | None:
+        """What leaves of the results of all leaves but leaf 0; None where nothing does, or only the
+        last has one."""
+        if recipe.evaluate != SEGMENT or not leaves_with_certificate(recipe, card):
+            return None
+        claims = (cls.of(recipe, card, checkpoint) for checkpoint in checkpoints[1:])
+        return tuple(claim for claim in claims if claim is not None)
 
     @property
     def digest(self) -> Digest:
-        """What the last leaf says of it."""
+        """What the leaf says of it."""
         return held_out_digest(self.result, self.salt)
 
     def json(self) -> dict[str, Json]:
@@ -237,8 +254,10 @@ class Statement:
             the privacy ledger that it is charged to (0: none), its card, whole.
         privacy: what the training costs of the records' privacy; None where it is not private.
         risk: what the owner states of the privacy-risk report; None where it made none.
-        held_out: what the trained model does on the held-out records; None where none are, where
-            the training ended early, and where the dataset's policy keeps it with the owner.
+        held_out: what the delivered model does on the held-out records; None where none are, where
+            that leaf was not evaluated, and where the dataset's policy keeps it with the owner.
+        evaluations: what the models of leaves 1 and up do on them, by rising index; None where the
+            recipe does not evaluate each, and where the dataset's policy keeps it with the owner.
         audit: what was agreed about audits; amounts in base units of FIT.
         ctx, seed: context and order seed, which stand in every leaf.
         transcript_root, count, steps: root of the transcript, its leaves, the steps they cover.
@@ -267,6 +286,7 @@ class Statement:
     privacy: PrivacyClaim | None
     risk: RiskClaim | None
     held_out: HeldOutClaim | None
+    evaluations: tuple[HeldOutClaim, ...] | None
     audit: AuditTerms
     ctx: Digest
     seed: Digest
@@ -319,6 +339,7 @@ class Statement:
                 "privacy": None if self.privacy is None else self.privacy.json(),
                 "risk": None if self.risk is None else self.risk.json(),
                 "held_out": None if self.held_out is None else self.held_out.json(),
+                "evaluations": None if self.evaluations is None else [each.json() for each in self.evaluations],
                 "audit": _audit_json(self.audit),
                 "transcript": {
                     "context": str(self.ctx),
@@ -367,7 +388,7 @@ class Statement:
         top.choice("predicateType", (PREDICATE_TYPE,))
         parts = (
             *("version", "agreement", "model", "recipe", "environment", "dataset", "privacy", "held_out"),
-            *("risk", "audit", "transcript"),
+            *("evaluations", "risk", "audit", "transcript"),
         )
         predicate = Fields("the predicate", value["predicate"], parts)
         predicate.choice("version", (VERSION,))
@@ -399,6 +420,7 @@ class Statement:
             privacy=None if part["privacy"] is None else PrivacyClaim.from_json(part["privacy"]),
             risk=None if part["risk"] is None else RiskClaim.from_json(part["risk"]),
             held_out=None if part["held_out"] is None else HeldOutClaim.from_json(part["held_out"]),
+            evaluations=None if part["evaluations"] is None else _evaluations(predicate),
             audit=_audit(part["audit"]),
             ctx=transcript.digest("context"),
             seed=transcript.digest("order_seed"),
@@ -486,6 +508,10 @@ def _or_null(digest: Digest) -> str | None:
 
 def _or_zero(fields: Fields, key: str) -> Digest:
     return NO_MODEL if fields.value[key] is None else fields.digest(key)
+
+
+def _evaluations(predicate: Fields) -> tuple[HeldOutClaim, ...]:
+    return tuple(HeldOutClaim.from_json(each) for each in predicate.items("evaluations", 0, MOST_EVALUATIONS))
 
 
 def _state(value: Any) -> tuple[int, StateRoots]:

@@ -90,6 +90,8 @@ class Verdict:
         reason: why the assurance is what it is: what was agreed, or what an audit came to and when.
         repeat: what repeating costs; None where nobody vouches.
         lineage_whole: whether the certificate lists every registered model from which it descends.
+        descent_searched: whether the node said which jobs trained those; where records are held
+            out, whose rows had to be kept is known by that.
     """
 
     statement: Statement
@@ -103,6 +105,7 @@ class Verdict:
     reason: str = ""
     repeat: Repeat | None = None
     lineage_whole: bool = True
+    descent_searched: bool = True
 
     @property
     def state(self) -> State:

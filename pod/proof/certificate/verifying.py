@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fitchain.pod.ports.agreement import AgreementHistory, Agreements
+from fitchain.pod.ports.agreement.descent import find_parents
 from fitchain.pod.ports.agreement.history import history_reading, searched_ranges
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.chain.reading import Reading, carry_out, together
@@ -27,6 +28,7 @@ from fitchain.pod.proof.certificate.jury import Jury, juries_reading
 from fitchain.pod.proof.certificate.statement import Statement, require_version
 from fitchain.pod.proof.certificate.timing import Milestone, timing_of
 from fitchain.pod.proof.certificate.verdict import Assurance, Verdict
+from fitchain.pod.proof.descent import check_kept_rows
 from fitchain.pod.values.errors import AssuranceTooLow, NotFound, reason_of
 from fitchain.pod.values.ids import AgreementId, PanelId
 
@@ -79,6 +81,13 @@ def verify(
     assuring.check_verdicts(history, juries)
     claims.check_registered(statement, history)
     claims.check_recipe(statement, history.agreement.terms)
+    descent_searched = True
+    if statement.recipe.held_out is not None:
+        terms, requested = history.agreement.terms, history.events[0].block
+        parents = find_parents(chain, terms.owner, terms.dataset, terms.model, requested)
+        descent_searched = parents is not None
+        if parents is not None:
+            check_kept_rows(statement.recipe, parents)
     claims.check_risk(statement)
     claims.check_lineage(statement, models, history.agreement.terms.model)
     claims.check_leaves(statement)
@@ -106,6 +115,7 @@ def verify(
         reason=reason,
         repeat=assuring.repeat_of(history, jury) if jury else None,
         lineage_whole=claims.lineage_is_whole(statement),
+        descent_searched=descent_searched,
     )
 
 

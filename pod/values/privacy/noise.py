@@ -223,7 +223,7 @@ class Table:
                 a threshold's.
         """
         numbers = np.searchsorted(self.high, high, side="right")
-        tied = np.flatnonzero(self.high[numbers - 1] == high)
+        (tied,) = (self.high[numbers - 1] == high).nonzero()
         for i in tied:
             low = int.from_bytes(ties.read(8), "little")
             numbers[i] = bisect_right(self.thresholds, int(high[i]) << 64 | low)
@@ -267,7 +267,7 @@ class Drawer:
         """The next integers, [count]."""
         first = np.frombuffer(self._first.read(2 * count), "<u2")
         drawn: npt.NDArray[np.int16] = self._table.guide[first]
-        undecided = np.flatnonzero(drawn == UNDECIDED)
+        (undecided,) = (drawn == UNDECIDED).nonzero()
         if undecided.size:
             further = np.frombuffer(self._further.read(8 * undecided.size), "<u8")
             high = first[undecided].astype(np.uint64) << np.uint64(48) | further >> np.uint64(16)

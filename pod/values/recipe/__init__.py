@@ -1,8 +1,9 @@
 """Recipe: what to train and how, identified by its digest.
 
 `terms` holds the recipe itself: parsed, bounded, frozen; `privacy` what it says of differential
-privacy; `schedule` makes learning-rate tables; `draft` fills in what a scientist left out; `fields`
-reads foreign JSON strictly. It knows neither torch nor data.
+privacy; `subgroups` by which groups held-out results are told; `schedule` makes learning-rate
+tables; `draft` fills in what a scientist left out; `fields` reads foreign JSON strictly. It knows
+neither torch nor data.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from fitchain.pod.values.recipe.terms import (
     Audit,
     Choice,
     Environment,
+    HeldOutFrom,
     Recipe,
     Transform,
 )
@@ -28,6 +30,7 @@ __all__ = [
     "Audit",
     "Choice",
     "Environment",
+    "HeldOutFrom",
     "Privacy",
     "Recipe",
     "Transform",

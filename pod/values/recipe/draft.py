@@ -28,11 +28,13 @@ from fitchain.pod.values.recipe.schedule import SCHEDULES, Runs, learning_rates
 from fitchain.pod.values.recipe.terms import (
     BINARY,
     CLASSIFICATION,
+    END,
     LOSSES,
     METRICS,
     MOST_BATCH,
     MOST_STEPS,
     OPTIMIZERS,
+    SEGMENT,
     VERSION,
     Audit,
     Environment,
@@ -63,8 +65,8 @@ _SCHEDULE_TERMS = ("learning_rate", "schedule", "warmup_steps", "step_size", "ga
 _OPTIMIZER_TERMS = tuple(sorted({term for terms in OPTIMIZERS.values() for term in terms}))
 _LOSS_TERMS = tuple(sorted({term for terms in LOSSES.values() for term in terms}))
 TERMS = (
-    *("inputs", "target", "rows", "held_out", "transform", "batch_size", "epochs", "steps", "segment_steps"),
-    *("group_leaves", "metrics", "audit", "environment", "threads", "loss", "optimizer", "privacy"),
+    *("inputs", "target", "rows", "held_out", "evaluate", "best", "transform", "batch_size", "epochs", "steps"),
+    *("segment_steps", "group_leaves", "metrics", "audit", "environment", "threads", "loss", "optimizer", "privacy"),
     *_LOSS_TERMS,
     *_OPTIMIZER_TERMS,
     *_SCHEDULE_TERMS,
@@ -86,7 +88,7 @@ def draft(
         graph: digest of the graph.
         initial_model: model root of the initial weights.
         card: the dataset's card as JSON: `root`, `count`, `columns` (name, dtype, shape), `target`,
-            `transform`, `policy`, `privacy`, `unit`.
+            `transform`, `policy`, `privacy`, `unit`, `subgroups`.
         torch: torch's exact version, part of the environment.
         terms: any of `TERMS`, as a TOML file gives them; the rest is filled in.
         probe: digest of the environment class's probe, where the class does not ship it.
@@ -109,7 +111,8 @@ def draft(
     loss = _loss(card, target, terms)
     batch_size = _batch_size(card, trained, terms)
     steps = _steps(trained, batch_size, terms)
-    default_segment = max(2, -(-steps // DEFAULT_SEGMENTS), least_segment(units - trained, batch_size))
+    evaluate = terms.get("evaluate", END if terms.get("best") is None else SEGMENT)
+    default_segment = max(2, -(-steps // DEFAULT_SEGMENTS), least_segment(units - trained, batch_size, evaluate))
     segment_steps = integer("segment_steps", terms.get("segment_steps", default_segment), 2, MOST_STEPS)
     privacy = _privacy(card, trained, batch_size, steps, terms)
     metrics = [metric for metric in METRICS if metric == "loss" or loss["name"] in CLASSIFICATION]
@@ -125,6 +128,9 @@ def draft(
             "target": target,
             "rows": rows,
             "held_out": held_out,
+            "evaluate": evaluate,
+            "best": terms.get("best"),
+            "held_out_from": None,
             "transform": terms.get("transform", _transform(card, inputs, target)),
             "loss": loss,
             "optimizer": optimizer,
@@ -137,6 +143,7 @@ def draft(
             "environment": _environment(torch, terms, probe),
             "metrics": terms.get("metrics", [] if privacy else metrics),
             "privacy": privacy,
+            "subgroups": {} if held_out is None else groups_of(card),
             "audit": {**Audit().json(), **_table(terms, "audit")},
         }
     )
@@ -155,10 +162,16 @@ def argument_columns(card: Mapping[str, Any], target: str | None = None) -> tupl
     target = card["target"] if target is None else target
     if all(column["name"] != target for column in card["columns"]):
         raise InputRefused(f"the dataset has no column {target!r} for a target")
-    no_features = (target, FILLED) if card.get("unit") else (target,)
+    evaluating = [name for name, subgroup in card.get("subgroups", {}).items() if not subgroup["is_input"]]
+    no_features = (target, *evaluating, *((FILLED,) if card.get("unit") else ()))
     columns = [column for column in card["columns"] if column["name"] not in no_features]
     scalars = tuple(column["name"] for column in columns if not column["shape"])
     return (*([scalars] if scalars else []), *((column["name"],) for column in columns if column["shape"]))
+
+
+def groups_of(card: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The groups by which a dataset's results on held-out records are told, by column."""
+    return {column: list(subgroup["groups"]) for column, subgroup in card.get("subgroups", {}).items()}
 
 
 def _inputs(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
@@ -260,9 +273,10 @@ def _privacy(
         )
     rate = sampling_rate(batch_size, units)
     if "sigma" in asked:
-        sigma = real("privacy: sigma", asked["sigma"], LEAST_SIGMA, MOST_SIGMA)
+        advice = "write sigma = 1, say, or epsilon = 3, from which it follows"
+        sigma = real("privacy: sigma", asked["sigma"], LEAST_SIGMA, MOST_SIGMA, advice)
     else:
-        epsilon = real("privacy: epsilon", asked["epsilon"], 0, 1e6)
+        epsilon = real("privacy: epsilon", asked["epsilon"], 0, 1e6, "write epsilon = 3, say")
         sigma = max(LEAST_SIGMA, sigma_for(epsilon, offered["delta"], rate, steps))
     rest = {"clip": asked.get("clip", DEFAULT_CLIP), "grid": asked.get("grid", DEFAULT_GRID)}
     return Privacy.parse({"sigma": sigma, **rest, "unit_records": _unit_records(card)}).json()

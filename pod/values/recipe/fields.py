@@ -113,11 +113,12 @@ def integer(what: str, value: Any, low: int, high: int) -> int:
     return value
 
 
-def real(what: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
-    """Read a finite number from low to high, both included, as a float; a boolean is none."""
+def real(what: str, value: Any, low: float = -math.inf, high: float = math.inf, advice: str = "") -> float:
+    """Read a finite number from low to high, both included, as a float; a boolean is none. `advice`
+    is the hint where it is refused."""
     if type(value) not in (int, float) or not abs(value) <= sys.float_info.max or not low <= value <= high:
         bounds = "" if (low, high) == (-math.inf, math.inf) else f" from {low:g} to {high:g}"
-        raise InputRefused(f"{what} is a finite number{bounds}, not {_excerpt(value)}")
+        raise InputRefused(f"{what} is a finite number{bounds}, not {_excerpt(value)}", advice)
     return float(value)
 
 

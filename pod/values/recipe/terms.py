@@ -13,7 +13,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, partial
 from itertools import accumulate, pairwise
@@ -23,7 +23,7 @@ from typing import Any
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest, Json, Root, canonical_json, parse_json, sha256
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.ids import PanelId
+from fitchain.pod.values.ids import AgreementId, PanelId
 from fitchain.pod.values.limits import MOST_COLUMNS, RECIPE
 from fitchain.pod.values.privacy import ledger
 from fitchain.pod.values.privacy.accountant import renyi
@@ -31,6 +31,7 @@ from fitchain.pod.values.privacy.release import release_sigma, renyi_of_release
 from fitchain.pod.values.recipe.fields import Fields, choice, flag, integer, items, real, refuse_unknown, text
 from fitchain.pod.values.recipe.privacy import Privacy, sampling_rate
 from fitchain.pod.values.recipe.schedule import Runs
+from fitchain.pod.values.recipe.subgroups import Subgroups, parse_subgroups, subgroups_json
 
 VERSION = "fitchain/recipe/v2"
 ENVIRONMENT_VERSION = "fitchain/environment/v2"
@@ -44,15 +45,23 @@ NAME_LENGTH = 200
 METRICS = ("loss", "accuracy")
 MOST_HELD_OUT = 0.5
 """The largest share of the rows that may be held out."""
-HELD_OUT_STEPS = 3
-"""Of held-out records at most so many are evaluated as a segment's steps take: a forward pass is
-about a third of a step, so an audit, whose time follows from its segments, takes one more."""
+HELD_OUT_STEPS, HELD_OUT_STEPS_EACH = 3, 1
+"""Of held-out records at most so many times those are evaluated that a segment's steps take: a
+forward pass is about a third of a step, so an audit, whose time follows from its segments, takes
+one more; where the model is evaluated at the end of each segment, a third longer."""
+END, SEGMENT = "end", "segment"
+"""When a model is evaluated on the held-out records: after the last step, or after each segment."""
+MOST_EVALUATIONS = 1024
+"""Of a model that is evaluated after each segment: a certificate opens all of them."""
 CLASSIFICATION = ("cross_entropy", "nll_loss")
 """Losses whose targets are class indices (int64); those of the others are float32."""
 BINARY = "binary_cross_entropy_with_logits"
 """The loss of outputs that each tell one of two classes."""
 OF_CLASSES = (*CLASSIFICATION, BINARY)
 """Losses of whose predictions each hits or misses."""
+FIGURES_OF_CLASSES, FIGURES_OF_AMOUNTS = ("loss", "accuracy", "f1", "auc"), ("loss", "mae", "r2")
+"""Figures of a result on held-out records by which the best checkpoint may be chosen: loss and mean
+absolute error (MAE) by the lowest, the others by the highest."""
 
 
 def _reals(what: str, value: Any, count: int, low: float, high: float) -> list[float]:
@@ -242,10 +251,39 @@ class Audit:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class HeldOutFrom:
+    """The job whose held-out rows are kept: the first that trained a model from which the initial
+    one descends.
+
+    Args:
+        agreement: of that job.
+        seed: its order seed.
+    """
+
+    agreement: AgreementId
+    seed: Digest
+
+    @classmethod
+    def parse(cls, value: Any) -> HeldOutFrom:
+        """Read the form that stands in a recipe.
+
+        Raises:
+            InputRefused: a field is missing or no digest.
+        """
+        fields = Fields("the recipe: held_out_from", value, ("agreement", "seed"))
+        return cls(AgreementId(fields.digest("agreement")), fields.digest("seed"))
+
+    def json(self) -> dict[str, Json]:
+        """The form that stands in a recipe."""
+        return {"agreement": str(self.agreement), "seed": str(self.seed)}
+
+
 _FIELDS = (
-    *("version", "graph", "initial_model", "base", "dataset", "inputs", "target", "rows", "held_out", "transform"),
+    *("version", "graph", "initial_model", "base", "dataset", "inputs", "target", "rows", "held_out"),
+    *("held_out_from", "evaluate", "best", "transform"),
     *("loss", "optimizer", "learning_rates", "batch_size", "steps", "segment_steps", "group_leaves", "dtype"),
-    *("environment", "metrics", "privacy", "audit"),
+    *("environment", "metrics", "privacy", "subgroups", "audit"),
 )
 _NOT_YET = {"base": "models stored as differences from a base"}
 """Fields that have their place in a recipe and no value but null yet, and what they are for."""
@@ -279,9 +317,16 @@ class Recipe:
         held_out: the share of the rows (of the units of privacy, where these have several) that is
             never trained on and evaluates the trained model; None holds none out. Which rows they
             are follows from the order seed.
+        evaluate: `END`: after the last step; `SEGMENT`: after each segment, so that each leaf but
+            leaf 0 has a result.
+        best: the figure by which the best leaf's model is delivered, of those that have a result;
+            None delivers the last leaf's.
         privacy: terms of differential privacy; None trains without. With them a step draws each
             unit of privacy with the same chance in secret, `batch_size` units on average, and
             nothing else that the records decide is told: no metrics. The rows are whole units.
+        held_out_from: whose held-out rows are kept; None draws them by the job's own order seed.
+        subgroups: the dataset's columns by whose groups the result on held-out records is told,
+            too; none without records held out, or beside terms of privacy.
 
     `base` is None: no release supports it yet.
     """
@@ -306,7 +351,11 @@ class Recipe:
     dtype: str = "float32"
     base: None = None
     held_out: float | None = None
+    evaluate: str = END
+    best: str | None = None
     privacy: Privacy | None = None
+    subgroups: Subgroups = field(default_factory=dict)
+    held_out_from: HeldOutFrom | None = None
 
     @classmethod
     def parse(cls, data: bytes) -> Recipe:
@@ -347,8 +396,9 @@ class Recipe:
             twice = Counter(used).most_common(1)[0][0]
             raise InputRefused(f"the column {twice!r} is used twice in inputs and target")
         loss = Choice.parse("the loss", value["loss"], LOSSES)
-        _require_short_evaluation(fields, held_out_count(held_out, stop - start))
         privacy = None if value["privacy"] is None else Privacy.parse(value["privacy"])
+        evaluate, best = _evaluation(fields, loss, held_out, privacy)
+        _require_short_evaluation(fields, held_out_count(held_out, stop - start), evaluate)
         units = _units(start, stop, privacy)
         return cls(
             graph=fields.digest("graph"),
@@ -370,7 +420,11 @@ class Recipe:
             audit=Audit.parse(value["audit"]),
             dtype=fields.choice("dtype", ("float32",)),
             held_out=held_out,
+            evaluate=evaluate,
+            best=best,
             privacy=privacy,
+            subgroups=_subgroups(value["subgroups"], held_out, privacy),
+            held_out_from=_held_out_from(value["held_out_from"], held_out),
         )
 
     def json(self) -> dict[str, Json]:
@@ -385,6 +439,9 @@ class Recipe:
             "target": self.target,
             "rows": list(self.rows),
             "held_out": self.held_out,
+            "evaluate": self.evaluate,
+            "best": self.best,
+            "held_out_from": None if self.held_out_from is None else self.held_out_from.json(),
             "transform": {column: dict(transform) for column, transform in self.transform.items()},
             "loss": self.loss.json(),
             "optimizer": self.optimizer.json(),
@@ -397,6 +454,7 @@ class Recipe:
             "environment": self.environment.json(),
             "metrics": list(self.metrics),
             "privacy": None if self.privacy is None else self.privacy.json(),
+            "subgroups": subgroups_json(self.subgroups),
             "audit": self.audit.json(),
         }
 
@@ -463,6 +521,11 @@ class Recipe:
         """Units of privacy that are held out: the recipe's share of them, rounded up."""
         return held_out_count(self.held_out, self.unit_count)
 
+    def held_out_seed(self, seed: Digest) -> Digest:
+        """What the held-out rows are drawn by: the job's order seed, or that of the job whose rows
+        are kept."""
+        return seed if self.held_out_from is None else self.held_out_from.seed
+
     @property
     def training_count(self) -> int:
         """Units of privacy that are trained on: all that are not held out."""
@@ -487,6 +550,11 @@ class Recipe:
         """Leaves of a whole transcript: one before the first step, then one after each segment, the
         last perhaps shorter."""
         return -(-self.steps // self.segment_steps) + 1
+
+    def evaluates_at(self, leaf: int) -> bool:
+        """Whether the model of a leaf is evaluated on the held-out records."""
+        first = 1 if self.evaluate == SEGMENT else self.leaf_count - 1
+        return self.held_out is not None and first <= leaf < self.leaf_count
 
     def step_of(self, leaf: int) -> int:
         """Steps completed at a leaf.
@@ -519,7 +587,7 @@ def parse_held_out(what: str, value: Any) -> float:
     Raises:
         InputRefused: it is not above 0 and at most `MOST_HELD_OUT`.
     """
-    share = real(what, value, 0, MOST_HELD_OUT)
+    share = real(what, value, 0, MOST_HELD_OUT, "0.2 holds a fifth of the records out; leave it out to hold out none")
     if share == 0:
         raise InputRefused(f"{what} is a share above 0", "leave it out to hold no record out")
     return share
@@ -534,18 +602,66 @@ def held_out_count(share: float | None, rows: int) -> int:
     return 0 if share is None else math.ceil(Fraction(repr(share)) * rows)
 
 
-def least_segment(held_out: int, batch_size: int) -> int:
+def least_segment(held_out: int, batch_size: int, evaluate: str = END) -> int:
     """The least steps of a segment whose time is enough to evaluate so many held-out records."""
-    return -(-held_out // (HELD_OUT_STEPS * batch_size))
+    return -(-held_out // ((HELD_OUT_STEPS_EACH if evaluate == SEGMENT else HELD_OUT_STEPS) * batch_size))
 
 
-def _require_short_evaluation(fields: Fields, held_out: int) -> None:
+def _require_short_evaluation(fields: Fields, held_out: int, evaluate: str) -> None:
     batch_size, segment = fields.integer("batch_size", 1, MOST_BATCH), fields.integer("segment_steps", 2, MOST_STEPS)
-    if segment < (least := least_segment(held_out, batch_size)):
+    if segment < (least := least_segment(held_out, batch_size, evaluate)):
+        time = "a third of a segment" if evaluate == SEGMENT else "a segment"
         raise InputRefused(
-            f"evaluating {held_out} held-out records takes longer than a segment of {segment} steps",
+            f"evaluating {held_out} held-out records takes longer than {time} of {segment} steps",
             f"make segment_steps at least {least}, or hold out fewer records",
         )
+    evaluations = -(-fields.integer("steps", 1, MOST_STEPS) // segment)
+    if evaluate == SEGMENT and evaluations > MOST_EVALUATIONS:
+        least = -(-fields.integer("steps", 1, MOST_STEPS) // MOST_EVALUATIONS)
+        raise InputRefused(
+            f"the model would be evaluated after each of {evaluations} segments, and at most {MOST_EVALUATIONS} times",
+            f"make segment_steps at least {least}",
+        )
+
+
+def _evaluation(
+    fields: Fields, loss: Choice, held_out: float | None, privacy: Privacy | None
+) -> tuple[str, str | None]:
+    """When the model is evaluated, and by which figure its best checkpoint is chosen."""
+    evaluate, best = fields.choice("evaluate", (END, SEGMENT)), fields.value["best"]
+    if best is not None:
+        best = fields.choice("best", FIGURES_OF_CLASSES if loss.name in OF_CLASSES else FIGURES_OF_AMOUNTS)
+        if evaluate != SEGMENT:
+            raise InputRefused(
+                "the best checkpoint is chosen by results that only the last one has",
+                f'write evaluate = "{SEGMENT}", or leave best out',
+            )
+    if evaluate == SEGMENT and held_out is None:
+        raise InputRefused(
+            "the model is to be evaluated after each segment, and no record is held out",
+            "write held_out = 0.2, say: the share of the records that is not trained on",
+        )
+    if evaluate == SEGMENT and privacy is not None:
+        raise InputRefused(
+            "beside terms of privacy the model is evaluated once, after the last step, in noised counts: results after"
+            " each segment, or a checkpoint chosen by them, would tell of the held-out records what nothing charges",
+            "leave evaluate and best out of the recipe, or ask for a dataset without a privacy budget",
+        )
+    return evaluate, best
+
+
+def _held_out_from(value: Any, held_out: float | None) -> HeldOutFrom | None:
+    if value is not None and held_out is None:
+        raise InputRefused("the recipe keeps held-out rows and holds none out", "leave held_out_from null")
+    return None if value is None else HeldOutFrom.parse(value)
+
+
+def _subgroups(value: Any, held_out: float | None, privacy: Privacy | None) -> Subgroups:
+    subgroups = parse_subgroups("the recipe", value)
+    if subgroups and (held_out is None or privacy is not None):
+        reason = "holds no records out" if held_out is None else "is private, and results by group are exact"
+        raise InputRefused(f"the recipe names subgroups of held-out records and {reason}", "leave subgroups empty")
+    return subgroups
 
 
 def _rows(fields: Fields) -> tuple[int, int]:

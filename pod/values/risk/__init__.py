@@ -2,7 +2,8 @@
 
     bounds       exact bounds of a share that was counted
     attack       from scores of members and non-members to counted rates
-    report       the report, its two parts, and the digest over them
+    references   leaves of reference trainings, and what opens a segment of one
+    report       the report, what its digest is over, and that
 
 How scores come about is not known here.
 """
@@ -11,12 +12,13 @@ from __future__ import annotations
 
 from fitchain.pod.values.risk.attack import Attack, Rate, rates_of, roc_of
 from fitchain.pod.values.risk.bounds import share_bounds
-from fitchain.pod.values.risk.report import NOT_TRIED, Details, Quality, RiskReport, Seeds, Summary, Worst
+from fitchain.pod.values.risk.report import NOT_TRIED, Details, Parts, Quality, RiskReport, Seeds, Summary, Worst
 
 __all__ = [
     "NOT_TRIED",
     "Attack",
     "Details",
+    "Parts",
     "Quality",
     "Rate",
     "RiskReport",

@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from fitchain.pod.values.digest import Digest, Json, Root, canonical_json, parse_json, sha256, tagged
+from fitchain.pod.values.digest import ZERO, Digest, Json, Root, canonical_json, parse_json, sha256, tagged
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import RISK_REPORT
 from fitchain.pod.values.recipe.fields import Fields, integer, real, text
 from fitchain.pod.values.recipe.terms import MOST_ROWS
 from fitchain.pod.values.risk.attack import FALSE_POSITIVE_RATES, MOST_POINTS, Attack, Rate
+from fitchain.pod.values.risk.references import references_root
 
 VERSION = "fitchain/risk-report/v2"
 DIGEST_TAG, DETAILS_TAG, UNMADE_TAG = "fitchain/risk/v2", "fitchain/risk-details/v2", "fitchain/risk-unmade/v2"
+FINDINGS_TAG = "fitchain/risk-findings/v2"
 MOST_EXPOSED = 1000
 """Rows that a report lists by number; how many there are it says in any case."""
 MOST_WORST = 5
@@ -291,6 +293,52 @@ _DETAILS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the digest of a report is over: who is shown the parts learns of which model it is, and
+    nothing of what was found.
+
+    Args:
+        model: root of the model that was attacked.
+        references: root over the reference trainings; zero where none of them can be opened.
+        findings: over summary and details, the details salted; zero where no report could be made
+            and everybody may know.
+    """
+
+    model: Root
+    references: Digest
+    findings: Digest
+
+    @classmethod
+    def unmade(cls, model: Root, salt: Digest | None = None) -> Parts:
+        """What stands for those of a report that could not be made.
+
+        Args:
+            model: root of the model.
+            salt: where nobody may see that, since it may say something of a record; else None.
+        """
+        return cls(model, ZERO, ZERO if salt is None else tagged(UNMADE_TAG, salt))
+
+    @property
+    def digest(self) -> Digest:
+        """The report's."""
+        return tagged(DIGEST_TAG, self.model, self.references, self.findings)
+
+    def json(self) -> dict[str, Json]:
+        """Its JSON value."""
+        return {"model": str(self.model), "references": str(self.references), "findings": str(self.findings)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Parts:
+        """Read it from its JSON value.
+
+        Raises:
+            InputRefused: it has another form.
+        """
+        fields = Fields("the parts of a risk report", value, ("model", "references", "findings"))
+        return cls(fields.root("model"), fields.digest("references"), fields.digest("findings"))
+
+
 @dataclass(frozen=True)
 class RiskReport:
     """What an attack on a trained model found.
@@ -299,16 +347,25 @@ class RiskReport:
         summary: that may be shown where a policy lets it out.
         details: the owner's.
         salt: the owner's, of this job.
+        references: the roots of the reference trainings, by their numbers; none where none of them
+            can be opened.
     """
 
     summary: Summary
     details: Details
     salt: Digest
+    references: tuple[Digest, ...] = ()
 
     @cached_property
+    def parts(self) -> Parts:
+        """What its digest is over."""
+        findings = findings_digest(self.summary.digest, self.details_digest)
+        return Parts(self.summary.model, references_root(self.references) if self.references else ZERO, findings)
+
+    @property
     def digest(self) -> Digest:
-        """Over both parts."""
-        return report_digest(self.summary.digest, self.details_digest)
+        """Over its parts."""
+        return self.parts.digest
 
     @property
     def details_digest(self) -> Digest:
@@ -322,6 +379,7 @@ class RiskReport:
             "salt": str(self.salt),
             "summary": self.summary.json(),
             "details": self.details.json(),
+            "references": [str(root) for root in self.references],
         }
 
     def encode(self) -> bytes:
@@ -336,23 +394,19 @@ class RiskReport:
             InputRefused: it is none, or not canonical.
         """
         value = parse_json(data, RISK_REPORT)
-        fields = Fields("the risk report", value, ("version", "salt", "summary", "details"))
+        fields = Fields("the risk report", value, ("version", "salt", "summary", "details", "references"))
         fields.choice("version", (VERSION,))
-        report = cls(Summary.from_json(value["summary"]), Details.from_json(value["details"]), fields.digest("salt"))
+        references = tuple(Digest.parse(root) for root in fields.items("references", 0, MOST_REFERENCES))
+        parts = (Summary.from_json(value["summary"]), Details.from_json(value["details"]), fields.digest("salt"))
+        report = cls(*parts, references)
         if report.encode() != data:
             raise InputRefused("the risk report is not canonical JSON (RFC 8785)")
         return report
 
 
-def report_digest(summary: Digest, details: Digest) -> Digest:
-    """The digest of a report by those of its parts, that of the details salted."""
-    return tagged(DIGEST_TAG, summary, details)
-
-
-def unmade_digest(salt: Digest) -> Digest:
-    """What stands for the digest of a report that could not be made, where nobody may see that: it
-    may say something of a record."""
-    return tagged(UNMADE_TAG, salt)
+def findings_digest(summary: Digest, details: Digest) -> Digest:
+    """What a report found, by the digests of its summary and, salted, of its details."""
+    return tagged(FINDINGS_TAG, summary, details)
 
 
 def most_hit_rate(epsilon: float, delta: float, false_positive_rate: float) -> float:
