@@ -38,6 +38,9 @@ class Plan:
     held_out: float | None = None
     unit_records: int = 1
 
+    def held_out_seed(self, seed: Digest) -> Digest:
+        return seed
+
     @property
     def row_count(self) -> int:
         return self.rows[1] - self.rows[0]

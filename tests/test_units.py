@@ -401,9 +401,9 @@ def test_a_units_gradient_is_the_sum_of_those_of_its_records(
     clipped = list[torch.Tensor]()
     summed_units = private_training.summed_units
 
-    def looked_at(gradients_nD: torch.Tensor, terms: Any) -> torch.Tensor:
+    def looked_at(gradients_nD: torch.Tensor, terms: Any, memory: Any) -> torch.Tensor:
         clipped.extend(gradients_nD.clone())
-        return summed_units(gradients_nD, terms)
+        return summed_units(gradients_nD, terms, memory)
 
     monkeypatch.setattr(private_training, "summed_units", looked_at)
     filled = RECORDS_OF_UNITS.arrays[FILLED].reshape(-1, K)
