@@ -149,7 +149,7 @@ def _target(table: Table, recipe: Recipe) -> Take:
     """The target's cells as the loss wants them: class numbers; for a loss of amounts the numbers
     themselves, scaled by the recipe's constants; for one of truth values these, never scaled."""
     array, constants = table.arrays[table.column(recipe.target).name], recipe.transform.get(recipe.target)
-    loss, is_private = recipe.loss.name, recipe.privacy is not None
+    loss = recipe.loss.name
     categories = None if constants is None else constants.get("categories")
     if loss in CLASSIFICATION:
         if categories is not None:
@@ -157,7 +157,7 @@ def _target(table: Table, recipe: Recipe) -> Take:
             return lambda indices: numbers[indices]
         # Whether one record's number is below 0 is none of the noised numbers that a private
         # training tells: there it fails in that record's loss, which counts as zeros.
-        negative = not is_private and array.size and array.min() < 0
+        negative = recipe.privacy is None and array.size and array.min() < 0
         if constants is not None or not table.column(recipe.target).integral or negative:
             raise InputRefused(
                 f"the loss {loss} wants class numbers and the target {recipe.target!r} has none",
