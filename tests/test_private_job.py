@@ -221,7 +221,7 @@ def test_an_owner_with_a_ledger_registers_nothing_beside_it(workshop: Workshop, 
         InputRefused, match=r"has a budget of epsilon 3\.5 beside this dataset's delta 0\.001 already"
     ) as no:
         offer_table(owner, table_path, privacy=PrivacyOffer(5.0, DELTA), **again, **OFFER)
-    assert "(--ledger 1 without --epsilon)" in no.value.hint
+    assert "(--ledger 1 without --epsilon;" in no.value.hint
     with pytest.raises(InputRefused, match="exact numbers that no budget covers"):
         offer_table(owner, table_path, privacy=PrivacyOffer(), **again)
     same = offer_table(owner, table_path, privacy=PrivacyOffer(delta=DELTA), **again, **OFFER)

@@ -4,11 +4,9 @@ again; and a limit that holds a job before its end."""
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +15,6 @@ from fitchain.cli.app import run
 from fitchain.cli.views.verdict import describe_risk
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import RiskTerms
-from fitchain.pod.jobs import history
-from fitchain.pod.jobs.journal import Journal
 from fitchain.pod.jobs.trail import export_trail
 from fitchain.pod.parties.owner import PrivacyOffer, kept_report, report_again, require_same
 from fitchain.pod.parties.owner import risk as owners_risk
@@ -30,7 +26,7 @@ from fitchain.pod.proof.certificate.statement import Statement
 from fitchain.pod.values.digest import Digest, Root, sha256
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, HostUnusable, InputRefused
 from fitchain.pod.values.ids import AgreementId
-from fitchain.pod.values.job_folder import JobFolder, Kept
+from fitchain.pod.values.job_folder import Kept
 from fitchain.pod.values.leaf import results_word
 from fitchain.pod.values.risk import Parts, RiskReport
 from fitchain.pod.values.state import read_safetensors, write_safetensors
@@ -38,7 +34,6 @@ from tests.chain_fixtures import Devnet
 from tests.faults.restarted_pod import restarted_pods
 from tests.pods import RECIPE, Party, PodProcess, Workshop, owner_runs, private_table, scientist_runs, workshop_of
 from tests.policies import open_policy
-from tests.risk_reports import made_up_report
 
 HELD_OUT = 0.3
 RANGES = dict.fromkeys(("alpha", "beta", "gamma", "delta"), (-10.0, 10.0))
@@ -206,21 +201,6 @@ def test_not_a_word_of_it_is_in_an_exported_trail(workshop: Workshop, settled: A
     export_trail(workshop.owner.home, settled, workshop.owner.address, tmp_path / "trail.jsonl")
     told = (tmp_path / "trail.jsonl").read_text()
     assert '"delivered"' in told and "assessed" not in told
-
-
-def test_report_that_was_kept_before_its_pod_was_killed_is_told_once(tmp_path: Path) -> None:
-    """The pod ended between the file and the history's line."""
-    id, report = AgreementId(sha256(b"job")), made_up_report()
-    folder, journal = JobFolder(tmp_path / "job").create(), Journal(tmp_path / "journal.db")
-    folder.risk_report.write_bytes(report.encode())
-    home: Any = SimpleNamespace(journal=journal, job_folder=lambda _: folder)
-    context: Any = SimpleNamespace(seed=report.details.seed)
-    nothing: Any = None
-    for _ in range(2):
-        assert owners_risk.assess_run(home, id, context, nothing, nothing, threading.Event()) == report
-    (line,) = journal.lines(id, history.Assessed)
-    journal.close()
-    assert line.entry.json()["digest"] == str(report.digest)
 
 
 def test_owner_reads_it_and_draws_it(
