@@ -1,4 +1,5 @@
-"""What an owner says about a table on the command line: what its columns are, and how it is written."""
+"""What an owner says about a table on the command line: what its columns are, and how it is
+written."""
 
 from __future__ import annotations
 

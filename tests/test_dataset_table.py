@@ -282,7 +282,7 @@ BAD_NPZ = [
     ({"x.npy": npy(np.zeros((0, 3)))}, "no record"),
     ({"x.npy": npy(np.zeros((3, 0)))}, "none empty"),
     ({"x.npy": npy(np.zeros((1,) * 10))}, "at most rank 8"),
-    ({}, "no record"),
+    ({}, "no column"),
     ({"x.txt": b"hello"}, "no .npy array"),
     ({"x.npy": b"hello"}, "no readable array header"),
     ({"x.npy": npy(np.arange(3))[:-1]}, "promises 24 bytes and the archive holds 23"),

@@ -277,7 +277,7 @@ def records(place: Path, schema: bytes, length: int | None = None, tail: bytes =
     return OpenedRecords.read(place / "records.bin")
 
 
-COLUMN = canonical_json([["x", "bool", []]])
+COLUMN = canonical_json([["x", "bool", [], "boolean", ""]])
 
 
 def record_with_path(place: Path, nodes: int) -> object:
@@ -476,9 +476,11 @@ CASES: dict[str, list[Case]] = {
             "and the limit is 16777216",
         ),
         Case(
-            lambda place: records(place, canonical_json([[f"c{i}", "bool", []] for i in range(limits.MOST_COLUMNS)])),
             lambda place: records(
-                place, canonical_json([[f"c{i}", "bool", []] for i in range(limits.MOST_COLUMNS + 1)])
+                place, canonical_json([[f"c{i}", "bool", [], "boolean", ""] for i in range(limits.MOST_COLUMNS)])
+            ),
+            lambda place: records(
+                place, canonical_json([[f"c{i}", "bool", [], "boolean", ""] for i in range(limits.MOST_COLUMNS + 1)])
             ),
             "a schema is a list of",
         ),
@@ -682,6 +684,7 @@ OWN_JSON = {
     "pod/jobs/removal.py": "a deletion in a home's journal",
     "pod/jobs/metering.py": "a home's memory of what steps take",
     "pod/parties/scientist/request.py": "terms that this process encoded",
+    "pod/compute/dataset/jsonl_file.py": "an owner's own records, whose numbers keep their digits",
     "pod/parties/verifier/ballot.py": "a vote in a home's journal",
     "pod/ports/chain/abi.py": "artifacts of the package",
     "pod/ports/chain/queue.py": "rows of a home's queue",
@@ -785,7 +788,10 @@ def test_near_names_are_looked_for_among_few_and_short_ones() -> None:
 
 def test_message_about_a_card_is_short_whatever_the_card_holds() -> None:
     card = json.loads((ROOT / "tests" / "golden" / "v2" / "job" / "card.json").read_bytes())
-    columns = [{"name": f"{'c' * 100}{index}", "dtype": "float64", "shape": [], "unit": ""} for index in range(9000)]
+    columns = [
+        {"name": f"{'c' * 100}{index}", "dtype": "float64", "shape": [], "unit": "", "kind": "number"}
+        for index in range(9000)
+    ]
     card |= {"columns": columns, "target": None, "transform": {"x": {"mean": 0.0, "scale": 1.0}}}
     with pytest.raises(InputRefused, match="unknown field 'x'") as refused:
         Card.parse(canonical_json(card))

@@ -5,7 +5,7 @@ into batches.
     cells      what a text in a cell means, to the last digit
     source     where records come from
     csv_file   CSV files
-    jsonl_file JSON lines
+    jsonl_file  JSON lines
     npz_file   NPZ files
     task       what a target is predicted as
     selection  which columns are read, and what their owner says of them

@@ -138,7 +138,8 @@ class Card:
         count: how many rows are registered: each a record, or a place for one (`unit`).
         root: the dataset's root.
         transform: constants by column, exact: `{"mean", "scale"}` or `{"low", "high"}` of numbers,
-            with a `fill` where one may be missing; `{"categories"}` of categories and of a classification's target.
+            with a `fill` where one may be missing; `{"categories"}` of categories and of a
+            classification's target.
         task: what the target is predicted as; None without a target.
         description, licence: for people.
         price: what a job costs, in base units of the token; the policy's minimum is what binds.
@@ -439,8 +440,8 @@ def fit_transform(
     """Compute the constants that the card publishes.
 
     A number x enters the model as (x - mean) / scale, or with a range as (x - low) / (high - low);
-    one that is missing as if it were `fill`. For a column of arrays one mean and one scale serve all
-    cells. Exact statistics of fewer than
+    one that is missing as if it were `fill`. For a column of arrays one mean and one scale serve
+    all cells. Exact statistics of fewer than
     `LEAST_BEHIND_STATISTICS` records would say much of each: of these a range is published, from
     the least to the largest, rounded outwards to one digit.
 
@@ -461,6 +462,7 @@ def fit_transform(
         InputRefused: another mode, an unknown column, an empty range, or one of what is no number;
             a target that has classes and a range, or texts and no class.
     """
+    # A given range goes before statistics, and classes before both: they are not scaled.
     if classes is not None:
         _require_declared(table, classes, ranges or {})
     if mode not in ("standard", "ranges", "none"):
@@ -534,21 +536,22 @@ def _mean_and_scale(table: Table, column: Column) -> dict[str, float]:
     divided by 3.6e-15 else.
     """
     array, gone = table.arrays[column.name], table.arrays.get(missing_name(column.name))
-    there = [
+    present = [
         array[low : low + SLAB_ROWS] if gone is None else array[low : low + SLAB_ROWS][~gone[low : low + SLAB_ROWS]]
         for low in range(0, len(array), SLAB_ROWS)
     ]
-    records = sum(map(len, there))
+    records = sum(map(len, present))
     if records < LEAST_BEHIND_STATISTICS:
         low, high = outward_range(
-            min(float(slab.min()) for slab in there if slab.size), max(float(slab.max()) for slab in there if slab.size)
+            min(float(slab.min()) for slab in present if slab.size),
+            max(float(slab.max()) for slab in present if slab.size),
         )
         return {"low": low, "high": high}
-    size = sum(slab.size for slab in there)
+    size = sum(slab.size for slab in present)
     try:
         with np.errstate(over="raise"):
-            mean = math.fsum(float(slab.sum(dtype=np.float64)) for slab in there) / size
-            squares = math.fsum(float(np.square(slab.astype(np.float64) - mean).sum()) for slab in there)
+            mean = math.fsum(float(slab.sum(dtype=np.float64)) for slab in present) / size
+            squares = math.fsum(float(np.square(slab.astype(np.float64) - mean).sum()) for slab in present)
     except (FloatingPointError, OverflowError):
         raise InputRefused("a column's numbers are too large for their mean and deviation", "rescale it") from None
     scale = math.sqrt(squares / size)

@@ -140,9 +140,9 @@ def holds(text: str, number: float) -> bool:
 def lost(texts: Sequence[str], numbers: Array) -> list[int]:
     """Places of the texts that their doubles do not print back to."""
     return [
-        place
-        for place, text in enumerate(texts)
-        if (len(text) > EXACT_DIGITS or "e" in text or "E" in text) and not holds(text, float(numbers[place]))
+        position
+        for position, text in enumerate(texts)
+        if (len(text) > EXACT_DIGITS or "e" in text or "E" in text) and not holds(text, float(numbers[position]))
     ]
 
 

@@ -1,5 +1,5 @@
-"""Concerns: what about a table is refused unless its owner insists, since what is published of it is
-public for good.
+"""Concerns: what about a table is refused unless its owner insists, since what is published of it
+is public for good.
 
 Names of a thousand people went on a card once, through one wrong target. What such mistakes look
 like is counted here before anything leaves.

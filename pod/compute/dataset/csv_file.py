@@ -55,13 +55,13 @@ class CsvDialect:
     escape: bool = False
 
     def __post_init__(self) -> None:
-        for word, value, known in (
+        for word, value, options in (
             ("delimiter", self.delimiter, DELIMITERS),
             ("decimal separator", self.decimal, DECIMALS),
             ("encoding", self.encoding, ENCODINGS),
         ):
-            if value is not None and value not in known:
-                raise InputRefused(f"the {word} {value!r:.40} is none of {', '.join(known)}", "choose one of these")
+            if value is not None and value not in options:
+                raise InputRefused(f"the {word} {value!r:.40} is none of {', '.join(options)}", "choose one of these")
 
     def json(self) -> dict[str, Any]:
         """The form that a registration keeps."""
@@ -137,9 +137,11 @@ class CsvFile:
             width = len(rows.next() or [])
             while slab := self._slab(rows, width, uneven):
                 places, records = zip(*slab, strict=True)
-                parts: dict[int, Cells] = {place: [record[place] for record in records] for place in wanted}
+                parts: dict[int, Cells] = {position: [record[position] for record in records] for position in wanted}
                 if self._dialect.decimal == "comma":
-                    parts = {place: cells.with_point(part) for place, part in parts.items() if isinstance(part, list)}
+                    parts = {
+                        position: cells.with_point(part) for position, part in parts.items() if isinstance(part, list)
+                    }
                 seen += len(places)
                 yield Slab(places, parts)
         if uneven.count:

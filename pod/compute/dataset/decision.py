@@ -1,5 +1,5 @@
-"""Decisions: what the columns of a source are, by what its owner says or, aloud, by a guess that all
-of a column's cells bear out.
+"""Decisions: what the columns of a source are, by what its owner says or, aloud, by a guess that
+all of a column's cells bear out.
 
 Guesses are never silent losses: whatever a number, a code or a time would lose is refused, all of
 it in one message.
@@ -28,6 +28,8 @@ def decide(source: Source, terms: ReadingTerms) -> Schema:
         InputRefused: something that the terms name is not there; or cells cannot be used as they
             should, all of them in one message.
     """
+    # In this order: what is named has to be there before anything is looked at, and what each
+    # column is has to be known before it is asked what its target is predicted as.
     selection = select(source.names, terms)
     for mapping, what in (
         (terms.kinds, "the column whose kind is given"),
@@ -39,15 +41,15 @@ def decide(source: Source, terms: ReadingTerms) -> Schema:
         raise InputRefused("the table has no column")
     profiles = {name: Profile(terms.markers) for name in selection.places}
     for slab in source.slabs(selection.places.values()):
-        for name, place in selection.places.items():
+        for name, position in selection.places.items():
             try:
-                profiles[name].add(slab.cells[place], slab.places)
+                profiles[name].add(slab.cells[position], slab.places)
             except InputRefused as error:
                 raise InputRefused(f"column {name!r}: {error.message}", error.hint) from None
     if not any(profile.count for profile in profiles.values()):
         raise InputRefused("the table has no record")
     kinds = {plain_name(name): kind for name, kind in terms.kinds.items()}
-    categories = {plain_name(name): given for name, given in terms.categories.items()}
+    categories = {plain_name(name): declared for name, declared in terms.categories.items()}
     refusals, plans = Refusals(source.place_word), list[ColumnPlan]()
     for name, profile in profiles.items():
         if name == selection.unit:
@@ -95,7 +97,7 @@ class _Decider:
         """The classes that there may be, where they are whole numbers."""
         return tuple(each for each in self.categories or () if isinstance(each, int))
 
-    def plan(self, place: int) -> ColumnPlan | None:
+    def plan(self, position: int) -> ColumnPlan | None:
         """The plan; None where the column cannot be used, which is noted."""
         profile = self.profile
         if not profile.present:
@@ -112,11 +114,11 @@ class _Decider:
                 profile.missing,
             )
         if profile.typed is not None:
-            return self._typed_plan(place, profile.typed)
+            return self._typed_plan(position, profile.typed)
         if (kind := self._kind()) is None:
             return None
         if kind is Kind.CATEGORY:
-            return self._category_plan(place)
+            return self._category_plan(position)
         unit = ""
         if kind is Kind.TIME:
             if len(profile.offsets) > 1:
@@ -125,7 +127,7 @@ class _Decider:
             unit = texts.unit_text(max(profile.time_units, key=list(texts.TIME_UNITS).index))
         dtype = {Kind.NUMBER: "float64", Kind.BOOLEAN: "bool"}.get(kind, "int64")
         column = Column(self.name, dtype, (), unit, kind)
-        return ColumnPlan(place, column, (), bool(profile.missing.count), self.numbers)
+        return ColumnPlan(position, column, (), bool(profile.missing.count), self.numbers)
 
     def _refuse(self, reason: str, advice: str) -> None:
         self._note(reason, advice, BadCells())
@@ -162,7 +164,10 @@ class _Decider:
 
     def _kind_of_numbers(self) -> Kind | None:
         profile = self.profile
-        as_category = f"leave it out if it identifies people (--drop {self.name!r}), or take it as categories (--kind {self.name!r}=category)"
+        as_category = (
+            f"leave it out if it identifies people (--drop {self.name!r}), or take it as categories"
+            f" (--kind {self.name!r}=category)"
+        )
         if profile.padded.count:
             if self.is_target:
                 return Kind.CATEGORY
@@ -200,20 +205,20 @@ class _Decider:
             return False
         return kind is not Kind.NUMBER or self._keeps_digits("round them, or take them as categories")
 
-    def _category_plan(self, place: int) -> ColumnPlan | None:
-        profile, given = self.profile, self.texts
-        if not given and profile.distinct is None:
+    def _category_plan(self, position: int) -> ColumnPlan | None:
+        profile, declared = self.profile, self.texts
+        if not declared and profile.distinct is None:
             self._refuse(
                 f"it has more than {MOST_CATEGORIES} categories",
                 f"leave it out (--drop {self.name!r}), as what identifies people has to be",
             )
             return None
-        found = tuple(sorted(set(given or profile.distinct or ())))
-        if profile.missing.count and not self.is_target and MISSING_CATEGORY not in found:
-            found = tuple(sorted((*found, MISSING_CATEGORY)))
-        return ColumnPlan(place, Column(self.name, "int64", (), "", Kind.CATEGORY), found)
+        admitted = tuple(sorted(set(declared or profile.distinct or ())))
+        if profile.missing.count and not self.is_target and MISSING_CATEGORY not in admitted:
+            admitted = tuple(sorted((*admitted, MISSING_CATEGORY)))
+        return ColumnPlan(position, Column(self.name, "int64", (), "", Kind.CATEGORY), admitted)
 
-    def _typed_plan(self, place: int, typed: Typed) -> ColumnPlan | None:
+    def _typed_plan(self, position: int, typed: Typed) -> ColumnPlan | None:
         profile, values = self.profile, typed.values
         if profile.infinite.count:
             self._note("the cell is not finite", "fill or leave out such records", profile.infinite)
@@ -224,7 +229,7 @@ class _Decider:
                     f"categories are texts or whole numbers, not {values.dtype} of shape {values.shape[1:]}", ""
                 )
                 return None
-            return self._category_plan(place)
+            return self._category_plan(position)
         shape = values.shape[1:]
         if self.is_target and shape == (1,):  # labels as some collections have them, a column of one
             shape = ()
@@ -241,7 +246,7 @@ class _Decider:
             return None
         unit = texts.unit_text(typed.unit) if typed.unit else ""
         column = Column(self.name, values.dtype.name, shape, unit, kind)
-        return ColumnPlan(place, column, (), bool(profile.missing.count), self.numbers)
+        return ColumnPlan(position, column, (), bool(profile.missing.count), self.numbers)
 
 
 FEWEST_TO_DIFFER = 20

@@ -60,19 +60,19 @@ class JsonLinesFile:
 
     def slabs(self, columns: Collection[int]) -> Iterator[Slab]:
         """The records, some thousands at a time; cells are texts."""
-        wanted = {place: self._keys[place] for place in sorted(columns)}
+        wanted = {position: self._keys[position] for position in sorted(columns)}
         nested = {key: BadCells() for key in wanted.values()}
-        places, cells = list[int](), {place: list[str]() for place in wanted}
+        places, cells = list[int](), {position: list[str]() for position in wanted}
         for line, record in self._records():
             places.append(line)
-            for place, key in wanted.items():
+            for position, key in wanted.items():
                 value = record.get(key)
                 if isinstance(value, list | dict):
                     nested[key].add([line])
-                cells[place].append(_text(value))
+                cells[position].append(_text(value))
             if len(places) == SLAB_ROWS:
                 yield Slab(places, dict(cells))
-                places, cells = [], {place: [] for place in wanted}
+                places, cells = [], {position: [] for position in wanted}
         if places:
             yield Slab(places, dict(cells))
         bad = [f"{each.where('line')}, column {key!r}" for key, each in nested.items() if each.count]

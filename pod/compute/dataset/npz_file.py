@@ -73,13 +73,13 @@ class NpzFile:
         """
         with _archive(self.path) as archive, _whole():
             members = _members(archive)
-            wanted = {place: self._members[place] for place in sorted(columns)}
+            wanted = {position: self._members[position] for position in sorted(columns)}
             if (total := sum(members[name].file_size for name in wanted.values())) > self.limit_bytes:
                 raise InputRefused(f"the arrays have {total} bytes and the limit is {self.limit_bytes}")
             for name in wanted.values():
                 if name not in self._arrays:
                     self._arrays[name] = _read_array(archive, name, members[name])
-        arrays = {place: self._arrays[name] for place, name in wanted.items()}
+        arrays = {position: self._arrays[name] for position, name in wanted.items()}
         _require_one_length({name: self._arrays[name] for name in wanted.values()})
         return arrays
 
@@ -92,7 +92,8 @@ class NpzFile:
         for low in range(0, count, SLAB_ROWS):
             high = min(low + SLAB_ROWS, count)
             yield Slab(
-                range(low + 1, high + 1), {place: Typed(_widened(array[low:high])) for place, array in arrays.items()}
+                range(low + 1, high + 1),
+                {position: Typed(_widened(array[low:high])) for position, array in arrays.items()},
             )
 
 

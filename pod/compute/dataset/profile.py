@@ -58,12 +58,12 @@ class Profile:
             self._add_texts(texts.clean(cells), places)
 
     def _add_texts(self, all_texts: list[str], places: Sequence[int]) -> None:
-        gone = [place for place, each in enumerate(all_texts) if each.lower() in self.markers]
+        gone = [position for position, each in enumerate(all_texts) if each.lower() in self.markers]
         if gone:
-            self.missing.add([places[place] for place in gone])
-            self.met |= dict.fromkeys(all_texts[place] for place in gone[:100])
+            self.missing.add([places[position] for position in gone])
+            self.met |= dict.fromkeys(all_texts[position] for position in gone[:100])
             left = sorted(set(range(len(all_texts))) - set(gone))
-            all_texts, places = [all_texts[place] for place in left], [places[place] for place in left]
+            all_texts, places = [all_texts[position] for position in left], [places[position] for position in left]
         if not all_texts:
             return
         self._count_distinct(all_texts)
@@ -84,13 +84,13 @@ class Profile:
         numbers = texts.as_numbers(all_texts)
         if numbers is None:
             kept = []
-            for each, place in zip(all_texts, places, strict=True):
+            for each, position in zip(all_texts, places, strict=True):
                 if texts.is_number(each):
-                    kept.append((each, place))
+                    kept.append((each, position))
                     continue
-                self.refuted[Kind.NUMBER].add([place])
+                self.refuted[Kind.NUMBER].add([position])
                 if texts.is_grouped(each):
-                    self.grouped.add([place])
+                    self.grouped.add([position])
             if not kept:
                 return
             all_texts, places = (list(each) for each in zip(*kept, strict=True))
@@ -98,12 +98,12 @@ class Profile:
             assert numbers is not None
         whole = texts.as_whole(all_texts)
         lost = [] if whole is not None else texts.lost(all_texts, numbers)
-        self.lost.add([places[place] for place in lost])
+        self.lost.add([places[position] for position in lost])
         if whole is not None:
             self.largest = max(self.largest, -int(whole.min()), int(whole.max()))
         elif self.is_all(Kind.WHOLE) and all(map(texts.is_whole, all_texts)):
             self.largest = 1 << 64
-        self.padded.add([place for each, place in zip(all_texts, places, strict=True) if texts.is_padded(each)])
+        self.padded.add([position for each, position in zip(all_texts, places, strict=True) if texts.is_padded(each)])
 
     def _look_for_whole(self, all_texts: list[str], places: Sequence[int]) -> None:
         if texts.as_whole(all_texts) is None:
@@ -126,7 +126,7 @@ class Profile:
                 self.offsets.add(unit[1])
 
     def _refute(self, kind: Kind, all_texts: list[str], places: Sequence[int], is_one: Any) -> None:
-        self.refuted[kind].add([place for each, place in zip(all_texts, places, strict=True) if not is_one(each)])
+        self.refuted[kind].add([position for each, position in zip(all_texts, places, strict=True) if not is_one(each)])
 
     _looks: ClassVar[Mapping[Kind, Callable[[Profile, list[str], Sequence[int]], None]]] = {
         Kind.NUMBER: _look_for_numbers,
@@ -147,15 +147,15 @@ class Profile:
             raise InputRefused("its cells change their type or shape on the way")
         self.typed = self.typed or replace(typed, values=values[:1].copy(), missing=None)
         gone = missing_of(typed)
-        self.missing.add([places[place] for place in np.flatnonzero(gone).tolist()])
-        there = values[~gone]
+        self.missing.add([places[position] for position in np.flatnonzero(gone).tolist()])
+        present = values[~gone]
         if values.dtype.kind == "f":
-            bad = ~np.isfinite(there).reshape(len(there), -1).all(1)
-            self.infinite.add([places[place] for place in np.flatnonzero(~gone)[bad].tolist()])
-        elif values.dtype.kind in "iu" and there.size:
-            self.largest = max(self.largest, -int(there.min()), int(there.max()))
+            bad = ~np.isfinite(present).reshape(len(present), -1).all(1)
+            self.infinite.add([places[position] for position in np.flatnonzero(~gone)[bad].tolist()])
+        elif values.dtype.kind in "iu" and present.size:
+            self.largest = max(self.largest, -int(present.min()), int(present.max()))
         if values.ndim == 1 or values.shape[1:] == (1,):
-            self._count_distinct([str(each) for each in there.ravel().tolist()] if self.distinct is not None else [])
+            self._count_distinct([str(each) for each in present.ravel().tolist()] if self.distinct is not None else [])
 
 
 TEXT_KINDS = (Kind.NUMBER, Kind.WHOLE, Kind.BOOLEAN, Kind.TIME)

@@ -40,7 +40,7 @@ class ColumnPlan:
         numbers: of whole numbers, those that there may be; empty admits any.
     """
 
-    place: int
+    position: int
     column: Column
     categories: tuple[str, ...] = ()
     may_miss: bool = False
@@ -49,7 +49,7 @@ class ColumnPlan:
     def json(self) -> dict[str, Any]:
         """The form that a registration keeps."""
         return {
-            "place": self.place,
+            "place": self.position,
             "name": self.column.name,
             "dtype": self.column.dtype,
             "shape": list(self.column.shape),
@@ -128,8 +128,8 @@ class Schema:
         plans = tuple(ColumnPlan.from_json(each) for each in fields.items("columns", 1, MOST_COLUMNS))
         unit = None
         if value["unit"] is not None:
-            place, name = fields.items("unit", 2, 2)
-            unit = (int(place), text("the unit column", name, MOST_COLUMN_NAME))
+            position, name = fields.items("unit", 2, 2)
+            unit = (int(position), text("the unit column", name, MOST_COLUMN_NAME))
         markers = frozenset(text("a marker", each, 200) for each in fields.items("markers", 0, 1000) if each) | {""}
         return cls(
             plans,
@@ -150,14 +150,14 @@ class Schema:
         places = select(names, ReadingTerms(only=wanted, unit=unit)).places
         return replace(
             self,
-            plans=tuple(replace(plan, place=places[plan.column.name]) for plan in self.plans),
+            plans=tuple(replace(plan, position=places[plan.column.name]) for plan in self.plans),
             unit=None if unit is None else (places[unit], unit),
         )
 
     def _stands_in(self, names: Sequence[str]) -> bool:
         """Whether each column is where the schema has it."""
-        places = [(plan.place, plan.column.name) for plan in self.plans] + ([self.unit] if self.unit else [])
-        return all(place < len(names) and names[place] == name for place, name in places)
+        places = [(plan.position, plan.column.name) for plan in self.plans] + ([self.unit] if self.unit else [])
+        return all(position < len(names) and names[position] == name for position, name in places)
 
     def read(self, source: Source) -> tuple[dict[str, Array], Array | None]:
         """Read a source as it was decided.
@@ -175,7 +175,7 @@ class Schema:
         parts: dict[str, list[Array]] = {column.name: [] for column in self.columns}
         units, numbers = list[Array](), dict[str, int]()
         refusals = Refusals(source.place_word)
-        for slab in source.slabs([plan.place for plan in self.plans] + ([self.unit[0]] if self.unit else [])):
+        for slab in source.slabs([plan.position for plan in self.plans] + ([self.unit[0]] if self.unit else [])):
             for plan in self.plans:
                 values, gone = _Encoder(plan, self.markers, refusals)(slab)
                 parts[plan.column.name].append(values)
@@ -218,7 +218,7 @@ class _Encoder:
 
     def __call__(self, slab: Slab) -> tuple[Array, Array]:
         """Values `[n, *shape]`, and which of them are missing, `[n]`."""
-        cells, column = slab.cells[self.plan.place], self.plan.column
+        cells, column = slab.cells[self.plan.position], self.plan.column
         if isinstance(cells, Typed):
             if column.kind is not Kind.CATEGORY or not self.plan.categories:
                 return self._of_typed(cells, slab.places)
@@ -232,14 +232,14 @@ class _Encoder:
         if gone.any() and not self.plan.may_miss:
             self._refuse("the cell is missing", np.flatnonzero(gone), slab.places)
         values = np.zeros(len(as_texts), column.dtype)
-        there = np.flatnonzero(~gone)
-        values[there] = self._of_texts(
-            [as_texts[place] for place in there], [slab.places[place] for place in there.tolist()]
+        present = np.flatnonzero(~gone)
+        values[present] = self._of_texts(
+            [as_texts[position] for position in present], [slab.places[position] for position in present.tolist()]
         )
         return values, gone
 
     def _refuse(self, reason: str, which: Sequence[int] | Array, places: Sequence[int], advice: str = "") -> None:
-        bad = [places[place] for place in np.asarray(which, np.intp).tolist()]
+        bad = [places[position] for position in np.asarray(which, np.intp).tolist()]
         self.refusals.add(self.plan.column.name, reason, advice, bad)
 
     def _of_texts(self, as_texts: list[str], places: Sequence[int]) -> Array:
@@ -258,8 +258,8 @@ class _Encoder:
 
     def _refuse_others(self, values: Array, places: Sequence[int]) -> None:
         """Where classes are whole numbers a cell is one of them."""
-        if self.plan.numbers and not (known := np.isin(values, np.array(self.plan.numbers))).all():
-            self._refuse(no_class(len(self.plan.numbers)), np.flatnonzero(~known), places, UNDECLARED)
+        if self.plan.numbers and not (options := np.isin(values, np.array(self.plan.numbers))).all():
+            self._refuse(no_class(len(self.plan.numbers)), np.flatnonzero(~options), places, UNDECLARED)
 
     def _refuse_lost(self, which: Sequence[int] | Array, places: Sequence[int]) -> None:
         if len(which):
@@ -278,10 +278,10 @@ class _Encoder:
 
     def _places(self, as_texts: list[str], gone: Array, places: Sequence[int]) -> Array:
         codes = {category: code for code, category in enumerate(self.plan.categories)}
-        found = [
+        admitted = [
             codes.get(MISSING_CATEGORY if is_gone else each, -1) for each, is_gone in zip(as_texts, gone, strict=True)
         ]
-        values = np.array(found, np.int64)
+        values = np.array(admitted, np.int64)
         if (values < 0).any():
             self._refuse(no_class(len(codes)), np.flatnonzero(values < 0), places, UNDECLARED)
         return values
@@ -325,6 +325,6 @@ def _unit_numbers(
         as_texts = texts.clean(cells)
         gone = np.array([each.lower() in markers for each in as_texts], np.bool_)
     if gone.any():
-        bad = [slab.places[place] for place in np.flatnonzero(gone).tolist()]
+        bad = [slab.places[position] for position in np.flatnonzero(gone).tolist()]
         refusals.add(unit[1], "the unit's cell is missing, or no single value", "leave those records out", bad)
     return np.array([numbers.setdefault(each, len(numbers)) for each in as_texts], np.int64)

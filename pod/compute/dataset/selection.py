@@ -72,24 +72,29 @@ def select(names: Sequence[str], terms: ReadingTerms) -> Selection:
         InputRefused: one that is named is not there, or stands twice; the target or the unit's is
             to be dropped; a wanted one has no name, or another's.
     """
-    dropped = {place for name in terms.drop for place in find_column(names, name, "the column to drop", several=True)}
+    dropped = {
+        position for name in terms.drop for position in find_column(names, name, "the column to drop", several=True)
+    }
     target, unit = (
         None if name is None else find_column(names, name, what)[0]
         for name, what in ((terms.target, "the target"), (terms.unit, "the unit column"))
     )
     only = None if terms.only is None else {find_column(names, name, "the column")[0] for name in terms.only}
-    for place, what in ((target, "the target"), (unit, "the unit column")):
-        if place is not None and place in dropped:
-            raise InputRefused(f"the column {names[place]!r} is {what}, and is to be dropped", "choose one of the two")
+    for position, what in ((target, "the target"), (unit, "the unit column")):
+        if position is not None and position in dropped:
+            raise InputRefused(
+                f"the column {names[position]!r} is {what}, and is to be dropped", "choose one of the two"
+            )
     if unit is not None and (unit == target or (only is not None and unit in only)):
+        also = "the target" if unit == target else "a feature"
         raise InputRefused(
-            f"the column {names[unit]!r} says whose record one is, and is {'the target' if unit == target else 'a feature'}",
+            f"the column {names[unit]!r} says whose record one is, and is {also}",
             "a unit column is left out of the records by itself; name it once",
         )
     wanted = [
-        place
-        for place in range(len(names))
-        if place not in dropped and (only is None or place in only or place in (target, unit))
+        position
+        for position in range(len(names))
+        if position not in dropped and (only is None or position in only or position in (target, unit))
     ]
     if len(wanted) > MOST_COLUMNS:
         raise InputRefused(
@@ -97,18 +102,18 @@ def select(names: Sequence[str], terms: ReadingTerms) -> Selection:
             "drop some, or put them into one array column of an NPZ file",
         )
     places = dict[str, int]()
-    for place in wanted:
-        _require_name(names, place, places)
-        places[names[place]] = place
-    return Selection(places, *(None if place is None else names[place] for place in (target, unit)))
+    for position in wanted:
+        _require_name(names, position, places)
+        places[names[position]] = position
+    return Selection(places, *(None if position is None else names[position] for position in (target, unit)))
 
 
 def find_column(names: Sequence[str], wanted: str, what: str, several: bool = False) -> list[int]:
     """The places of a column that somebody named."""
     plain = plain_name(wanted)
-    if places := [place for place, name in enumerate(names) if name == plain]:
+    if places := [position for position, name in enumerate(names) if name == plain]:
         if len(places) > 1 and not several:
-            which = ", ".join(f"#{place + 1}" for place in places)
+            which = ", ".join(f"#{position + 1}" for position in places)
             raise InputRefused(f"{what} {plain!r:.80} stands {len(places)} times in the table", f"name it by {which}")
         return places
     if plain.startswith("#") and plain[1:].isdecimal() and 1 <= int(plain[1:]) <= len(names):
@@ -117,18 +122,18 @@ def find_column(names: Sequence[str], wanted: str, what: str, several: bool = Fa
     raise InputRefused(f"{what} {wanted!r:.80} is not in the table", f"did you mean {', '.join(map(repr, shown))}?")
 
 
-def _require_name(names: Sequence[str], place: int, taken: Mapping[str, int]) -> None:
-    name, drop = names[place], f"--drop '#{place + 1}'"
+def _require_name(names: Sequence[str], position: int, taken: Mapping[str, int]) -> None:
+    name, drop = names[position], f"--drop '#{position + 1}'"
     if not name:
-        raise InputRefused(f"column {place + 1} has no name", f"name it, or leave it out ({drop})")
+        raise InputRefused(f"column {position + 1} has no name", f"name it, or leave it out ({drop})")
     if name in taken:
         raise InputRefused(
-            f"the column {name!r:.80} stands twice, as #{taken[name] + 1} and #{place + 1}",
+            f"the column {name!r:.80} stands twice, as #{taken[name] + 1} and #{position + 1}",
             f"rename one of them, or leave one out ({drop})",
         )
     if len(name) > MOST_COLUMN_NAME or not name.isprintable():
         raise InputRefused(
-            f"the name of column {place + 1} has {len(name)} characters, and {MOST_COLUMN_NAME} printable ones are the "
-            "limit",
+            f"the name of column {position + 1} has {len(name)} characters, and {MOST_COLUMN_NAME} printable ones are"
+            " the limit",
             f"shorten it, or leave it out ({drop})",
         )

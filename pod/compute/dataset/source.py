@@ -104,7 +104,7 @@ MOST_REFUSALS = 8
 
 @dataclass
 class BadCells:
-    """Cells that cannot be used, to be told all at once.
+    """Cells that cannot be used, to be sentences all at once.
 
     Args:
         count: how many there are.
@@ -121,7 +121,7 @@ class BadCells:
 
     def where(self, word: str) -> str:
         """`line 3`, `lines 3 and 17`, `lines 3, 17, 18 and 40 more`."""
-        shown, rest = [str(place) for place in self.places], self.count - len(self.places)
+        shown, rest = [str(position) for position in self.places], self.count - len(self.places)
         last = f"{rest} more" if rest else shown.pop() if len(shown) > 1 else ""
         return f"{word}{'s' if self.count > 1 else ''} {', '.join(shown)}{f' and {last}' if last else ''}"
 
@@ -131,7 +131,7 @@ MOST_PLACES = 4
 
 
 class Refusals:
-    """What is wrong with the cells of a source, by column and reason, told in one message."""
+    """What is wrong with the cells of a source, by column and reason, sentences in one message."""
 
     def __init__(self, word: str) -> None:
         self.word = word
@@ -155,14 +155,14 @@ class Refusals:
         if not self.bad:
             return
         entries = list(self.bad.items())
-        told = [
+        sentences = [
             f"{f'{cells.where(self.word)}, ' if cells.places else ''}column {name!r}: {reason}"
             for (name, reason, _), cells in entries[:MOST_REFUSALS]
         ]
         if rest := len(entries) - MOST_REFUSALS:
-            told += [f"and {rest} more such findings"] if rest > 0 else []
+            sentences += [f"and {rest} more such findings"] if rest > 0 else []
         advice = dict.fromkeys(advice for (_, _, advice), _ in entries[:MOST_REFUSALS] if advice)
-        raise InputRefused("; ".join(told), "; ".join(list(advice)[:3]))
+        raise InputRefused("; ".join(sentences), "; ".join(list(advice)[:3]))
 
 
 def plain_name(name: str) -> str:

@@ -174,7 +174,8 @@ class Table:
     ) -> Table:
         """Make a table of arrays `[count, *shape]`, checked as those of a file are.
 
-        What its target is predicted as is guessed (`decision`) where no task says it. A table may be empty where it has the records that were drawn in secret, which may be none.
+        What its target is predicted as is guessed (`decision`) where no task says it. A table may
+        be empty where it has the records that were drawn in secret, which may be none.
 
         Raises:
             InputRefused: no record, counts that differ, a dtype that is not admitted, a cell that

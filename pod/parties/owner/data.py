@@ -270,12 +270,12 @@ def _require_declared_categories(offer: DatasetOffer, table: Table) -> None:
     Raises:
         InputRefused: a column has some; all such columns are named.
     """
-    found = [name for name in table.categories if name != offer.target and name not in offer.reading.categories]
-    if found:
-        options = " ".join(f"--categories {name}=A,B" for name in found)
+    undeclared = [name for name in table.categories if name != offer.target and name not in offer.reading.categories]
+    if undeclared:
+        options = " ".join(f"--categories {name}=A,B" for name in undeclared)
         raise InputRefused(
-            f"the categories of {', '.join(map(repr, found))} would be published as the records have them, which no "
-            "budget covers",
+            f"the categories of {', '.join(map(repr, undeclared))} would be published as the records have them, which"
+            " no budget covers",
             f"name those that there may be ({options}), or leave such columns out (--drop)",
         )
 

@@ -205,9 +205,9 @@ def _transform(card: Mapping[str, Any], inputs: Sequence[Sequence[Any]], target:
 
 
 def _loss(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> dict[str, Any]:
-    """By the card's task: cross entropy for one of several classes, binary cross entropy for labels,
-    the mean squared error for an amount; of another column than the card's target by whether that
-    has categories."""
+    """By the card's task: cross entropy for one of several classes, binary cross entropy for
+    labels, the mean squared error for an amount; of another column than the card's target by
+    whether that has categories."""
     if all(column["name"] != target for column in card["columns"]):
         raise InputRefused(f"the dataset has no column {target!r} for a target")
     has_classes = "categories" in card.get("transform", {}).get(target, {})

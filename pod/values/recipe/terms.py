@@ -134,8 +134,8 @@ class Choice:
 Transform = Mapping[str, Any]
 """A column's constants: `{"mean", "scale"}` (a number x enters as (x - mean) / scale, taken in
 float64), `{"low", "high"}` ((x - low) / (high - low)), either with a `fill` in place of what is
-missing, or `{"categories"}` (a value enters as its place among them, int64, or as one number for each of
-them, of which one is 1)."""
+missing, or `{"categories"}` (a value enters as its place among them, int64, or as one number for
+each of them, of which one is 1)."""
 
 
 def parse_transform(column: str, value: Any) -> Transform:
