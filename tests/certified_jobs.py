@@ -25,7 +25,7 @@ from fitchain.pod.proof.certificate.envelope import unseal
 from fitchain.pod.proof.certificate.statement import MOST_LEAVES
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Root, sha256
-from fitchain.pod.values.held_out import Classes, HeldOut, held_out_salt
+from fitchain.pod.values.held_out import Classes, HeldOut, Subgroup, held_out_salt
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.leaf import Leaf, StateRoots, metrics_digest, records_digest, state_word
 from fitchain.pod.values.recipe import Audit, Recipe, draft
@@ -109,9 +109,19 @@ def claim_of(recipe: Recipe, index: int, delivered: int | None = None) -> HeldOu
     if not recipe.evaluates_at(index):
         return None
     wrong, records = (1 if index in (delivered, recipe.leaf_count - 1) else 2), recipe.held_out_count
+    outcome = _classes(records, wrong)
+    half = records // 2
+    parts = tuple(
+        Subgroup(column, (group,), count, _classes(count, missed))
+        for column, groups in recipe.subgroups.items()
+        for group, count, missed in zip(groups, (half, records - half), (wrong, 0), strict=True)
+    )
+    return HeldOutClaim(HeldOut(records, outcome, parts), held_out_salt(sha256(b"salt %d" % index)))
+
+
+def _classes(records: int, wrong: int) -> Classes:
     right = records - wrong
-    result = HeldOut(records, Classes(2, records, right, (right - 4, wrong, 0, 4), 0.25, 8 * (right - 4)))
-    return HeldOutClaim(result, held_out_salt(sha256(b"salt %d" % index)))
+    return Classes(2, records, right, (right - 4, wrong, 0, 4), 0.25, 8 * (right - 4))
 
 
 def claims_of(recipe: Recipe, count: int, delivered: int | None = None) -> tuple[HeldOutClaim, ...] | None:
@@ -225,11 +235,19 @@ class Job:
         return issue(self.parties.owner.chain, self.keys, self.id, **(given | changes))
 
 
-def registered(owner: Account, scientist: Account, source: Path, policy: Policy | None = None) -> Parties:
-    generator = np.random.default_rng(0)
-    np.savez(source, size=generator.normal(size=50), kind=np.arange(50) % 2)
-    card = register(Table.read(source, target="kind"), bytes(32), "A table", price=FIT, policy=policy).card
-    shape = {"steps": 20, "segment_steps": 2, "group_leaves": 4, "batch_size": 8, "held_out": 0.2}
+def registered(
+    owner: Account, scientist: Account, source: Path, policy: Policy | None = None, is_grouped: bool = False
+) -> Parties:
+    """What both registered; where the dataset is grouped, results are told by two sites, too."""
+    generator, count = np.random.default_rng(0), 250 if is_grouped else 50
+    columns: dict[str, Any] = {"size": generator.normal(size=count), "kind": np.arange(count) % 2}
+    columns |= {"site": np.arange(count) // 4 % 2} if is_grouped else {}
+    np.savez(source, **columns)
+    subgroups = {"site": False} if is_grouped else None
+    table = Table.read(source, target="kind")
+    card = register(table, bytes(32), "A table", price=FIT, policy=policy, subgroups=subgroups).card
+    batch_size = 64 if is_grouped else 8
+    shape = {"steps": 20, "segment_steps": 2, "group_leaves": 4, "batch_size": batch_size, "held_out": 0.2}
     recipe = draft(sha256(b"graph"), model_root(tensors(0)), card.json(), "2.13.0+cpu", shape)
     cid = stored_cid(card)
     dataset = Registry(owner.chain).register_dataset(card.root, card.count, cid)

@@ -97,7 +97,8 @@ def test_report_stays_with_the_owner_and_the_certificate_shows_its_summary(
     assert claim is not None and claim.digest == report.digest and claim.summary == report.summary
     words = describe_risk(verdict)
     assert words is not None and words.endswith(
-        "bound in the last checkpoint, before the model was delivered; what it says as the owner states"
+        "bound in the last checkpoint, before the model was delivered; what it says as the owner states; nobody"
+        " vouches for its reference trainings"
     )
     last = read_leaves(workshop.owner.home.job_folder(settled).path)[-1]
     assert last.report == report.parts and last.leaf.held_out == results_word(last.held_out_digest, report.parts)
