@@ -3,8 +3,9 @@ and fits the recipe."""
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import islice
@@ -38,6 +39,7 @@ FIT = 10**18
 NONCE = sha256(b"nonce")
 SOMETHING = Cid.of(0x55, bytes(32))
 NO_AUDIT = AuditTerms()
+OTHER = "0x" + "7" * 64
 
 
 def tensors(after: int) -> Tensors:
@@ -356,3 +358,44 @@ def long_job(parties: Parties, path: Path, bend: Callable[[MadeUp], MadeUp] | No
     calls.finish(id, made.transcript.ending(recipe.group_leaves, last, SOMETHING, SOMETHING))
     write_safetensors(path, tensors(steps))
     return Job(parties, id, made, recipe, path, MOST_LEAVES, b"")
+
+
+# Altering a statement
+
+
+def fields(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths of every scalar in a JSON value, and of every empty list and object."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None or not value:
+        yield path
+        return
+    for key, each in items:
+        yield from fields(each, (*path, key))
+
+
+def altered(value: Any) -> Any:
+    """Another value of the same type, as near as can be."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str() if value.startswith("0x") or len(value) == 64:
+            return value[:-1] + ("0" if value[-1] != "0" else "1")
+        case str():
+            return value + "1" if value.isdigit() else value + "x"
+        case None:
+            return OTHER
+        case list():
+            return [0]
+        case _:
+            return {"x": 0}
+
+
+def with_field(statement: dict[str, Any], path: tuple[Any, ...], change: Callable[[Any], Any]) -> dict[str, Any]:
+    changed = copy.deepcopy(statement)
+    place: Any = changed
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = change(place[path[-1]])
+    return changed

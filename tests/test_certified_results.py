@@ -30,16 +30,18 @@ from tests.certified_jobs import (
     Job,
     MadeUp,
     Parties,
+    altered,
     bent,
     claim_of,
+    fields,
     played,
     registered,
     tensors,
+    with_field,
 )
 from tests.chain_fixtures import Account
 from tests.policies import open_policy
 from tests.risk_reports import made_up_report
-from tests.test_certificate import altered, fields, with_field
 
 DELIVERED = 7
 REFERENCES = tuple(sha256(b"reference %d" % number) for number in range(32))
@@ -52,13 +54,13 @@ class Told:
     job: Job
     report: RiskReport
 
-    def claim(self, **changes: Any) -> RiskClaim:
+    def claim(self) -> RiskClaim:
         """What the certificate says of the report."""
         report = self.report
         parts = (report.digest, report.parts.references, report.parts.findings)
         last = claim_of(self.job.recipe, self.job.recipe.leaf_count - 1, DELIVERED)
         assert last is not None
-        return replace(RiskClaim(*parts, last.digest, report.summary, report.details_digest), **changes)
+        return RiskClaim(*parts, last.digest, report.summary, report.details_digest)
 
 
 def bound(recipe: Recipe, parts: Parts, made: MadeUp) -> MadeUp:
@@ -121,10 +123,10 @@ def test_all_that_is_said_of_results_holds_and_is_told_as_the_owners(told: Told,
 def test_any_result_that_is_altered_and_signed_again_is_refuted(told: Told, reader: Chain) -> None:
     """Of the results of all leaves those of the delivered one and of the last."""
     job = told.job
-    told_in: set[tuple[str | int, ...]] = {("predicate", name) for name in ("risk", "held_out")}
-    told_in |= {("predicate", "evaluations", place) for place in (DELIVERED - 1, 9)}
-    told_in |= {("predicate", "recipe", name) for name in ("held_out_from", "subgroups", "best")}
-    paths = [path for path in fields(job.statement) if any(path[: len(place)] == place for place in told_in)]
+    places: set[tuple[str | int, ...]] = {("predicate", name) for name in ("risk", "held_out")}
+    places |= {("predicate", "evaluations", place) for place in (DELIVERED - 1, 9)}
+    places |= {("predicate", "recipe", name) for name in ("held_out_from", "subgroups", "best")}
+    paths = [path for path in fields(job.statement) if any(path[: len(place)] == place for place in places)]
     assert len(paths) > 80
     for path in paths:
         certificate = seal(canonical_json(with_field(job.statement, path, altered)), job.keys)

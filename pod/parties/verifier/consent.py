@@ -87,8 +87,10 @@ class ConsentPolicy:
             terms: of the agreement.
         """
         steps = min(audit.audited * terms.segment_steps, terms.steps)
-        evaluating = terms.segment_steps  # held-out records, which the sealed recipe alone names, take no longer
-        return Replay(steps, self.pace.seconds(terms.work, steps + evaluating))
+        # The sealed recipe alone names held-out records: evaluated once they take no longer than a segment, and
+        # after each segment no longer than a third of it. Evidence may open a segment of a reference training, too.
+        evaluating, reference = max(terms.segment_steps, -(-steps // 3)), terms.segment_steps
+        return Replay(steps, self.pace.seconds(terms.work, steps + evaluating + reference))
 
     def refusal(self, audit: Audit, terms: AuditTerms, replay: Replay, waiting: Replay = NOTHING) -> str:
         """Why it does not take a seat; empty where it does.
