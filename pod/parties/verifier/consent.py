@@ -21,7 +21,7 @@ from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.ports.agreement import Audit, AuditTerms, Terms
 from fitchain.pod.ports.verifiers import Verifier
 from fitchain.pod.proof.audit.evidence import MOST_ROWS
-from fitchain.pod.proof.audit.pace import REPLAY_SHARE, SLOW_HOST, Pace
+from fitchain.pod.proof.audit.pace import REPLAY_SHARE, SLOW_HOST, Pace, steps_beside
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
@@ -87,10 +87,7 @@ class ConsentPolicy:
             terms: of the agreement.
         """
         steps = min(audit.audited * terms.segment_steps, terms.steps)
-        # The sealed recipe alone names held-out records: evaluated once they take no longer than a segment, and
-        # after each segment no longer than a third of it. Evidence may open a segment of a reference training, too.
-        evaluating, reference = max(terms.segment_steps, -(-steps // 3)), terms.segment_steps
-        return Replay(steps, self.pace.seconds(terms.work, steps + evaluating + reference))
+        return Replay(steps, self.pace.seconds(terms.work, steps + steps_beside(steps, terms.segment_steps)))
 
     def refusal(self, audit: Audit, terms: AuditTerms, replay: Replay, waiting: Replay = NOTHING) -> str:
         """Why it does not take a seat; empty where it does.
