@@ -4,9 +4,11 @@ again; and a limit that holds a job before its end."""
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ from fitchain.cli.app import run
 from fitchain.cli.views.verdict import describe_risk
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import RiskTerms
+from fitchain.pod.jobs import history
+from fitchain.pod.jobs.journal import Journal
 from fitchain.pod.jobs.trail import export_trail
 from fitchain.pod.jobs.worker import Context
 from fitchain.pod.parties.owner import PrivacyOffer, kept_report, report_again, require_same
@@ -31,7 +35,7 @@ from fitchain.pod.proof.certificate.statement import Statement
 from fitchain.pod.values.digest import Digest, Root, sha256
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, HostUnusable, InputRefused
 from fitchain.pod.values.ids import AgreementId
-from fitchain.pod.values.job_folder import Kept
+from fitchain.pod.values.job_folder import JobFolder, Kept
 from fitchain.pod.values.leaf import results_word
 from fitchain.pod.values.risk import Parts, RiskReport
 from fitchain.pod.values.state import read_safetensors, write_safetensors
@@ -98,7 +102,7 @@ def test_report_stays_with_the_owner_and_the_certificate_shows_its_summary(
     claim = verdict.statement.risk
     assert claim is not None and claim.digest == report.digest and claim.summary == report.summary
     words = describe_risk(verdict)
-    bound = "bound in the last checkpoint, before the model was delivered; what it says as the owner states"
+    bound = "bound in the last checkpoint, which the chain took with the delivery; what it says as the owner states"
     assert words is not None and words.endswith(f"{bound}; nobody vouches for its reference trainings")
     last = read_leaves(workshop.owner.home.job_folder(settled).path)[-1]
     assert last.report == report.parts and last.leaf.held_out == results_word(last.held_out_digest, report.parts)

@@ -180,7 +180,7 @@ def describe_risk(verdict: Verdict) -> str | None:
     if (claim := verdict.statement.risk) is None:
         asked = verdict.statement.card.policy.risk is not None
         return "none: the training ended before its last step, and there is no model to attack" if asked else None
-    bound = "bound in the last checkpoint, before the model was delivered"
+    bound = "bound in the last checkpoint, which the chain took with the delivery"
     if not claim.is_made:
         return f"the policy asks for one, and the owner states that none could be made; {bound}"
     shown = "kept by the owner" if claim.summary is None else describe_summary(claim.summary)
@@ -218,7 +218,7 @@ def describe_held_out(verdict: Verdict) -> str | None:
     if (origin := recipe.held_out_from) is not None:
         job = origin.agreement.short
         sentence += f"; they are those of the job {job}, from which the model descends: that it held them out, too, "
-        sentence += "its own certificate says"
+        sentence += "its own certificate would say"
     if not verdict.descent_searched:
         sentence += "; whether the model was trained on these records before was not searched for by this node"
     if statement.owner == statement.scientist:
