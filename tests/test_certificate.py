@@ -387,7 +387,9 @@ def test_held_out_result_where_the_recipe_asks_for_none_is_refuted(
     added = claim_of(parties.recipe, parties.recipe.leaf_count - 1)
     assert added is not None
     certificate = resealed(with_field(job.statement, ("predicate", "held_out"), lambda _: added.json()), job.keys)
-    with pytest.raises(ClaimMismatch, match="of results on held-out records of the delivered leaf the certificate shows one, and"):
+    with pytest.raises(
+        ClaimMismatch, match="of results on held-out records of the delivered leaf the certificate shows one, and"
+    ):
         verify(job.model, certificate, reader)
     bent_to = play(b"none and one", recipe=none, bend=lambda made: bent(made, 10, held_out=added.digest))
     with pytest.raises(ClaimMismatch, match="held-out records leaf 10 names one, and the recipe asks for none"):
