@@ -64,7 +64,7 @@ def test_what_is_said_wrongly_of_columns_comes_before_the_ledger(open_party: Any
     path = private_table(tmp_path / "private.csv")
     how: dict[str, Any] = {"name": "x", "target": "finding", "policy": open_policy(), "drop": ("patient",)}
     how |= {"mock_records": 0, "transform": "none"}
-    register_dataset(owner.home, DatasetOffer(path, privacy=PrivacyOffer(3.0), **how))
+    register_dataset(owner.home, DatasetOffer(path, privacy=PrivacyOffer(3.0), **how | {"classes": ("ill", "well")}))
     with pytest.raises(InputRefused, match="the column 'alpah' is not in the table"):
         register_dataset(owner.home, DatasetOffer(path, **how | {"ranges": {"alpah": (0.0, 1.0)}}))
     with pytest.raises(InputRefused, match="this account keeps a privacy ledger"):
@@ -73,7 +73,7 @@ def test_what_is_said_wrongly_of_columns_comes_before_the_ledger(open_party: Any
     with pytest.raises(
         InputRefused, match=r"the ledger 1 has a budget of epsilon [\d.]+ beside this dataset's delta 1e-05"
     ):
-        register_dataset(owner.home, DatasetOffer(path, privacy=again, **how))
+        register_dataset(owner.home, DatasetOffer(path, privacy=again, **how | {"classes": ("ill", "well")}))
 
 
 def test_a_report_is_announced_before_a_yes_and_while_it_is_made() -> None:
