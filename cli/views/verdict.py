@@ -43,6 +43,15 @@ NOT_PROVEN = (
 )
 
 
+NOT_COVERED = (
+    "that epsilon covers more than this one ledger: not the same people in datasets of another account, in what was "
+    "trained before the ledger was opened, or under another ledger of the owner",
+    "that each {unit} is another person: who stands behind several has as many times the stake",
+    "what the card says, and how long steps took: no epsilon covers that",
+)
+"""What an epsilon does not cover, besides what the line of its noise says (`docs/privacy.md`)."""
+
+
 def describe_verdict(verdict: Verdict, model: Path) -> Report:
     """A verdict: what holds, who vouches for it, what it does not say."""
     views: list[View] = [f"the certificate holds: {verdict.assurance}", KeyValues(_file(verdict, model))]
@@ -120,6 +129,9 @@ def not_proven(verdict: Verdict) -> list[str]:
     else:
         lines.insert(0, "that who voted Match trained anything again: that rests on who they are")
         lines.insert(1, "what happened in segments that were not drawn, beyond the chance that one would have been")
+    if (claim := verdict.statement.privacy) is not None:
+        unit = "record" if claim.unit is None else f"value of {claim.unit!r}"
+        lines += [line.format(unit=unit) for line in NOT_COVERED]
     if verdict.timing.in_one_block:
         lines.insert(0, "that anything was committed to while a training ran: begin and end stand in one block")
     return lines
@@ -129,7 +141,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
     statement = verdict.statement
     last = statement.count - 1
     which = "" if statement.delivered == last else f"; leaf {statement.delivered} of {last} is delivered"
-    return [
+    pairs: list[tuple[str, Any]] = [
         ("model", model),
         ("sha-256", statement.subject),
         ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} leaves{which}"),
@@ -142,6 +154,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("began with", _lineage(verdict)),
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
     ]
+    return [(label, value) for label, value in pairs if value is not None]
 
 
 def describe_privacy(verdict: Verdict) -> str | None:
@@ -152,7 +165,7 @@ def describe_privacy(verdict: Verdict) -> str | None:
         return None
     each = f", at most {counted(claim.most_records, 'record')} each"
     return (
-        f"epsilon {claim.epsilon:.3g} beside delta {claim.delta:g} {for_each_unit(claim.unit)} of {claim.units}"
+        f"epsilon {claim.epsilon:.3g} beside delta {claim.delta:g} {for_each_unit(claim.unit, claim.units)}"
         f"{each if claim.unit is not None else ''}"
         f" (noise multiplier {statement.recipe.privacy.sigma:g}), charged to ledger {statement.ledger} of the owner;"
         f" {noise_checked(verdict)}"
