@@ -113,8 +113,8 @@ def test_all_that_is_said_of_results_holds_and_is_told_as_the_owners(told: Told,
     assert (verdict.statement.delivered, len(verdict.statement.evaluations or ())) == (DELIVERED, 10)
     assert str(describe_choice(verdict)).endswith("of 10 results; nobody else looked at them")
     assert str(describe_risk(verdict)).endswith(
-        "bound in the last checkpoint, which the chain took with the delivery; what it says as the owner states; nobody "
-        "vouches for its reference trainings"
+        "bound in the last checkpoint, which the chain took with the delivery; what it says as the owner states;"
+        " nobody vouches for its reference trainings"
     )
     assert str(describe_held_out(verdict)).startswith("as the owner states, ")
     assert len(describe_subgroups(verdict)) == 1

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from fitchain.pod.ports.registry import DatasetEntry
 
 MOST_EPSILON = 1e6
+BAR = 20
+"""Characters of a drawn privacy budget."""
 ANY = "any"
 """In place of a panel: every one may audit."""
 
@@ -448,13 +450,16 @@ def _protects(card: Card, left_out: int = 0) -> str | None:
 
 
 def _budget(values: dict[str, Any] | None) -> str | None:
-    """What is left of the privacy budget that a dataset's trainings are charged to, in words."""
+    """What is left of the privacy budget that a dataset's trainings are charged to, drawn and in
+    words."""
     if values is None:
         return None
+    filled = round(BAR * values["left"] / values["epsilon"]) if values["epsilon"] else 0
     most, spent, left = (f"{values[name]:.3g}" for name in ("epsilon", "spent", "left"))
     of = "the only one" if values["ledgers"] == 1 else f"one of {values['ledgers']}"
+    drawn = f"[{'#' * filled}{'.' * (BAR - filled)}]"
     return (
-        f"epsilon {left} is left of {most} ({spent} is spent) beside delta {values['delta']:g}, "
+        f"{drawn} epsilon {left} is left of {most} ({spent} is spent) beside delta {values['delta']:g}, "
         f"{for_each_unit(values['unit'])}; ledger {values['ledger']} of its owner, {of}"
     )
 

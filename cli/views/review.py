@@ -120,7 +120,14 @@ def privacy_of(review: Review) -> Pairs:
     """What accepting costs of the privacy budget; nothing where the dataset has none."""
     if review.privacy is None:
         return []
-    return [("privacy", describe_cost(review.privacy, review.agreement.state is State.REQUESTED))]
+    cost = describe_cost(review.privacy, review.agreement.state is State.REQUESTED)
+    return [("privacy", cost), ("", NOT_COVERED)]
+
+
+NOT_COVERED = (
+    "an epsilon covers neither what verifiers open, nor the same people in other datasets, the card, or how long"
+    " steps took (docs/privacy.md)"
+)
 
 
 def describe_cost(cost: PrivacyCost, is_ahead: bool) -> str:
