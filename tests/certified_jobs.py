@@ -3,8 +3,9 @@ and fits the recipe."""
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import islice
@@ -25,7 +26,7 @@ from fitchain.pod.proof.certificate.envelope import unseal
 from fitchain.pod.proof.certificate.statement import MOST_LEAVES
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Root, sha256
-from fitchain.pod.values.held_out import Classes, HeldOut, held_out_salt
+from fitchain.pod.values.held_out import Classes, HeldOut, Subgroup, held_out_salt
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.leaf import Leaf, StateRoots, metrics_digest, records_digest, state_word
 from fitchain.pod.values.recipe import Audit, Recipe, draft
@@ -38,6 +39,7 @@ FIT = 10**18
 NONCE = sha256(b"nonce")
 SOMETHING = Cid.of(0x55, bytes(32))
 NO_AUDIT = AuditTerms()
+OTHER = "0x" + "7" * 64
 
 
 def tensors(after: int) -> Tensors:
@@ -109,9 +111,19 @@ def claim_of(recipe: Recipe, index: int, delivered: int | None = None) -> HeldOu
     if not recipe.evaluates_at(index):
         return None
     wrong, records = (1 if index in (delivered, recipe.leaf_count - 1) else 2), recipe.held_out_count
+    outcome = _classes(records, wrong)
+    half = records // 2
+    parts = tuple(
+        Subgroup(column, (group,), count, _classes(count, missed))
+        for column, groups in recipe.subgroups.items()
+        for group, count, missed in zip(groups, (half, records - half), (wrong, 0), strict=True)
+    )
+    return HeldOutClaim(HeldOut(records, outcome, parts), held_out_salt(sha256(b"salt %d" % index)))
+
+
+def _classes(records: int, wrong: int) -> Classes:
     right = records - wrong
-    result = HeldOut(records, Classes(2, records, right, (right - 4, wrong, 0, 4), 0.25, 8 * (right - 4)))
-    return HeldOutClaim(result, held_out_salt(sha256(b"salt %d" % index)))
+    return Classes(2, records, right, (right - 4, wrong, 0, 4), 0.25, 8 * (right - 4))
 
 
 def claims_of(recipe: Recipe, count: int, delivered: int | None = None) -> tuple[HeldOutClaim, ...] | None:
@@ -225,12 +237,19 @@ class Job:
         return issue(self.parties.owner.chain, self.keys, self.id, **(given | changes))
 
 
-def registered(owner: Account, scientist: Account, source: Path, policy: Policy | None = None) -> Parties:
-    generator = np.random.default_rng(0)
-    np.savez(source, size=generator.normal(size=50), kind=np.arange(50) % 2)
+def registered(
+    owner: Account, scientist: Account, source: Path, policy: Policy | None = None, is_grouped: bool = False
+) -> Parties:
+    """What both registered; where the dataset is grouped, results are told by two sites, too."""
+    generator, count = np.random.default_rng(0), 250 if is_grouped else 50
+    columns: dict[str, Any] = {"size": generator.normal(size=count), "kind": np.arange(count) % 2}
+    columns |= {"site": np.arange(count) // 4 % 2} if is_grouped else {}
+    np.savez(source, **columns)
+    subgroups = {"site": False} if is_grouped else None
     table = Table.read(source, ReadingTerms(target="kind"))
-    card = register(table, bytes(32), "A table", price=FIT, policy=policy).card
-    shape = {"steps": 20, "segment_steps": 2, "group_leaves": 4, "batch_size": 8, "held_out": 0.2}
+    card = register(table, bytes(32), "A table", price=FIT, policy=policy, subgroups=subgroups).card
+    batch_size = 64 if is_grouped else 8
+    shape = {"steps": 20, "segment_steps": 2, "group_leaves": 4, "batch_size": batch_size, "held_out": 0.2}
     recipe = draft(sha256(b"graph"), model_root(tensors(0)), card.json(), "2.13.0+cpu", shape)
     cid = stored_cid(card)
     dataset = Registry(owner.chain).register_dataset(card.root, card.count, cid)
@@ -339,3 +358,44 @@ def long_job(parties: Parties, path: Path, bend: Callable[[MadeUp], MadeUp] | No
     calls.finish(id, made.transcript.ending(recipe.group_leaves, last, SOMETHING, SOMETHING))
     write_safetensors(path, tensors(steps))
     return Job(parties, id, made, recipe, path, MOST_LEAVES, b"")
+
+
+# Altering a statement
+
+
+def fields(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths of every scalar in a JSON value, and of every empty list and object."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None or not value:
+        yield path
+        return
+    for key, each in items:
+        yield from fields(each, (*path, key))
+
+
+def altered(value: Any) -> Any:
+    """Another value of the same type, as near as can be."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str() if value.startswith("0x") or len(value) == 64:
+            return value[:-1] + ("0" if value[-1] != "0" else "1")
+        case str():
+            return value + "1" if value.isdigit() else value + "x"
+        case None:
+            return OTHER
+        case list():
+            return [0]
+        case _:
+            return {"x": 0}
+
+
+def with_field(statement: dict[str, Any], path: tuple[Any, ...], change: Callable[[Any], Any]) -> dict[str, Any]:
+    changed = copy.deepcopy(statement)
+    place: Any = changed
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = change(place[path[-1]])
+    return changed

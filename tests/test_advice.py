@@ -87,7 +87,7 @@ def test_a_report_is_announced_before_a_yes_and_while_it_is_made() -> None:
     assert report_of(given) == []
     review.risk = RiskTerms(0.05, summary_leaves=True)
     ((_, line),) = report_of(given)
-    assert line.startswith("in the certificate the salted digest and its summary of a privacy-risk report")
+    assert line.startswith("in the certificate the salted digest of a privacy-risk report and its summary, made before")
     assert line.endswith("the report stays with you; a limit in the policy may hold the job then")
     review.privacy, review.risk = object(), RiskTerms(summary_leaves=True)
     assert "summary" not in report_of(given)[0][1]

@@ -54,22 +54,25 @@ from fitchain.pod.values.recipe import HeldOutFrom
 from fitchain.pod.values.state import model_root, optimizer_root, write_safetensors
 from tests.certified_jobs import (
     FIT,
+    OTHER,
     Job,
     MadeUp,
     Parties,
+    altered,
     bent,
     claim_of,
+    fields,
     leaves_of,
     long_job,
     played,
     registered,
     stored_cid,
     tensors,
+    with_field,
     with_first,
 )
 from tests.chain_fixtures import Account
 
-OTHER = "0x" + "7" * 64
 Plays = Callable[..., Job]
 
 
@@ -239,16 +242,6 @@ def test_assurance_levels_are_ordered_and_named() -> None:
 # --- every field ------------------------------------------------------------------------------
 
 
-def fields(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The paths of every scalar in a JSON value, and of every empty list and object."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if items is None or not value:
-        yield path
-        return
-    for key, each in items:
-        yield from fields(each, (*path, key))
-
-
 def objects(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The paths of every object in a JSON value."""
     if isinstance(value, dict):
@@ -256,34 +249,6 @@ def objects(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, each in items:
         yield from objects(each, (*path, key))
-
-
-def altered(value: Any) -> Any:
-    """Another value of the same type, as near as can be."""
-    match value:
-        case bool():
-            return not value
-        case int() | float():
-            return value + 1
-        case str() if value.startswith("0x") or len(value) == 64:
-            return value[:-1] + ("0" if value[-1] != "0" else "1")
-        case str():
-            return value + "1" if value.isdigit() else value + "x"
-        case None:
-            return OTHER
-        case list():
-            return [0]
-        case _:
-            return {"x": 0}
-
-
-def with_field(statement: dict[str, Any], path: tuple[Any, ...], change: Callable[[Any], Any]) -> dict[str, Any]:
-    changed = copy.deepcopy(statement)
-    place: Any = changed
-    for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = change(place[path[-1]])
-    return changed
 
 
 def found(job: Job, certificate: bytes, chain: Chain) -> type[FitchainError] | Verdict:

@@ -159,12 +159,16 @@ def test_a_dataset_of_people_with_several_records_says_whom_its_budget_protects(
     }.items():
         code, told, _ = fitchain(*register, *options)
         assert code == 3 and words in told["error"]["message"], told
+    older = fitchain("data", "register", "--target", "outcome", str(home / "visits.csv"), "--drop", "patient", OPEN)[1]
+    assert not fitchain("data", "show", older["dataset"])[1]["outlived"]
     assert run([*register, "--unit", "patient", "--unit-records", "6", *ranges]) == 0
     words = "a unit is a value of 'patient', at most 6 records each; 4 units, 24 records"
     lines = " ".join(capsys.readouterr().out.split())
     assert f"{words}; 16 records of the file beyond that are never used" in lines and "24 of 3 columns" in lines
-    dataset = fitchain("data", "list", "--mine")[1]["datasets"][-1]
-    assert dataset["records"] == 24
+    *others, dataset = fitchain("data", "list", "--mine")[1]["datasets"]
+    assert dataset["records"] == 24 and not dataset["outlived"] and others[0]["outlived"]
+    assert run(["data", "show", older["dataset"]]) == 0
+    assert "closed: its owner has opened a privacy ledger since" in " ".join(capsys.readouterr().out.split())
     assert run(["data", "show", dataset["dataset"]]) == 0
     lines = " ".join(capsys.readouterr().out.split())
     assert words in lines and "for each value of 'patient'" in lines and "slot filled" not in lines

@@ -181,7 +181,7 @@ def test_owner_sees_who_could_be_drawn_and_whom_it_trusts(
     by_panel = shown.request(audit=replace(TERMS, panel=panel))
     said = joined(fitchain(owner, "job", "approve", str(by_panel), typed="no\n")[2])
     assert f"you trust 1 of 5: {staked_verifiers.addresses[0]}" in said and "drawn from the panel" in said
-    assert "and 40 records at most (mode open)" in said and "FIT of fees for verifiers" in said
+    assert "and at most 40 records (mode open)" in said and "FIT of fees for verifiers" in said
     by_pool = shown.request(audit=TERMS)
     said = joined(fitchain(owner, "job", "approve", str(by_pool), typed="no\n")[2])
     assert f"you trust 1 of them: {staked_verifiers.addresses[0]}" in said

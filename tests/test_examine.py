@@ -206,6 +206,21 @@ def test_replay_that_may_outlast_a_phase_is_a_concern(shown: Workshop, staked_ve
     assert time_concerns(request, step_s=50, before_s=0) == ["verifiers train 400 s of it again, and have 600 s for it"]
 
 
+def test_reference_training_that_may_outlast_a_phase_is_a_concern(
+    shown: Workshop, staked_verifiers: StakedVerifiers
+) -> None:
+    """Its owner trains it again from the first step on, and verifiers one segment of it."""
+    request = asked(shown, audit=replace(TERMS, window=600), windows=(HOUR_S, 30 * HOUR_S, HOUR_S))
+    assert time_concerns(request, step_s=25, before_s=0, opens=True) == []
+    (evidence,) = time_concerns(request, step_s=30, before_s=0, opens=True)
+    assert evidence == (
+        "evidence of it takes 360 s, in which a reference training of its risk report is made again, and its window "
+        "is 600 s"
+    )
+    verifiers, _ = time_concerns(request, step_s=31, before_s=0, opens=True)
+    assert verifiers == "verifiers train 310 s of it again, and have 600 s for it"
+
+
 def test_trainings_that_were_accepted_before_are_counted(workshop: Workshop) -> None:
     home = workshop.owner.home
     first, second = asked(workshop), asked(workshop)

@@ -40,6 +40,7 @@ def test_noise_of_another_secret_is_found_in_a_dispute_and_its_charge_stays(
 ) -> None:
     verifiers = [open_verifier(f"verifier-{number}") for number in range(PANEL)]
     offer: dict[str, Any] = {"privacy": PrivacyOffer(8, 1e-3), "transform": "ranges", "ranges": RANGES}
+    offer |= {"classes": ("ill", "well")}
     audited = audited_by(workshop, verifiers, table_path, **offer)
     owner, scientist, prepare = workshop.owner, workshop.scientist, owners_run.prepare
 

@@ -77,7 +77,7 @@ def test_a_settled_job_was_charged_once_and_its_certificate_says_what_it_cost(
     assert claim.epsilon == epsilon_of(terms.charge, DELTA) and 2.9 < claim.epsilon <= 3
     told = describe_privacy(verdict)
     assert told is not None
-    assert "epsilon 2.99 beside delta 0.001 for each record of 40" in told and "as the owner states" in told
+    assert "epsilon 2.99 beside delta 0.001 for each of 40 records" in told and "as the owner states" in told
     assert verdict.orders_checked == 0
 
 

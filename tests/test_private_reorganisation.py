@@ -33,6 +33,7 @@ def workshop(open_party: Callable[..., Party], table_path: Path) -> Workshop:
         open_party("scientist"),
         table_path,
         privacy=PrivacyOffer(8, 1e-3),
+        classes=("ill", "well"),
         transform="ranges",
         ranges=RANGES,
     )

@@ -4,9 +4,11 @@ again; and a limit that holds a job before its end."""
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,10 +17,17 @@ from fitchain.cli.app import run
 from fitchain.cli.views.verdict import describe_risk
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import RiskTerms
+from fitchain.pod.jobs import history
+from fitchain.pod.jobs.journal import Journal
 from fitchain.pod.jobs.trail import export_trail
+from fitchain.pod.jobs.worker import Context
 from fitchain.pod.parties.owner import PrivacyOffer, kept_report, report_again, require_same
 from fitchain.pod.parties.owner import risk as owners_risk
+from fitchain.pod.parties.owner.asked import lost
+from fitchain.pod.parties.owner.evidence import bound_report
+from fitchain.pod.parties.owner.examine import TRAINING_S
 from fitchain.pod.ports.agreement import State
+from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.certificate import claims, verify
 from fitchain.pod.proof.certificate.envelope import read_envelope, seal
 from fitchain.pod.proof.certificate.risk import RiskClaim
@@ -26,14 +35,16 @@ from fitchain.pod.proof.certificate.statement import Statement
 from fitchain.pod.values.digest import Digest, Root, sha256
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, HostUnusable, InputRefused
 from fitchain.pod.values.ids import AgreementId
-from fitchain.pod.values.job_folder import Kept
+from fitchain.pod.values.job_folder import JobFolder, Kept
 from fitchain.pod.values.leaf import results_word
 from fitchain.pod.values.risk import Parts, RiskReport
 from fitchain.pod.values.state import read_safetensors, write_safetensors
+from tests.audits import trained_here
 from tests.chain_fixtures import Devnet
 from tests.faults.restarted_pod import restarted_pods
 from tests.pods import RECIPE, Party, PodProcess, Workshop, owner_runs, private_table, scientist_runs, workshop_of
 from tests.policies import open_policy
+from tests.training_jobs import CTX, SEED
 
 HELD_OUT = 0.3
 RANGES = dict.fromkeys(("alpha", "beta", "gamma", "delta"), (-10.0, 10.0))
@@ -91,7 +102,7 @@ def test_report_stays_with_the_owner_and_the_certificate_shows_its_summary(
     claim = verdict.statement.risk
     assert claim is not None and claim.digest == report.digest and claim.summary == report.summary
     words = describe_risk(verdict)
-    bound = "bound in the last checkpoint, before the model was delivered; what it says as the owner states"
+    bound = "bound in the last checkpoint, which the chain took with the delivery; what it says as the owner states"
     assert words is not None and words.endswith(f"{bound}; nobody vouches for its reference trainings")
     last = read_leaves(workshop.owner.home.job_folder(settled).path)[-1]
     assert last.report == report.parts and last.leaf.held_out == results_word(last.held_out_digest, report.parts)
@@ -197,10 +208,51 @@ def test_made_again_it_is_the_same_and_of_another_model_it_is_refused(workshop: 
         folder.model.write_bytes(sound)
 
 
+def test_an_owner_whose_report_is_gone_makes_it_again_for_evidence_and_reckons_the_time(
+    workshop: Workshop, settled: AgreementId
+) -> None:
+    home, agreement = workshop.owner.home, workshop.owner.home.agreements.read(settled)
+    folder, parts = home.job_folder(settled), certified(workshop.owner, settled).risk
+    assert parts is not None
+    bound = parts.parts(certified(workshop.owner, settled).final_model)
+    training_s = float(home.journal.fact(settled, TRAINING_S) or 0)
+
+    def missing(window_s: float) -> str:
+        return lost(home, agreement, SimpleNamespace(terms=SimpleNamespace(window=window_s)))  # type: ignore[arg-type]
+
+    assert missing(3600) == "" and training_s > 0
+    assert missing(training_s).startswith("to open a reference training of its risk report takes")
+    report = folder.risk_report.read_bytes()
+    for spoilt in (b"no report", b""):
+        folder.risk_report.write_bytes(spoilt)
+        assert missing(3600) == ""
+        assert missing(4 * training_s).startswith("its risk report is gone, and to make it again and open a reference")
+    folder.risk_report.unlink()
+    assert bound_report(home, settled, bound).parts == bound
+    assert folder.risk_report.read_bytes() == report
+
+
 def test_not_a_word_of_it_is_in_an_exported_trail(workshop: Workshop, settled: AgreementId, tmp_path: Path) -> None:
     export_trail(workshop.owner.home, settled, workshop.owner.address, tmp_path / "trail.jsonl")
     told = (tmp_path / "trail.jsonl").read_text()
     assert '"delivered"' in told and "assessed" not in told
+
+
+def test_report_that_was_kept_before_its_pod_was_killed_is_told_once(tmp_path: Path) -> None:
+    """The pod ended between the file and the history's line; the last leaf binds it already."""
+    store, id = LocalStore(tmp_path / "store", tmp_path / "home"), AgreementId(sha256(b"job"))
+    case, journal = trained_here(tmp_path / "job", store, held_out=0.2).assessed(), Journal(tmp_path / "journal.db")
+    folder, report = JobFolder(case.folder), case.report
+    assert report is not None
+    folder.risk_report.write_bytes(report.encode())
+    home: Any = SimpleNamespace(journal=journal, job_folder=lambda _: folder)
+    card: Any = SimpleNamespace(privacy=None)
+    nothing: Any = None
+    for _ in range(2):
+        assert owners_risk.assess_run(home, id, Context(CTX, SEED), nothing, card, threading.Event()) == report
+    (line,) = journal.lines(id, history.Assessed)
+    journal.close()
+    assert line.entry.json()["digest"] == str(report.digest)
 
 
 def test_owner_reads_it_and_draws_it(

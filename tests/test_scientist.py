@@ -36,6 +36,7 @@ from fitchain.pod.values.errors import (
 )
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, DatasetId
+from fitchain.pod.values.privacy.ledger import budget
 from fitchain.pod.values.state import model_root, read_safetensors
 from tests.chain_fixtures import PASSPHRASE
 from tests.node_proxy import proxy
@@ -191,6 +192,20 @@ def test_retired_dataset_is_named_before_anything_is_rehearsed(workshop: Worksho
     with pytest.raises(Unusable, match=f"the dataset {dataset.id.short} is retired"):
         workshop.request(dataset=dataset.id)
     assert requests(workshop) == before
+
+
+def test_dataset_that_a_later_ledger_closed_is_named_before_anything_is_asked(
+    workshop: Workshop, open_party: Callable[..., Party], table_path: Path
+) -> None:
+    owner, registry = open_party("later"), workshop.scientist.home.registry
+    dataset = offer_table(owner, table_path)
+    before = requests(workshop)
+    assert not registry.is_outlived(registry.dataset(dataset.id))
+    owner.home.registry.open_ledger(budget(3, 1e-4))
+    assert registry.is_outlived(registry.dataset(dataset.id))
+    with pytest.raises(Unusable, match=f"nobody can ask for the dataset {dataset.id.short} any more") as refused:
+        workshop.request(dataset=dataset.id)
+    assert "register the records again with a budget" in refused.value.hint and requests(workshop) == before
 
 
 # Before there is a result

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from fitchain.cli.views.units import describe_unit
-from fitchain.cli.views.verdict import describe_held_out, describe_privacy
+from fitchain.cli.views.verdict import describe_held_out, describe_privacy, not_proven
 from fitchain.pod.compute.dataset import FILLED, UnitColumn
 from fitchain.pod.parties.owner import PrivacyOffer, replay_job
 from fitchain.pod.parties.owner.data import read_table
@@ -122,7 +122,8 @@ def test_the_charge_and_the_certificate_count_people(
     assert claim.epsilon == epsilon_of(terms.charge, DELTA) and 2.9 < claim.epsilon <= 3
     told = describe_privacy(verdict)
     assert told is not None
-    assert "epsilon 3 beside delta 0.001 for each value of 'patient' of 16, at most 3 records each" in told
+    assert "epsilon 3 beside delta 0.001 for each of 16 values of 'patient', at most 3 records each" in told
+    assert any("each value of 'patient' is another person" in line for line in not_proven(verdict))
     evaluated = describe_held_out(verdict)
     assert evaluated is not None and "on 4 held-out units that nobody trained on: accuracy" in evaluated
 

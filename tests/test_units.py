@@ -352,6 +352,9 @@ def test_a_draft_takes_unit_and_rate_from_the_card_and_no_slot_as_a_feature() ->
     assert given.privacy is not None and given.privacy.unit_records == K
     assert given.inputs == (("a", "b", "c", "d"),) and given.steps == 2 * (UNITS // 4)
     card.check_recipe(given)
+    terms = {"privacy": {"epsilon": 3}, "batch_size": 4, "epochs": 2, "held_out": 0.4}
+    # 6 units held out, of 4 rows each: evaluated in the time of 2 steps of 4 units, not of 4 rows
+    assert draft(graph.digest, card.root, card.json(), "2.0", terms).segment_steps == 2
     for other in (None, 1, 2):
         changed = replace(given, privacy=replace(given.privacy, unit_records=other))
         with pytest.raises(InputRefused, match="the recipe's units of privacy have"):

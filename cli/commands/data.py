@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from fitchain.pod.ports.registry import DatasetEntry
 
 MOST_EPSILON = 1e6
+BAR = 20
+"""Characters of a drawn privacy budget."""
 ANY = "any"
 """In place of a panel: every one may audit."""
 
@@ -329,13 +331,14 @@ def list_(
     entries = [entry for entry in home.registry.datasets() if not mine or entry.id in own]
     cards = [_card(home, entry) for entry in entries]
     times = home.registry.registered_at("Dataset")
+    outlived = {entry.id for entry in entries if home.registry.is_outlived(entry)}
     rows = [
         (
             entry.id.short,
             card.name if card else "(its card is not in this store)",
             card.record_count if card else entry.count,
             amount_text(card.price) if card else None,
-            "open" if entry.active else "retired",
+            _state(entry, entry.id in outlived).partition(":")[0],
             clock(times[entry.id]) if entry.id in times else None,
         )
         for entry, card in zip(entries, cards, strict=True)
@@ -348,6 +351,7 @@ def list_(
             "records": card.record_count if card else entry.count,
             "price": amount_text(card.price) if card else None,
             "active": entry.active,
+            "outlived": entry.id in outlived,
             "registered": times.get(entry.id),
         }
         for entry, card in zip(entries, cards, strict=True)
@@ -373,6 +377,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         "dataset": entry.id,
         "owner": entry.owner,
         "active": entry.active,
+        "outlived": home.registry.is_outlived(entry),
         "price": amount_text(card.price),
         "minimum_price": amount_text(card.policy.minimum_price),
         "card_cid": str(entry.card),
@@ -397,7 +402,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         ("root", entry.root),
         ("card", entry.card),
         ("mock data", card.mock),
-        ("state", "open" if entry.active else "retired"),
+        ("state", _state(entry, home.registry.is_outlived(entry))),
     ]
     columns = [
         (column.name, str(column.kind), " x ".join(map(str, column.shape)), *_constants(card, column.name))
@@ -499,13 +504,16 @@ def _protects(card: Card, left_out: int = 0) -> str | None:
 
 
 def _budget(values: dict[str, Any] | None) -> str | None:
-    """What is left of the privacy budget that a dataset's trainings are charged to, in words."""
+    """What is left of the privacy budget that a dataset's trainings are charged to, drawn and in
+    words."""
     if values is None:
         return None
+    filled = round(BAR * values["left"] / values["epsilon"]) if values["epsilon"] else 0
     most, spent, left = (f"{values[name]:.3g}" for name in ("epsilon", "spent", "left"))
     of = "the only one" if values["ledgers"] == 1 else f"one of {values['ledgers']}"
+    drawn = f"[{'#' * filled}{'.' * (BAR - filled)}]"
     return (
-        f"epsilon {left} is left of {most} ({spent} is spent) beside delta {values['delta']:g}, "
+        f"{drawn} epsilon {left} is left of {most} ({spent} is spent) beside delta {values['delta']:g}, "
         f"{for_each_unit(values['unit'])}; ledger {values['ledger']} of its owner, {of}"
     )
 
@@ -525,6 +533,13 @@ def _ledger_values(home: Home, entry: DatasetEntry, card: Card) -> dict[str, Any
         "spent": spent_epsilon(own.spent, delta),
         "left": left(own.spent, own.budget, delta),
     }
+
+
+def _state(entry: DatasetEntry, outlived: bool) -> str:
+    """Whether anybody can ask for a dataset, in words."""
+    if not entry.active:
+        return "retired"
+    return "closed: its owner has opened a privacy ledger since, to which it is not charged" if outlived else "open"
 
 
 def _registered_from(home: Home, source: Path) -> list[DatasetId]:
@@ -605,7 +620,8 @@ def _risk(report: bool, most_exposed: float | None, summary: bool) -> RiskTerms 
 
 def _risk_words(risk: RiskTerms) -> str:
     held = "" if risk.most_exposed is None else f", held where it gives away more than {risk.most_exposed:.1%} of them"
-    return f"a privacy-risk report before a model leaves{held}"
+    shown = ", its summary in the certificate" if risk.summary_leaves else ""
+    return f"a privacy-risk report before a model leaves{held}{shown}"
 
 
 def _askers(card: Card) -> str:

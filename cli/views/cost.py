@@ -212,7 +212,8 @@ def _disclosed(plan: AuditPlan) -> str:
     if (disclosed := plan.disclosed) is None:
         audited = plan.sampling.audited
         return f"the records of {counted(audited, 'segment')}, {audited * plan.segment_steps} batches at most"
-    return f"at most {disclosed} of {counted(plan.records or 0, 'record')}, to the verifiers"
+    of = counted(plan.records or 0, "place" if plan.has_places else "record")
+    return f"at most {disclosed} of {of}{' for records, empty ones too' if plan.has_places else ''}, to the verifiers"
 
 
 def _fit(units: int | None) -> str | None:

@@ -9,7 +9,7 @@ from fitchain.cli.views.svg import GREY, INK, document, text
 if TYPE_CHECKING:
     from fitchain.pod.jobs.curves import Curves, Points
 
-WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 620, 150, 70, 24, 62, 34
+WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 620, 150, 70, 24, 76, 34
 TRAINING, HELD_OUT = ("#888", "training"), ("#0b6e99", "held-out records")
 TICKS = 4
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fitchain.cli.views import model, panels, recipe
 from fitchain.cli.views.amounts import counted, format_duration
 from fitchain.cli.views.output import KeyValues, View
-from fitchain.cli.views.units import for_each_unit
+from fitchain.cli.views.units import for_each_unit, opened_at_most
 from fitchain.pod.ports.agreement.terms import State
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.pace import SLOW_HOST
@@ -120,7 +120,14 @@ def privacy_of(review: Review) -> Pairs:
     """What accepting costs of the privacy budget; nothing where the dataset has none."""
     if review.privacy is None:
         return []
-    return [("privacy", describe_cost(review.privacy, review.agreement.state is State.REQUESTED))]
+    cost = describe_cost(review.privacy, review.agreement.state is State.REQUESTED)
+    return [("privacy", cost), ("", NOT_COVERED)]
+
+
+NOT_COVERED = (
+    "an epsilon covers neither what verifiers open, nor the same people in other datasets, the card, or how long"
+    " steps took (docs/privacy.md)"
+)
 
 
 def describe_cost(cost: PrivacyCost, is_ahead: bool) -> str:
@@ -163,7 +170,7 @@ def leaves_of(
         ("leaves", f"the trained weights{size}, sealed to the scientist{first}"),
         ("", f"{counted(anchors, 'note')} to the scientist{notes}; salted hashes of {checkpoints} checkpoints"),
         *evaluated,
-        ("", f"to verifiers {_evidence(terms.audit, terms, records)}"),
+        ("", f"to verifiers {_evidence(terms.audit, terms, records, offered)}"),
     ]
 
 
@@ -190,7 +197,7 @@ def report_of(review: Review) -> Pairs:
     if (terms := review.risk) is None:
         return []
     summary = " and its summary" if terms.summary_leaves and review.privacy is None else ""
-    line = f"in the certificate the salted digest{summary} of a privacy-risk report, made before anything leaves"
+    line = f"in the certificate the salted digest of a privacy-risk report{summary}, made before anything leaves"
     held = "; a limit in the policy may hold the job then" if terms.most_exposed is not None else ""
     return [("", f"{line}; the report stays with you{held}")]
 
@@ -228,13 +235,13 @@ def _limit(review: Review) -> str:
     return f": no privacy budget limits that{word}"
 
 
-def _evidence(audit: AuditTerms, terms: Terms, records: int | None) -> str:
+def _evidence(audit: AuditTerms, terms: Terms, records: int | None, offered: Offered | None) -> str:
     """What verifiers are given of a job."""
     if not audit.seats:
         return "nothing: neither an audit nor a dispute is agreed"
     segments = Sampling.of(terms.steps, terms.segment_steps, audit.drawn_segments).audited
     when = "" if audit.verifiers else ", only in a dispute"
-    many = "the records" if records is None else f"{records} records at most"
+    many = "the records" if records is None else counted_at_most(records, _recipe_of(offered))
     if audit.mode is AuditMode.ON_SITE:
         return f"the states and records of {counted(segments, 'segment')}, which stay at your place{when}"
     return f"the states of {counted(segments, 'segment')} and {many} (mode {audit.mode}){when}"
@@ -360,12 +367,20 @@ def _shown(review: Review) -> str:
     """What of the records may be shown, beside what may be shown already."""
     cap = "no cap" if review.cap is None else f"a cap of {review.cap}"
     counts = (
-        "as many as its recipe says, which is not here" if review.records is None else counted_at_most(review.records)
+        "as many as its recipe says, which is not here"
+        if review.records is None
+        else counted_at_most(review.records, _recipe_of(review.offered))
     )
     again = f", {review.before.again} of them in audits asked for again" if review.before.again else ""
     return f"{counts}; all other audits of the dataset {review.before.total}{again}, with {cap}"
 
 
-def counted_at_most(records: int) -> str:
-    """At most so many records."""
-    return f"at most {counted(records, 'record')}" if records else "no record that counts: nothing leaves your place"
+def _recipe_of(offered: Offered | None) -> Recipe | None:
+    return None if offered is None else offered.recipe
+
+
+def counted_at_most(records: int, trained: Recipe | None) -> str:
+    """At most so many records, or places for them."""
+    if not records:
+        return "no record that counts: nothing leaves your place"
+    return f"at most {opened_at_most(records, trained)}"

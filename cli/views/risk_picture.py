@@ -12,6 +12,7 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 470, 70, 20, 44, 84
 LEAST_DECADES, MOST_DECADES = 2, 5
 LINE, CHANCE, BOUND = "#0b6e99", "#888", "#b5542a"
 BOUND_POINTS = 60
+NAMES = {Attack.LIRA: "LiRA", Attack.RMIA: "RMIA"}
 
 
 def draw_roc(report: RiskReport) -> str:
@@ -28,7 +29,7 @@ def draw_roc(report: RiskReport) -> str:
     else:
         points = [(fp / summary.non_members, hits / summary.members) for fp, hits in details.roc]
         parts.append(plot.curve(points, LINE, steps=True))
-        legend.append((LINE, "", f"{summary.attack.value.upper()}, {summary.non_members:,} held-out records"))
+        legend.append((LINE, "", f"{NAMES[summary.attack]}, {summary.non_members:,} held-out records"))
     grid = [10 ** (-decades * index / BOUND_POINTS) for index in range(BOUND_POINTS, -1, -1)]
     parts.append(plot.curve([(rate, rate) for rate in grid], CHANCE, dashes="4 4"))
     legend.append((CHANCE, "4 4", "chance"))

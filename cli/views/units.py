@@ -8,6 +8,7 @@ from fitchain.cli.views.amounts import counted
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.dataset import Card
+    from fitchain.pod.values.recipe import Recipe
 
 
 def describe_unit(card: Card) -> str:
@@ -20,6 +21,15 @@ def describe_unit(card: Card) -> str:
     return f"a unit is a value of {card.unit.column!r}, at most {most} each; {many}"
 
 
-def for_each_unit(column: str | None) -> str:
-    """Whom an epsilon is for."""
-    return "for each record" if column is None else f"for each value of {column!r}"
+def opened_at_most(count: int, recipe: Recipe | None) -> str:
+    """So many records that an audit opens: where units have places for several, these are counted,
+    since which are empty stays at home."""
+    if recipe is None or recipe.unit_records == 1:
+        return counted(count, "record")
+    return f"{counted(count, 'place')} for records, empty ones too"
+
+
+def for_each_unit(column: str | None, count: int | None = None) -> str:
+    """Whom an epsilon is for, and how many these are."""
+    what, of = ("record", "") if column is None else ("value", f" of {column!r}")
+    return f"for each {what}{of}" if count is None else f"for each of {counted(count, what)}{of}"

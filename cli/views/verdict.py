@@ -43,6 +43,15 @@ NOT_PROVEN = (
 )
 
 
+NOT_COVERED = (
+    "that epsilon covers more than this one ledger: not the same people in datasets of another account, in what was "
+    "trained before the ledger was opened, or under another ledger of the owner",
+    "that each {unit} is another person: who stands behind several has as many times the stake",
+    "what the card says, and how long steps took: no epsilon covers that",
+)
+"""What an epsilon does not cover, besides what the line of its noise says (`docs/privacy.md`)."""
+
+
 def describe_verdict(verdict: Verdict, model: Path) -> Report:
     """A verdict: what holds, who vouches for it, what it does not say."""
     views: list[View] = [f"the certificate holds: {verdict.assurance}", KeyValues(_file(verdict, model))]
@@ -120,6 +129,9 @@ def not_proven(verdict: Verdict) -> list[str]:
     else:
         lines.insert(0, "that who voted Match trained anything again: that rests on who they are")
         lines.insert(1, "what happened in segments that were not drawn, beyond the chance that one would have been")
+    if (claim := verdict.statement.privacy) is not None:
+        unit = "record" if claim.unit is None else f"value of {claim.unit!r}"
+        lines += [line.format(unit=unit) for line in NOT_COVERED]
     if verdict.timing.in_one_block:
         lines.insert(0, "that anything was committed to while a training ran: begin and end stand in one block")
     return lines
@@ -129,7 +141,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
     statement = verdict.statement
     last = statement.count - 1
     which = "" if statement.delivered == last else f"; leaf {statement.delivered} of {last} is delivered"
-    return [
+    pairs: list[tuple[str, Any]] = [
         ("model", model),
         ("sha-256", statement.subject),
         ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} leaves{which}"),
@@ -142,6 +154,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("began with", _lineage(verdict)),
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
     ]
+    return [(label, value) for label, value in pairs if value is not None]
 
 
 def describe_privacy(verdict: Verdict) -> str | None:
@@ -152,7 +165,7 @@ def describe_privacy(verdict: Verdict) -> str | None:
         return None
     each = f", at most {counted(claim.most_records, 'record')} each"
     return (
-        f"epsilon {claim.epsilon:.3g} beside delta {claim.delta:g} {for_each_unit(claim.unit)} of {claim.units}"
+        f"epsilon {claim.epsilon:.3g} beside delta {claim.delta:g} {for_each_unit(claim.unit, claim.units)}"
         f"{each if claim.unit is not None else ''}"
         f" (noise multiplier {statement.recipe.privacy.sigma:g}), charged to ledger {statement.ledger} of the owner;"
         f" {noise_checked(verdict)}"
@@ -180,7 +193,7 @@ def describe_risk(verdict: Verdict) -> str | None:
     if (claim := verdict.statement.risk) is None:
         asked = verdict.statement.card.policy.risk is not None
         return "none: the training ended before its last step, and there is no model to attack" if asked else None
-    bound = "bound in the last checkpoint, before the model was delivered"
+    bound = "bound in the last checkpoint, which the chain took with the delivery"
     if not claim.is_made:
         return f"the policy asks for one, and the owner states that none could be made; {bound}"
     shown = "kept by the owner" if claim.summary is None else describe_summary(claim.summary)
@@ -218,7 +231,7 @@ def describe_held_out(verdict: Verdict) -> str | None:
     if (origin := recipe.held_out_from) is not None:
         job = origin.agreement.short
         sentence += f"; they are those of the job {job}, from which the model descends: that it held them out, too, "
-        sentence += "its own certificate says"
+        sentence += "its own certificate would say"
     if not verdict.descent_searched:
         sentence += "; whether the model was trained on these records before was not searched for by this node"
     if statement.owner == statement.scientist:

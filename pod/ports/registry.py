@@ -287,6 +287,11 @@ class Registry:
         entries = self._all("Dataset", {"owner": owner} if owner else {})
         return [dataset_entry(DatasetId(id), entry) for id, entry in entries if _is_cid(entry["cardCid"])]
 
+    def is_outlived(self, dataset: DatasetEntry) -> bool:
+        """Whether nobody can ask for a dataset any more since its owner opened a privacy ledger
+        later, to which its trainings would not be charged."""
+        return not dataset.ledger and self.ledger_count(dataset.owner) > 0
+
     def ledger_of(self, dataset: DatasetEntry) -> Ledger | None:
         """The privacy ledger that a dataset's trainings are charged to; None where it has none."""
         return self.ledger(dataset.owner, dataset.ledger) if dataset.ledger else None

@@ -24,7 +24,7 @@ from fitchain.pod.values.held_out import Classes, HeldOut
 from fitchain.pod.values.ids import AuditRef, PanelId
 from fitchain.pod.values.leaf import StateRoots, records_digest, results_word
 from fitchain.pod.values.recipe.terms import SEGMENT
-from fitchain.pod.values.risk import RiskReport
+from fitchain.pod.values.risk import Rate, RiskReport
 from fitchain.pod.values.state import model_root, optimizer_root
 from tests.agreements import KEY
 from tests.attacks.attack_lab import AttackLab, Caught
@@ -207,7 +207,10 @@ def swapped_report(lab: AttackLab) -> Caught:
     last = parties.recipe.leaf_count - 1
     result = claim_of(parties.recipe, last)
     assert result is not None
-    made = replace(made_up_report(model=roots_of(parties.recipe, last).model), references=(sha256(b"training"),))
+    counts = {"members": parties.recipe.training_count, "non_members": parties.recipe.held_out_count}
+    rates = (Rate(0.01, 0, 2), Rate(0.001, 0, 2))
+    made = made_up_report(model=roots_of(parties.recipe, last).model, rates=rates, **counts)
+    made = replace(made, references=(sha256(b"training"),))
 
     def claim(report: RiskReport) -> RiskClaim:
         parts = report.parts

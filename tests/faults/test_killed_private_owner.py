@@ -45,6 +45,7 @@ def test_private_job_of_an_owner_that_was_killed_comes_out_the_same(
         table_path,
         policy=open_policy(manual_approval=False, held_out=HELD_OUT, risk=RiskTerms()),
         privacy=PrivacyOffer(8, 1e-3),
+        classes=("ill", "well"),
         transform="ranges",
         ranges=RANGES,
         drop=(),

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Collection, Sequence
 
 from fitchain.pod.compute.checkpoint import state_steps
+from fitchain.pod.compute.dataset.references import reference_count
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.finality import Finality, overlapping
 from fitchain.pod.jobs.home import Home
@@ -28,6 +29,7 @@ from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import ANSWERED, cap_concern, counted_records, keep_disclosed, opened_before
 from fitchain.pod.parties.owner.evidence import read_transcript
 from fitchain.pod.parties.owner.examine import FORGOTTEN, TRAINING_S, WINDOW_SHARE, dataset_of, read_offer, read_recipe
+from fitchain.pod.parties.owner.risk import kept_bound, opens_references
 from fitchain.pod.ports.agreement import Agreement, AskedAudit, Audit, Phase
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Refuted, Reverted, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
@@ -253,13 +255,19 @@ def lost(home: Home, agreement: Agreement, asked: AskedAudit) -> str:
         return removed
     folder, run = home.job_folder(agreement.id), home.agreements.run_record(agreement.id)
     try:
-        read_transcript(folder, run)
-        read_offer(folder)
+        bound = read_transcript(folder, run)[-1].report
+        recipe, _ = read_offer(folder)
     except (NotFound, InputRefused, Refuted) as error:
         return error.message
     training_s = float(home.journal.fact(agreement.id, TRAINING_S) or 0)
     if not state_steps(folder.path) and training_s > WINDOW_SHARE * asked.terms.window:
         return f"no states were kept, and to train them again takes {training_s:.0f} s"
+    if bound is not None and opens_references(bound):
+        gone = kept_bound(home, agreement.id, bound) is None
+        again_s = training_s * (1 + (reference_count(agreement.terms.work, recipe) if gone else 0))
+        if again_s > WINDOW_SHARE * asked.terms.window:
+            what = "its risk report is gone, and to make it again and open" if gone else "to open"
+            return f"{what} a reference training of its risk report takes {again_s:.0f} s"
     return ""
 
 

@@ -14,19 +14,22 @@ from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.worker import recompute
 from fitchain.pod.parties.owner.data import read_with_leaves, registration_key
+from fitchain.pod.parties.owner.reassess import report_again, require_same
 from fitchain.pod.parties.owner.replay import link_training
-from fitchain.pod.parties.owner.risk import reopened
+from fitchain.pod.parties.owner.risk import kept_bound, opens_references, reopened
 from fitchain.pod.parties.owner.run import noise_secret, prepare
 from fitchain.pod.ports.agreement import Audit, RunRecord
+from fitchain.pod.ports.chain.base import write_file
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit.chain_record import ChainRecord, read_chain_record
 from fitchain.pod.proof.audit.evidence import write_evidence
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import ClaimMismatch, NotFound, Unusable
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import JobFolder, Scratch, scratch
 from fitchain.pod.values.leaf import Checkpoint
 from fitchain.pod.values.limits import EVIDENCE
+from fitchain.pod.values.risk import Parts, RiskReport
 
 
 def build_evidence(home: Home, store: Store, audit: Audit, recipients: Sequence[str]) -> Cid:
@@ -59,14 +62,14 @@ def build_evidence(home: Home, store: Store, audit: Audit, recipients: Sequence[
         job, plain = JobFolder(workspace / "job").create(), workspace / "plain"
         plain.mkdir()
         link_training(folder, job)
-        missing, report, reference = missing_states(job, chain_record), checkpoints[-1].report, None
-        opens = report is not None and report.references != ZERO
+        missing, parts, reference = missing_states(job, chain_record), checkpoints[-1].report, None
+        opens = opens_references(parts)
         if missing or opens:
             context = prepare(home, id, home.agreements.run_record(id), job).context
             if missing:
                 recompute(job.path, missing, launcher=home.launcher, context=context)
-            if report is not None and opens:
-                reference = reopened(home, id, job, context, chain_record, report)
+            if parts is not None and opens:
+                reference = reopened(home, job, context, chain_record, bound_report(home, id, parts))
         secret = noise_secret(home.keys, id)
         names = write_evidence(
             *(job.path, plain, chain_record, checkpoints, table, key, leaves, identity, secret, reference)
@@ -74,6 +77,22 @@ def build_evidence(home: Home, store: Store, audit: Audit, recipients: Sequence[
         if (size := sum((plain / name).stat().st_size for name in names)) > EVIDENCE.size_bytes:
             raise Unusable(f"the evidence has {size} bytes, and no verifier fetches more than {EVIDENCE.size_bytes}")
         return send_folder(store, plain, names, recipients)
+
+
+def bound_report(home: Home, id: AgreementId, parts: Parts) -> RiskReport:
+    """The risk report that a job's last leaf binds; where its file is gone it is made again, since
+    whoever gives no evidence loses its bond.
+
+    Raises:
+        NotFound: it is gone, and the model to make it of, too.
+        DigestMismatch: made again it is another.
+    """
+    if (kept := kept_bound(home, id, parts)) is not None:
+        return kept
+    report = report_again(home, id)
+    require_same(report, parts.digest, "the last leaf says")
+    write_file(home.job_folder(id).risk_report, report.encode())
+    return report
 
 
 def read_transcript(folder: JobFolder, chain_record: ChainRecord | RunRecord) -> tuple[Checkpoint, ...]:

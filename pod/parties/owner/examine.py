@@ -31,7 +31,7 @@ from fitchain.pod.ports.agreement import Agreement, State
 from fitchain.pod.ports.agreement.descent import trained_parents
 from fitchain.pod.ports.sealed import check_recipient
 from fitchain.pod.proof.audit.cost import Sampling
-from fitchain.pod.proof.audit.disclosure import disclosure
+from fitchain.pod.proof.audit.disclosure import disclosure, opens_reference
 from fitchain.pod.proof.audit.pace import SLOW_HOST
 from fitchain.pod.proof.descent import OTHER_MODEL, check_kept_rows, check_parent_recipe
 from fitchain.pod.values.digest import sha256
@@ -122,7 +122,8 @@ def examine(home: Home, agreement: Agreement, stop: threading.Event | None = Non
     rehearsed = rehearse(folder.path, put, work=agreement.terms.work, stop=stop, launcher=home.launcher)
     step_s = rehearsed.seconds / max(rehearsed.step, 1)
     home.journal.keep_fact(agreement.id, TRAINING_S, str(step_s * recipe.steps))
-    reasons += time_concerns(agreement, step_s, queued_s(home, agreement))
+    opens = opens_reference(agreement.terms.audit, recipe, card)
+    reasons += time_concerns(agreement, step_s, queued_s(home, agreement), opens)
     return reasons + disk_concerns(recipe, graph, shutil.disk_usage(folder.path).free)
 
 
@@ -218,14 +219,16 @@ def keep_recipient(home: Home, agreement: Agreement) -> None:
         home.journal.keep_fact(agreement.id, RECIPIENT, check_recipient(recipient))
 
 
-def time_concerns(agreement: Agreement, step_s: float, before_s: float) -> list[str]:
-    """What speaks against accepting unasked: a training that may outlast its window, a replay that
-    may outlast a phase of the audit.
+def time_concerns(agreement: Agreement, step_s: float, before_s: float, opens: bool = False) -> list[str]:
+    """What speaks against accepting unasked: a training that may outlast its window, a replay, or a
+    reference training that evidence opens, that may outlast a phase of the audit.
 
     Args:
         agreement: the request.
         step_s: seconds of a step, by the rehearsal.
         before_s: seconds for which trainings that were accepted before keep this one waiting.
+        opens: whether evidence opens a segment of a risk report's reference training, which is
+            trained again for it from its first step on.
     """
     terms, audit, reasons = agreement.terms, agreement.terms.audit, list[str]()
     needed_s = step_s * terms.steps
@@ -236,9 +239,15 @@ def time_concerns(agreement: Agreement, step_s: float, before_s: float) -> list[
             f"by its rehearsal it trains for {needed_s:.0f} s{waits}, and {AROUND_S} s around that, {window}"
         )
     sampling = Sampling.of(terms.steps, terms.segment_steps, audit.drawn_segments)
-    replay_s = step_s * min(sampling.audited * terms.segment_steps, terms.steps)
+    reference_steps = min(terms.segment_steps, terms.steps) if opens else 0
+    replay_s = step_s * (min(sampling.audited * terms.segment_steps, terms.steps) + reference_steps)
     if audit.seats and replay_s > WINDOW_SHARE * audit.window:
         reasons.append(f"verifiers train {replay_s:.0f} s of it again, and have {audit.window} s for it")
+    if audit.seats and opens and needed_s > WINDOW_SHARE * audit.window:
+        reasons.append(
+            f"evidence of it takes {needed_s:.0f} s, in which a reference training of its risk report is made again, "
+            f"and its window is {audit.window} s"
+        )
     return reasons
 
 

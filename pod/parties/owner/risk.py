@@ -28,13 +28,12 @@ from fitchain.pod.proof.audit.challenge import drawn_reference
 from fitchain.pod.proof.audit.disclosure import opens_reference
 from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.values.best import delivered_leaf
-from fitchain.pod.values.digest import Digest, Root
+from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import (
     DigestMismatch,
     FitchainError,
     HostUnusable,
     InputRefused,
-    NotFound,
     Unusable,
     require_equal,
 )
@@ -312,26 +311,36 @@ def assess_folder(
     return report
 
 
+def kept_bound(home: Home, id: AgreementId, parts: Parts) -> RiskReport | None:
+    """The report that a job's last leaf binds; None where it is gone, damaged or another's."""
+    with suppress(InputRefused):
+        if (report := kept_report(home.job_folder(id))) is not None and report.parts == parts:
+            return report
+    return None
+
+
+def opens_references(parts: Parts | None) -> bool:
+    """Whether each audit of a job opens a segment of a reference training, by what its last leaf
+    binds."""
+    return parts is not None and parts.references != ZERO
+
+
 def reopened(
-    home: Home, id: AgreementId, job: JobFolder, context: Context, chain_record: ChainRecord, parts: Parts
+    home: Home, job: JobFolder, context: Context, chain_record: ChainRecord, report: RiskReport
 ) -> OpenedReference:
     """What an audit opens of the reference trainings of a job's report: the one that is drawn is
     trained again, and the state before its drawn segment kept in a folder.
 
     Args:
         home: the owner's.
-        id: the job.
-        job: a folder with its offer and records.
+        job: a folder with the job's offer and records.
         context: of the run.
         chain_record: what the chain says.
-        parts: what the last leaf binds, which is opened.
+        report: that the last leaf binds.
 
     Raises:
-        NotFound: the report is gone.
         DigestMismatch: the training comes out otherwise than the report says.
     """
-    if (report := kept_report(home.job_folder(id))) is None or report.parts != parts:
-        raise NotFound(f"the risk report that {id.short} is bound to is gone", "put back the newest copy of the home")
     segments = read_recipe(job).segment_count
     number, segment = drawn_reference(chain_record.segment_seed, len(report.references), segments)
     run_worker(job.path, Reopen(context, number, segment), launcher=home.launcher)

@@ -23,7 +23,7 @@ from fitchain.pod.ports.agreement import AuditTerms
 from fitchain.pod.ports.trust import trusted_by
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.disclosure import disclosure
-from fitchain.pod.proof.audit.pace import REPLAY_SHARE, SLOW_HOST
+from fitchain.pod.proof.audit.pace import REPLAY_SHARE, SLOW_HOST, steps_beside
 from fitchain.pod.proof.audit.plan import MOST_STAKE_FEES, AuditPlan, default_draws, default_money
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
@@ -321,7 +321,8 @@ def _window(draft: _Draft, recipe: Recipe, sampling: Sampling, work: StepWork) -
     row = draft.home.journal.model(draft.request.model)
     ended = rehearse_request(draft.home, draft.card, recipe, row.folder) if draft.request.rehearsed else None
     step_s = 0.0 if ended is None else ended.seconds / max(ended.step, 1)
-    steps = min(sampling.audited * recipe.segment_steps, recipe.steps) + recipe.segment_steps  # for held-out records
+    steps = min(sampling.audited * recipe.segment_steps, recipe.steps)
+    steps += steps_beside(steps, recipe.segment_steps)
     replay_s = step_s * steps
     needed = math.ceil(REPLAY_MARGIN * replay_s) + HANDING_OVER_S if replay_s else 0
     if needed > MOST_WINDOW_S:
@@ -330,6 +331,8 @@ def _window(draft: _Draft, recipe: Recipe, sampling: Sampling, work: StepWork) -
             f"last {needed} s; the longest has {MOST_WINDOW_S} s",
             "draw fewer segments with --segments, or make segments shorter",
         )
+    if draft.card.policy.risk is not None and draft.card.privacy is None:  # evidence may take a whole training
+        needed = max(needed, min(math.ceil(REPLAY_MARGIN * step_s * recipe.steps) + HANDING_OVER_S, MOST_WINDOW_S))
     # Beyond the longest only verifiers come that know their own pace.
     unseen = min(math.ceil(SLOW_HOST.seconds(work, steps) / REPLAY_SHARE), MOST_WINDOW_S)
     return max(WINDOW_S, needed, unseen, draft.home.chain.constants.minimum_window_s)

@@ -129,7 +129,7 @@ def request_job(home: Home, request: JobRequest, on_cost: Callable[[PrivacyCost]
     home.chain.catch_up()
     kept = _interrupted(home, terms)
     if kept is None or not _is_on_chain(home, kept):  # what is there was open then, and has its jury
-        _require_open(dataset, home.registry.model(request.model))
+        _require_open(home, dataset, home.registry.model(request.model))
         if audit.seats:
             parties = terms.owner, home.keys.address, home.keys.address
             home.verifiers.require_eligible(audit.panel, parties, audit.seats)
@@ -286,11 +286,17 @@ def withdraw_unsent(home: Home, id: AgreementId) -> bool:
     return True
 
 
-def _require_open(dataset: DatasetEntry, model: ModelEntry) -> None:
+def _require_open(home: Home, dataset: DatasetEntry, model: ModelEntry) -> None:
     """Refuse what the contract would, before anything is rehearsed."""
     for what, id, active in ("dataset", dataset.id, dataset.active), ("model", model.id, model.active):
         if not active:
             raise Unusable(f"the {what} {id.short} is retired: no new request can name it", "choose another")
+    if home.registry.is_outlived(dataset):
+        raise Unusable(
+            f"nobody can ask for the dataset {dataset.id.short} any more: its owner has opened a privacy ledger since, "
+            "to which it is not charged",
+            "choose one that is (`fitchain data list`), or ask the owner to register the records again with a budget",
+        )
 
 
 def _send(home: Home, row: RequestRow, terms: Terms) -> None:

@@ -21,7 +21,7 @@ from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.ports.agreement import Audit, AuditTerms, Terms
 from fitchain.pod.ports.verifiers import Verifier
 from fitchain.pod.proof.audit.evidence import MOST_ROWS
-from fitchain.pod.proof.audit.pace import REPLAY_SHARE, SLOW_HOST, Pace
+from fitchain.pod.proof.audit.pace import REPLAY_SHARE, SLOW_HOST, Pace, steps_beside
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
@@ -87,8 +87,7 @@ class ConsentPolicy:
             terms: of the agreement.
         """
         steps = min(audit.audited * terms.segment_steps, terms.steps)
-        evaluating = terms.segment_steps  # held-out records, which the sealed recipe alone names, take no longer
-        return Replay(steps, self.pace.seconds(terms.work, steps + evaluating))
+        return Replay(steps, self.pace.seconds(terms.work, steps + steps_beside(steps, terms.segment_steps)))
 
     def refusal(self, audit: Audit, terms: AuditTerms, replay: Replay, waiting: Replay = NOTHING) -> str:
         """Why it does not take a seat; empty where it does.

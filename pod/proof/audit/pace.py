@@ -18,6 +18,16 @@ REPLAY_SHARE = 0.5
 """How much of the time to vote a replay may take by what is known before."""
 
 
+def steps_beside(steps: int, segment_steps: int) -> int:
+    """What a verifier does beside so many steps of replay, as steps that take as long, at the most.
+
+    The sealed recipe alone names held-out records: evaluated once they take no longer than a
+    segment, and after each segment no longer than a third of it. Evidence may open a segment of a
+    risk report's reference training, too.
+    """
+    return max(segment_steps, -(-steps // 3)) + segment_steps
+
+
 @dataclass(frozen=True)
 class Pace:
     """What a host does in a second, at the least.

@@ -42,6 +42,7 @@ class AuditPlan:
         chooses: whether the recipe's rule may yet deliver a leaf before the last, whose segment is
             audited then, too.
         reference: how many records the opened segment of a risk report's reference training takes.
+        has_places: whether these are units' places for records, of which some may be empty.
     """
 
     steps: int
@@ -59,6 +60,7 @@ class AuditPlan:
     held_out: int = 0
     chooses: bool = False
     reference: int = 0
+    has_places: bool = False
 
     @classmethod
     def of(
@@ -84,6 +86,7 @@ class AuditPlan:
             held_out=recipe.held_out_count * recipe.unit_records if recipe else 0,
             chooses=recipe is not None and recipe.best is not None and delivered is None,
             delivered=delivered,
+            has_places=recipe is not None and recipe.unit_records > 1,
             reference=records_of_reference(audit, recipe, card) if recipe else 0,
         )
 

@@ -218,6 +218,10 @@ def check_risk(statement: Statement) -> None:
     findings = findings_digest(risk.summary.digest, risk.details)
     require_equal(f"the risk report's findings: {said}", risk.findings, findings, "its parts give")
     require_equal(f"the risk report's model: {said}", risk.summary.model, statement.final_model, "the final model is")
+    recipe, summary = statement.recipe, risk.summary
+    members, others = recipe.training_count, recipe.held_out_count
+    require_equal(f"the risk report's members: {said}", summary.members, members, "the recipe trains on")
+    require_equal(f"the risk report's non-members: {said}", summary.non_members, others, "the recipe holds out")
 
 
 def check_lineage(statement: Statement, models: Sequence[ModelEntry | None], model: ModelId) -> None:

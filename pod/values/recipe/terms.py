@@ -398,8 +398,8 @@ class Recipe:
         loss = Choice.parse("the loss", value["loss"], LOSSES)
         privacy = None if value["privacy"] is None else Privacy.parse(value["privacy"])
         evaluate, best = _evaluation(fields, loss, held_out, privacy)
-        _require_short_evaluation(fields, held_out_count(held_out, stop - start), evaluate)
         units = _units(start, stop, privacy)
+        _require_short_evaluation(fields, held_out_count(held_out, units), evaluate)
         return cls(
             graph=fields.digest("graph"),
             initial_model=fields.root("initial_model"),
@@ -603,7 +603,8 @@ def held_out_count(share: float | None, rows: int) -> int:
 
 
 def least_segment(held_out: int, batch_size: int, evaluate: str = END) -> int:
-    """The least steps of a segment whose time is enough to evaluate so many held-out records."""
+    """The least steps of a segment whose time is enough to evaluate so many held-out records, or
+    units, of which a batch is counted, too."""
     return -(-held_out // ((HELD_OUT_STEPS_EACH if evaluate == SEGMENT else HELD_OUT_STEPS) * batch_size))
 
 

@@ -31,6 +31,7 @@ _NEVER = {
     "aten.empty": "uninitialised memory would enter the model; use zeros",
     "aten.item": "the computation may not depend on a value read back into Python; use torch.where",
     "aten.nonzero": "shapes may not depend on values; use torch.where or a mask",
+    "aten.index_put": "nothing is written by index; use torch.where or a mask",
     "aten.as_strided": "it reads memory without checks; use slices, views or unfold",
 }
 
