@@ -108,7 +108,8 @@ def test_other_encodings_are_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "what"), [(b"PK\x03\x04", "zip"), (b"\xd0\xcf\x11\xe0", "Excel"), (b"\x1f\x8b", "gzip"), (b"PAR1", "Parquet")]
+    ("start", "what"),
+    [(b"PK\x03\x04", "zip"), (b"\xd0\xcf\x11\xe0", "Excel"), (b"\x1f\x8b", "gzip"), (b"PAR1", "Parquet")],
 )
 def test_containers_are_called_by_their_name(tmp_path: Path, start: bytes, what: str) -> None:
     (tmp_path / "t.csv").write_bytes(start + bytes(64))
@@ -130,7 +131,9 @@ def test_notes_that_are_dropped_may_be_long_and_quoted_in_their_way(tmp_path: Pa
 
 
 def tables_of(target: list[str], folder: Path, **terms: Any) -> Table:
-    return Table.read(written(folder, "x,y", *(f"{n}.5,{cell}" for n, cell in enumerate(target))), ReadingTerms(target="y", **terms))
+    return Table.read(
+        written(folder, "x,y", *(f"{n}.5,{cell}" for n, cell in enumerate(target))), ReadingTerms(target="y", **terms)
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,9 +176,17 @@ def test_codes_that_float64_would_make_one_stay_apart(tmp_path: Path) -> None:
 
 
 def test_labels_of_one_column_are_labels(tmp_path: Path) -> None:
-    np.savez(tmp_path / "t.npz", image=np.zeros((ROWS, 2, 2), np.float16), label=(np.arange(ROWS) % 3)[:, None].astype(np.uint8))
+    np.savez(
+        tmp_path / "t.npz",
+        image=np.zeros((ROWS, 2, 2), np.float16),
+        label=(np.arange(ROWS) % 3)[:, None].astype(np.uint8),
+    )
     table = Table.read(tmp_path / "t.npz", ReadingTerms(target="label"))
-    assert (table.column("label").shape, table.task, table.arrays["image"].dtype) == ((), Task.CLASSIFICATION, np.float32)
+    assert (table.column("label").shape, table.task, table.arrays["image"].dtype) == (
+        (),
+        Task.CLASSIFICATION,
+        np.float32,
+    )
 
 
 # Statistics and mock data
@@ -250,7 +261,9 @@ def test_an_amount_enters_as_itself_and_never_as_a_rank(tmp_path: Path) -> None:
     charges = [str(3000 + 1000 * number) for number in range(ROWS)]
     _, target = entering(tables_of(charges, tmp_path), "mse_loss", y=(0.0, 2_000_000.0))
     assert target[0] == np.float32(3000 / 2_000_000)
-    _, ranks = entering(tables_of([str(number % 10 * 7) for number in range(ROWS)], tmp_path, task=Task.CLASSIFICATION), "mse_loss")
+    _, ranks = entering(
+        tables_of([str(number % 10 * 7) for number in range(ROWS)], tmp_path, task=Task.CLASSIFICATION), "mse_loss"
+    )
     assert ranks[:3].tolist() == [0.0, 7.0, 14.0]
 
 

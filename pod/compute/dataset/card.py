@@ -551,11 +551,13 @@ def _mean_and_scale(table: Table, column: Column) -> dict[str, float]:
     try:
         with np.errstate(over="raise"):
             mean = math.fsum(float(slab.sum(dtype=np.float64)) for slab in present) / size
+            farthest = max(float(np.abs(slab.astype(np.float64) - mean).max()) for slab in present if slab.size)
+            if farthest <= ROUNDING * abs(mean):
+                return {"mean": mean, "scale": 1.0}
             squares = math.fsum(float(np.square(slab.astype(np.float64) - mean).sum()) for slab in present)
     except (FloatingPointError, OverflowError):
         raise InputRefused("a column's numbers are too large for their mean and deviation", "rescale it") from None
-    scale = math.sqrt(squares / size)
-    return {"mean": mean, "scale": scale if scale > ROUNDING * abs(mean) else 1.0}
+    return {"mean": mean, "scale": math.sqrt(squares / size) or 1.0}
 
 
 def outward_range(low: float, high: float) -> tuple[float, float]:

@@ -127,10 +127,10 @@ def _draw_of_card(column: Column, card: Card, count: int, random: np.random.Gene
 
 def _draw(table: Table, column: Column, card: Card, count: int, random: np.random.Generator) -> Array:
     constants, real = card.transform.get(column.name, {}), table.arrays[column.name]
-    if constants:
-        low, high = _range_of(constants)
-    elif column.shape and column.integral:
+    if column.shape and column.integral and "low" not in constants:
         low, high = float(real.min()), float(real.max())
+    elif constants:
+        low, high = _range_of(constants)
     else:
         low, high = outward_range(float(real.min()), float(real.max()))
     if "low" not in constants:
