@@ -237,7 +237,7 @@ def test_the_picture_is_xml_with_a_curve(tells: bool) -> None:
     names = [each.tag.rpartition("}")[2] for each in root.iter()]
     assert names[0] == "svg" and names.count("path") > 6
     words = " ".join(each.text or "" for each in root.iter())
-    assert ("LIRA, 91 held-out records" in words) == tells and ("nothing can be said" in words) != tells
+    assert ("LiRA, 91 held-out records" in words) == tells and ("nothing can be said" in words) != tells
     assert "bound of epsilon 3" in words
 
 
