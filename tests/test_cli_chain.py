@@ -154,7 +154,7 @@ def test_a_dataset_of_people_with_several_records_says_whom_its_budget_protects(
         ("--unit-records", "3", "--drop", "patient", *ranges): "no column says whose one is",
         ("--unit", "patient", "--disclose", "open", *ranges): "from them the privacy budget keeps nothing",
         ("--drop", "patient", *ranges, "--classes", "well,well"): "the class 'well' is named twice",
-        ("--drop", "patient", *ranges, "--classes", "well,dead"): "line 2, column 'outcome': the cell is none of the 2",
+        ("--drop", "patient", *ranges, "--classes", "well,dead"): "column 'outcome': the cell is none of the 2",
         ("--drop", "patient", *ranges, "--classes", ""): "is either of classes or a number in a range",
     }.items():
         code, told, _ = fitchain(*register, *options)
