@@ -252,8 +252,7 @@ class HeldOutTold(_Entry):
     @classmethod
     def of(cls, recipe: Recipe, result: HeldOut, assurance: str = "") -> HeldOutTold:
         """Of a recipe's result."""
-        scale = float(recipe.transform.get(recipe.target, {}).get("scale", 1.0))
-        return cls(result, scale, assurance, tuple(sorted(recipe.subgroups)))
+        return cls(result, recipe.target_scale, assurance, tuple(sorted(recipe.subgroups)))
 
 
 @dataclass(frozen=True)

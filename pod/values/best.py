@@ -8,9 +8,10 @@ leaf is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fitchain.pod.values.held_out import Amounts, Classes, HeldOut
+from fitchain.pod.values.leaf import Checkpoint
 from fitchain.pod.values.recipe import Recipe
 
 LOWEST = ("loss", "mae")
@@ -71,3 +72,13 @@ def delivered_leaf(recipe: Recipe, results: Mapping[int, HeldOut | None], last: 
     for index in sorted(results):
         best.take(index, results[index])
     return last if best.index is None else best.index
+
+
+def delivered_of(recipe: Recipe, checkpoints: Sequence[Checkpoint]) -> int:
+    """Index of the leaf whose model is delivered, of all checkpoints of a training."""
+    return delivered_leaf(recipe, results_of(checkpoints), checkpoints[-1].leaf.index)
+
+
+def results_of(checkpoints: Sequence[Checkpoint]) -> dict[int, HeldOut | None]:
+    """Results on held-out records by leaf."""
+    return {checkpoint.leaf.index: checkpoint.held_out for checkpoint in checkpoints}

@@ -454,6 +454,11 @@ class Recipe:
         """SHA-256 of the canonical JSON: the recipe's name."""
         return sha256(self.encode())
 
+    @property
+    def target_scale(self) -> float:
+        """How many of the target's own units are one of those in which it enters the loss."""
+        return float(self.transform.get(self.target, {}).get("scale", 1.0))
+
     @cached_property
     def charge(self) -> int:
         """What the training costs of a privacy ledger, a word of eight lanes; 0 without terms of
