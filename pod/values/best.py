@@ -9,10 +9,13 @@ leaf is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from fitchain.pod.values.held_out import Amounts, Classes, HeldOut
-from fitchain.pod.values.leaf import Checkpoint
 from fitchain.pod.values.recipe import Recipe
+
+if TYPE_CHECKING:  # leaves know numpy, for which the help of a command must not wait
+    from fitchain.pod.values.leaf import Checkpoint
 
 LOWEST = ("loss", "mae")
 """Figures of which the lowest is the best; of the others it is the highest."""
