@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.speeds",
     "tests.optional",
     "tests.chain_fixtures",
+    "tests.local_store",
     "tests.pods",
     "tests.ipfs_fixtures",
     "tests.agreements",  # before those that import it

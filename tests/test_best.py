@@ -42,12 +42,6 @@ WORSENING: dict[str, Any] = {**BEST, "learning_rates": [[8, 0.01], [14, 3.0]]}
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
-    place = tmp_path_factory.mktemp("store")
-    return LocalStore(place / "store", place / "home")
-
-
-@pytest.fixture(scope="module")
 def honest(store: LocalStore, tmp_path_factory: pytest.TempPathFactory) -> Case:
     """A job whose best leaf is not the last, trained in this process."""
     return trained_here(tmp_path_factory.mktemp("honest") / "job", store, **WORSENING)

@@ -111,14 +111,6 @@ def test_a_verifier_finds_rows_that_were_drawn_anew(tmp_path: Path, store: Any) 
     assert kept.replayed_here(replace(kept.facts(None, drawn=0), parents=(FIRST,))) == []
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from fitchain.pod.ports.store.local import LocalStore
-
-    place = tmp_path_factory.mktemp("store")
-    return LocalStore(place / "store", place / "home")
-
-
 # With pods
 
 

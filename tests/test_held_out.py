@@ -71,12 +71,6 @@ PRIVATELY: dict[str, Any] = {**SHARE, "net": PrivateNet, "privacy": PRIVACY, "me
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
-    place = tmp_path_factory.mktemp("store")
-    return LocalStore(place / "store", place / "home")
-
-
-@pytest.fixture(scope="module")
 def honest(store: LocalStore, tmp_path_factory: pytest.TempPathFactory) -> Case:
     """A job that holds records out, trained by a worker."""
     return trained(tmp_path_factory.mktemp("honest") / "job", store, **SHARE)

@@ -58,12 +58,6 @@ TERMS = Privacy.parse(PRIVACY)
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
-    place = tmp_path_factory.mktemp("store")
-    return LocalStore(place / "store", place / "home")
-
-
-@pytest.fixture(scope="module")
 def honest(store: LocalStore, tmp_path_factory: pytest.TempPathFactory) -> Case:
     """A job trained in private by a worker."""
     return trained(tmp_path_factory.mktemp("honest") / "job", store, **PRIVATELY)

@@ -447,12 +447,6 @@ AS_UNITS: dict[str, Any] = {"net": PrivateNet, "metrics": [], "records": RECORDS
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
-    place = tmp_path_factory.mktemp("store")
-    return LocalStore(place / "store", place / "home")
-
-
-@pytest.fixture(scope="module")
 def honest(store: LocalStore, tmp_path_factory: pytest.TempPathFactory) -> Case:
     """A job trained on units by a worker."""
     return trained(tmp_path_factory.mktemp("honest") / "job", store, **AS_UNITS)

@@ -48,12 +48,6 @@ module: Any = import_module(examine.__module__)  # the package has a function of
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> LocalStore:
-    place = tmp_path_factory.mktemp("store")
-    return LocalStore(place / "store", place / "home")
-
-
-@pytest.fixture(scope="module")
 def honest(store: LocalStore, tmp_path_factory: pytest.TempPathFactory) -> Case:
     """A job trained by a worker."""
     return trained(tmp_path_factory.mktemp("honest") / "job", store)

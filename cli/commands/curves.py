@@ -10,7 +10,7 @@ import typer
 from fitchain.cli.command import Session, command
 from fitchain.cli.ids import AgreementArgument, find_agreement
 from fitchain.cli.views.output import KeyValues, Report
-from fitchain.pod.values.errors import InputRefused, NotFound, reason_of
+from fitchain.pod.values.errors import NotFound
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +33,7 @@ def curves(
     """
     from fitchain.cli.views import curves as views
     from fitchain.cli.views.curves_picture import draw_curves
+    from fitchain.cli.views.svg import write_picture
     from fitchain.pod.jobs.job_status import JobStatusReader
 
     home = session.reader
@@ -48,10 +49,7 @@ def curves(
     if run.end_block is not None:
         delivered = min(run.delivered * status.agreement.terms.segment_steps, run.step)
     if svg is not None:
-        try:
-            svg.write_text(draw_curves(shown, f"The training {id.short}", delivered))
-        except OSError as error:
-            raise InputRefused(f"the picture {svg} cannot be written: {reason_of(error)}") from None
+        write_picture(svg, draw_curves(shown, f"The training {id.short}", delivered))
     values = {"agreement": id, **views.values(shown), "delivered_step": delivered, "picture": svg}
     pairs = [
         ("job", id),

@@ -331,7 +331,7 @@ def list_(
     entries = [entry for entry in home.registry.datasets() if not mine or entry.id in own]
     cards = [_card(home, entry) for entry in entries]
     times = home.registry.registered_at("Dataset")
-    outlived = {entry.id for entry in entries if home.registry.is_outlived(entry)}
+    outlived = home.registry.outlived(entries)
     rows = [
         (
             entry.id.short,
@@ -372,12 +372,12 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
     home = session.reader
     entry = home.registry.dataset(find_dataset(home, dataset))
     card = read_card(home, entry.id)
-    ledger = _ledger_values(home, entry, card)
+    ledger, outlived = _ledger_values(home, entry, card), home.registry.is_outlived(entry)
     values = {
         "dataset": entry.id,
         "owner": entry.owner,
         "active": entry.active,
-        "outlived": home.registry.is_outlived(entry),
+        "outlived": outlived,
         "price": amount_text(card.price),
         "minimum_price": amount_text(card.policy.minimum_price),
         "card_cid": str(entry.card),
@@ -402,7 +402,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         ("root", entry.root),
         ("card", entry.card),
         ("mock data", card.mock),
-        ("state", _state(entry, home.registry.is_outlived(entry))),
+        ("state", _state(entry, outlived)),
     ]
     columns = [
         (column.name, str(column.kind), " x ".join(map(str, column.shape)), *_constants(card, column.name))

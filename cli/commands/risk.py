@@ -14,7 +14,7 @@ from fitchain.cli.ids import AgreementArgument, find_agreement
 from fitchain.cli.views.amounts import clock
 from fitchain.cli.views.output import KeyValues, Report, log, print_views
 from fitchain.pod.values.amounts import amount_text
-from fitchain.pod.values.errors import InputRefused, NotFound, reason_of
+from fitchain.pod.values.errors import NotFound
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.worker import Event
@@ -44,6 +44,7 @@ def report(
     """
     from fitchain.cli.views import risk
     from fitchain.cli.views.risk_picture import draw_roc
+    from fitchain.cli.views.svg import write_picture
     from fitchain.pod.jobs.removal import describe_removal
     from fitchain.pod.parties import owner
     from fitchain.pod.parties.owner.examine import read_recipe
@@ -66,10 +67,7 @@ def report(
     else:
         shown = kept
     if svg is not None:
-        try:
-            svg.write_text(draw_roc(shown))
-        except OSError as error:
-            raise InputRefused(f"the picture {svg} cannot be written: {reason_of(error)}") from None
+        write_picture(svg, draw_roc(shown))
     privacy = read_recipe(folder).privacy
     values = {"agreement": id, **risk.values(shown), "made_again": again, "picture": svg}
     views = [

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
+
+from fitchain.pod.values.errors import InputRefused, reason_of
 
 INK, GREY = "#222", "#ddd"
 
@@ -27,3 +30,15 @@ def document(width: int, height: int, title: str, parts: Sequence[str]) -> str:
 def text(x: float, y: float, words: str, anchor: str = "start", size: int = 12) -> str:
     """Words at a place."""
     return f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="{size}">{escape(words)}</text>'
+
+
+def write_picture(path: Path, picture: str) -> None:
+    """Write a picture into a file.
+
+    Raises:
+        InputRefused: it cannot be written.
+    """
+    try:
+        path.write_text(picture)
+    except OSError as error:
+        raise InputRefused(f"the picture {path} cannot be written: {reason_of(error)}") from None

@@ -16,7 +16,7 @@ from fitchain.pod.jobs.history import CheckpointRecorded, NoteRead
 from fitchain.pod.jobs.journal import Line
 from fitchain.pod.proof.certificate import Statement
 from fitchain.pod.proof.certificate.envelope import CERTIFICATE_BYTES, read_envelope
-from fitchain.pod.values.best import figure_of
+from fitchain.pod.values.best import figure_of, results_of
 from fitchain.pod.values.held_out import HeldOut
 from fitchain.pod.values.job_folder import JobFolder
 from fitchain.pod.values.reading import read_at_most
@@ -69,12 +69,11 @@ def held_out_curves(folder: JobFolder, recipe: Recipe | None) -> dict[str, Point
     if recipe is None or recipe.evaluate != SEGMENT:
         return {}
     results = _results(folder)
-    scale = float(recipe.transform.get(recipe.target, {}).get("scale", 1.0))
     names = FIGURES_OF_CLASSES if recipe.loss.name in OF_CLASSES else FIGURES_OF_AMOUNTS
     curves: dict[str, Points] = {}
     for name in names:
         figures = ((index, figure_of(result, name)) for index, result in sorted(results.items()))
-        unit = scale if name == "mae" else 1.0
+        unit = recipe.target_scale if name == "mae" else 1.0
         points = tuple((recipe.step_of(index), unit * figure) for index, figure in figures if figure is not None)
         curves |= {name: points} if points else {}
     return curves
@@ -83,7 +82,7 @@ def held_out_curves(folder: JobFolder, recipe: Recipe | None) -> dict[str, Point
 def _results(folder: JobFolder) -> dict[int, HeldOut | None]:
     """Results by leaf: the leaves' own, where they are here, else those that a certificate opens."""
     if folder.leaves.exists():
-        return {checkpoint.leaf.index: checkpoint.held_out for checkpoint in read_leaves(folder.path)}
+        return results_of(read_leaves(folder.path))
     if not folder.certificate.exists():
         return {}
     statement = Statement.parse(read_envelope(read_at_most(folder.certificate, CERTIFICATE_BYTES)).payload)

@@ -21,7 +21,6 @@ from fitchain.pod.values.held_out import HeldOut
 from fitchain.pod.values.ids import DatasetId, ModelId
 from fitchain.pod.values.job_folder import Kept
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import scale_of
 from fitchain.pod.values.typed_json import from_json, to_json
 
 
@@ -253,8 +252,7 @@ class HeldOutTold(_Entry):
     @classmethod
     def of(cls, recipe: Recipe, result: HeldOut, assurance: str = "") -> HeldOutTold:
         """Of a recipe's result."""
-        scale = scale_of(recipe.transform.get(recipe.target))
-        return cls(result, scale, assurance, tuple(sorted(recipe.subgroups)))
+        return cls(result, recipe.target_scale, assurance, tuple(sorted(recipe.subgroups)))
 
 
 @dataclass(frozen=True)

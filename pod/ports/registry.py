@@ -287,10 +287,16 @@ class Registry:
         entries = self._all("Dataset", {"owner": owner} if owner else {})
         return [dataset_entry(DatasetId(id), entry) for id, entry in entries if _is_cid(entry["cardCid"])]
 
+    def outlived(self, datasets: Sequence[DatasetEntry]) -> set[DatasetId]:
+        """Of datasets those that nobody can ask for any more since their owner opened a privacy
+        ledger later, to which their trainings would not be charged; a call for each owner."""
+        uncharged = [dataset for dataset in datasets if not dataset.ledger]
+        counts = {owner: self.ledger_count(owner) for owner in {dataset.owner for dataset in uncharged}}
+        return {dataset.id for dataset in uncharged if counts[dataset.owner]}
+
     def is_outlived(self, dataset: DatasetEntry) -> bool:
-        """Whether nobody can ask for a dataset any more since its owner opened a privacy ledger
-        later, to which its trainings would not be charged."""
-        return not dataset.ledger and self.ledger_count(dataset.owner) > 0
+        """Whether a dataset is, as `outlived` says."""
+        return bool(self.outlived([dataset]))
 
     def ledger_of(self, dataset: DatasetEntry) -> Ledger | None:
         """The privacy ledger that a dataset's trainings are charged to; None where it has none."""

@@ -8,10 +8,14 @@ leaf is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from fitchain.pod.values.held_out import Amounts, Classes, HeldOut
 from fitchain.pod.values.recipe import Recipe
+
+if TYPE_CHECKING:  # leaves know numpy, for which the help of a command must not wait
+    from fitchain.pod.values.leaf import Checkpoint
 
 LOWEST = ("loss", "mae")
 """Figures of which the lowest is the best; of the others it is the highest."""
@@ -71,3 +75,13 @@ def delivered_leaf(recipe: Recipe, results: Mapping[int, HeldOut | None], last: 
     for index in sorted(results):
         best.take(index, results[index])
     return last if best.index is None else best.index
+
+
+def delivered_of(recipe: Recipe, checkpoints: Sequence[Checkpoint]) -> int:
+    """Index of the leaf whose model is delivered, of all checkpoints of a training."""
+    return delivered_leaf(recipe, results_of(checkpoints), checkpoints[-1].leaf.index)
+
+
+def results_of(checkpoints: Sequence[Checkpoint]) -> dict[int, HeldOut | None]:
+    """Results on held-out records by leaf."""
+    return {checkpoint.leaf.index: checkpoint.held_out for checkpoint in checkpoints}

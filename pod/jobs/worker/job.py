@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -131,9 +131,9 @@ class Job(Generic[TaskKind]):
         """The class that the recipe names."""
         return environment_class(self.recipe.environment.name)
 
-    @property
+    @cached_property
     def assemble(self) -> Assemble:
-        """Record indices to inputs and target, as tensors' arrays."""
+        """Record indices to inputs and target, as tensors' arrays; columns are prepared once."""
         take = assemble(self.recipe, self.table, [_INPUT_DTYPES[each.dtype] for each in self.graph.inputs])
         if (rows := self.rows) is None:
             return take
@@ -193,10 +193,17 @@ class Job(Generic[TaskKind]):
         if not recipe.evaluates_at(leaf):
             return None
         key = None if recipe.privacy is None else self.segment_key(recipe.segment_count - 1)
-        rows = self.filled(self._of_table(held_out_rows(recipe, seed)))
-        places = rows if self.rows is None else np.searchsorted(self.rows, rows)
-        groups = {column: numbers[places] for column, numbers in group_numbers(self.table, recipe.subgroups).items()}
+        rows, groups = self._held_out_records
         return evaluate_held_out(program, recipe, rows, self.assemble, seed, key, groups)
+
+    @cached_property
+    def _held_out_records(self) -> tuple[Indices, dict[str, Indices]]:
+        """The held-out records, and which group each of them is in, by column: the same for each
+        leaf that is evaluated."""
+        rows = self.filled(self._of_table(held_out_rows(self.recipe, self.task.seed)))
+        places = rows if self.rows is None else np.searchsorted(self.rows, rows)
+        numbers = group_numbers(self.table, self.recipe.subgroups)
+        return rows, {column: of_rows[places] for column, of_rows in numbers.items()}
 
     def start(self) -> Position:
         """Leaf 0: the agreed initial model and the recipe's fresh optimizer."""

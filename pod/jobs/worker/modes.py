@@ -49,7 +49,7 @@ from fitchain.pod.jobs.worker.task import (
     Train,
 )
 from fitchain.pod.proof.audit.diagnosis import StateDigests
-from fitchain.pod.values.best import delivered_leaf
+from fitchain.pod.values.best import delivered_of
 from fitchain.pod.values.digest import ZERO, Digest, sha256_file
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
 from fitchain.pod.values.held_out import held_out_digest, held_out_salt
@@ -543,8 +543,7 @@ def _finish(job: Job[Task], checkpoints: Sequence[Checkpoint], program: Program,
     """Write the model that is delivered, the last leaf's or the best by the recipe's rule, and tell
     its names."""
     last = checkpoints[-1].leaf
-    results = {checkpoint.leaf.index: checkpoint.held_out for checkpoint in checkpoints}
-    if (delivered := delivered_leaf(job.recipe, results, last.index)) != last.index:
+    if (delivered := delivered_of(job.recipe, checkpoints)) != last.index:
         program = _recorded_position(job, delivered, emit, _skipper(emit)).program
     file = _write_model(job, program)
     emit(events.Finished(last.step, last.index + 1, checkpoints[delivered].model, file, round(seconds, 3)))

@@ -412,9 +412,8 @@ def datasets_on_offer(home: Home) -> list[DatasetId]:
     Raises:
         ChainUnusable: the node does not answer.
     """
-    owner, registry = home.keys.address, home.registry
-    charged = registry.ledger_count(owner) > 0
-    offered = {entry.id for entry in registry.datasets(owner) if entry.active and (entry.ledger or not charged)}
+    active = [entry for entry in home.registry.datasets(home.keys.address) if entry.active]
+    offered = {entry.id for entry in active} - home.registry.outlived(active)
     return [row.id for row in home.journal.datasets() if row.id in offered]
 
 

@@ -27,7 +27,7 @@ from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.challenge import drawn_reference
 from fitchain.pod.proof.audit.disclosure import opens_reference
 from fitchain.pod.proof.certificate.risk import RiskClaim
-from fitchain.pod.values.best import delivered_leaf
+from fitchain.pod.values.best import delivered_of
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import (
     DigestMismatch,
@@ -114,12 +114,6 @@ def _recorded(home: Home, id: AgreementId, report: RiskReport) -> RiskReport:
     entry = history.Assessed(report.digest, report.summary.references, *_first_rate(report.summary))
     home.journal.record(id, entry, once=str(report.digest))
     return report
-
-
-def _note(home: Home, id: AgreementId, report: RiskReport) -> None:
-    """Put a report that is kept into the job's history, once."""
-    entry = history.Assessed(report.digest, report.summary.references, *_first_rate(report.summary))
-    home.journal.record(id, entry, once=str(report.digest))
 
 
 def kept_report(folder: JobFolder) -> RiskReport | None:
@@ -360,8 +354,7 @@ def _last_and_delivered(folder: JobFolder) -> tuple[Checkpoint, Checkpoint]:
     """The last checkpoint of a whole training, which binds its report, and the one whose model is
     delivered, which the report is about."""
     checkpoints = read_leaves(folder.path)
-    results = {checkpoint.leaf.index: checkpoint.held_out for checkpoint in checkpoints}
-    return checkpoints[-1], checkpoints[delivered_leaf(read_recipe(folder), results, checkpoints[-1].leaf.index)]
+    return checkpoints[-1], checkpoints[delivered_of(read_recipe(folder), checkpoints)]
 
 
 def _is_of(report: RiskReport, context: Context) -> bool:

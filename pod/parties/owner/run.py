@@ -35,7 +35,7 @@ from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import HeldOutClaim, issue
 from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.transcript import Transcript
-from fitchain.pod.values.best import delivered_leaf
+from fitchain.pod.values.best import delivered_of
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId
@@ -176,8 +176,7 @@ class TrainingSession:
         checkpoints = read_leaves(self.folder.path)
         transcript = Transcript(run.ctx, run.seed, tuple(checkpoint.leaf for checkpoint in checkpoints))
         transcript.verify(self.recipe.steps, self.recipe.segment_steps)
-        results = {checkpoint.leaf.index: checkpoint.held_out for checkpoint in checkpoints}
-        delivered = delivered_leaf(self.recipe, results, checkpoints[-1].leaf.index)
+        delivered = delivered_of(self.recipe, checkpoints)
         if (result := checkpoints[delivered].held_out) is not None:
             entry = history.HeldOutTold.of(self.recipe, result)
             self.home.journal.record(self.id, entry, once=str(transcript.root))

@@ -162,13 +162,6 @@ def parse_transform(column: str, value: Any) -> Transform:
     return MappingProxyType(constants | ({"fill": fields.real("fill")} if has_fill else {}))
 
 
-def scale_of(transform: Transform | None) -> float:
-    """How many of a column's own units are one of those in which it enters a model."""
-    if transform is None or "categories" in transform:
-        return 1.0
-    return float(transform["high"] - transform["low"] if "low" in transform else transform["scale"])
-
-
 @dataclass(frozen=True, slots=True)
 class Environment:
     """What makes replay exact: the class, its thread count, torch's exact build, and the probe a
@@ -466,6 +459,16 @@ class Recipe:
     def digest(self) -> Digest:
         """SHA-256 of the canonical JSON: the recipe's name."""
         return sha256(self.encode())
+
+    @property
+    def target_scale(self) -> float:
+        """How many of the target's own units are one of those in which it enters the loss."""
+        constants = self.transform.get(self.target)
+        if constants is None or "categories" in constants:
+            return 1.0
+        if "low" in constants:
+            return float(constants["high"] - constants["low"])
+        return float(constants["scale"])
 
     @cached_property
     def charge(self) -> int:
