@@ -73,7 +73,6 @@ from fitchain.pod.compute.dataset.units import FILLED, NO_UNIT, UnitColumn
 __all__ = [
     "DTYPES",
     "FILLED",
-    "HOLD_TEXTS",
     "NO_UNIT",
     "Assemble",
     "Card",

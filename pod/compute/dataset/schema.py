@@ -231,6 +231,8 @@ class _Encoder:
             return self._places(as_texts, gone, slab.places), gone
         if gone.any() and not self.plan.may_miss:
             self._refuse("the cell is missing", np.flatnonzero(gone), slab.places)
+        if slab.comma and column.kind in (Kind.NUMBER, Kind.WHOLE):
+            as_texts = texts.with_point(as_texts)
         values = np.zeros(len(as_texts), column.dtype)
         present = np.flatnonzero(~gone)
         values[present] = self._of_texts(
@@ -258,8 +260,10 @@ class _Encoder:
 
     def _refuse_others(self, values: Array, places: Sequence[int]) -> None:
         """Where classes are whole numbers a cell is one of them."""
-        if self.plan.numbers and not (options := np.isin(values, np.array(self.plan.numbers))).all():
-            self._refuse(no_class(len(self.plan.numbers)), np.flatnonzero(~options), places, UNDECLARED)
+        if self.plan.numbers:
+            options = np.isin(values, np.array(self.plan.numbers)).reshape(len(values), -1).all(1)
+            if not options.all():
+                self._refuse(no_class(len(self.plan.numbers)), np.flatnonzero(~options), places, UNDECLARED)
 
     def _refuse_lost(self, which: Sequence[int] | Array, places: Sequence[int]) -> None:
         if len(which):

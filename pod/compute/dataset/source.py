@@ -53,10 +53,12 @@ class Slab:
     Args:
         places: number of each record's line, or of the record, from 1 on, for messages.
         cells: by the place of the column in the source.
+        comma: whether numbers in texts have a decimal comma.
     """
 
     places: Sequence[int]
     cells: Mapping[int, Cells]
+    comma: bool = False
 
 
 class Source(Protocol):
