@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import cached_property
 from typing import Any
 
@@ -470,7 +471,7 @@ def fit_transform(
     constants: Constants = {}
     for name, (low, high) in (ranges or {}).items():
         column = table.column(name)
-        if not -math.inf < low < high < math.inf:
+        if not -math.inf < low < high < math.inf or math.isinf(high - low):
             raise InputRefused(f"the range of {name!r} from {low} to {high} is empty or without an end")
         if column.kind not in _SCALED or _has_classes(table, column):
             raise InputRefused(f"the column {name!r} has categories, which no range scales", "leave its range out")
@@ -492,6 +493,8 @@ def fit_transform(
 
 _SCALED = (Kind.NUMBER, Kind.WHOLE, Kind.TIME)
 LEAST_BEHIND_STATISTICS = 20
+LEAST_SQUARED = 1e-140
+_TOO_LARGE = "a column's numbers are too large for their mean and deviation"
 ROUNDING = 16 * float(np.finfo(np.float64).eps)
 """The mean of a slab of equal numbers may be off by so much of it: each of the twelve levels of
 numpy's pairwise sum rounds once, and so do the last sum and the division."""
@@ -546,6 +549,8 @@ def _mean_and_scale(table: Table, column: Column) -> dict[str, float]:
             min(float(slab.min()) for slab in present if slab.size),
             max(float(slab.max()) for slab in present if slab.size),
         )
+        if math.isinf(high - low):
+            raise InputRefused(_TOO_LARGE, "rescale it")
         return {"low": low, "high": high}
     size = sum(slab.size for slab in present)
     try:
@@ -554,10 +559,12 @@ def _mean_and_scale(table: Table, column: Column) -> dict[str, float]:
             farthest = max(float(np.abs(slab.astype(np.float64) - mean).max()) for slab in present if slab.size)
             if farthest <= ROUNDING * abs(mean):
                 return {"mean": mean, "scale": 1.0}
-            squares = math.fsum(float(np.square(slab.astype(np.float64) - mean).sum()) for slab in present)
+            # Squares of what is very near are 0: those are taken of its share of the farthest.
+            unit = 1.0 if farthest > LEAST_SQUARED else farthest
+            squares = math.fsum(float(np.square((slab.astype(np.float64) - mean) / unit).sum()) for slab in present)
     except (FloatingPointError, OverflowError):
-        raise InputRefused("a column's numbers are too large for their mean and deviation", "rescale it") from None
-    return {"mean": mean, "scale": math.sqrt(squares / size) or 1.0}
+        raise InputRefused(_TOO_LARGE, "rescale it") from None
+    return {"mean": mean, "scale": unit * math.sqrt(squares / size) or 1.0}
 
 
 def outward_range(low: float, high: float) -> tuple[float, float]:
@@ -566,19 +573,25 @@ def outward_range(low: float, high: float) -> tuple[float, float]:
     Returns:
         (low, high), low < high, each of one significant digit, unless that would be no wider.
     """
-    low, high = _outwards(low, math.floor), _outwards(high, math.ceil)
+    low, high = _outwards(low, ROUND_FLOOR), _outwards(high, ROUND_CEILING)
     if low < high:
         return low, high
     beside = max(1.0, abs(low) / 10)  # beyond 2^53 the next whole number is no other double
-    return low - beside, high + beside
+    return _finite(low - beside), _finite(high + beside)
 
 
-def _outwards(number: float, towards: Callable[[float], int]) -> float:
-    """Round to one significant digit, downwards or upwards."""
-    if number == 0:
-        return 0.0
-    unit = 10.0 ** math.floor(math.log10(abs(number))) or 1.0  # a power below the smallest double is 0
-    return float(towards(number / unit) * unit)
+def _outwards(number: float, rounding: str) -> float:
+    """Round to one significant digit, downwards or upwards; beyond all doubles is the last of
+    them."""
+    exact = Decimal(repr(number))  # the shortest text of a double: floor and double keep their order
+    return _finite(float(exact.quantize(Decimal(1).scaleb(exact.adjusted()), rounding)) if number else 0.0)
+
+
+def _finite(number: float) -> float:
+    return max(-_LARGEST, min(number, _LARGEST))
+
+
+_LARGEST = float(np.finfo(np.float64).max)
 
 
 def refuse_beside_budget(subgroups: Collection[str]) -> None:

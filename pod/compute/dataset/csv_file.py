@@ -111,7 +111,9 @@ class CsvFile:
         self.mock, skipped, named = _before_header(head)
         self._skipped = skipped
         lines = "".join(islice(io.StringIO(head), skipped, skipped + SNIFFED_LINES))
-        delimiter = said.delimiter or named or _delimiter(lines)
+        delimiter = (
+            said.delimiter or named or _delimiter(lines, not head.endswith(lines) or len(head) == SNIFFED_CHARACTERS)
+        )
         self._dialect = replace(self._dialect, delimiter=delimiter)
         self._dialect = replace(self._dialect, decimal=said.decimal or self._decimal(lines))
 
@@ -301,7 +303,7 @@ def _before_header(head: str) -> tuple[bool, int, str | None]:
     return mock, int(mock), None
 
 
-def _delimiter(lines: str) -> str:
+def _delimiter(lines: str, cut_off: bool) -> str:
     """The separator by which the first lines fall into the most cells, as many in each; where none
     does, that which the header has most often, so that lines which do not fit are told.
 
@@ -314,17 +316,20 @@ def _delimiter(lines: str) -> str:
         widths = list[int]()
         while (row := rows.next()) is not None:
             widths += [len(row)] if row else []
-        whole = widths[:-1] if len(widths) > 2 else widths  # the last line may be cut off
+        whole = widths[:-1] if cut_off and len(widths) > 2 else widths
         headers[word] = widths[0] if widths else 1
-        if whole and min(whole) == max(whole) > 1:
+        if whole and min(whole) == max(whole):
             even[word] = whole[0]
     most = max(even.values(), default=1)
-    if len(best := [word for word, width in even.items() if width == most]) > 1:
+    best = [word for word, width in even.items() if width == most]
+    if most == 1 < max(headers.values()):
+        return max(headers, key=headers.__getitem__)
+    if most > 1 and len(best) > 1:
         raise InputRefused(
             f"its lines fall into {most} cells by the {' and by the '.join(best)}",
             f"say what parts its cells (--delimiter {best[0]} or --delimiter {best[1]})",
         )
-    return best[0] if best else max(headers, key=headers.__getitem__)
+    return best[0] if best else "comma"
 
 
 def _first_undecodable_line(path: Path, encoding: str) -> int:

@@ -2,12 +2,13 @@
 
 It is drawn from what is public already or says next to nothing, and so that a job fails on it where
 it would fail on the records: numbers stay within the card's range, or within some deviations of its
-mean; every class and every category occurs. Where the card has no constants of a column, the range
-goes from its smallest to its largest value, rounded outwards to one digit; of arrays of whole
-numbers, which are codes as a rule, it is those two themselves. No number is below zero where no
-cell of its column is, or above where none is. No quantile and no joint statistic enters it. A drawn
-number that happens to equal a real cell of its column is drawn again, for columns of real numbers;
-integers and truth values are drawn without looking.
+mean; every class and every category occurs, and there are more mock records than were asked for
+where there are more of these. Where the card has no constants of a column, the range goes from its
+smallest to its largest value, rounded outwards to one digit; of arrays of whole numbers, which are
+codes as a rule, it is those two themselves. No number is below zero where no cell of its column is,
+or above where none is. No quantile and no joint statistic enters it. A drawn number that happens to
+equal a real cell of its column is drawn again, for columns of real numbers; integers and truth
+values are drawn without looking. Cells that are missing are zeros, as those of records are.
 
 Where units of privacy have several records, a made-up unit has as many as one has on average.
 
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from fitchain.pod.compute.dataset.card import Card, outward_range
-from fitchain.pod.compute.dataset.columns import Array, Column, Kind
+from fitchain.pod.compute.dataset.columns import SLAB_ROWS, Array, Column, Kind, missing_name
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.values.errors import InputRefused
@@ -73,6 +74,9 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
         draw = _draw_of_card if of_card_alone else partial(_draw, table)
         drawn = _draw_truth(column, card, count, random)
         arrays[column.name] = draw(column, card, count, random) if drawn is None else drawn
+    for name in arrays:
+        if (gone := arrays.get(missing_name(name))) is not None:
+            arrays[name] = np.where(gone, np.zeros((), arrays[name].dtype), arrays[name])
     mock = Table.of(arrays, card.target, table.categories, mock=True)
     return replace(mock, columns=table.columns, task=card.task)
 
@@ -109,7 +113,11 @@ def _require_ranges(card: Card) -> None:
         InputRefused: it does; all such columns are named.
     """
     numbers = [column for column in card.columns if column.dtype != "bool"]
-    bare = [each.name for each in numbers if not (card.transform.get(each.name) or _categories_of(card, each.name))]
+    bare = [
+        each.name
+        for each in numbers
+        if not (tells_range(card.transform.get(each.name, {})) or _categories_of(card, each.name))
+    ]
     if bare:
         which = f"columns {', '.join(map(repr, bare))}" if len(bare) > 1 else f"column {bare[0]!r}"
         whose = "their real ranges" if len(bare) > 1 else "its real range"
@@ -126,20 +134,42 @@ def _draw_of_card(column: Column, card: Card, count: int, random: np.random.Gene
 
 
 def _draw(table: Table, column: Column, card: Card, count: int, random: np.random.Generator) -> Array:
-    constants, real = card.transform.get(column.name, {}), table.arrays[column.name]
-    if column.shape and column.integral and "low" not in constants:
-        low, high = float(real.min()), float(real.max())
-    elif constants:
-        low, high = _range_of(constants)
-    else:
-        low, high = outward_range(float(real.min()), float(real.max()))
-    if "low" not in constants:
-        low, high = (max(low, 0.0) if real.min() >= 0 else low), (min(high, 0.0) if real.max() <= 0 else high)
+    limits = mock_range(table, column, card.transform.get(column.name, {}))
     if column.integral:
-        return _even(column, (low, high), count, random)
-    most = float(np.finfo(np.dtype(column.dtype)).max) / 4  # so that the range's width is finite too
-    low, high = max(-most, min(low, most)), max(-most, min(high, most))
-    return _draw_unlike(real, low, high, (count, *column.shape), random)
+        return _even(column, limits, count, random)
+    return _draw_unlike(table.arrays[column.name], limits, (count, *column.shape), random)
+
+
+def tells_range(constants: Mapping[str, Any]) -> bool:
+    """Whether a card's constants of a column say where its numbers lie. Those by which numbers
+    enter as they are say nothing."""
+    return "low" in constants or ("mean" in constants and (constants["mean"], constants["scale"]) != (0, 1))
+
+
+def mock_range(table: Table, column: Column, constants: Mapping[str, Any]) -> tuple[float, float]:
+    """Between which numbers those of a column are drawn, beside no privacy budget.
+
+    Args:
+        table: the real records.
+        column: of numbers.
+        constants: of the card, of that column.
+    """
+    least, largest = _ends(table, column.name)
+    if "low" in constants:
+        return _range_of(constants)
+    if column.shape and column.integral:
+        return float(least), float(largest)
+    low, high = _range_of(constants) if tells_range(constants) else outward_range(float(least), float(largest))
+    return (max(low, 0.0) if least >= 0 else low), (min(high, 0.0) if largest <= 0 else high)
+
+
+def _ends(table: Table, name: str) -> tuple[Any, Any]:
+    """The smallest and the largest cell of a column that is there, found slab by slab."""
+    array, gone = table.arrays[name], table.arrays.get(missing_name(name))
+    slabs = (slice(low, low + SLAB_ROWS) for low in range(0, len(array), SLAB_ROWS))
+    present = (array[slab] if gone is None else array[slab][~gone[slab]] for slab in slabs)
+    ends = [(cells.min(), cells.max()) for cells in present if cells.size]
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def _even(column: Column, limits: tuple[float, float], count: int, random: np.random.Generator) -> Array:
@@ -147,7 +177,7 @@ def _even(column: Column, limits: tuple[float, float], count: int, random: np.ra
     (low, high), shape = limits, (count, *column.shape)
     dtype = np.dtype(column.dtype)
     if not column.integral:
-        return (low + (high - low) * random.random(shape)).astype(dtype)
+        return _uniform(low, high, shape, dtype, random)
     bounds = np.iinfo(dtype)
     first, last = (max(bounds.min, min(bounds.max, int(number))) for number in (math.ceil(low), math.floor(high)))
     drawn = random.integers(min(first, last), last, shape, dtype=dtype.type, endpoint=True)
@@ -163,20 +193,47 @@ def _range_of(constants: Mapping[str, Any]) -> tuple[float, float]:
     return mean - SPREAD * scale, mean + SPREAD * scale
 
 
-def _draw_unlike(real: Array, low: float, high: float, shape: tuple[int, ...], random: np.random.Generator) -> Array:
+def _uniform(
+    low: float, high: float, shape: tuple[int, ...], dtype: np.dtype[Any], random: np.random.Generator
+) -> Array:
+    """Draw evenly between two numbers, however far they are from each other, as the dtype has
+    them."""
+    most = float(np.finfo(dtype).max)
+    share = random.random(shape)
+    with np.errstate(under="ignore"):
+        drawn = low * (1 - share) + high * share
+        return np.clip(drawn, max(low, -most), min(high, most)).astype(dtype)
+
+
+def _draw_unlike(
+    real: Array, limits: tuple[float, float], shape: tuple[int, ...], random: np.random.Generator
+) -> Array:
     """Draw numbers between low and high, none of which is a real cell.
 
     Where nearly every number that the dtype has there is one, each draw that still is goes up to
     the next that is none, beyond the range if need be: there are more numbers than cells.
     """
-    drawn: Array = random.uniform(low, high, shape).astype(real.dtype)
+    drawn = _uniform(*limits, shape, real.dtype, random)
+    same = np.ones(shape, np.bool_)
     for _ in range(MOST_REDRAWS):
-        if not (same := np.isin(drawn, real)).any():
+        same[same] = _are_real(drawn[same], real)
+        if not same.any():
             return drawn
-        drawn[same] = random.uniform(low, high, int(same.sum())).astype(real.dtype)
+        drawn[same] = _uniform(*limits, (int(same.sum()),), real.dtype, random)
     cells = np.unique(real)
     above = np.nextafter(cells, np.array(np.inf, real.dtype))
     free = np.sort(above[~np.isin(above, cells)])  # the number after each run of neighbours
     same = np.isin(drawn, cells)
     drawn[same] = free[np.searchsorted(free, drawn[same], "right")]
     return drawn
+
+
+def _are_real(drawn: Array, real: Array) -> Array:
+    """Which of some numbers, `[n]`, are cells, found slab by slab."""
+    different = np.unique(drawn)
+    met = np.zeros(len(different), np.bool_)
+    for low in range(0, len(real), SLAB_ROWS):
+        cells = real[low : low + SLAB_ROWS].ravel()
+        places = np.searchsorted(different, cells).clip(0, len(different) - 1)
+        met[places[different[places] == cells]] = True
+    return met[np.searchsorted(different, drawn)]
