@@ -255,13 +255,28 @@ def register_prepared(home: Home, prepared: PreparedDataset) -> RegisteredDatase
 
 def _terms(offer: DatasetOffer) -> ReadingTerms:
     """What an offer says of how its table is read. Beside a privacy budget what the target is
-    predicted as follows from that alone."""
+    predicted as follows from that alone.
+
+    Raises:
+        InputRefused: it says two things of the target.
+    """
     task, categories = offer.reading.task, dict(offer.reading.categories)
     if offer.classes and offer.target is not None:
-        task, categories[offer.target] = Task.CLASSIFICATION, offer.classes
+        if categories.setdefault(offer.target, offer.classes) != offer.classes:
+            raise InputRefused(f"the classes of the target {offer.target!r} are named twice", "leave --categories out")
+        task = _require_task(offer, Task.CLASSIFICATION, "its classes are named")
     elif offer.privacy is not None and offer.target in offer.ranges:
-        task = Task.REGRESSION
+        task = _require_task(offer, Task.REGRESSION, "it has a range")
     return replace(offer.reading, target=offer.target, drop=offer.drop, task=task, categories=categories)
+
+
+def _require_task(offer: DatasetOffer, task: Task, reason: str) -> Task:
+    """A task that follows from something else that was said."""
+    if offer.reading.task not in (None, task):
+        raise InputRefused(
+            f"the target {offer.target!r} is of a {offer.reading.task}, and {reason}", "leave out the one or the other"
+        )
+    return task
 
 
 def _require_declared_categories(offer: DatasetOffer, table: Table) -> None:
