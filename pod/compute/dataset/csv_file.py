@@ -123,8 +123,8 @@ class CsvFile:
     @cached_property
     def names(self) -> Sequence[str]:
         """Of the header's cells."""
-        with self._rows() as rows:
-            header = rows.next()
+        with self._text() as text:
+            header = self._rows_of(text).next()
         if not header or not any(map(str.strip, header)):
             raise InputRefused("the table is empty: it has no header line")
         return tuple(map(plain_name, header))
@@ -133,7 +133,8 @@ class CsvFile:
         """Read the records, some thousand lines at a time, so that no more are held as text."""
         wanted = sorted(columns)
         uneven, seen = BadCells(), 0
-        with self._rows() as rows:
+        with self._text() as text:
+            rows, size = self._rows_of(text), max(self.path.stat().st_size, 1)
             width = len(rows.next() or [])
             while slab := self._slab(rows, width, uneven):
                 places, records = zip(*slab, strict=True)
@@ -143,7 +144,7 @@ class CsvFile:
                         position: cells.with_point(part) for position, part in parts.items() if isinstance(part, list)
                     }
                 seen += len(places)
-                yield Slab(places, parts)
+                yield Slab(places, parts, text.buffer.tell() / size)
         if uneven.count:
             raise InputRefused(
                 f"{uneven.where('line')}: there are not {width} cells, as the header has",
@@ -178,12 +179,10 @@ class CsvFile:
                     "save it as UTF-8, or say what it is (--encoding cp1252, say)",
                 ) from None
 
-    @contextmanager
-    def _rows(self) -> Iterator[_Rows]:
-        with self._text() as text:
-            for _ in range(self._skipped):
-                text.readline()
-            yield _Rows(text, self._dialect, self._skipped)
+    def _rows_of(self, text: TextIO) -> _Rows:
+        for _ in range(self._skipped):
+            text.readline()
+        return _Rows(text, self._dialect, self._skipped)
 
     def _decimal(self, lines: str) -> str:
         """A comma where the first lines have numbers with one and none with a point."""

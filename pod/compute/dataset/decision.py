@@ -15,14 +15,19 @@ from fitchain.pod.compute.dataset.columns import Array, Classes, Column, Kind
 from fitchain.pod.compute.dataset.profile import TEXT_KINDS, Profile
 from fitchain.pod.compute.dataset.schema import KIND_WORDS, MISSING_CATEGORY, ColumnPlan, Schema
 from fitchain.pod.compute.dataset.selection import ReadingTerms, find_column, select
-from fitchain.pod.compute.dataset.source import BadCells, Refusals, Source, Typed, plain_name
+from fitchain.pod.compute.dataset.source import BadCells, Refusals, Source, Tick, Typed, no_tick, plain_name
 from fitchain.pod.compute.dataset.task import Task
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
 
 
-def decide(source: Source, terms: ReadingTerms) -> Schema:
+def decide(source: Source, terms: ReadingTerms, tick: Tick = no_tick) -> Schema:
     """Look at a whole source, and decide what its columns are.
+
+    Args:
+        source: its records.
+        terms: what their owner says of them.
+        tick: told how far it is.
 
     Raises:
         InputRefused: something that the terms name is not there; or cells cannot be used as they
@@ -41,6 +46,7 @@ def decide(source: Source, terms: ReadingTerms) -> Schema:
         raise InputRefused("the table has no column")
     profiles = {name: Profile(terms.markers) for name in selection.places}
     for slab in source.slabs(selection.places.values()):
+        tick("looking at the columns", slab.done)
         for name, position in selection.places.items():
             try:
                 profiles[name].add(slab.cells[position], slab.places)

@@ -20,7 +20,6 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,7 +58,9 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
         raise InputRefused(f"mock data has at least one record, not {count}")
     if of_card_alone:
         _require_ranges(card)
-    arrays = dict[str, Array]()
+    arrays, ranges = dict[str, Array](), dict[str, tuple[float, float]]()
+    randoms = dict[str, np.random.Generator]()
+    real = {} if of_card_alone else _bounds_of(table)
     most = max(len(_categories_of(card, column.name)) for column in card.columns)
     count = max(count, most)
     count += -count % (card.unit_records or 1)
@@ -70,9 +71,17 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
             continue
         seed = hashlib.sha256(b"fitchain/mock/v2" + key + column.name.encode()).digest()
         random = np.random.Generator(np.random.Philox(int.from_bytes(seed[:16], "big")))
-        draw = _draw_of_card if of_card_alone else partial(_draw, table)
         drawn = _draw_truth(column, card, count, random)
-        arrays[column.name] = draw(column, card, count, random) if drawn is None else drawn
+        if drawn is None and of_card_alone:
+            drawn = _even(column, _range_of(card.transform[column.name]), count, random)
+        elif drawn is None and column.integral:
+            drawn = _even(column, _limits(column, card, *real[column.name]), count, random)
+        elif drawn is None:
+            low, high = ranges[column.name] = _limits(column, card, *real[column.name])
+            drawn = random.uniform(low, high, (count, *column.shape)).astype(table.arrays[column.name].dtype)
+            randoms[column.name] = random
+        arrays[column.name] = drawn
+    _draw_equal_again(table, arrays, ranges, randoms)
     mock = Table.of(arrays, card.target, table.categories, mock=True)
     return replace(mock, columns=table.columns, task=card.task)
 
@@ -120,26 +129,33 @@ def _require_ranges(card: Card) -> None:
         )
 
 
-def _draw_of_card(column: Column, card: Card, count: int, random: np.random.Generator) -> Array:
-    """Draw in the range that the card gives."""
-    return _even(column, _range_of(card.transform[column.name]), count, random)
+def _bounds_of(table: Table) -> dict[str, tuple[Any, Any]]:
+    """The least and the largest cell of each column of numbers."""
+    names = [column.name for column in table.columns if column.kind not in (Kind.BOOLEAN, Kind.MISSING)]
+    bounds = dict[str, tuple[Any, Any]]()
+    for part in table.parts():
+        for name in names:
+            cells = table.arrays[name][part]
+            low, high = bounds.get(name, (cells.flat[0], cells.flat[0]))
+            bounds[name] = min(low, cells.min()), max(high, cells.max())
+    return bounds
 
 
-def _draw(table: Table, column: Column, card: Card, count: int, random: np.random.Generator) -> Array:
-    constants, real = card.transform.get(column.name, {}), table.arrays[column.name]
+def _limits(column: Column, card: Card, least: Any, largest: Any) -> tuple[float, float]:
+    """Between which numbers those of a column are drawn, of which the real ones are known."""
+    constants = card.transform.get(column.name, {})
     if column.shape and column.integral and "low" not in constants:
-        low, high = float(real.min()), float(real.max())
+        low, high = float(least), float(largest)
     elif constants:
         low, high = _range_of(constants)
     else:
-        low, high = outward_range(float(real.min()), float(real.max()))
+        low, high = outward_range(float(least), float(largest))
     if "low" not in constants:
-        low, high = (max(low, 0.0) if real.min() >= 0 else low), (min(high, 0.0) if real.max() <= 0 else high)
+        low, high = (max(low, 0.0) if least >= 0 else low), (min(high, 0.0) if largest <= 0 else high)
     if column.integral:
-        return _even(column, (low, high), count, random)
+        return low, high
     most = float(np.finfo(np.dtype(column.dtype)).max) / 4  # so that the range's width is finite too
-    low, high = max(-most, min(low, most)), max(-most, min(high, most))
-    return _draw_unlike(real, low, high, (count, *column.shape), random)
+    return max(-most, min(low, most)), max(-most, min(high, most))
 
 
 def _even(column: Column, limits: tuple[float, float], count: int, random: np.random.Generator) -> Array:
@@ -163,13 +179,29 @@ def _range_of(constants: Mapping[str, Any]) -> tuple[float, float]:
     return mean - SPREAD * scale, mean + SPREAD * scale
 
 
-def _draw_unlike(real: Array, low: float, high: float, shape: tuple[int, ...], random: np.random.Generator) -> Array:
-    """Draw numbers between low and high, none of which is a real cell.
+def _draw_equal_again(
+    table: Table,
+    arrays: dict[str, Array],
+    ranges: Mapping[str, tuple[float, float]],
+    randoms: Mapping[str, np.random.Generator],
+) -> None:
+    """Draw those numbers again that are real cells of their column; all columns are looked through
+    together."""
+    equal = {name: np.zeros(arrays[name].shape, np.bool_) for name in ranges}
+    for part in table.parts() if ranges else ():
+        for name, found in equal.items():
+            found |= np.isin(arrays[name], table.arrays[name][part])
+    for name, found in equal.items():
+        if found.any():
+            arrays[name] = _draw_unlike(np.asarray(table.arrays[name]), arrays[name], *ranges[name], randoms[name])
+
+
+def _draw_unlike(real: Array, drawn: Array, low: float, high: float, random: np.random.Generator) -> Array:
+    """Draw numbers between low and high again until none is a real cell.
 
     Where nearly every number that the dtype has there is one, each draw that still is goes up to
     the next that is none, beyond the range if need be: there are more numbers than cells.
     """
-    drawn: Array = random.uniform(low, high, shape).astype(real.dtype)
     for _ in range(MOST_REDRAWS):
         if not (same := np.isin(drawn, real)).any():
             return drawn
