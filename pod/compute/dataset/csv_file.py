@@ -125,8 +125,8 @@ class CsvFile:
     @cached_property
     def names(self) -> Sequence[str]:
         """Of the header's cells."""
-        with self._rows() as rows:
-            header = rows.next()
+        with self._text() as text:
+            header = self._rows_of(text).next()
         if not header or not any(map(str.strip, header)):
             raise InputRefused("the table is empty: it has no header line")
         return tuple(map(plain_name, header))
@@ -135,13 +135,14 @@ class CsvFile:
         """Read the records, some thousand lines at a time, so that no more are held as text."""
         wanted = sorted(columns)
         uneven, seen = BadCells(), 0
-        with self._rows() as rows:
+        with self._text() as text:
+            rows, size = self._rows_of(text), max(self.path.stat().st_size, 1)
             width = len(rows.next() or [])
             while slab := self._slab(rows, width, uneven):
                 places, records = zip(*slab, strict=True)
                 parts: dict[int, Cells] = {position: [record[position] for record in records] for position in wanted}
                 seen += len(places)
-                yield Slab(places, parts, self._dialect.decimal == "comma")
+                yield Slab(places, parts, text.buffer.tell() / size, self._dialect.decimal == "comma")
         if uneven.count:
             raise InputRefused(
                 f"{uneven.where('line')}: there are not {width} cells, as the header has",
@@ -176,12 +177,10 @@ class CsvFile:
                     "save it as UTF-8, or say what it is (--encoding cp1252, say)",
                 ) from None
 
-    @contextmanager
-    def _rows(self) -> Iterator[_Rows]:
-        with self._text() as text:
-            for _ in range(self._skipped):
-                text.readline()
-            yield _Rows(text, self._dialect, self._skipped)
+    def _rows_of(self, text: TextIO) -> _Rows:
+        for _ in range(self._skipped):
+            text.readline()
+        return _Rows(text, self._dialect, self._skipped)
 
     def _decimal(self, lines: str) -> str:
         """A comma where the first lines have numbers with one and none with a point.
@@ -310,7 +309,7 @@ def _delimiter(lines: str, cut_off: bool) -> str:
     Raises:
         InputRefused: two do equally well.
     """
-    headers, even = dict[str, int](), dict[str, int]()
+    headers, even, below = dict[str, int](), dict[str, int](), dict[str, int]()
     for word in DELIMITERS:
         rows = _Rows(io.StringIO(lines, newline=""), CsvDialect(word), 0, strict=False)
         widths = list[int]()
@@ -320,10 +319,12 @@ def _delimiter(lines: str, cut_off: bool) -> str:
         headers[word] = widths[0] if widths else 1
         if whole and min(whole) == max(whole):
             even[word] = whole[0]
+        elif len(whole) > 2 and min(whole[1:]) == max(whole[1:]) > 1:
+            below[word] = whole[1]
     most = max(even.values(), default=1)
     best = [word for word, width in even.items() if width == most]
-    if most == 1 < max(headers.values()):
-        return max(headers, key=headers.__getitem__)
+    if most == 1 < max(*headers.values(), *below.values(), 1):
+        return max(headers, key=lambda word: (headers[word], below.get(word, 0)))
     if most > 1 and len(best) > 1:
         raise InputRefused(
             f"its lines fall into {most} cells by the {' and by the '.join(best)}",

@@ -16,7 +16,7 @@ from fitchain.pod.compute.dataset.columns import Array, Classes, Column, Kind
 from fitchain.pod.compute.dataset.profile import TEXT_KINDS, Profile
 from fitchain.pod.compute.dataset.schema import KIND_WORDS, MISSING_CATEGORY, ColumnPlan, Schema
 from fitchain.pod.compute.dataset.selection import ReadingTerms, Selection, find_column, select
-from fitchain.pod.compute.dataset.source import BadCells, Refusals, Source, Typed
+from fitchain.pod.compute.dataset.source import BadCells, Refusals, Source, Tick, Typed, no_tick
 from fitchain.pod.compute.dataset.task import Task
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
@@ -24,8 +24,13 @@ from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
 Said = TypeVar("Said")
 
 
-def decide(source: Source, terms: ReadingTerms) -> Schema:
+def decide(source: Source, terms: ReadingTerms, tick: Tick = no_tick) -> Schema:
     """Look at a whole source, and decide what its columns are.
+
+    Args:
+        source: its records.
+        terms: what their owner says of them.
+        tick: told how far it is.
 
     Raises:
         InputRefused: something that the terms name is not there; or cells cannot be used as they
@@ -40,6 +45,7 @@ def decide(source: Source, terms: ReadingTerms) -> Schema:
         raise InputRefused("the table has no column")
     profiles = {name: Profile(terms.markers, kinds.get(name)) for name in selection.places}
     for slab in source.slabs(selection.places.values()):
+        tick("looking at the columns", slab.done)
         for name, position in selection.places.items():
             try:
                 profiles[name].add(slab.cells[position], slab.places, slab.comma)

@@ -21,13 +21,12 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fitchain.pod.compute.dataset.card import Card, outward_range
-from fitchain.pod.compute.dataset.columns import SLAB_ROWS, Array, Column, Kind, missing_name
+from fitchain.pod.compute.dataset.columns import Array, Column, Kind, missing_name
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.values.errors import InputRefused
@@ -60,7 +59,9 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
         raise InputRefused(f"mock data has at least one record, not {count}")
     if of_card_alone:
         _require_ranges(card)
-    arrays = dict[str, Array]()
+    arrays, ranges = dict[str, Array](), dict[str, tuple[float, float]]()
+    randoms = dict[str, np.random.Generator]()
+    real = {} if of_card_alone else _bounds_of(table)
     most = max(len(_categories_of(card, column.name)) for column in card.columns)
     count = max(count, most)
     count += -count % (card.unit_records or 1)
@@ -71,9 +72,17 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
             continue
         seed = hashlib.sha256(b"fitchain/mock/v2" + key + column.name.encode()).digest()
         random = np.random.Generator(np.random.Philox(int.from_bytes(seed[:16], "big")))
-        draw = _draw_of_card if of_card_alone else partial(_draw, table)
         drawn = _draw_truth(column, card, count, random)
-        arrays[column.name] = draw(column, card, count, random) if drawn is None else drawn
+        if drawn is None and of_card_alone:
+            drawn = _even(column, _range_of(card.transform[column.name]), count, random)
+        elif drawn is None and column.integral:
+            drawn = _even(column, mock_range(column, card.transform, *real[column.name]), count, random)
+        elif drawn is None:
+            limits = ranges[column.name] = mock_range(column, card.transform, *real[column.name])
+            drawn = _uniform(limits, (count, *column.shape), table.arrays[column.name].dtype, random)
+            randoms[column.name] = random
+        arrays[column.name] = drawn
+    _draw_equal_again(table, arrays, ranges, randoms)
     for name in arrays:
         if (gone := arrays.get(missing_name(name))) is not None:
             arrays[name] = np.where(gone, np.zeros((), arrays[name].dtype), arrays[name])
@@ -128,16 +137,17 @@ def _require_ranges(card: Card) -> None:
         )
 
 
-def _draw_of_card(column: Column, card: Card, count: int, random: np.random.Generator) -> Array:
-    """Draw in the range that the card gives."""
-    return _even(column, _range_of(card.transform[column.name]), count, random)
-
-
-def _draw(table: Table, column: Column, card: Card, count: int, random: np.random.Generator) -> Array:
-    limits = mock_range(table, column, card.transform.get(column.name, {}))
-    if column.integral:
-        return _even(column, limits, count, random)
-    return _draw_unlike(table.arrays[column.name], limits, (count, *column.shape), random)
+def _bounds_of(table: Table) -> dict[str, tuple[Any, Any]]:
+    """The least and the largest cell that is there, of each column of numbers."""
+    names = [column.name for column in table.columns if column.kind not in (Kind.BOOLEAN, Kind.MISSING)]
+    bounds = dict[str, tuple[Any, Any]]()
+    for part in table.parts():
+        for name in names:
+            cells, gone = table.arrays[name][part], table.arrays.get(missing_name(name))
+            if (present := cells if gone is None else cells[~gone[part]]).size:
+                low, high = bounds.get(name, (present.flat[0], present.flat[0]))
+                bounds[name] = min(low, present.min()), max(high, present.max())
+    return bounds
 
 
 def tells_range(constants: Mapping[str, Any]) -> bool:
@@ -146,15 +156,15 @@ def tells_range(constants: Mapping[str, Any]) -> bool:
     return "low" in constants or ("mean" in constants and (constants["mean"], constants["scale"]) != (0, 1))
 
 
-def mock_range(table: Table, column: Column, constants: Mapping[str, Any]) -> tuple[float, float]:
+def mock_range(column: Column, transform: Mapping[str, Any], least: Any, largest: Any) -> tuple[float, float]:
     """Between which numbers those of a column are drawn, beside no privacy budget.
 
     Args:
-        table: the real records.
         column: of numbers.
-        constants: of the card, of that column.
+        transform: the card's constants.
+        least, largest: of the real cells that are there.
     """
-    least, largest = _ends(table, column.name)
+    constants = transform.get(column.name, {})
     if "low" in constants:
         return _range_of(constants)
     if column.shape and column.integral:
@@ -163,21 +173,12 @@ def mock_range(table: Table, column: Column, constants: Mapping[str, Any]) -> tu
     return (max(low, 0.0) if least >= 0 else low), (min(high, 0.0) if largest <= 0 else high)
 
 
-def _ends(table: Table, name: str) -> tuple[Any, Any]:
-    """The smallest and the largest cell of a column that is there, found slab by slab."""
-    array, gone = table.arrays[name], table.arrays.get(missing_name(name))
-    slabs = (slice(low, low + SLAB_ROWS) for low in range(0, len(array), SLAB_ROWS))
-    present = (array[slab] if gone is None else array[slab][~gone[slab]] for slab in slabs)
-    ends = [(cells.min(), cells.max()) for cells in present if cells.size]
-    return min(low for low, _ in ends), max(high for _, high in ends)
-
-
 def _even(column: Column, limits: tuple[float, float], count: int, random: np.random.Generator) -> Array:
     """Draw evenly between two numbers; of whole numbers both of them occur."""
     (low, high), shape = limits, (count, *column.shape)
     dtype = np.dtype(column.dtype)
     if not column.integral:
-        return _uniform(low, high, shape, dtype, random)
+        return _uniform(limits, shape, dtype, random)
     bounds = np.iinfo(dtype)
     first, last = (max(bounds.min, min(bounds.max, int(number))) for number in (math.ceil(low), math.floor(high)))
     drawn = random.integers(min(first, last), last, shape, dtype=dtype.type, endpoint=True)
@@ -194,46 +195,70 @@ def _range_of(constants: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _uniform(
-    low: float, high: float, shape: tuple[int, ...], dtype: np.dtype[Any], random: np.random.Generator
+    limits: tuple[float, float], shape: tuple[int, ...], dtype: np.dtype[Any], random: np.random.Generator
 ) -> Array:
     """Draw evenly between two numbers, however far they are from each other, as the dtype has
     them."""
-    most = float(np.finfo(dtype).max)
+    (low, high), most = limits, float(np.finfo(dtype).max)
     share = random.random(shape)
     with np.errstate(under="ignore"):
         drawn = low * (1 - share) + high * share
         return np.clip(drawn, max(low, -most), min(high, most)).astype(dtype)
 
 
-def _draw_unlike(
-    real: Array, limits: tuple[float, float], shape: tuple[int, ...], random: np.random.Generator
-) -> Array:
-    """Draw numbers between low and high, none of which is a real cell.
-
-    Where nearly every number that the dtype has there is one, each draw that still is goes up to
-    the next that is none, beyond the range if need be: there are more numbers than cells.
-    """
-    drawn = _uniform(*limits, shape, real.dtype, random)
-    same = np.ones(shape, np.bool_)
+def _draw_equal_again(
+    table: Table,
+    arrays: dict[str, Array],
+    ranges: Mapping[str, tuple[float, float]],
+    randoms: Mapping[str, np.random.Generator],
+) -> None:
+    """Draw those numbers again that are real cells of their column; all columns are looked through
+    together."""
     for _ in range(MOST_REDRAWS):
-        same[same] = _are_real(drawn[same], real)
-        if not same.any():
-            return drawn
-        drawn[same] = _uniform(*limits, (int(same.sum()),), real.dtype, random)
+        equal = {name: _Met(arrays[name]) for name in ranges}
+        for part in table.parts() if equal else ():
+            for name, met in equal.items():
+                met.add(table.arrays[name][part])
+        ranges = {name: limits for name, limits in ranges.items() if equal[name].any()}
+        for name, limits in ranges.items():
+            again = equal[name].where
+            arrays[name][again] = _uniform(limits, (int(again.sum()),), arrays[name].dtype, randoms[name])
+        if not ranges:
+            return
+    for name in ranges:
+        _step_beside(np.asarray(table.arrays[name]), arrays[name])
+
+
+class _Met:
+    """Which of some drawn numbers are real cells."""
+
+    def __init__(self, drawn: Array) -> None:
+        self._different, self._places = np.unique(drawn, return_inverse=True)
+        self._met, self._shape = np.zeros(len(self._different), np.bool_), drawn.shape
+
+    def add(self, cells: Array) -> None:
+        """Look at some cells."""
+        places = np.searchsorted(self._different, cells.ravel()).clip(0, len(self._different) - 1)
+        self._met[places[self._different[places] == cells.ravel()]] = True
+
+    def any(self) -> bool:
+        """Whether any is."""
+        return bool(self._met.any())
+
+    @property
+    def where(self) -> Array:
+        """Of each number whether it is, in the shape of those that were drawn."""
+        return self._met[self._places].reshape(self._shape)
+
+
+def _step_beside(real: Array, drawn: Array) -> None:
+    """Move those of the drawn numbers that are real cells to the next that is none.
+
+    Nearly every number that the dtype has there is one, and so they go beyond the range if need be:
+    there are more numbers than cells.
+    """
     cells = np.unique(real)
     above = np.nextafter(cells, np.array(np.inf, real.dtype))
     free = np.sort(above[~np.isin(above, cells)])  # the number after each run of neighbours
     same = np.isin(drawn, cells)
     drawn[same] = free[np.searchsorted(free, drawn[same], "right")]
-    return drawn
-
-
-def _are_real(drawn: Array, real: Array) -> Array:
-    """Which of some numbers, `[n]`, are cells, found slab by slab."""
-    different = np.unique(drawn)
-    met = np.zeros(len(different), np.bool_)
-    for low in range(0, len(real), SLAB_ROWS):
-        cells = real[low : low + SLAB_ROWS].ravel()
-        places = np.searchsorted(different, cells).clip(0, len(different) - 1)
-        met[places[different[places] == cells]] = True
-    return met[np.searchsorted(different, drawn)]

@@ -16,17 +16,21 @@ from fitchain.pod.compute.dataset import (
     Classes,
     Constants,
     CsvDialect,
+    Leaves,
     Policy,
     Reading,
     ReadingTerms,
     Rule,
+    Spill,
     Table,
     Task,
+    Tick,
     UnitColumn,
     check_unchanged,
     find_groups,
     fit_transform,
     mock_table,
+    no_tick,
     refuse_beside_budget,
     register,
     require_no_concern,
@@ -157,12 +161,13 @@ class PreparedDataset:
     panels: tuple[TrustedPanel, ...]
 
 
-def prepare_dataset(home: Home, offer: DatasetOffer) -> PreparedDataset:
+def prepare_dataset(home: Home, offer: DatasetOffer, tick: Tick = no_tick) -> PreparedDataset:
     """Read a table, and look at what would be published of it; nothing leaves.
 
     Args:
         home: the owner's, opened with its key.
         offer: the table, its price and its conditions.
+        tick: told how far it is.
 
     Raises:
         EnvironmentRefused: this host is not of such a class.
@@ -182,7 +187,7 @@ def prepare_dataset(home: Home, offer: DatasetOffer) -> PreparedDataset:
     source = Path(offer.source).absolute()
     if source.suffix.lower() == ".npz" and any(isinstance(each, str) for each in offer.classes):
         raise InputRefused(f"{source.name} holds numbers alone, and the classes are texts", "name whole numbers")
-    table = Table.read(source, _terms(offer), offer.dialect, unit=offer.unit)
+    table = Table.read(source, _terms(offer), offer.dialect, unit=offer.unit, spill=spill_of(home), tick=tick)
     if table.mock:
         raise InputRefused("the table is marked as mock data and is no dataset", "register the real records")
     if offer.privacy is not None:
@@ -210,8 +215,13 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     return register_prepared(home, prepare_dataset(home, offer))
 
 
-def register_prepared(home: Home, prepared: PreparedDataset) -> RegisteredDataset:
+def register_prepared(home: Home, prepared: PreparedDataset, tick: Tick = no_tick) -> RegisteredDataset:
     """Register a table that was prepared: from here on it is public what its card says.
+
+    Args:
+        home: the owner's.
+        prepared: the table.
+        tick: told how far it is.
 
     Raises:
         EnvironmentRefused: this host is not of a class whose probe is to be published.
@@ -237,6 +247,8 @@ def register_prepared(home: Home, prepared: PreparedDataset) -> RegisteredDatase
         privacy=privacy,
         unit=offer.unit,
         subgroups=offer.subgroups,
+        constants=prepared.constants,
+        tick=tick,
     )
     card = registration.card
     if offer.mock_records:
@@ -247,7 +259,7 @@ def register_prepared(home: Home, prepared: PreparedDataset) -> RegisteredDatase
     if opened is not None:  # last: a budget is set once for all, and what was refused must not have set it
         number = home.registry.open_ledger(opened)
     id = home.registry.register_dataset(registration.root, registration.count, card_cid, number)
-    write_file(home.dataset_folder(id) / LEAVES, registration.leaves, 0o600)
+    registration.leaves.save(home.dataset_folder(id) / LEAVES)
     keep_policy_panels(home, id, list(panels))
     keep_row(home, DatasetRow(id, source, reading, salt, registration.root, card.encode(), str(card_cid)))
     return RegisteredDataset(id, registration.root, registration.count, card_cid, card, panels, table.left_out)
@@ -393,23 +405,29 @@ def read_registered(home: Home, row: DatasetRow) -> Table:
     return read_with_leaves(home, row)[0]
 
 
-def read_with_leaves(home: Home, row: DatasetRow) -> tuple[Table, list[bytes]]:
+def read_with_leaves(home: Home, row: DatasetRow) -> tuple[Table, Leaves]:
     """The same, with the leaves of the records' tree, for openings. Raises as `read_registered`."""
     reading = row.reading
     try:
-        table = read_table(row.source, reading)
+        table = read_table(row.source, reading, spill_of(home))
     except InputRefused as error:
         raise DatasetChanged(f"the dataset is not the registered one: {error.message}", error.hint) from None
     leaves = home.dataset_folder(row.id) / LEAVES
-    registered_leaves = leaves.read_bytes() if leaves.exists() else None
+    registered_leaves = Leaves.open(leaves) if leaves.exists() else None
     return table, check_unchanged(table, registration_key(home, row.salt), row.root, registered_leaves)
 
 
-def read_table(source: Path, reading: Mapping[str, Any]) -> Table:
+def spill_of(home: Home) -> Spill:
+    """Where a large table's records go while they are worked on: the home's disk; /tmp may be
+    memory."""
+    return Spill(home.settings.home)
+
+
+def read_table(source: Path, reading: Mapping[str, Any], spill: Spill | None = None) -> Table:
     """Read a table as it was read for its registration; raises as `Table.read`."""
     unit = None if reading["unit"] is None else UnitColumn.from_json(reading["unit"])
     how = Reading.from_json({name: part for name, part in reading.items() if name != "unit"})
-    return Table.read_as(source, how, unit=unit)
+    return Table.read_as(source, how, unit=unit, spill=spill)
 
 
 def keep_row(home: Home, row: DatasetRow) -> None:
