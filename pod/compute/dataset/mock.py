@@ -2,13 +2,14 @@
 
 It is drawn from what is public already or says next to nothing, and so that a job fails on it where
 it would fail on the records: numbers stay within the card's range, or within some deviations of its
-mean; every class and every category occurs, and there are more mock records than were asked for
-where there are more of these. Where the card has no constants of a column, the range goes from its
-smallest to its largest value, rounded outwards to one digit; of arrays of whole numbers, which are
-codes as a rule, it is those two themselves. No number is below zero where no cell of its column is,
-or above where none is. No quantile and no joint statistic enters it. A drawn number that happens to
-equal a real cell of its column is drawn again, for columns of real numbers; integers and truth
-values are drawn without looking. Cells that are missing are zeros, as those of records are.
+mean; every class and every category occurs, the last of them in the first record, which also has
+the largest of whole numbers, so that a model that is one short fails in its first step; there are
+more mock records than were asked for where there are more of these. Where the card has no constants
+of a column, the range goes from its smallest to its largest value, rounded outwards to one digit;
+of arrays of whole numbers, which are codes as a rule, it is those two themselves. No number is
+below zero where no cell of its column is, or above where none is. No quantile and no joint
+statistic enters it. A drawn number that happens to equal a real cell of its column is drawn again,
+for columns of real numbers; integers and truth values are drawn without looking.
 
 Where units of privacy have several records, a made-up unit has as many as one has on average.
 
@@ -83,9 +84,6 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
             randoms[column.name] = random
         arrays[column.name] = drawn
     _draw_equal_again(table, arrays, ranges, randoms)
-    for name in arrays:
-        if (gone := arrays.get(missing_name(name))) is not None:
-            arrays[name] = np.where(gone, np.zeros((), arrays[name].dtype), arrays[name])
     mock = Table.of(arrays, card.target, table.categories, mock=True)
     return replace(mock, columns=table.columns, task=card.task)
 
@@ -95,13 +93,22 @@ def _draw_truth(column: Column, card: Card, count: int, random: np.random.Genera
     values; None for numbers."""
     if categories := _categories_of(card, column.name):
         places = random.permutation(np.concatenate([np.arange(len(categories)), _places(categories, count, random)]))
+        _swap_first(places, len(categories) - 1)
         values = places if isinstance(categories[0], str) else np.array(categories)[places]
         return values.astype(np.dtype(column.dtype))
     if column.kind is Kind.MISSING:
-        return random.permutation(np.arange(count) < max(1, round(MISSING_SHARE * count)))
+        gone = random.permutation(np.arange(count) < max(1, round(MISSING_SHARE * count)))
+        _swap_first(gone, False)
+        return gone
     if column.kind is Kind.BOOLEAN:
         return random.integers(0, 2, (count, *column.shape)).astype(np.bool_)
     return None
+
+
+def _swap_first(values: Array, wanted: Any) -> None:
+    """Let a value come first that is somewhere, unless it is nowhere."""
+    if (places := np.flatnonzero(values == wanted)).size:
+        values[[0, places[0]]] = values[[places[0], 0]]
 
 
 def _categories_of(card: Card, name: str) -> Sequence[Any]:
@@ -183,7 +190,7 @@ def _even(column: Column, limits: tuple[float, float], count: int, random: np.ra
     first, last = (max(bounds.min, min(bounds.max, int(number))) for number in (math.ceil(low), math.floor(high)))
     drawn = random.integers(min(first, last), last, shape, dtype=dtype.type, endpoint=True)
     ends = drawn.reshape(count, -1)
-    ends[0, 0], ends[-1, -1] = first, last
+    ends[-1, -1], ends[0, 0] = first, last
     return drawn
 
 
@@ -257,8 +264,9 @@ def _step_beside(real: Array, drawn: Array) -> None:
     Nearly every number that the dtype has there is one, and so they go beyond the range if need be:
     there are more numbers than cells.
     """
-    cells = np.unique(real)
-    above = np.nextafter(cells, np.array(np.inf, real.dtype))
-    free = np.sort(above[~np.isin(above, cells)])  # the number after each run of neighbours
-    same = np.isin(drawn, cells)
-    drawn[same] = free[np.searchsorted(free, drawn[same], "right")]
+    cells, same = np.unique(real), np.isin(drawn, real)
+    with np.errstate(over="ignore"):
+        above, below = (np.nextafter(cells, np.array(end, real.dtype)) for end in (np.inf, -np.inf))
+    after, before = (each[np.isfinite(each) & ~np.isin(each, cells)] for each in (above, below))
+    places = np.searchsorted(after, drawn[same], "right")
+    drawn[same] = np.append(after, before[-1:])[places]  # before the last run where that ends with the last number
