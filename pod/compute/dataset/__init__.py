@@ -44,7 +44,7 @@ from fitchain.pod.compute.dataset.columns import DTYPES, Classes, Column, Kind, 
 from fitchain.pod.compute.dataset.concerns import Rule, require_no_concern
 from fitchain.pod.compute.dataset.csv_file import CsvDialect
 from fitchain.pod.compute.dataset.leaves import Leaves
-from fitchain.pod.compute.dataset.mock import mock_table
+from fitchain.pod.compute.dataset.mock import mock_ranges, mock_table
 from fitchain.pod.compute.dataset.order import (
     batches,
     batches_per_epoch,
@@ -118,6 +118,7 @@ __all__ = [
     "held_out_rows",
     "input_width",
     "missing_name",
+    "mock_ranges",
     "mock_table",
     "no_tick",
     "open_records",

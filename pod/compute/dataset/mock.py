@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +32,7 @@ from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.values.errors import InputRefused
 
+Ranges = dict[str, tuple[float, float]]
 MOST_REDRAWS = 100
 SPREAD = 2.0  # a range from constants: mean - 2 scale to mean + 2 scale
 MISSING_SHARE = 0.1
@@ -62,7 +63,7 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
         _require_ranges(card)
     arrays, ranges = dict[str, Array](), dict[str, tuple[float, float]]()
     randoms = dict[str, np.random.Generator]()
-    real = {} if of_card_alone else _bounds_of(table)
+    real = {} if of_card_alone else _bounds_of(table, _numbers_of(table))
     most = max(len(_categories_of(card, column.name)) for column in card.columns)
     count = max(count, most)
     count += -count % (card.unit_records or 1)
@@ -144,11 +145,33 @@ def _require_ranges(card: Card) -> None:
         )
 
 
-def _bounds_of(table: Table) -> dict[str, tuple[Any, Any]]:
-    """The least and the largest cell that is there, of each column of numbers."""
-    names = [column.name for column in table.columns if column.kind not in (Kind.BOOLEAN, Kind.MISSING)]
+def mock_ranges(table: Table, transform: Mapping[str, Any], no_numbers: Container[str] = ()) -> Ranges:
+    """What mock data tell of columns of numbers beside the card, and no privacy budget: between
+    which numbers they are drawn, where that is no range of the card's.
+
+    Args:
+        table: the real records.
+        transform: the card's constants.
+        no_numbers: columns that are drawn otherwise, as groups.
+    """
+    columns = [
+        column
+        for column in _numbers_of(table)
+        if not {"low", "categories"} & transform.get(column.name, {}).keys() and column.name not in no_numbers
+    ]
+    bounds = _bounds_of(table, columns)
+    return {column.name: mock_range(column, transform, *bounds[column.name]) for column in columns}
+
+
+def _numbers_of(table: Table) -> list[Column]:
+    return [column for column in table.columns if column.kind not in (Kind.BOOLEAN, Kind.MISSING)]
+
+
+def _bounds_of(table: Table, columns: Sequence[Column]) -> dict[str, tuple[Any, Any]]:
+    """The least and the largest cell that is there, of some columns of numbers."""
+    names = [column.name for column in columns]
     bounds = dict[str, tuple[Any, Any]]()
-    for part in table.parts():
+    for part in table.parts() if names else ():
         for name in names:
             cells, gone = table.arrays[name][part], table.arrays.get(missing_name(name))
             if (present := cells if gone is None else cells[~gone[part]]).size:

@@ -29,6 +29,7 @@ from fitchain.pod.compute.dataset import (
     check_unchanged,
     find_groups,
     fit_transform,
+    mock_ranges,
     mock_table,
     no_tick,
     refuse_beside_budget,
@@ -47,6 +48,7 @@ from fitchain.pod.values.digest import Digest, Root, canonical_json, sha256
 from fitchain.pod.values.errors import DatasetChanged, InputRefused
 from fitchain.pod.values.ids import DatasetId
 from fitchain.pod.values.privacy.ledger import allowed_epsilon, budget
+from fitchain.pod.values.recipe.subgroups import Group
 
 MOCK_RECORDS = 256
 LEAVES, SOURCE = "leaves", "source.json"
@@ -150,6 +152,9 @@ class PreparedDataset:
         opened: the budget of a ledger that will be opened, else None.
         ledger: number of the one that is there and will be charged; 0 for none.
         panels: that the policy names, as they stand now.
+        groups: by column, by which results on held-out records are told.
+        mock_ranges: by column, between which numbers mock data are drawn, where the card does not
+            say it.
     """
 
     offer: DatasetOffer
@@ -159,6 +164,8 @@ class PreparedDataset:
     opened: int | None
     ledger: int
     panels: tuple[TrustedPanel, ...]
+    groups: Mapping[str, tuple[Group, ...]] = field(default_factory=dict)
+    mock_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def prepare_dataset(home: Home, offer: DatasetOffer, tick: Tick = no_tick) -> PreparedDataset:
@@ -195,12 +202,14 @@ def prepare_dataset(home: Home, offer: DatasetOffer, tick: Tick = no_tick) -> Pr
     classes = offer.classes if offer.privacy is not None or offer.classes else None
     not_for_models = [name for name, is_input in offer.subgroups.items() if not is_input]
     constants = fit_transform(table, offer.transform, offer.ranges, classes, not_for_models)
-    find_groups(table, offer.subgroups)
+    groups = find_groups(table, offer.subgroups)
     require_no_concern(table, constants, offer.insist)
     panels = look_at_policy(home, offer.policy)
     privacy = _card_privacy(home, offer, table.count // (table.unit_records or 1))
     opened, number = _ledger(home, offer.privacy, privacy)
-    return PreparedDataset(offer, table, constants, privacy, opened, number, tuple(panels))
+    of_records = offer.mock_records and privacy is None
+    ranges = mock_ranges(table, constants, groups) if of_records else {}
+    return PreparedDataset(offer, table, constants, privacy, opened, number, tuple(panels), groups, ranges)
 
 
 def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
