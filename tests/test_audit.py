@@ -78,7 +78,7 @@ def test_a_segment_seed_is_of_the_draw_and_the_beginnings_of_all_links() -> None
 def test_the_end_of_a_shuffle_needs_no_more_than_its_draws(seed: Digest, count: int, wanted: int) -> None:
     wanted = min(wanted, count)
     draws = epoch_draws(seed, 0)
-    assert permutation_end(count, wanted, draws) == permutation(count, draws).tolist()[count - wanted :]
+    assert permutation_end(count, wanted, draws).tolist() == permutation(count, draws).tolist()[count - wanted :]
 
 
 def test_a_challenge_over_billions_of_segments_costs_what_it_draws() -> None:

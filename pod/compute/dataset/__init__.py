@@ -12,12 +12,14 @@ into batches.
     schema     what the columns of a source are
     profile    what all cells of a column are
     decision   what columns are, said or guessed aloud
+    rows       records on disk, where they are more than memory should hold
     readers    which kind of file is which source
     table      columns -> record bytes
     policy     what the owner asks of a job
     card       what is published: schema, transform constants, licence, price, policy
     units      where the records of a unit of privacy lie
     concerns   what a table is refused for unless its owner insists
+    leaves     digests of very many records, and the tree over them
     records    record leaves, root, openings, "is it still what was registered?"
     order      the keyed batch order
     references  records and order of the reference trainings of a risk report
@@ -41,7 +43,8 @@ from fitchain.pod.compute.dataset.card import (
 from fitchain.pod.compute.dataset.columns import DTYPES, Classes, Column, Kind, declared_classes, missing_name
 from fitchain.pod.compute.dataset.concerns import Rule, require_no_concern
 from fitchain.pod.compute.dataset.csv_file import CsvDialect
-from fitchain.pod.compute.dataset.mock import mock_table
+from fitchain.pod.compute.dataset.leaves import Leaves
+from fitchain.pod.compute.dataset.mock import mock_ranges, mock_table
 from fitchain.pod.compute.dataset.order import (
     batches,
     batches_per_epoch,
@@ -63,8 +66,10 @@ from fitchain.pod.compute.dataset.records import (
     salts,
     verify_record,
 )
+from fitchain.pod.compute.dataset.rows import Spill
 from fitchain.pod.compute.dataset.schema import Schema
 from fitchain.pod.compute.dataset.selection import ReadingTerms
+from fitchain.pod.compute.dataset.source import Tick, no_tick
 from fitchain.pod.compute.dataset.subgroups import find_groups
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.task import Task
@@ -73,7 +78,6 @@ from fitchain.pod.compute.dataset.units import FILLED, NO_UNIT, UnitColumn
 __all__ = [
     "DTYPES",
     "FILLED",
-    "HOLD_TEXTS",
     "NO_UNIT",
     "Assemble",
     "Card",
@@ -86,6 +90,7 @@ __all__ = [
     "CsvDialect",
     "Disclosure",
     "Kind",
+    "Leaves",
     "Opening",
     "Policy",
     "Reading",
@@ -94,8 +99,10 @@ __all__ = [
     "RiskTerms",
     "Rule",
     "Schema",
+    "Spill",
     "Table",
     "Task",
+    "Tick",
     "UnitColumn",
     "assemble",
     "batches",
@@ -111,7 +118,9 @@ __all__ = [
     "held_out_rows",
     "input_width",
     "missing_name",
+    "mock_ranges",
     "mock_table",
+    "no_tick",
     "open_records",
     "record_leaves",
     "refuse_beside_budget",

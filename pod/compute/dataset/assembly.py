@@ -33,8 +33,8 @@ def assemble(
         table: the records; row i is record i.
         dtypes: what each argument wants, `float32` or `int64` (class or token numbers, taken
             untransformed); by default all float32.
-        kept_bytes: a column is transformed once and kept if it has at most this many bytes then;
-            else batch by batch, with the same result.
+        kept_bytes: columns are transformed once and kept if they have at most this many bytes then,
+            together; else, and where the table is on disk, batch by batch, with the same result.
 
     Returns:
         A function from indices `[B]` to (inputs, target): for several scalar columns `[B, n]`, for
@@ -48,11 +48,10 @@ def assemble(
     wants = tuple(dtypes) if dtypes is not None else ("float32",) * len(recipe.inputs)
     if len(wants) != len(recipe.inputs):
         raise InputRefused(f"the recipe has {len(recipe.inputs)} inputs and the model takes {len(wants)}")
-    arguments = [
-        _kept(_argument(table, columns, recipe.transform, want), table.count, kept_bytes)
-        for columns, want in zip(recipe.inputs, wants, strict=True)
+    takes = [
+        _argument(table, columns, recipe.transform, want) for columns, want in zip(recipe.inputs, wants, strict=True)
     ]
-    target = _kept(_target(table, recipe), table.count, kept_bytes)
+    *arguments, target = _kept([*takes, _target(table, recipe)], table, kept_bytes)
 
     def take(indices: Array) -> tuple[tuple[Array, ...], Array]:
         return tuple(argument(indices) for argument in arguments), target(indices)
@@ -63,12 +62,18 @@ def assemble(
 Take = Callable[[Array], Array]
 
 
-def _kept(take: Take, count: int, most_bytes: int) -> Take:
-    """Transform the whole column once if that is small; the numbers are the same either way."""
-    if not count or take(np.zeros(1, np.uint64)).nbytes * count > most_bytes:
-        return take
-    whole = take(np.arange(count, dtype=np.uint64))
-    return lambda indices: whole[indices]
+def _kept(takes: Sequence[Take], table: Table, most_bytes: int) -> list[Take]:
+    """Transform whole columns once as long as they are small together; the numbers are the same
+    either way."""
+    kept, left = list[Take](), most_bytes
+    for take in takes:
+        size = take(np.zeros(1, np.uint64)).nbytes * table.count if table.count else left + 1
+        if table.rows is not None or size > left:
+            kept.append(take)
+            continue
+        left -= size
+        kept.append(take(np.arange(table.count, dtype=np.uint64)).__getitem__)
+    return kept
 
 
 def _argument(table: Table, columns: Sequence[str], transform: Mapping[str, Any], want: str) -> Take:
@@ -98,11 +103,11 @@ def _cells(table: Table, name: str, constants: Mapping[str, Any] | None, want: s
     is_scalar = not table.column(name).shape
     if constants is not None and "categories" in constants:
         categories = constants["categories"]
-        numbers = class_numbers(table, name, categories)
+        take_class = _classes(table, name, categories)
         if want == "int64":
-            return lambda indices: numbers[indices][:, None]
+            return lambda indices: take_class(indices)[:, None]
         places = np.arange(len(categories))
-        return lambda indices: (numbers[indices][:, None] == places).astype(np.float32)
+        return lambda indices: (take_class(indices)[:, None] == places).astype(np.float32)
     take = _numbers(table, name, constants, want)
     return (lambda indices: take(indices)[:, None]) if is_scalar else take
 
@@ -153,11 +158,10 @@ def _target(table: Table, recipe: Recipe) -> Take:
     categories = None if constants is None else constants.get("categories")
     if loss in CLASSIFICATION:
         if categories is not None:
-            numbers = class_numbers(table, recipe.target, categories)
-            return lambda indices: numbers[indices]
+            return _classes(table, recipe.target, categories)
         # Whether one record's number is below 0 is none of the noised numbers that a private
         # training tells: there it fails in that record's loss, which counts as zeros.
-        negative = recipe.privacy is None and array.size and array.min() < 0
+        negative = recipe.privacy is None and _bounds(table, recipe.target)[0] < 0
         if constants is not None or not table.column(recipe.target).integral or negative:
             raise InputRefused(
                 f"the loss {loss} wants class numbers and the target {recipe.target!r} has none",
@@ -182,14 +186,40 @@ def _truth(table: Table, recipe: Recipe, categories: Sequence[Any] | None) -> Ta
                 f"the loss {BINARY} wants one of two classes and the target {recipe.target!r} has {len(categories)}",
                 "choose cross_entropy",
             )
-        numbers = class_numbers(table, recipe.target, categories)
-        return lambda indices: numbers[indices].astype(np.float32)
-    if recipe.privacy is None and array.size and not (array.min() >= 0 and array.max() <= 1):
+        take_class = _classes(table, recipe.target, categories)
+        return lambda indices: take_class(indices).astype(np.float32)
+    low, high = (0, 1) if recipe.privacy is not None else _bounds(table, recipe.target)
+    if not 0 <= low <= high <= 1:
         raise InputRefused(
             f"the loss {BINARY} wants shares from 0 to 1, and the target {recipe.target!r} has others",
             "choose a regression's loss (mse_loss, say)",
         )
     return lambda indices: array[indices].astype(np.float32)
+
+
+def _bounds(table: Table, name: str) -> tuple[float, float]:
+    """The least and the largest cell of a column; 0 of one that has none."""
+    array = table.arrays[name]
+    parts = [(array[part].min(), array[part].max()) for part in table.parts()]
+    return (min(low for low, _ in parts), max(high for _, high in parts)) if parts else (0.0, 0.0)
+
+
+def _classes(table: Table, name: str, categories: Sequence[Any]) -> Take:
+    """A column's class numbers by record; all of them are looked at first, as `class_numbers`
+    does."""
+    if table.rows is None:
+        return class_numbers(table, name, categories).__getitem__
+    place = _placing(table, name, categories)
+    for part in table.parts():
+        place(table.arrays[name][part], part.start)
+    return lambda indices: place(table.arrays[name][indices], 0)
+
+
+def _placing(table: Table, name: str, categories: Sequence[Any]) -> Callable[[Array, int], Array]:
+    if table.column(name).shape:
+        raise InputRefused(f"the column {name!r} has categories and holds arrays")
+    problem, texts = f"its {name!r} is none of the {len(categories)} categories", table.categories.get(name, ())
+    return lambda array, first: _places(array, categories, texts, problem, first)
 
 
 def class_numbers(table: Table, name: str, categories: Sequence[Any]) -> Array:
@@ -203,14 +233,11 @@ def class_numbers(table: Table, name: str, categories: Sequence[Any]) -> Array:
     Raises:
         InputRefused: a cell is none of them.
     """
-    if table.column(name).shape:
-        raise InputRefused(f"the column {name!r} has categories and holds arrays")
-    problem = f"its {name!r} is none of the {len(categories)} categories"
-    return _places(table.arrays[name], categories, table.categories.get(name, ()), problem)
+    return _placing(table, name, categories)(table.arrays[name], 0)
 
 
 def group_numbers(table: Table, subgroups: Subgroups) -> dict[str, Array]:
-    """Which group each record is in, `[count]` int64 by column: its cell's place among the groups.
+    """Which group each record is in, `[count]` int8 by column: its cell's place among the groups.
 
     Args:
         table: where such a column is an array of numbers, or of indices into texts.
@@ -224,11 +251,13 @@ def group_numbers(table: Table, subgroups: Subgroups) -> dict[str, Array]:
         if table.column(column).shape:
             raise InputRefused(f"the column {column!r} has groups and holds arrays")
         problem = f"its {column!r} is none of the {len(groups)} groups"
-        numbers[column] = _places(table.arrays[column], groups, table.categories.get(column, ()), problem)
+        numbers[column], texts = np.empty(table.count, np.int8), table.categories.get(column, ())
+        for part in table.parts():
+            numbers[column][part] = _places(table.arrays[column][part], groups, texts, problem, part.start)
     return numbers
 
 
-def _places(array: Array, categories: Sequence[Any], texts: tuple[str, ...], problem: str) -> Array:
+def _places(array: Array, categories: Sequence[Any], texts: tuple[str, ...], problem: str, first: int) -> Array:
     """Each cell's place among categories; of texts the cells are the places."""
     if all(isinstance(category, str) for category in categories):
         if texts and tuple(categories) != texts:
@@ -239,5 +268,5 @@ def _places(array: Array, categories: Sequence[Any], texts: tuple[str, ...], pro
     places = np.searchsorted(values, array).clip(0, len(values) - 1)
     wrong = np.flatnonzero(values[places] != array)
     if wrong.size:
-        raise InputRefused(f"record {wrong[0]}: {problem}")
+        raise InputRefused(f"record {first + wrong[0]}: {problem}")
     return places.astype(np.int64)

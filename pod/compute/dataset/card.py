@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from fitchain.pod.compute.dataset.columns import DTYPES, SLAB_ROWS, Classes, Column, Kind, missing_name
+from fitchain.pod.compute.dataset.columns import DTYPES, SLAB_ROWS, Array, Classes, Column, Kind, missing_name
 from fitchain.pod.compute.dataset.policy import NOTHING_DISCLOSED, Disclosure, Policy, amount
 from fitchain.pod.compute.dataset.schema import ColumnPlan, Schema
 from fitchain.pod.compute.dataset.table import Table
@@ -470,11 +471,22 @@ def fit_transform(
     constants: Constants = {}
     for name, (low, high) in (ranges or {}).items():
         column = table.column(name)
-        if not -math.inf < low < high < math.inf:
+        if not -math.inf < low < high < math.inf or math.isinf(high - low):
             raise InputRefused(f"the range of {name!r} from {low} to {high} is empty or without an end")
         if column.kind not in _SCALED or _has_classes(table, column):
             raise InputRefused(f"the column {name!r} has categories, which no range scales", "leave its range out")
         constants[name] = {"low": float(low), "high": float(high)}
+    measured = _means_and_scales(
+        table,
+        [
+            column
+            for column in table.columns
+            if mode == "standard"
+            and column.kind in _SCALED
+            and not (column.name in constants or column.name in no_inputs or _has_classes(table, column))
+            and not (column.name == table.target and classes)
+        ],
+    )
     for column in table.columns:
         if column.name in no_inputs:
             continue
@@ -482,8 +494,8 @@ def fit_transform(
             constants[column.name] = {"categories": list(classes)}
         elif _has_classes(table, column):
             constants[column.name] = {"categories": column_categories(table, column.name)}
-        elif column.kind in _SCALED and column.name not in constants and mode == "standard":
-            constants[column.name] = _mean_and_scale(table, column)
+        elif column.name in measured:
+            constants[column.name] = measured[column.name]
         if missing_name(column.name) in table.arrays and column.kind in _SCALED:
             kept = constants.setdefault(column.name, {"mean": 0.0, "scale": 1.0})
             kept["fill"] = kept["mean"] if "mean" in kept else (kept["low"] + kept["high"]) / 2
@@ -492,6 +504,8 @@ def fit_transform(
 
 _SCALED = (Kind.NUMBER, Kind.WHOLE, Kind.TIME)
 LEAST_BEHIND_STATISTICS = 20
+LEAST_SQUARED, ENLARGED = 1e-140, 2.0**600
+_TOO_LARGE = "a column's numbers are too large for their mean and deviation"
 ROUNDING = 16 * float(np.finfo(np.float64).eps)
 """The mean of a slab of equal numbers may be off by so much of it: each of the twelve levels of
 numpy's pairwise sum rounds once, and so do the last sum and the division."""
@@ -521,43 +535,96 @@ def column_categories(table: Table, name: str) -> list[Any]:
     """
     if texts := table.categories.get(name):
         return list(texts)
-    values = np.unique(table.arrays[name])
-    if (values != np.round(values)).any() or len(values) > MOST_CATEGORIES:
-        raise InputRefused(f"the column {name!r} has no categories: they are whole numbers or texts")
+    array = table.arrays[name]
+    values = np.empty(0, array.dtype)
+    for part in table.parts():
+        values = np.union1d(values, array[part])
+        if (values != np.round(values)).any() or len(values) > MOST_CATEGORIES:
+            raise InputRefused(f"the column {name!r} has no categories: they are whole numbers or texts")
     return [int(value) for value in values]
 
 
-def _mean_and_scale(table: Table, column: Column) -> dict[str, float]:
-    """Mean and population deviation of all cells that are there, in float64, slab by slab: no
-    second copy of a large array.
+def _means_and_scales(table: Table, columns: Sequence[Column]) -> Constants:
+    """Mean and population deviation of all cells that are there, in float64, part by part: no
+    second copy of a large array, and all columns in two passes.
 
     A spread below the rounding error of the mean is none, and its scale 1 (Chan, Golub & LeVeque,
     Algorithms for Computing the Sample Variance, 1983, equation 1.4): a constant 14.62 would be
     divided by 3.6e-15 else.
     """
-    array, gone = table.arrays[column.name], table.arrays.get(missing_name(column.name))
-    present = [
-        array[low : low + SLAB_ROWS] if gone is None else array[low : low + SLAB_ROWS][~gone[low : low + SLAB_ROWS]]
-        for low in range(0, len(array), SLAB_ROWS)
-    ]
-    records = sum(map(len, present))
-    if records < LEAST_BEHIND_STATISTICS:
-        low, high = outward_range(
-            min(float(slab.min()) for slab in present if slab.size),
-            max(float(slab.max()) for slab in present if slab.size),
-        )
-        return {"low": low, "high": high}
-    size = sum(slab.size for slab in present)
+    sums = {column.name: _Sums() for column in columns}
     try:
         with np.errstate(over="raise"):
-            mean = math.fsum(float(slab.sum(dtype=np.float64)) for slab in present) / size
-            farthest = max(float(np.abs(slab.astype(np.float64) - mean).max()) for slab in present if slab.size)
-            if farthest <= ROUNDING * abs(mean):
-                return {"mean": mean, "scale": 1.0}
-            squares = math.fsum(float(np.square(slab.astype(np.float64) - mean).sum()) for slab in present)
+            for part in table.parts() if columns else ():
+                for name, each in sums.items():
+                    each.add(_present(table, name, part))
+            spread = {name: each for name, each in sums.items() if each.records >= LEAST_BEHIND_STATISTICS}
+            for each in spread.values():
+                each.mean = math.fsum(each.totals) / each.size
+            for part in table.parts() if spread else ():
+                for name, each in spread.items():
+                    each.add_distances(_present(table, name, part))
+            return {name: each.constants() for name, each in sums.items()}
     except (FloatingPointError, OverflowError):
-        raise InputRefused("a column's numbers are too large for their mean and deviation", "rescale it") from None
-    return {"mean": mean, "scale": math.sqrt(squares / size) or 1.0}
+        raise InputRefused(_TOO_LARGE, "rescale it") from None
+
+
+def _present(table: Table, name: str, part: slice) -> Array:
+    """Those of some cells that are not missing."""
+    cells, gone = table.arrays[name][part], table.arrays.get(missing_name(name))
+    return cells if gone is None else cells[~gone[part]]
+
+
+@dataclass
+class _Sums:
+    """What was added up of a column's cells, a number for each part of them (`math.fsum` rounds
+    once)."""
+
+    records: int = 0
+    size: int = 0
+    totals: list[float] = field(default_factory=list)
+    low: float = math.inf
+    high: float = -math.inf
+    mean: float = 0.0
+    farthest: float = 0.0
+    squares: list[float] = field(default_factory=list)
+    enlarged: list[float] = field(default_factory=list)
+
+    def add(self, cells: Array) -> None:
+        """Look at some of them."""
+        if not cells.size:
+            return
+        self.records += len(cells)
+        self.size += cells.size
+        if self.records < 2 * SLAB_ROWS:  # who has more publishes no range of them
+            self.low, self.high = min(self.low, float(cells.min())), max(self.high, float(cells.max()))
+        self.totals.append(float(cells.sum(dtype=np.float64)))
+
+    def add_distances(self, cells: Array) -> None:
+        """Look at them again, once the mean is known."""
+        if not cells.size:
+            return
+        beside = cells.astype(np.float64) - self.mean
+        self.farthest = max(self.farthest, float(np.abs(beside).max()))
+        with np.errstate(over="ignore"):  # of a constant column, whose mean is rounded, they are not asked for
+            self.squares.append(float(np.square(beside).sum()))
+            self.enlarged.append(float(np.square(beside * ENLARGED).sum()))
+
+    def constants(self) -> dict[str, float]:
+        """What the card publishes."""
+        if self.records < LEAST_BEHIND_STATISTICS:
+            low, high = outward_range(self.low, self.high)
+            if math.isinf(high - low):
+                raise OverflowError
+            return {"low": low, "high": high}
+        if self.farthest <= ROUNDING * abs(self.mean):
+            return {"mean": self.mean, "scale": 1.0}
+        if self.farthest < LEAST_SQUARED:  # squares of what is so near are 0
+            return {"mean": self.mean, "scale": math.sqrt(math.fsum(self.enlarged) / self.size) / ENLARGED or 1.0}
+        squares = math.fsum(self.squares)
+        if squares == math.inf:
+            raise OverflowError
+        return {"mean": self.mean, "scale": math.sqrt(squares / self.size) or 1.0}
 
 
 def outward_range(low: float, high: float) -> tuple[float, float]:
@@ -566,19 +633,25 @@ def outward_range(low: float, high: float) -> tuple[float, float]:
     Returns:
         (low, high), low < high, each of one significant digit, unless that would be no wider.
     """
-    low, high = _outwards(low, math.floor), _outwards(high, math.ceil)
+    low, high = _outwards(low, ROUND_FLOOR), _outwards(high, ROUND_CEILING)
     if low < high:
         return low, high
     beside = max(1.0, abs(low) / 10)  # beyond 2^53 the next whole number is no other double
-    return low - beside, high + beside
+    return _finite(low - beside), _finite(high + beside)
 
 
-def _outwards(number: float, towards: Callable[[float], int]) -> float:
-    """Round to one significant digit, downwards or upwards."""
-    if number == 0:
-        return 0.0
-    unit = 10.0 ** math.floor(math.log10(abs(number))) or 1.0  # a power below the smallest double is 0
-    return float(towards(number / unit) * unit)
+def _outwards(number: float, rounding: str) -> float:
+    """Round to one significant digit, downwards or upwards; beyond all doubles is the last of
+    them."""
+    exact = Decimal(repr(number))  # the shortest text of a double: floor and double keep their order
+    return _finite(float(exact.quantize(Decimal(1).scaleb(exact.adjusted()), rounding)) if number else 0.0)
+
+
+def _finite(number: float) -> float:
+    return max(-_LARGEST, min(number, _LARGEST))
+
+
+_LARGEST = float(np.finfo(np.float64).max)
 
 
 def refuse_beside_budget(subgroups: Collection[str]) -> None:

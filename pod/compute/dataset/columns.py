@@ -130,6 +130,32 @@ def missing_name(column: str) -> str:
     return f"{column}{_MISSING_ENDING}"
 
 
+def plain(name: str, array: Array, first: int = 0) -> Array:
+    """An array in the one form that is hashed: little-endian, C order, read-only, finite.
+
+    Args:
+        name: of its column, for messages.
+        array: `[n, *shape]`.
+        first: the place of its first record.
+
+    Raises:
+        InputRefused: it has no records, another dtype than `DTYPES`, or a cell that is not finite.
+    """
+    if array.ndim == 0:
+        raise InputRefused(f"column {name!r} is a single value and has no records")
+    if array.dtype.name not in DTYPES:
+        raise InputRefused(f"column {name!r} has dtype {array.dtype}, not one of {', '.join(DTYPES)}")
+    cells = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    if cells.dtype.kind == "f" and not np.isfinite(cells).all():
+        row = first + int(np.argwhere(~np.isfinite(cells))[0][0])
+        raise InputRefused(
+            f"record {row}, column {name!r}: the cell is missing or not finite", "fill or drop such records"
+        )
+    cells = cells.view()
+    cells.flags.writeable = False
+    return cells
+
+
 def declared_classes(texts: Sequence[str]) -> Classes:
     """The classes that a target may have, as an owner names them.
 

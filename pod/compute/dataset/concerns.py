@@ -14,7 +14,8 @@ from enum import StrEnum
 import numpy as np
 
 from fitchain.pod.compute.dataset.card import Constants
-from fitchain.pod.compute.dataset.columns import Kind
+from fitchain.pod.compute.dataset.columns import Array, Kind
+from fitchain.pod.compute.dataset.schema import MISSING_CATEGORY
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.values.errors import InputRefused
 
@@ -66,6 +67,7 @@ def concerns_of(table: Table, constants: Constants) -> Iterator[Concern]:
     differing = () if table.reading is None else table.reading.schema.differing
     for name in differing:
         yield Concern(Rule.DIFFERING, f"the column {name!r} differs in every record, as what identifies people does")
+    counts = _counts_of(table, constants)
     for column in table.columns:
         categories = constants.get(column.name, {}).get("categories")
         if categories is None:
@@ -77,14 +79,27 @@ def concerns_of(table: Table, constants: Constants) -> Iterator[Concern]:
                 " be published",
             )
             continue
-        values = np.arange(len(categories)) if column.kind is Kind.CATEGORY else np.array(categories)
-        counts = np.bincount(np.searchsorted(values, table.arrays[column.name]), minlength=len(values))
-        if rare := int(((counts > 0) & (counts < FEWEST_OF_A_CLASS)).sum()):
+        of_each = counts[column.name][[each != MISSING_CATEGORY for each in categories]]  # that is nobody's
+        if rare := int(((of_each > 0) & (of_each < FEWEST_OF_A_CLASS)).sum()):
             yield Concern(
                 Rule.RARE_CLASSES,
                 f"{rare} of the {len(categories)} categories of the column {column.name!r} "
                 f"{'has' if rare == 1 else 'have'} fewer than {FEWEST_OF_A_CLASS} records",
             )
+
+
+def _counts_of(table: Table, constants: Constants) -> dict[str, Array]:
+    """How many records each category has, by column."""
+    values = {
+        column.name: np.arange(len(categories)) if column.kind is Kind.CATEGORY else np.array(categories)
+        for column in table.columns
+        if (categories := constants.get(column.name, {}).get("categories")) is not None
+    }
+    counts = {name: np.zeros(len(options), np.int64) for name, options in values.items()}
+    for part in table.parts() if values else ():
+        for name, options in values.items():
+            counts[name] += np.bincount(np.searchsorted(options, table.arrays[name][part]), minlength=len(options))
+    return counts
 
 
 def require_no_concern(table: Table, constants: Constants, insisted: frozenset[Rule]) -> None:

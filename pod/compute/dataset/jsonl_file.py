@@ -47,7 +47,7 @@ class JsonLinesFile:
     def _keys(self) -> tuple[str, ...]:
         """All keys, in the order in which they come first."""
         keys = dict[str, None]()
-        for _, record in self._records():
+        for _, record, _ in self._records():
             keys |= dict.fromkeys(record)
             if len(keys) > MOST_COLUMNS:
                 raise InputRefused(f"the records have more than {MOST_COLUMNS} keys together")
@@ -63,7 +63,7 @@ class JsonLinesFile:
         wanted = {position: self._keys[position] for position in sorted(columns)}
         nested = {key: BadCells() for key in wanted.values()}
         places, cells = list[int](), {position: list[str]() for position in wanted}
-        for line, record in self._records():
+        for line, record, done in self._records():
             places.append(line)
             for position, key in wanted.items():
                 value = record.get(key)
@@ -71,10 +71,10 @@ class JsonLinesFile:
                     nested[key].add([line])
                 cells[position].append(_text(value))
             if len(places) == SLAB_ROWS:
-                yield Slab(places, dict(cells))
+                yield Slab(places, dict(cells), done)
                 places, cells = [], {position: [] for position in wanted}
         if places:
-            yield Slab(places, dict(cells))
+            yield Slab(places, dict(cells), 1.0)
         bad = [f"{each.where('line')}, column {key!r}" for key, each in nested.items() if each.count]
         if bad:
             raise InputRefused(
@@ -82,20 +82,23 @@ class JsonLinesFile:
                 "leave the column out (--drop), or make each of its values a column",
             )
 
-    def _records(self) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _records(self) -> Iterator[tuple[int, dict[str, Any], float]]:
+        """Each with its line, and the share of the file that ends with it."""
         with self.path.open("rb") as file:
-            number = 0
+            number, size = 0, max(self.path.stat().st_size, 1)
             while line := file.readline(JSON_LINE_BYTES + 1):
                 number += 1
                 if len(line) > JSON_LINE_BYTES:
                     raise InputRefused(f"line {number} has more than {JSON_LINE_BYTES} bytes")
                 if line.strip(b" \t\r\n\xef\xbb\xbf"):
-                    yield number, _parse(line, number)
+                    yield number, _parse(line, number), file.tell() / size
 
 
 def _parse(line: bytes, number: int) -> dict[str, Any]:
     try:
-        record = json.loads(line.decode("utf-8-sig"), parse_int=str, parse_float=str, object_pairs_hook=_object)
+        record = json.loads(
+            line.decode("utf-8-sig"), parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_object
+        )
     except _Twice:
         raise InputRefused(f"line {number}: a key stands twice") from None
     except (ValueError, RecursionError):

@@ -11,8 +11,8 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from tokenize import TokenError
 from typing import IO, Any
@@ -48,7 +48,6 @@ class NpzFile:
 
     def __init__(self, path: Path, limit_bytes: int = TABLE_BYTES) -> None:
         self.path, self.limit_bytes = path, limit_bytes
-        self._arrays: dict[str, Array] = {}
         with _archive(path) as archive, _whole():
             members = _members(archive)
             _require_whole(path, members)
@@ -65,45 +64,102 @@ class NpzFile:
         """Nothing of it is a guess."""
         return {}
 
-    def arrays(self, columns: Collection[int]) -> dict[int, Array]:
-        """Whole arrays `[count, *shape]`, by place.
+    def arrays(self) -> dict[str, Array]:
+        """All arrays whole, `[count, *shape]`, by name.
 
         Raises:
             InputRefused: they are not intact, too large together, or of different lengths.
         """
         with _archive(self.path) as archive, _whole():
             members = _members(archive)
+            if (total := sum(member.file_size for member in members.values())) > self.limit_bytes:
+                raise InputRefused(f"the arrays have {total} bytes and the limit is {self.limit_bytes}")
+            arrays = [_read_array(archive, name, member) for name, member in members.items()]
+        _length_of_all({name: array.shape for name, array in zip(members, arrays, strict=True)}, may_be_none=True)
+        return dict(zip(self.names, arrays, strict=True))
+
+    def slabs(self, columns: Collection[int]) -> Iterator[Slab]:
+        """The records, some thousands at a time; no more of them are held."""
+        with _archive(self.path) as archive, _whole(), ExitStack() as stack:
+            members = _members(archive)
             wanted = {position: self._members[position] for position in sorted(columns)}
             if (total := sum(members[name].file_size for name in wanted.values())) > self.limit_bytes:
                 raise InputRefused(f"the arrays have {total} bytes and the limit is {self.limit_bytes}")
-            for name in wanted.values():
-                if name not in self._arrays:
-                    self._arrays[name] = _read_array(archive, name, members[name])
-        arrays = {position: self._arrays[name] for position, name in wanted.items()}
-        _require_one_length({name: self._arrays[name] for name in wanted.values()})
-        return arrays
-
-    def slabs(self, columns: Collection[int]) -> Iterator[Slab]:
-        """The records, some thousands at a time."""
-        arrays = self.arrays(columns)
-        count = len(next(iter(arrays.values()))) if arrays else 0
-        if not count:
-            raise InputRefused("the table has no record")
-        for low in range(0, count, SLAB_ROWS):
-            high = min(low + SLAB_ROWS, count)
-            yield Slab(
-                range(low + 1, high + 1),
-                {position: Typed(_widened(array[low:high])) for position, array in arrays.items()},
-            )
+            readers = {
+                position: stack.enter_context(_Reader(archive, name, members[name]))
+                for position, name in wanted.items()
+            }
+            count = _length_of_all({wanted[position]: reader.shape for position, reader in readers.items()})
+            for low in range(0, count, SLAB_ROWS):
+                high = min(low + SLAB_ROWS, count)
+                cells = {position: Typed(_widened(reader.next(high - low))) for position, reader in readers.items()}
+                yield Slab(range(low + 1, high + 1), cells, high / count)
 
 
-def _require_one_length(arrays: Mapping[str, Array]) -> None:
-    first = next(iter(arrays), "")
-    for name, array in arrays.items():
-        if array.ndim == 0:
+class _Reader(AbstractContextManager["_Reader"]):
+    """One array of an archive, read some records at a time.
+
+    Raises:
+        InputRefused: as `_read_array`.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> None:
+        self.name, self.taken = name, 0
+        self.file = archive.open(member)
+        with _closed_if_refused(self.file):
+            self.shape, self.fortran, self.dtype = _checked_header(self.file, name, member)
+        self.whole: Array | None = None
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def next(self, count: int) -> Array:
+        """The cells of so many more records, `[count, *shape]`.
+
+        An array of several axes in Fortran's order has a record's cells all over it, and is read
+        whole.
+        """
+        if self.fortran and len(self.shape) > 1:
+            if self.whole is None:
+                self.whole = self._array(self.shape[::-1]).T
+            self.taken += count
+            return self.whole[self.taken - count : self.taken]
+        self.taken += count
+        return self._array((count, *self.shape[1:]))
+
+    def _array(self, shape: tuple[int, ...]) -> Array:
+        size = math.prod(shape) * self.dtype.itemsize
+        data = _read(self.file, size)
+        if len(data) != size:
+            raise InputRefused(f"column {self.name!r:.80} ends before its last record")
+        return np.frombuffer(data, self.dtype).reshape(shape)
+
+
+@contextmanager
+def _closed_if_refused(file: IO[bytes]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        file.close()
+        raise
+
+
+def _length_of_all(shapes: Mapping[str, tuple[int, ...]], may_be_none: bool = False) -> int:
+    """How many records there are.
+
+    Raises:
+        InputRefused: none where there should be one, or not as many in each array.
+    """
+    first = next(iter(shapes), "")
+    for name, shape in shapes.items():
+        if not shape:
             raise InputRefused(f"column {name!r} is a single value and has no records")
-        if len(array) != len(arrays[first]):
-            raise InputRefused(f"column {first!r} has {len(arrays[first])} records and column {name!r} {len(array)}")
+        if shape[0] != shapes[first][0]:
+            raise InputRefused(f"column {first!r} has {shapes[first][0]} records and column {name!r} {shape[0]}")
+    count = shapes[first][0] if shapes else 0
+    if not count and not may_be_none:
+        raise InputRefused("the table has no record")
+    return count
 
 
 def _widened(array: Array) -> Array:
@@ -118,7 +174,7 @@ def read_npz(path: Path, limit_bytes: int = TABLE_BYTES) -> tuple[dict[str, Arra
         InputRefused: it is no such file, or too large.
     """
     file = NpzFile(path, limit_bytes)
-    return dict(zip(file.names, file.arrays(range(len(file.names))).values(), strict=True)), file.mock
+    return file.arrays(), file.mock
 
 
 @contextmanager
@@ -211,25 +267,32 @@ def _require_whole(path: Path, members: Sized) -> None:
 def _read_array(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> Array:
     """Read one array, having compared what its header promises with what the archive holds."""
     with archive.open(member) as file:
-        try:
-            shape, fortran, dtype = _read_array_header(file)
-        except _NO_HEADER as error:
-            raise InputRefused(f"column {name!r:.80} has no readable array header: {error}") from None
-        if dtype.hasobject or dtype.name not in (*DTYPES, "float16"):
-            raise InputRefused(
-                f"column {name!r:.80} has dtype {dtype!s:.80}, not one of {', '.join(DTYPES)}",
-                "objects and texts are not read: they would have to be unpickled",
-            )
-        promised, held = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
-        if len(shape) > MOST_RANK + 1:
-            raise InputRefused(f"column {name!r:.80} has cells of rank {len(shape) - 1}; at most rank {MOST_RANK}")
-        if promised != held or any(not 0 <= size < 1 << 48 for size in shape):
-            raise InputRefused(f"column {name!r:.80} promises {promised} bytes and the archive holds {held}")
+        shape, fortran, dtype = _checked_header(file, name, member)
+        held = member.file_size - file.tell()
         data = _read(file, held)
         if len(data) != held:
             raise InputRefused(f"column {name!r:.80} promises {held} bytes and ends after {len(data)}")
         flat = np.frombuffer(data, dtype)
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+
+
+def _checked_header(file: IO[bytes], name: str, member: zipfile.ZipInfo) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type of an array that its member of the archive holds."""
+    try:
+        shape, fortran, dtype = _read_array_header(file)
+    except _NO_HEADER as error:
+        raise InputRefused(f"column {name!r:.80} has no readable array header: {error}") from None
+    if dtype.hasobject or dtype.name not in (*DTYPES, "float16"):
+        raise InputRefused(
+            f"column {name!r:.80} has dtype {dtype!s:.80}, not one of {', '.join(DTYPES)}",
+            "objects and texts are not read: they would have to be unpickled",
+        )
+    promised, held = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
+    if len(shape) > MOST_RANK + 1:
+        raise InputRefused(f"column {name!r:.80} has cells of rank {len(shape) - 1}; at most rank {MOST_RANK}")
+    if promised != held or any(not 0 <= size < 1 << 48 for size in shape):
+        raise InputRefused(f"column {name!r:.80} promises {promised} bytes and the archive holds {held}")
+    return shape, fortran, dtype
 
 
 def _read_array_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -262,3 +325,35 @@ def write_npz(path: Path, arrays: Iterable[tuple[str, Array]], mock: bool) -> No
             member = zipfile.ZipInfo(f"{name}.npy", _FIRST_ZIP_DATE)
             with archive.open(member, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
+
+
+@contextmanager
+def written_by_parts(path: Path, name: str, count: int) -> Iterator[Callable[[Array], None]]:
+    """Write an NPZ file of one array as its parts come.
+
+    Args:
+        path: the file.
+        name: of the array.
+        count: its length.
+
+    Yields:
+        What takes the next part, `[n, *shape]`.
+    """
+    member = zipfile.ZipInfo(f"{name}.npy", _FIRST_ZIP_DATE)
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive,
+        archive.open(member, "w", force_zip64=True) as file,
+    ):
+        written = 0
+
+        def write(part: Array) -> None:
+            nonlocal written
+            if not written:
+                header = np.lib.format.header_data_from_array_1_0(part)
+                np.lib.format.write_array_header_1_0(
+                    file, header | {"shape": (count, *part.shape[1:]), "fortran_order": False}
+                )
+            file.write(np.ascontiguousarray(part).tobytes())
+            written += len(part)
+
+        yield write

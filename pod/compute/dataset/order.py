@@ -25,12 +25,15 @@ with all its rows.
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fitchain.pod.compute.dataset.rows import slabs
 from fitchain.pod.compute.dataset.units import rows_of
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused
@@ -57,7 +60,7 @@ def held_out_rows(recipe: Recipe, seed: Digest) -> Indices:
     """
     draws = keyed_draws(tagged(HELD_OUT_TAG, recipe.held_out_seed(seed)))
     units = permutation_end(recipe.unit_count, recipe.held_out_count, draws)
-    return rows_of(np.sort(np.array(units, np.uint64)), recipe.unit_records) + np.uint64(recipe.rows[0])
+    return rows_of(np.sort(units), recipe.unit_records) + np.uint64(recipe.rows[0])
 
 
 def training_rows(recipe: Recipe, seed: Digest) -> Indices:
@@ -71,7 +74,9 @@ def training_rows(recipe: Recipe, seed: Digest) -> Indices:
     """
     trained = np.ones(recipe.row_count, np.bool_)
     trained[held_out_rows(recipe, seed) - np.uint64(recipe.rows[0])] = False
-    return np.flatnonzero(trained).astype(np.uint64) + np.uint64(recipe.rows[0])
+    rows = np.flatnonzero(trained).view(np.uint64)
+    rows += np.uint64(recipe.rows[0])
+    return rows
 
 
 def batches(recipe: Recipe, seed: Digest, start_step: int = 0) -> Iterator[Indices]:
@@ -94,8 +99,10 @@ def batches(recipe: Recipe, seed: Digest, start_step: int = 0) -> Iterator[Indic
     epoch, order = -1, np.empty(0, np.uint64)
     for step in range(start_step, recipe.steps):
         if step // per_epoch != epoch:
-            epoch = step // per_epoch
-            order = rows[permutation(count, epoch_draws(seed, epoch))]
+            epoch, order = step // per_epoch, np.empty(0, np.uint64)  # of many rows one order is held
+            order = permutation(count, epoch_draws(seed, epoch))
+            for part in slabs(count):
+                order[part] = rows[order[part]]
         first = step % per_epoch * size
         yield order[first : first + size]
 
@@ -158,47 +165,74 @@ def permutation(count: int, draws: Draws) -> Indices:
     Returns:
         `[count]` uint64.
     """
-    order = list(range(count))
-    for i, j in zip(range(count - 1, 0, -1), _swaps(count, 1, draws), strict=True):
-        order[i], order[j] = order[j], order[i]
-    return np.array(order, np.uint64)
+    return _shuffled(count, 1, draws).astype(np.uint64)
 
 
-def permutation_end(count: int, wanted: int, draws: Draws) -> list[int]:
-    """The last places of `permutation(count, draws)`, in time and memory of how many are wanted:
-    the shuffle begins there.
+def permutation_end(count: int, wanted: int, draws: Draws) -> Indices:
+    """The last places of `permutation(count, draws)`: the shuffle begins there. Where few are wanted
+    it takes time and memory of these alone.
 
     Args:
         count: how many are shuffled.
         wanted: how many places; at most `count`.
         draws: the stream.
+
+    Returns:
+        `[wanted]` uint64.
     """
+    lowest = max(count - wanted, 1)
+    if wanted * FEW > count:
+        return _shuffled(count, lowest, draws)[count - wanted :].astype(np.uint64)
     moved: dict[int, int] = {}
-    for i, j in zip(range(count - 1, 0, -1), _swaps(count, max(count - wanted, 1), draws), strict=False):
-        moved[i], moved[j] = moved.get(j, j), moved.get(i, i)
-    return [moved.get(i, i) for i in range(count - wanted, count)]
+    i = count
+    for places in _swaps(count, lowest, draws):
+        for j in places:
+            i -= 1
+            moved[i], moved[j] = moved.get(j, j), moved.get(i, i)
+    return np.array([moved.get(i, i) for i in range(count - wanted, count)], np.uint64)
 
 
-def _swaps(count: int, lowest: int, draws: Draws) -> list[int]:
-    """The places j with which i = count-1 down to `lowest` are swapped."""
-    bounds = np.arange(count, lowest, -1, dtype=np.uint64)  # i + 1
-    places: list[int] = (_accepted(bounds, draws) % bounds).tolist()
-    return places
+def _shuffled(count: int, lowest: int, draws: Draws) -> npt.NDArray[Any]:
+    """The shuffle of 0, ..., count-1 down to the place `lowest`, in four bytes a number where they
+    do: Python's own numbers would take forty."""
+    dtype = np.dtype(np.uint32 if count <= 1 << 32 else np.uint64)
+    order, i = array(dtype.char, np.arange(count, dtype=dtype).tobytes()), count
+    for places in _swaps(count, lowest, draws):
+        for j in places:
+            i -= 1
+            order[i], order[j] = order[j], order[i]
+    return np.frombuffer(order, dtype)
 
 
-def _accepted(bounds: Indices, draws: Draws) -> Indices:
-    """For each bound the first draw, in order, that is not rejected.
+FEW = 16
+"""One number of so many: the memory of a shuffle that notes what it moved, over that of one that
+holds all."""
+DRAWN_AT_ONCE = 1 << 16
 
-    A rejection is rarer than n in 2**64, so all are drawn at once and the stream is shifted by one
+
+def _swaps(count: int, lowest: int, draws: Draws) -> Iterator[list[int]]:
+    """The places j with which i = count-1 down to `lowest` are swapped, some at a time."""
+    used = 0
+    for high in range(count, lowest, -DRAWN_AT_ONCE):
+        bounds = np.arange(high, max(high - DRAWN_AT_ONCE, lowest), -1, dtype=np.uint64)  # i + 1
+        taken, used = _accepted(bounds, draws, used)
+        yield (taken % bounds).tolist()
+
+
+def _accepted(bounds: Indices, draws: Draws, used: int) -> tuple[Indices, int]:
+    """For each bound the first draw, in order, that is not rejected, of those that were not used;
+    and how many are now.
+
+    A rejection is rarer than n in 2**64, so many are drawn at once and the stream is shifted by one
     where one is due.
     """
     most = np.uint64(2**64 - 1)
     # the largest accepted draw, 2**64 - (2**64 mod bound) - 1; 2**64 mod bound = ((2**64 - 1) mod
     # bound + 1) mod bound
     largest = most - (most % bounds + np.uint64(1)) % bounds
-    taken, used = draws(0, len(bounds)), len(bounds)
+    taken, used = draws(used, len(bounds)), used + len(bounds)
     while (rejected := np.flatnonzero(taken > largest)).size:
         first = rejected[0]
         taken = np.concatenate([taken[:first], taken[first + 1 :], draws(used, 1)])
         used += 1
-    return taken
+    return taken, used

@@ -42,6 +42,11 @@ def open_source(path: Path, dialect: CsvDialect | None, limit_bytes: int) -> Sou
     opener = SOURCES.get(path.suffix.lower())
     if opener is None:
         raise InputRefused(f"{path.name} is none of {', '.join(SOURCES)}", "convert it to one of these")
+    if dialect is not None and opener is not CsvFile:
+        raise InputRefused(
+            f"{path.name} is no CSV file, and it is said how one is written",
+            "leave --delimiter, --decimal, --encoding and --escape out",
+        )
     return opener(path, dialect, limit_bytes)
 
 

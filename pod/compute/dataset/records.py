@@ -21,13 +21,15 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
-from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardSubgroup, CardUnit, fit_transform
+from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardSubgroup, CardUnit, Constants, fit_transform
 from fitchain.pod.compute.dataset.columns import Array, Classes, Column, Kind, schema_bytes
+from fitchain.pod.compute.dataset.leaves import Leaves
 from fitchain.pod.compute.dataset.policy import Policy
+from fitchain.pod.compute.dataset.source import Tick, no_tick
 from fitchain.pod.compute.dataset.subgroups import find_groups
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.units import NO_UNIT, UNIT_BYTES, UnitColumn, unit_word, unit_words
-from fitchain.pod.values.digest import Digest, Root, path_in, root_from_path, tagged, tree_levels
+from fitchain.pod.values.digest import Digest, Root, root_from_path, tagged
 from fitchain.pod.values.errors import DatasetChanged, DigestMismatch, InputRefused
 from fitchain.pod.values.recipe.fields import Fields
 from fitchain.pod.values.recipe.terms import MOST_ROWS
@@ -47,14 +49,14 @@ class Registration:
         root: the dataset's root, for the chain.
         count: how many records.
         card: what is published, still without mock data.
-        leaves: every record's leaf digest, 32 bytes each, end to end; they reveal no record and let
-            the owner name the first that changed.
+        leaves: every record's leaf digest; they reveal no record and let the owner name the first
+            that changed.
     """
 
     root: Root
     count: int
     card: Card
-    leaves: bytes
+    leaves: Leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,8 @@ def register(
     privacy: CardPrivacy | None = None,
     unit: UnitColumn | None = None,
     subgroups: Mapping[str, bool] | None = None,
+    constants: Constants | None = None,
+    tick: Tick = no_tick,
 ) -> Registration:
     """Compute a dataset's leaves, root and card.
 
@@ -165,6 +169,8 @@ def register(
         units: by column, for the card.
         unit: by which the table was read; None where a record is the unit of privacy.
         subgroups: columns by whose groups results are told, with whether models may take them.
+        constants: of the card, where they were computed before; else they are now.
+        tick: told how far it is.
 
     Raises:
         InputRefused: mock data, a key of another length, an unknown column, a table that was read
@@ -174,11 +180,14 @@ def register(
         raise InputRefused("the table is marked as mock data and is no dataset", "register the real records")
     if table.unit_records != (None if unit is None else unit.most_records):
         raise InputRefused(f"the table has {table.unit_records} rows for each unit, and the unit is {unit}")
-    leaves = record_leaves(table, key)
+    leaves = record_leaves(table, key, tick)
     root = dataset_root(leaves)
     for column in units or {}:
         if table.column(column).kind is Kind.TIME:
             raise InputRefused(f"the column {column!r} counts {table.column(column).unit}, and no other unit")
+    if constants is None:
+        hidden = [name for name, may_take in (subgroups or {}).items() if not may_take]
+        constants = fit_transform(table, transform, ranges, classes, hidden)
     groups, is_input = find_groups(table, subgroups or {}), subgroups or {}
     columns = tuple(replace(each, unit=(units or {}).get(each.name, each.unit)) for each in table.columns)
     card = Card(
@@ -188,7 +197,7 @@ def register(
         task=table.task,
         count=table.count,
         root=root,
-        transform=fit_transform(table, transform, ranges, classes, [name for name in groups if not is_input[name]]),
+        transform=constants,
         description=description,
         licence=licence,
         price=price,
@@ -198,9 +207,7 @@ def register(
         unit=None if unit is None else CardUnit(unit.column, unit.most_records, table.record_count),
         subgroups={name: CardSubgroup(groups[name], is_input[name]) for name in groups},
     )
-    return Registration(
-        root, table.count, Card.from_json(card.json()), b"".join(leaves)
-    )  # what is published can be read
+    return Registration(root, table.count, Card.from_json(card.json()), leaves)  # what is published can be read
 
 
 def salts(key: bytes, start: int, stop: int) -> bytes:
@@ -242,27 +249,42 @@ def record_leaf(index: int, record_salt: bytes, unit: bytes, record: bytes | mem
     return hasher.digest()
 
 
-def record_leaves(table: Table, key: bytes) -> list[bytes]:
+def record_leaves(table: Table, key: bytes, tick: Tick = no_tick) -> Leaves:
     """Every record's leaf, in order.
 
     What is hashed is laid out for many records at once, since registering a large table is this
     loop: what Python does for each record costs more than its hash. Where the records are large the
     hash does, and as many threads as there are processors share it.
 
+    Args:
+        table: the records; where they lie on disk the leaves do, too.
+        key: the registration's.
+        tick: told how far it is.
+
     Raises:
         InputRefused: the key has not 32 bytes.
+        HostUnusable: the disk is full.
     """
+    spill = None if table.rows is None else table.rows.spill
+    return Leaves.of(_leaves_of_slabs(table, key, tick), None if spill is None else spill.folder)
 
-    def leaves(bounds: tuple[int, int]) -> list[bytes]:
+
+def _leaves_of_slabs(table: Table, key: bytes, tick: Tick) -> Iterator[bytes]:
+    def leaves(bounds: tuple[int, int]) -> bytes:
         slab = table.slab(*bounds, _before_records(key, *bounds, table.unit_records))
         width, data = slab.shape[1], slab.data.cast("B")
-        return [sha(data[offset : offset + width]).digest() for offset in range(0, len(data), width)]
+        return b"".join([sha(data[offset : offset + width]).digest() for offset in range(0, len(data), width)])
 
     sha = hashlib.sha256
     if table.record_bytes < _UNLOCKED_BYTES:
-        return [leaf for bounds in table.slab_bounds() for leaf in leaves(bounds)]
+        for bounds in table.slab_bounds():
+            tick("hashing", bounds[0] / table.count)
+            yield leaves(bounds)
+        return
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        return [leaf for part in pool.map(leaves, table.slab_bounds()) for leaf in part]
+        for bounds, part in zip(table.slab_bounds(), pool.map(leaves, table.slab_bounds()), strict=True):
+            tick("hashing", bounds[0] / table.count)
+            yield part
 
 
 def _before_records(key: bytes, start: int, stop: int, unit_records: int | None) -> tuple[Array, ...]:
@@ -275,12 +297,12 @@ def _before_records(key: bytes, start: int, stop: int, unit_records: int | None)
     return tag, indices, of_records, unit_words(start, stop, unit_records)
 
 
-def dataset_root(leaves: Sequence[bytes]) -> Root:
+def dataset_root(leaves: Leaves) -> Root:
     """The published root over the leaves: `tagged("fitchain/dataset/v2", count, tree)`."""
-    return Root(tagged(DATASET_TAG, len(leaves), Digest(tree_levels(leaves)[-1][0])))
+    return Root(tagged(DATASET_TAG, len(leaves), leaves.root))
 
 
-def check_unchanged(table: Table, key: bytes, root: Root, leaves: bytes | None = None) -> list[bytes]:
+def check_unchanged(table: Table, key: bytes, root: Root, leaves: Leaves | None = None, tick: Tick = no_tick) -> Leaves:
     """Refuse a table whose records are not those registered.
 
     Args:
@@ -289,6 +311,7 @@ def check_unchanged(table: Table, key: bytes, root: Root, leaves: bytes | None =
         root: the registered root.
         leaves: the registration's leaf digests, if they are at hand: with them the first changed
             record is named.
+        tick: told how far it is.
 
     Returns:
         The leaves, for openings.
@@ -296,7 +319,7 @@ def check_unchanged(table: Table, key: bytes, root: Root, leaves: bytes | None =
     Raises:
         DatasetChanged: another root.
     """
-    current = record_leaves(table, key)
+    current = record_leaves(table, key, tick)
     current_root = dataset_root(current)
     if current_root == root:
         return current
@@ -306,17 +329,15 @@ def check_unchanged(table: Table, key: bytes, root: Root, leaves: bytes | None =
     )
 
 
-def _first_change(now: Sequence[bytes], leaves: bytes | None) -> str:
-    if leaves is None:
+def _first_change(now: Leaves, before: Leaves | None) -> str:
+    if before is None:
         return ""
-    before = [leaves[offset : offset + 32] for offset in range(0, len(leaves), 32)]
-    for index, (old, new) in enumerate(zip(before, now, strict=False)):
-        if old != new:
-            return f"; record {index} is the first that differs"
+    if (index := before.first_difference(now)) is not None:
+        return f"; record {index} is the first that differs"
     return f"; {len(before)} records were registered and there are {len(now)}"
 
 
-def open_records(table: Table, key: bytes, leaves: Sequence[bytes], indices: Sequence[int]) -> Iterator[Opening]:
+def open_records(table: Table, key: bytes, leaves: Leaves, indices: Sequence[int]) -> Iterator[Opening]:
     """Open records: the tree is built once for all of them.
 
     Args:
@@ -327,10 +348,9 @@ def open_records(table: Table, key: bytes, leaves: Sequence[bytes], indices: Seq
     Raises:
         InputRefused: there is no record of that index.
     """
-    levels = tree_levels(leaves)
     for index in indices:
         unit = unit_word(index, table.unit_records)
-        yield Opening(index, table.count, salt(key, index), table.record(index), path_in(levels, index), unit)
+        yield Opening(index, table.count, salt(key, index), table.record(index), leaves.path(index), unit)
 
 
 def verify_record(opening: Opening, root: Root, unit_records: int | None = None) -> None:

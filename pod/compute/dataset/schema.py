@@ -14,10 +14,10 @@ import numpy as np
 
 from fitchain.pod.compute.dataset import cells as texts
 from fitchain.pod.compute.dataset.columns import DTYPES, UNDECLARED, Array, Column, Kind, missing_name, no_class
+from fitchain.pod.compute.dataset.rows import Rows, RowSink, Spill
 from fitchain.pod.compute.dataset.selection import ReadingTerms, select
-from fitchain.pod.compute.dataset.source import Refusals, Slab, Source, Typed, missing_of
+from fitchain.pod.compute.dataset.source import Refusals, Slab, Source, Tick, Typed, missing_of, no_tick
 from fitchain.pod.compute.dataset.task import Task
-from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import MOST_COLUMN_NAME, MOST_COLUMNS
 from fitchain.pod.values.recipe.fields import Fields, integer, text
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
@@ -159,35 +159,43 @@ class Schema:
         places = [(plan.position, plan.column.name) for plan in self.plans] + ([self.unit] if self.unit else [])
         return all(position < len(names) and names[position] == name for position, name in places)
 
-    def read(self, source: Source) -> tuple[dict[str, Array], Array | None]:
+    def read(
+        self, source: Source, spill: Spill | None = None, tick: Tick = no_tick
+    ) -> tuple[dict[str, Array], Rows | None, Array | None]:
         """Read a source as it was decided.
 
+        Args:
+            source: its records.
+            spill: where they go where they are many; None keeps them in memory.
+            tick: told how far it is.
+
         Returns:
-            Arrays `[count, *shape]` by column, and of the unit's column numbers that are equal
-            where its cells are; None without one.
+            Arrays `[count, *shape]` by column, the rows that they are of where they are on disk, and
+            of the unit's column numbers that are equal where its cells are; None without one.
 
         Raises:
             InputRefused: a column is not there, or cells are not what they were; all of them in
                 one message.
         """
         if not self._stands_in(source.names):
-            return self.of_names(source.names).read(source)
-        parts: dict[str, list[Array]] = {column.name: [] for column in self.columns}
+            return self.of_names(source.names).read(source, spill, tick)
+        sink = RowSink(self.columns, spill)
         units, numbers = list[Array](), dict[str, int]()
         refusals = Refusals(source.place_word)
         for slab in source.slabs([plan.position for plan in self.plans] + ([self.unit[0]] if self.unit else [])):
+            tick("reading", slab.done)
+            cells = dict[str, Array]()
             for plan in self.plans:
                 values, gone = _Encoder(plan, self.markers, refusals)(slab)
-                parts[plan.column.name].append(values)
+                cells[plan.column.name] = values
                 if plan.may_miss:
-                    parts[missing_name(plan.column.name)].append(gone)
+                    cells[missing_name(plan.column.name)] = gone
+            if not refusals.bad:  # else nothing comes of it but a message
+                sink.add(cells)
             if self.unit is not None:
                 units.append(_unit_numbers(slab, self.unit, numbers, self.markers, refusals))
         refusals.raise_any()
-        if not all(parts.values()):
-            raise InputRefused("the table has no record")
-        arrays = {name: np.concatenate(pieces) for name, pieces in parts.items()}
-        return arrays, np.concatenate(units) if units else None
+        return *sink.end(), np.concatenate(units) if units else None
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -231,6 +239,8 @@ class _Encoder:
             return self._places(as_texts, gone, slab.places), gone
         if gone.any() and not self.plan.may_miss:
             self._refuse("the cell is missing", np.flatnonzero(gone), slab.places)
+        if slab.comma and column.kind in (Kind.NUMBER, Kind.WHOLE):
+            as_texts = texts.with_point(as_texts)
         values = np.zeros(len(as_texts), column.dtype)
         present = np.flatnonzero(~gone)
         values[present] = self._of_texts(
@@ -258,8 +268,10 @@ class _Encoder:
 
     def _refuse_others(self, values: Array, places: Sequence[int]) -> None:
         """Where classes are whole numbers a cell is one of them."""
-        if self.plan.numbers and not (options := np.isin(values, np.array(self.plan.numbers))).all():
-            self._refuse(no_class(len(self.plan.numbers)), np.flatnonzero(~options), places, UNDECLARED)
+        if self.plan.numbers:
+            options = np.isin(values, np.array(self.plan.numbers)).reshape(len(values), -1).all(1)
+            if not options.all():
+                self._refuse(no_class(len(self.plan.numbers)), np.flatnonzero(~options), places, UNDECLARED)
 
     def _refuse_lost(self, which: Sequence[int] | Array, places: Sequence[int]) -> None:
         if len(which):

@@ -9,7 +9,7 @@ how a source is added.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -53,10 +53,22 @@ class Slab:
     Args:
         places: number of each record's line, or of the record, from 1 on, for messages.
         cells: by the place of the column in the source.
+        done: the share of the source that ends with them; 0 where that is not known.
+        comma: whether numbers in texts have a decimal comma.
     """
 
     places: Sequence[int]
     cells: Mapping[int, Cells]
+    done: float = 0.0
+    comma: bool = False
+
+
+Tick = Callable[[str, float], object]
+"""Is told what is being done, and what share of it is done; 0 where that is not known."""
+
+
+def no_tick(what: str, done: float) -> None:
+    """Tell nobody."""
 
 
 class Source(Protocol):

@@ -49,8 +49,9 @@ def find_groups(table: Table, columns: Mapping[str, Any]) -> dict[str, tuple[Gro
     for column, groups in subgroups.items():
         _require_records(column, np.bincount(numbers[column], minlength=len(groups)))
     for column, other in combinations(subgroups, 2):
-        pairs = numbers[column] * len(subgroups[other]) + numbers[other]
-        if (lacking := len(subgroups[column]) * len(subgroups[other]) - len(np.unique(pairs))) > 0:
+        met = np.zeros((len(subgroups[column]), len(subgroups[other])), np.bool_)
+        met[numbers[column], numbers[other]] = True
+        if (lacking := met.size - int(met.sum())) > 0:
             raise InputRefused(
                 f"{lacking} pairs of a group of {column!r} and one of {other!r} have no record, "
                 "so that results by the one could be taken from those by the other",
@@ -66,13 +67,23 @@ def _groups(table: Table, column: str) -> tuple[Group, ...]:
     if column in table.categories:
         groups: list[Group] = list(table.categories[column])
     else:
-        groups = _whole_numbers(column, np.unique(table.arrays[column]))
+        groups = _whole_numbers(column, _different(table, column))
     if not 2 <= len(groups) <= MOST_GROUPS:
         raise InputRefused(
             f"the column {column!r} has {len(groups)} groups, and subgroups are 2 to {MOST_GROUPS}",
             "join its values to a few groups in the file: ages to decades, say",
         )
     return tuple(groups)
+
+
+def _different(table: Table, column: str) -> Array:
+    """A column's different values, rising, as far as it takes to see that they are too many."""
+    values = np.empty(0, table.arrays[column].dtype)
+    for part in table.parts():
+        values = np.union1d(values, table.arrays[column][part])
+        if len(values) > MOST_GROUPS and table.rows is not None:
+            break
+    return values
 
 
 def _whole_numbers(column: str, values: Array) -> list[Group]:

@@ -1,7 +1,8 @@
 """Tables: what an owner's file becomes before anything is registered.
 
-A table is a set of named columns of one length, each a numpy array. What the cells of a source mean
-is decided by `schema`. It knows nothing of trees, cards or money.
+A table is a set of named columns of one length, each a numpy array; of one that is more than memory
+should hold they lie on disk (`rows`), and whoever goes through them does so part by part. What the
+cells of a source mean is decided by `schema`. It knows nothing of trees, cards or money.
 """
 
 from __future__ import annotations
@@ -14,15 +15,14 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from fitchain.pod.compute.dataset.columns import (
-    DTYPES,
     SLAB_BYTES,
     SLAB_ROWS,
     Array,
     Column,
     Kind,
+    plain,
     require_column,
     schema_bytes,
 )
@@ -30,9 +30,10 @@ from fitchain.pod.compute.dataset.csv_file import CsvDialect
 from fitchain.pod.compute.dataset.decision import decide, guess_task
 from fitchain.pod.compute.dataset.npz_file import read_npz, write_npz
 from fitchain.pod.compute.dataset.readers import Reading, open_source
+from fitchain.pod.compute.dataset.rows import Rows, RowSink, Spill, bytes_of, is_rows, read_rows, slabs
 from fitchain.pod.compute.dataset.schema import Schema
 from fitchain.pod.compute.dataset.selection import ReadingTerms
-from fitchain.pod.compute.dataset.source import Source
+from fitchain.pod.compute.dataset.source import Source, Tick, no_tick
 from fitchain.pod.compute.dataset.task import Task
 from fitchain.pod.compute.dataset.units import FILLED, UnitColumn, slots_of
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound, host_error, reason_of
@@ -59,7 +60,8 @@ class Table:
 
     Args:
         columns: in the order of the source.
-        arrays: by column name; `[count, *shape]`, little-endian, C order, read-only.
+        arrays: by column name; `[count, *shape]`, little-endian, C order, read-only. Where there are
+            `rows` each can be asked for its type, its length and its parts alone.
         target: the column to be predicted, or None.
         task: what it is predicted as; None where that was not asked.
         categories: by column, the texts that its integers stand for.
@@ -68,6 +70,7 @@ class Table:
             the unit, or where that is not known.
         left_out: how many records of the source were more than K of their unit.
         reading: how it was read of its source; None where it comes of none.
+        rows: its records on disk; None where they are in memory.
     """
 
     columns: tuple[Column, ...]
@@ -79,6 +82,7 @@ class Table:
     unit_records: int | None = None
     left_out: int = 0
     reading: Reading | None = None
+    rows: Rows | None = field(default=None, compare=False)
 
     # Many parameters: a file, and all that decides how it is read.
     @classmethod
@@ -89,7 +93,8 @@ class Table:
         dialect: CsvDialect | None = None,
         limit_bytes: int = TABLE_BYTES,
         unit: UnitColumn | None = None,
-        subgroups: Mapping[str, Sequence[str]] | None = None,
+        spill: Spill | None = None,
+        tick: Tick = no_tick,
     ) -> Table:
         """Read a file of records that somebody made (`readers.SOURCES`): what its columns are is
         said by the terms, or follows from all of their cells.
@@ -101,6 +106,8 @@ class Table:
             limit_bytes: the most bytes of arrays or of text that are read.
             unit: the column that says whose record one is, by which they are laid out (`by_unit`);
                 None where a record is the unit.
+            spill: where a large table's records go; None keeps all of them in memory.
+            tick: told how far it is.
 
         Raises:
             NotFound: there is no such file.
@@ -111,11 +118,19 @@ class Table:
         terms = replace(terms or ReadingTerms(), unit=None if unit is None else unit.column)
         with _of_file(path):
             source = open_source(path, dialect, limit_bytes)
-            return cls._of_source(source, decide(source, terms), limit_bytes, unit)
+            schema = decide(source, terms, tick)
+            return cls._of_source(source, schema, limit_bytes, unit, spill, tick)
 
+    # Many parameters: those of `read`.
     @classmethod
     def read_as(
-        cls, path: Path, reading: Reading, limit_bytes: int = TABLE_BYTES, unit: UnitColumn | None = None
+        cls,
+        path: Path,
+        reading: Reading,
+        limit_bytes: int = TABLE_BYTES,
+        unit: UnitColumn | None = None,
+        spill: Spill | None = None,
+        tick: Tick = no_tick,
     ) -> Table:
         """Read a file again as it was read before; the terms are `read`'s.
 
@@ -123,10 +138,11 @@ class Table:
             NotFound, InputRefused, HostUnusable: as `read`.
         """
         with _of_file(path):
-            return cls._of_source(open_source(path, reading.dialect, limit_bytes), reading.schema, limit_bytes, unit)
+            source = open_source(path, reading.dialect, limit_bytes)
+            return cls._of_source(source, reading.schema, limit_bytes, unit, spill, tick)
 
     @classmethod
-    def read_like(cls, path: Path, schema: Schema, limit_bytes: int = TABLE_BYTES) -> Table:
+    def read_like(cls, path: Path, schema: Schema, limit_bytes: int = TABLE_BYTES, spill: Spill | None = None) -> Table:
         """Read another file whose columns of the schema's names are of its kinds.
 
         Raises:
@@ -134,33 +150,42 @@ class Table:
         """
         with _of_file(path):
             source = open_source(path, None, limit_bytes)
-            return cls._of_source(source, schema.of_names(source.names), limit_bytes, None)
+            return cls._of_source(source, schema.of_names(source.names), limit_bytes, None, spill, no_tick)
 
     @classmethod
     def load(cls, path: Path, limit_bytes: int = TABLE_BYTES) -> Table:
-        """Read an NPZ file that `write_npz` wrote: each array as it is.
+        """Read a file that `write_npz` or `write_for_worker` wrote: each array as it is.
 
         Raises:
             NotFound, InputRefused, HostUnusable: as `read`.
         """
         with _of_file(path):
+            if is_rows(path):
+                rows, about = read_rows(path)
+                return cls(rows.columns, rows.arrays(), mock=about["mock"], rows=rows)
             arrays, mock = read_npz(path, limit_bytes)
             return cls.of(arrays, mock=mock)
 
+    # Many parameters: those of `read`, and what was decided.
     @classmethod
-    def _of_source(cls, source: Source, schema: Schema, limit_bytes: int, unit: UnitColumn | None) -> Table:
-        arrays, whose = schema.read(source)
+    def _of_source(
+        cls,
+        source: Source,
+        schema: Schema,
+        limit_bytes: int,
+        unit: UnitColumn | None,
+        spill: Spill | None,
+        tick: Tick,
+    ) -> Table:
+        arrays, rows, whose = schema.read(source, spill, tick)
         dialect = CsvDialect.from_json(source.dialect) if source.dialect else None
-        table = replace(
-            cls.of(arrays, schema.target, schema.categories, source.mock),
-            columns=schema.columns,
-            task=schema.task,
-            reading=Reading(dialect, schema),
-        )
+        about = (schema.target, schema.task, schema.categories, source.mock)
+        require_column(schema.target, arrays, "the target")
+        table = cls(schema.columns, arrays, *about, reading=Reading(dialect, schema), rows=rows)
         if unit is None:
             return table
         assert whose is not None
-        return table.by_unit(whose, unit, limit_bytes)
+        return table.by_unit(whose, unit, limit_bytes, spill)
 
     @classmethod
     def of(
@@ -186,8 +211,8 @@ class Table:
         if len(arrays) > MOST_COLUMNS:
             raise InputRefused(f"the table has {len(arrays)} columns and the limit is {MOST_COLUMNS}")
         require_column(target, arrays, "the target")
-        plain = {name: _plain(name, array) for name, array in arrays.items()}
-        counts = {name: len(array) for name, array in plain.items()}
+        cells = {name: plain(name, array) for name, array in arrays.items()}
+        counts = {name: len(array) for name, array in cells.items()}
         first = next(iter(counts))
         for name, count in counts.items():
             if count != counts[first]:
@@ -197,20 +222,23 @@ class Table:
         texts = dict(categories or {})
         columns = tuple(
             Column(name, array.dtype.name, array.shape[1:], kind=Kind.CATEGORY if name in texts else None)
-            for name, array in plain.items()
+            for name, array in cells.items()
         )
         column = next((each for each in columns if each.name == target), None)
         if task is None and column is not None:
-            task = guess_task(column, plain[column.name])
-        return cls(columns, plain, target, task, texts, mock)
+            task = guess_task(column, cells[column.name])
+        return cls(columns, cells, target, task, texts, mock)
 
-    def by_unit(self, whose: Array, unit: UnitColumn, limit_bytes: int = TABLE_BYTES) -> Table:
+    def by_unit(
+        self, whose: Array, unit: UnitColumn, limit_bytes: int = TABLE_BYTES, spill: Spill | None = None
+    ) -> Table:
         """The same records laid out by unit of privacy, as `units` says.
 
         Args:
             whose: `[count]`, equal where two records are of one unit.
             unit: its column, and how many records of each are used.
             limit_bytes: the most bytes of arrays that come of it.
+            spill: where they go where they are many; None keeps them in memory.
 
         Raises:
             InputRefused: the unit column is not one finite number or text a record, the table has a
@@ -226,24 +254,35 @@ class Table:
                 f"the units take {size} bytes with {unit.most_records} records each, and the limit is {limit_bytes}",
                 "let each have fewer records",
             )
-        arrays = {name: array[rows] for name, array in self.arrays.items()} | {FILLED: filled}
+        columns = (*self.columns, Column(FILLED, "bool"))
+        sink = RowSink(columns, spill)
+        for part in slabs(len(rows)):
+            sink.add({name: array[rows[part]] for name, array in self.arrays.items()} | {FILLED: filled[part]})
+        arrays, on_disk = sink.end()
         return replace(
             self,
-            columns=(*self.columns, Column(FILLED, "bool")),
-            arrays={name: _plain(name, array) for name, array in arrays.items()},
+            columns=columns,
+            arrays=arrays,
             unit_records=unit.most_records,
             left_out=self.count - int(filled.sum()),
+            rows=on_disk,
         )
 
     @property
     def record_count(self) -> int:
         """How many records there are, where the table has rows that no record fills."""
-        return self.count if FILLED not in self.arrays else int(self.arrays[FILLED].sum())
+        filled = self.arrays.get(FILLED)
+        return self.count if filled is None else sum(int(filled[part].sum()) for part in self.parts())
 
     @property
     def count(self) -> int:
         """How many records there are."""
         return len(self.arrays[self.columns[0].name])
+
+    def parts(self) -> Iterator[slice]:
+        """Of its records some thousands after another: whoever looks at all of several columns goes
+        through them together."""
+        return slabs(self.count)
 
     def column(self, name: str) -> Column:
         """Find a column by its name.
@@ -297,7 +336,9 @@ class Table:
             uint8 `[stop - start, n + record_bytes]`, contiguous.
         """
         schema = np.broadcast_to(np.frombuffer(self.schema, np.uint8), (stop - start, len(self.schema)))
-        cells = (_bytes_of(self.arrays[column.name][start:stop]) for column in self.columns)
+        if self.rows is not None:
+            return np.concatenate([*before, schema, self.rows.slab(start, stop)], axis=1)
+        cells = (bytes_of(self.arrays[column.name][start:stop]) for column in self.columns)
         return np.concatenate([*before, schema, *cells], axis=1)
 
     def write_npz(self, path: Path) -> None:
@@ -305,24 +346,10 @@ class Table:
         Python that writes it."""
         write_npz(path, ((column.name, self.arrays[column.name]) for column in self.columns), self.mock)
 
-
-def _bytes_of(array: Array) -> npt.NDArray[np.uint8]:
-    """An array's cells as bytes, [rows, cell_bytes], without copying them."""
-    return np.ascontiguousarray(array).view(np.uint8).reshape(len(array), -1)
-
-
-def _plain(name: str, array: Array) -> Array:
-    """An array in the one form that is hashed: little-endian, C order, read-only, finite."""
-    if array.ndim == 0:
-        raise InputRefused(f"column {name!r} is a single value and has no records")
-    if array.dtype.name not in DTYPES:
-        raise InputRefused(f"column {name!r} has dtype {array.dtype}, not one of {', '.join(DTYPES)}")
-    plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    if plain.dtype.kind == "f" and not np.isfinite(plain).all():
-        row = int(np.argwhere(~np.isfinite(plain))[0][0])
-        raise InputRefused(
-            f"record {row}, column {name!r}: the cell is missing or not finite", "fill or drop such records"
-        )
-    plain = plain.view()
-    plain.flags.writeable = False
-    return plain
+    def write_for_worker(self, path: Path) -> None:
+        """Write the table where a worker reads it (`load`): as NPZ, or record by record where it is
+        on disk."""
+        if self.rows is None:
+            self.write_npz(path)
+        else:
+            self.rows.copy_to(path, {"mock": self.mock})

@@ -155,7 +155,16 @@ class Job(Generic[TaskKind]):
             if (stop := self.recipe.rows[1]) > self.table.count:
                 raise InputRefused(f"the recipe uses rows up to {stop}, and the table has {self.table.count} records")
             return self._batches(step)
+        if self.recipe.privacy is None:
+            return self._in_turn(step)
         return map(self._of_table, self._batches(step))
+
+    def _in_turn(self, step: int) -> Iterator[Indices]:
+        """Mock records from the first on, as many as each step has: the first is of the last class,
+        and has the largest code of each column, so that who is one short fails at once."""
+        for number, indices in enumerate(self._batches(step), step):
+            first = np.uint64(number * self.recipe.batch_size)
+            yield (np.arange(len(indices), dtype=np.uint64) + first) % np.uint64(self.table.count)
 
     def _of_table(self, indices: Indices) -> Indices:
         """Record indices as the table has them: mock data may be fewer than the records they stand

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from fitchain.pod.compute.checkpoint import (
 )
 from fitchain.pod.compute.checkpoint.recorder import Recorded, Recorder, difference, refuse_not_finite
 from fitchain.pod.compute.dataset import held_out_rows, training_rows
+from fitchain.pod.compute.dataset.npz_file import written_by_parts
 from fitchain.pod.compute.dataset.references import ReferenceTraining
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import tensor_bytes
@@ -242,19 +242,22 @@ def evaluate(job: Job[Evaluate], emit: Emit) -> None:
     model, _ = read_safetensors(job.folder / FINAL)
     program, loss = Program(job.graph, model, job.environment_class), job.recipe.loss
     compute_loss = loss_function(Choice(loss.name, {**loss.arguments, "reduction": "mean"}))
-    outputs, losses, correct, compared = [], 0.0, 0, 0
-    for first in range(0, job.table.count, EVALUATED_AT_ONCE):
-        indices_B = np.arange(first, min(first + EVALUATED_AT_ONCE, job.table.count), dtype=np.uint64)
-        inputs, target_B = as_tensors(*job.assemble(indices_B))
-        with torch.no_grad():
-            output_BK = program(*inputs, training=False)
-            prediction_BK = fit(output_BK, target_B, loss)
-            losses += compute_loss(prediction_BK, target_B).item() * len(indices_B)
-        correct += count_correct(prediction_BK, target_B, loss)
-        compared += target_B.numel()
-        outputs.append(output_BK.numpy())
+    losses, correct, compared = 0.0, 0, 0
+    part, tick = part_of(job.folder, PREDICTIONS), _ticker(emit, job, job.table.count)
+    with written_by_parts(part, "output", job.table.count) as write:
+        for first in range(0, job.table.count, EVALUATED_AT_ONCE):
+            indices_B = np.arange(first, min(first + EVALUATED_AT_ONCE, job.table.count), dtype=np.uint64)
+            inputs, target_B = as_tensors(*job.assemble(indices_B))
+            with torch.no_grad():
+                output_BK = program(*inputs, training=False)
+                prediction_BK = fit(output_BK, target_B, loss)
+                losses += compute_loss(prediction_BK, target_B).item() * len(indices_B)
+            correct += count_correct(prediction_BK, target_B, loss)
+            compared += target_B.numel()
+            write(output_BK.numpy())
+            tick(first + len(indices_B))
+    part.replace(job.folder / PREDICTIONS)
     values = dict(zip(METRICS, (losses / job.table.count, correct / compared), strict=True))
-    _write_predictions(job.folder, np.concatenate(outputs))
     metrics = values if loss.name in OF_CLASSES else {"loss": values["loss"]}
     emit(events.Evaluated(job.table.count, metrics))
 
@@ -588,13 +591,6 @@ def _write_model(job: Job[Task], program: Program) -> Digest:
     return sha256_file(job.folder / FINAL)
 
 
-def _write_predictions(folder: Path, outputs_NK: np.ndarray) -> None:
-    part = part_of(folder, PREDICTIONS)
-    with part.open("wb") as file:
-        np.savez(file, output=outputs_NK)
-    part.replace(folder / PREDICTIONS)
-
-
 # Progress
 
 
@@ -618,14 +614,18 @@ def _skipper(emit: Emit) -> Callable[[int, str], None]:
     return skip
 
 
-def _ticker(emit: Emit, job: Job[Task]) -> Callable[[int], None]:
-    """Tells of progress: a few times a second, or of every step."""
+def _ticker(emit: Emit, job: Job[Task], end: int | None = None) -> Callable[[int], None]:
+    """Tells of progress: a few times a second, or of every step.
+
+    Args:
+        end: which number is the last; None takes the recipe's last step.
+    """
     emitted_at, pause_s = time.monotonic(), 0.0 if job.task.tells_steps else PROGRESS_S
 
     def tick(step: int) -> None:
         nonlocal emitted_at
         if (now := time.monotonic()) - emitted_at >= pause_s:
             emitted_at = now
-            emit(events.Progress(step, job.recipe.steps))
+            emit(events.Progress(step, job.recipe.steps if end is None else end))
 
     return tick

@@ -16,17 +16,22 @@ from fitchain.pod.compute.dataset import (
     Classes,
     Constants,
     CsvDialect,
+    Leaves,
     Policy,
     Reading,
     ReadingTerms,
     Rule,
+    Spill,
     Table,
     Task,
+    Tick,
     UnitColumn,
     check_unchanged,
     find_groups,
     fit_transform,
+    mock_ranges,
     mock_table,
+    no_tick,
     refuse_beside_budget,
     register,
     require_no_concern,
@@ -43,6 +48,7 @@ from fitchain.pod.values.digest import Digest, Root, canonical_json, sha256
 from fitchain.pod.values.errors import DatasetChanged, InputRefused
 from fitchain.pod.values.ids import DatasetId
 from fitchain.pod.values.privacy.ledger import allowed_epsilon, budget
+from fitchain.pod.values.recipe.subgroups import Group
 
 MOCK_RECORDS = 256
 LEAVES, SOURCE = "leaves", "source.json"
@@ -146,6 +152,9 @@ class PreparedDataset:
         opened: the budget of a ledger that will be opened, else None.
         ledger: number of the one that is there and will be charged; 0 for none.
         panels: that the policy names, as they stand now.
+        groups: by column, by which results on held-out records are told.
+        mock_ranges: by column, between which numbers mock data are drawn, where the card does not
+            say it.
     """
 
     offer: DatasetOffer
@@ -155,14 +164,17 @@ class PreparedDataset:
     opened: int | None
     ledger: int
     panels: tuple[TrustedPanel, ...]
+    groups: Mapping[str, tuple[Group, ...]] = field(default_factory=dict)
+    mock_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def prepare_dataset(home: Home, offer: DatasetOffer) -> PreparedDataset:
+def prepare_dataset(home: Home, offer: DatasetOffer, tick: Tick = no_tick) -> PreparedDataset:
     """Read a table, and look at what would be published of it; nothing leaves.
 
     Args:
         home: the owner's, opened with its key.
         offer: the table, its price and its conditions.
+        tick: told how far it is.
 
     Raises:
         EnvironmentRefused: this host is not of such a class.
@@ -182,7 +194,7 @@ def prepare_dataset(home: Home, offer: DatasetOffer) -> PreparedDataset:
     source = Path(offer.source).absolute()
     if source.suffix.lower() == ".npz" and any(isinstance(each, str) for each in offer.classes):
         raise InputRefused(f"{source.name} holds numbers alone, and the classes are texts", "name whole numbers")
-    table = Table.read(source, _terms(offer), offer.dialect, unit=offer.unit)
+    table = Table.read(source, _terms(offer), offer.dialect, unit=offer.unit, spill=spill_of(home), tick=tick)
     if table.mock:
         raise InputRefused("the table is marked as mock data and is no dataset", "register the real records")
     if offer.privacy is not None:
@@ -190,12 +202,14 @@ def prepare_dataset(home: Home, offer: DatasetOffer) -> PreparedDataset:
     classes = offer.classes if offer.privacy is not None or offer.classes else None
     not_for_models = [name for name, is_input in offer.subgroups.items() if not is_input]
     constants = fit_transform(table, offer.transform, offer.ranges, classes, not_for_models)
-    find_groups(table, offer.subgroups)
+    groups = find_groups(table, offer.subgroups)
     require_no_concern(table, constants, offer.insist)
     panels = look_at_policy(home, offer.policy)
     privacy = _card_privacy(home, offer, table.count // (table.unit_records or 1))
     opened, number = _ledger(home, offer.privacy, privacy)
-    return PreparedDataset(offer, table, constants, privacy, opened, number, tuple(panels))
+    of_records = offer.mock_records and privacy is None
+    ranges = mock_ranges(table, constants, groups) if of_records else {}
+    return PreparedDataset(offer, table, constants, privacy, opened, number, tuple(panels), groups, ranges)
 
 
 def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
@@ -210,8 +224,13 @@ def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
     return register_prepared(home, prepare_dataset(home, offer))
 
 
-def register_prepared(home: Home, prepared: PreparedDataset) -> RegisteredDataset:
+def register_prepared(home: Home, prepared: PreparedDataset, tick: Tick = no_tick) -> RegisteredDataset:
     """Register a table that was prepared: from here on it is public what its card says.
+
+    Args:
+        home: the owner's.
+        prepared: the table.
+        tick: told how far it is.
 
     Raises:
         EnvironmentRefused: this host is not of a class whose probe is to be published.
@@ -237,6 +256,8 @@ def register_prepared(home: Home, prepared: PreparedDataset) -> RegisteredDatase
         privacy=privacy,
         unit=offer.unit,
         subgroups=offer.subgroups,
+        constants=prepared.constants,
+        tick=tick,
     )
     card = registration.card
     if offer.mock_records:
@@ -247,7 +268,7 @@ def register_prepared(home: Home, prepared: PreparedDataset) -> RegisteredDatase
     if opened is not None:  # last: a budget is set once for all, and what was refused must not have set it
         number = home.registry.open_ledger(opened)
     id = home.registry.register_dataset(registration.root, registration.count, card_cid, number)
-    write_file(home.dataset_folder(id) / LEAVES, registration.leaves, 0o600)
+    registration.leaves.save(home.dataset_folder(id) / LEAVES)
     keep_policy_panels(home, id, list(panels))
     keep_row(home, DatasetRow(id, source, reading, salt, registration.root, card.encode(), str(card_cid)))
     return RegisteredDataset(id, registration.root, registration.count, card_cid, card, panels, table.left_out)
@@ -255,13 +276,28 @@ def register_prepared(home: Home, prepared: PreparedDataset) -> RegisteredDatase
 
 def _terms(offer: DatasetOffer) -> ReadingTerms:
     """What an offer says of how its table is read. Beside a privacy budget what the target is
-    predicted as follows from that alone."""
+    predicted as follows from that alone.
+
+    Raises:
+        InputRefused: it says two things of the target.
+    """
     task, categories = offer.reading.task, dict(offer.reading.categories)
     if offer.classes and offer.target is not None:
-        task, categories[offer.target] = Task.CLASSIFICATION, offer.classes
+        if categories.setdefault(offer.target, offer.classes) != offer.classes:
+            raise InputRefused(f"the classes of the target {offer.target!r} are named twice", "leave --categories out")
+        task = _require_task(offer, Task.CLASSIFICATION, "its classes are named")
     elif offer.privacy is not None and offer.target in offer.ranges:
-        task = Task.REGRESSION
+        task = _require_task(offer, Task.REGRESSION, "it has a range")
     return replace(offer.reading, target=offer.target, drop=offer.drop, task=task, categories=categories)
+
+
+def _require_task(offer: DatasetOffer, task: Task, reason: str) -> Task:
+    """A task that follows from something else that was said."""
+    if offer.reading.task not in (None, task):
+        raise InputRefused(
+            f"the target {offer.target!r} is of a {offer.reading.task}, and {reason}", "leave out the one or the other"
+        )
+    return task
 
 
 def _require_declared_categories(offer: DatasetOffer, table: Table) -> None:
@@ -379,23 +415,29 @@ def read_registered(home: Home, row: DatasetRow) -> Table:
     return read_with_leaves(home, row)[0]
 
 
-def read_with_leaves(home: Home, row: DatasetRow) -> tuple[Table, list[bytes]]:
+def read_with_leaves(home: Home, row: DatasetRow) -> tuple[Table, Leaves]:
     """The same, with the leaves of the records' tree, for openings. Raises as `read_registered`."""
     reading = row.reading
     try:
-        table = read_table(row.source, reading)
+        table = read_table(row.source, reading, spill_of(home))
     except InputRefused as error:
         raise DatasetChanged(f"the dataset is not the registered one: {error.message}", error.hint) from None
     leaves = home.dataset_folder(row.id) / LEAVES
-    registered_leaves = leaves.read_bytes() if leaves.exists() else None
+    registered_leaves = Leaves.open(leaves) if leaves.exists() else None
     return table, check_unchanged(table, registration_key(home, row.salt), row.root, registered_leaves)
 
 
-def read_table(source: Path, reading: Mapping[str, Any]) -> Table:
+def spill_of(home: Home) -> Spill:
+    """Where a large table's records go while they are worked on: the home's disk; /tmp may be
+    memory."""
+    return Spill(home.settings.home)
+
+
+def read_table(source: Path, reading: Mapping[str, Any], spill: Spill | None = None) -> Table:
     """Read a table as it was read for its registration; raises as `Table.read`."""
     unit = None if reading["unit"] is None else UnitColumn.from_json(reading["unit"])
     how = Reading.from_json({name: part for name, part in reading.items() if name != "unit"})
-    return Table.read_as(source, how, unit=unit)
+    return Table.read_as(source, how, unit=unit, spill=spill)
 
 
 def keep_row(home: Home, row: DatasetRow) -> None:

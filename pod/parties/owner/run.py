@@ -298,7 +298,7 @@ def prepare(home: Home, id: AgreementId, run: RunRecord, folder: JobFolder, keep
     table = read_registered(home, home.journal.dataset(home.agreements.read(id).terms.dataset))
     part = part_of(folder.path)
     part.touch(mode=0o600)
-    table.write_npz(part)
+    table.write_for_worker(part)
     part.replace(folder.records)
     task = Train(Context(run.ctx, run.seed, noise_secret(home.keys, id)), salt_keys(home.keys, id), keep_every)
     task.write(folder.path)

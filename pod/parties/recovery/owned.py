@@ -18,6 +18,7 @@ from fitchain.pod.parties.owner.data import (
     registration_key,
     registration_salt,
     registrations,
+    spill_of,
 )
 from fitchain.pod.parties.owner.disclosed import DISCLOSED, EVIDENCE_MADE, counted_records, keep_disclosed
 from fitchain.pod.parties.owner.examine import RECIPIENT, fetch_offer, read_recipe
@@ -79,7 +80,7 @@ def _row(home: Home, entry: DatasetEntry, named: Path | None) -> tuple[DatasetRo
         return None, "where its file lies is not known"
     source = named.absolute()
     reading = noted.reading if noted is not None else _reading_of(card)
-    table = read_table(source, reading)
+    table = read_table(source, reading, spill_of(home))
     salt = noted.salt if noted is not None else _salt(home, table, entry)
     check_unchanged(table, registration_key(home, salt), entry.root)
     return DatasetRow(entry.id, source, reading, salt, entry.root, card.encode(), str(entry.card)), ""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fitchain.pod.compute.dataset import Card, Table
+from fitchain.pod.compute.dataset import Card, Spill, Table
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import fetch_folder, fetch_key
 from fitchain.pod.jobs.home import Home
@@ -215,19 +215,19 @@ def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
     """
     received, folder = delivery(home, id), home.job_folder(id)
     card = read_card(home, home.agreements.read(id).terms.dataset)
-    table = _matching(card, source)
+    table = _matching(card, source, Spill(home.settings.home))
     with scratch(folder.path, Scratch.EVALUATION) as workspace:
         for name in OFFER_FILES:
             shutil.copyfile(folder.path / name, workspace / name)
         job = JobFolder(workspace).make_run()
         os.link(received.model, job.final)
-        table.write_npz(job.records)
+        table.write_for_worker(job.records)
         ended = run_worker(workspace, Evaluate(), launcher=home.launcher)
     if not isinstance(ended, Evaluated):
         raise Unusable(f"a worker that evaluates ended with {ended.name!r}", TAKEN_OVER)
     return Evaluation(ended.records, ended.metrics)
 
 
-def _matching(card: Card, source: Path) -> Table:
+def _matching(card: Card, source: Path, spill: Spill) -> Table:
     """Read a table with the card's columns, in the card's terms; other columns are left out."""
-    return Table.read_like(source, replace(card.schema_of(card.model_columns), unit=None))
+    return Table.read_like(source, replace(card.schema_of(card.model_columns), unit=None), spill=spill)

@@ -75,7 +75,7 @@ def audited_segments(seed: Digest, count: int, delivered: int, diverged: bool, d
     always = always_audited(count, delivered, diverged)
     inner = [segment for segment in always if segment < count - 1]
     others = count - 1 - len(inner)
-    ranks = permutation_end(others, min(drawn, others), keyed_draws(tagged(CHALLENGE_TAG, seed)))
+    ranks = permutation_end(others, min(drawn, others), keyed_draws(tagged(CHALLENGE_TAG, seed))).tolist()
     return tuple(sorted((*always, *(_unranked(inner, rank) for rank in ranks))))
 
 

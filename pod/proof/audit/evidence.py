@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from fitchain.pod.compute.checkpoint.files import state_path
-from fitchain.pod.compute.dataset import Table, batches, drawn_batches, held_out_rows, open_records
+from fitchain.pod.compute.dataset import Leaves, Table, batches, drawn_batches, held_out_rows, open_records
 from fitchain.pod.compute.dataset.references import ReferenceTraining
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
@@ -254,7 +254,7 @@ def write_evidence(
     checkpoints: Sequence[Checkpoint],
     table: Table,
     key: bytes,
-    record_leaves: Sequence[bytes],
+    record_leaves: Leaves,
     identity: str | None,
     noise: bytes = NO_SECRET,
     reference: OpenedReference | None = None,
