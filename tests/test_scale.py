@@ -38,8 +38,8 @@ from fitchain.pod.compute.dataset import (
 from fitchain.pod.values.digest import inclusion_path, sha256, tree_root
 from fitchain.pod.values.errors import DatasetChanged, InputRefused
 from fitchain.pod.values.recipe import Choice, Recipe
+from tests.batch_plans import Plan
 from tests.policies import open_policy
-from tests.test_dataset_order import Plan
 
 ROOT = Path(__file__).parent.parent
 KEY = bytes(range(32))

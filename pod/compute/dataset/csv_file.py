@@ -138,7 +138,8 @@ class CsvFile:
             width = len(rows.next() or [])
             while slab := self._slab(rows, width, uneven):
                 places, records = zip(*slab, strict=True)
-                parts: dict[int, Cells] = {position: [record[position] for record in records] for position in wanted}
+                turned = list(zip(*records, strict=True))
+                parts: dict[int, Cells] = {position: list(turned[position]) for position in wanted}
                 if self._dialect.decimal == "comma":
                     parts = {
                         position: cells.with_point(part) for position, part in parts.items() if isinstance(part, list)

@@ -32,6 +32,8 @@ from fitchain.pod.values.errors import InputRefused
 
 MOST_REDRAWS = 100
 SPREAD = 2.0  # a range from constants: mean - 2 scale to mean + 2 scale
+MOST_NEAR = 1 << 16
+"""Numbers that may be equal to a drawn one and are compared at once."""
 MISSING_SHARE = 0.1
 """The share of mock cells that are missing in a column whose cells may be."""
 
@@ -60,7 +62,7 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
         _require_ranges(card)
     arrays, ranges = dict[str, Array](), dict[str, tuple[float, float]]()
     randoms = dict[str, np.random.Generator]()
-    real = {} if of_card_alone else _bounds_of(table)
+    real: Mapping[str, tuple[Any, Any]] = {} if of_card_alone else _bounds_of(table)
     most = max(len(_categories_of(card, column.name)) for column in card.columns)
     count = max(count, most)
     count += -count % (card.unit_records or 1)
@@ -129,8 +131,10 @@ def _require_ranges(card: Card) -> None:
         )
 
 
-def _bounds_of(table: Table) -> dict[str, tuple[Any, Any]]:
+def _bounds_of(table: Table) -> Mapping[str, tuple[Any, Any]]:
     """The least and the largest cell of each column of numbers."""
+    if table.rows is not None and table.rows.bounds is not None:
+        return table.rows.bounds
     names = [column.name for column in table.columns if column.kind not in (Kind.BOOLEAN, Kind.MISSING)]
     bounds = dict[str, tuple[Any, Any]]()
     for part in table.parts():
@@ -187,13 +191,54 @@ def _draw_equal_again(
 ) -> None:
     """Draw those numbers again that are real cells of their column; all columns are looked through
     together."""
-    equal = {name: np.zeros(arrays[name].shape, np.bool_) for name in ranges}
+    sieves = {name: _Sieve(arrays[name]) for name in ranges}
     for part in table.parts() if ranges else ():
-        for name, found in equal.items():
-            found |= np.isin(arrays[name], table.arrays[name][part])
-    for name, found in equal.items():
-        if found.any():
+        for name, sieve in sieves.items():
+            sieve.look(table.arrays[name][part])
+    for name, sieve in sieves.items():
+        if sieve.has_equal:
             arrays[name] = _draw_unlike(np.asarray(table.arrays[name]), arrays[name], *ranges[name], randoms[name])
+
+
+class _Sieve:
+    """Finds out whether one of a few numbers is among very many, most of which fall through a table
+    of 65536 bits at once.
+
+    Args:
+        drawn: the few.
+    """
+
+    def __init__(self, drawn: Array) -> None:
+        self.drawn, self.near, self.count, self._equal = drawn, list[Array](), 0, False
+        self.marked = np.zeros(1 << 16, np.bool_)
+        self.marked[_sixteen_bits(drawn)] = True
+
+    def look(self, cells: Array) -> None:
+        """Compare some of the many."""
+        self.near.append(cells.ravel()[self.marked[_sixteen_bits(cells)]])
+        self.count += self.near[-1].size
+        if self.count > MOST_NEAR:
+            self._compare()
+
+    def _compare(self) -> None:
+        if self.near:
+            self._equal |= bool(np.isin(self.drawn, np.concatenate(self.near)).any())
+        self.near, self.count = [], 0
+
+    @property
+    def has_equal(self) -> bool:
+        """Whether one was."""
+        self._compare()
+        return self._equal
+
+
+def _sixteen_bits(numbers: Array) -> Array:
+    """Of each number 16 bits that are equal where the numbers are (Knuth, The Art of Computer
+    Programming, 6.4: multiplicative hashing)."""
+    plain = (numbers + numbers.dtype.type(0)).ravel()  # -0 is 0
+    bits = plain.view(np.uint32 if plain.itemsize == 4 else np.uint64).astype(np.uint64)
+    mixed: Array = (bits * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48)
+    return mixed
 
 
 def _draw_unlike(real: Array, drawn: Array, low: float, high: float, random: np.random.Generator) -> Array:
