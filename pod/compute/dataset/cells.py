@@ -91,8 +91,20 @@ def as_whole(texts: Sequence[str]) -> Array | None:
         return None
 
 
+_last: tuple[Sequence[str], Array | None] = ([], None)
+"""The texts that were asked for last, and what they are: the same cells are asked for several times
+on their way."""
+
+
 def as_numbers(texts: Sequence[str]) -> Array | None:
     """Texts as finite float64, whether or not a double holds them; None where one is no number."""
+    global _last
+    if (last := _last)[0] is not texts:
+        _last = last = (texts, _parsed(texts))
+    return last[1]
+
+
+def _parsed(texts: Sequence[str]) -> Array | None:
     joined = "".join(texts)
     if "_" in joined or not joined.isascii():
         return None
