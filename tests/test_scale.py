@@ -38,8 +38,8 @@ from fitchain.pod.compute.dataset import (
 from fitchain.pod.values.digest import inclusion_path, sha256, tree_root
 from fitchain.pod.values.errors import DatasetChanged, InputRefused
 from fitchain.pod.values.recipe import Choice, Recipe
+from tests.batch_plans import Plan
 from tests.policies import open_policy
-from tests.test_dataset_order import Plan
 
 ROOT = Path(__file__).parent.parent
 KEY = bytes(range(32))
@@ -228,6 +228,47 @@ def test_progress_rises_to_its_end(both: Both) -> None:
     for what in ("looking at the columns", "reading", "hashing"):
         shares = [done for each, done in told if each == what]
         assert shares == sorted(shares) and len(shares) > 1 and max(shares) <= 1
+
+
+# --- read once ------------------------------------------------------------------------------------
+
+LATE = 4_100
+LATE_CELLS = {
+    "none": "1.5",
+    "hole": "",
+    "text": "x",
+    "time": "2026-11-27",
+    "padded": "007",
+    "whole": "7",
+    "far": "1e300",
+}
+
+
+@pytest.mark.parametrize("late", LATE_CELLS)
+@pytest.mark.parametrize("early", ["2.25", "3"])
+def test_what_is_kept_while_a_table_is_looked_at_is_what_it_is_read_as(tmp_path: Path, early: str, late: str) -> None:
+    source = tmp_path / "a.csv"
+    cells = [(early if number < LATE else LATE_CELLS[late], number % 2) for number in range(LATE + 10)]
+    source.write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in cells))
+    terms, tables = ReadingTerms(target="y"), list[Table]()
+    for spill in (None, Spill(tmp_path), Spill(tmp_path, 1000)):
+        try:
+            tables.append(Table.read(source, terms, spill=spill))
+        except InputRefused:
+            assert not tables and late in ("text", "time", "padded", "hole")
+    for table in tables:
+        assert table.reading is not None
+        again = Table.read_as(source, table.reading, spill=Spill(tmp_path))
+        assert table.columns == again.columns == tables[0].columns
+        assert record_leaves(table, KEY) == record_leaves(again, KEY) == record_leaves(tables[0], KEY)
+
+
+def test_a_table_of_numbers_is_read_once(tmp_path: Path) -> None:
+    source, passes = tmp_path / "a.csv", list[str]()
+    source.write_text("x,y\n" + "".join(f"{number / 4},{number % 2}\n" for number in range(LATE)))
+    terms = ReadingTerms(target="y")
+    Table.read(source, terms, spill=Spill(tmp_path, 1000), tick=lambda what, done: passes.append(what))
+    assert set(passes) == {"looking at the columns"}
 
 
 # --- the tree -----------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from fitchain.cli.table_options import (
 )
 from fitchain.cli.views.amounts import clock, counted, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows, log, print_views
+from fitchain.cli.views.progress import Shares
 from fitchain.cli.views.publication import publication_views
 from fitchain.cli.views.units import describe_unit, for_each_unit
 from fitchain.pod.values.amounts import amount_text
@@ -284,9 +285,10 @@ def register(
         subgroups=_subgroups(subgroup or [], subgroup_input or []),
     )
     before = _registered_from(session.home, source)
-    prepared = owner.prepare_dataset(session.home, offer)
+    progress = Shares()
+    prepared = owner.prepare_dataset(session.home, offer, progress)
     _show_and_ask(prepared, yes)
-    registered = owner.register_prepared(session.home, prepared)
+    registered = owner.register_prepared(session.home, prepared, progress)
     budget = _ledger_values(session.home, session.home.registry.dataset(registered.id), registered.card)
     for earlier in before:
         log(f"{source} is offered as {earlier.short} too; to end that: fitchain data retire {earlier.short}")

@@ -1,7 +1,8 @@
 """A job's folder: every name in it, and every name of what a pod has on its way there.
 
     recipe.json graph.json initial.safetensors   the offer
-    records.npz                                  the records while the job trains; an evaluation's
+    records.npz                                  the records while the job trains; an evaluation's;
+                                                 record by record where they are very many
     task.json                                    which training the folder holds
     worker.log .worker.lock                      of the workers
     run/leaves.jsonl                             one checkpoint a line, growing

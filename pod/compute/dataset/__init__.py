@@ -14,6 +14,7 @@ into batches.
     decision   what columns are, said or guessed aloud
     rows       records on disk, where they are more than memory should hold
     readers    which kind of file is which source
+    draft      the numbers of a source, kept while it is looked at
     table      columns -> record bytes
     policy     what the owner asks of a job
     card       what is published: schema, transform constants, licence, price, policy

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from enum import Enum, auto
@@ -85,15 +85,18 @@ TIME_UNITS = {"days": "D", "seconds": "s", "milliseconds": "ms", "microseconds":
 EPOCH = "1970-01-01"
 
 
-def clean(cells: Iterable[str]) -> list[str]:
+def clean(cells: list[str]) -> list[str]:
     """Cells without the blanks around them."""
-    return [cell.strip() for cell in cells]
+    joined = "".join(cells)
+    if joined.isprintable() and " " not in joined:  # so no other kind of blank is there either
+        return cells
+    return list(map(str.strip, cells))
 
 
 def as_whole(texts: Sequence[str]) -> Array | None:
     """Texts as int64; None where one is no whole number of 64 bits."""
     joined = "".join(texts)
-    if not joined.isascii() or (not joined.isdigit() and not all(map(_WHOLE.fullmatch, texts))):
+    if "." in joined or not joined.isascii() or (not joined.isdigit() and not all(map(_WHOLE.fullmatch, texts))):
         return None
     try:
         return np.array(list(map(int, texts)), np.int64)
@@ -101,8 +104,20 @@ def as_whole(texts: Sequence[str]) -> Array | None:
         return None
 
 
+_last: tuple[Sequence[str], Array | None] = ([], None)
+"""The texts that were asked for last, and what they are: the same cells are asked for several times
+on their way."""
+
+
 def as_numbers(texts: Sequence[str]) -> Array | None:
     """Texts as finite float64, whether or not a double holds them; None where one is no number."""
+    global _last
+    if (last := _last)[0] is not texts:
+        _last = last = (texts, _parsed(texts))
+    return last[1]
+
+
+def _parsed(texts: Sequence[str]) -> Array | None:
     joined = "".join(texts)
     if "_" in joined or not joined.isascii():
         return None
@@ -186,6 +201,21 @@ def visible(text: str) -> str:
     return " ".join("".join(each for each in composed if unicodedata.category(each) not in ("Cf", "Cc")).split())
 
 
+def missing(texts: list[str], markers: frozenset[str]) -> list[int]:
+    """Places of the texts that mean that a cell is missing."""
+    # Of a column of millions of numbers, as they are as a rule, not each is looked at by itself.
+    if as_numbers(texts) is not None and not any(map(is_number, markers)):
+        return []
+    return [position for position, text in enumerate(texts) if text.lower() in markers]
+
+
+def padded(texts: Sequence[str]) -> list[int]:
+    """Places of the numbers with leading zeros."""
+    if "".join(texts).count(".") == len(texts):  # one in each number
+        return []
+    return [position for position, text in enumerate(texts) if text[:1] in "0+-" and is_padded(text)]
+
+
 def holds(text: str, number: float) -> bool:
     """Whether a double prints back to a decimal text: rounded to as many digits as that has, it is
     the same number."""
@@ -203,6 +233,8 @@ def holds(text: str, number: float) -> bool:
 
 def lost(texts: Sequence[str], numbers: Array) -> list[int]:
     """Places of the texts that their doubles do not print back to."""
+    if max(map(len, texts), default=0) <= EXACT_DIGITS and "e" not in "".join(texts).lower():
+        return []
     return [
         position
         for position, text in enumerate(texts)

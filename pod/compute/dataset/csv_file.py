@@ -140,7 +140,8 @@ class CsvFile:
             width = len(rows.next() or [])
             while slab := self._slab(rows, width, uneven):
                 places, records = zip(*slab, strict=True)
-                parts: dict[int, Cells] = {position: [record[position] for record in records] for position in wanted}
+                turned = list(zip(*records, strict=True))
+                parts: dict[int, Cells] = {position: list(turned[position]) for position in wanted}
                 seen += len(places)
                 yield Slab(places, parts, text.buffer.tell() / size, self._dialect.decimal == "comma")
         if uneven.count:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from fitchain.pod.compute.dataset import cells as texts
 from fitchain.pod.compute.dataset.columns import Array, Classes, Column, Kind
+from fitchain.pod.compute.dataset.draft import Draft
 from fitchain.pod.compute.dataset.profile import TEXT_KINDS, Profile
 from fitchain.pod.compute.dataset.schema import KIND_WORDS, MISSING_CATEGORY, ColumnPlan, Schema
 from fitchain.pod.compute.dataset.selection import ReadingTerms, Selection, find_column, select
@@ -24,13 +25,14 @@ from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
 Said = TypeVar("Said")
 
 
-def decide(source: Source, terms: ReadingTerms, tick: Tick = no_tick) -> Schema:
+def decide(source: Source, terms: ReadingTerms, tick: Tick = no_tick, draft: Draft | None = None) -> Schema:
     """Look at a whole source, and decide what its columns are.
 
     Args:
         source: its records.
         terms: what their owner says of them.
         tick: told how far it is.
+        draft: is given what was looked at.
 
     Raises:
         InputRefused: something that the terms name is not there; or cells cannot be used as they
@@ -46,6 +48,8 @@ def decide(source: Source, terms: ReadingTerms, tick: Tick = no_tick) -> Schema:
     profiles = {name: Profile(terms.markers, kinds.get(name)) for name in selection.places}
     for slab in source.slabs(selection.places.values()):
         tick("looking at the columns", slab.done)
+        if draft is not None:
+            draft.add(slab, selection.places)
         for name, position in selection.places.items():
             try:
                 profiles[name].add(slab.cells[position], slab.places, slab.comma)

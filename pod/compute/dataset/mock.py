@@ -169,8 +169,14 @@ def _numbers_of(table: Table) -> list[Column]:
 
 def _bounds_of(table: Table, columns: Sequence[Column]) -> dict[str, tuple[Any, Any]]:
     """The least and the largest cell that is there, of some columns of numbers."""
-    names = [column.name for column in columns]
     bounds = dict[str, tuple[Any, Any]]()
+    if table.rows is not None and table.rows.bounds is not None:  # which count the zeros of missing cells
+        bounds = {
+            column.name: table.rows.bounds[column.name]
+            for column in columns
+            if missing_name(column.name) not in table.arrays
+        }
+    names = [column.name for column in columns if column.name not in bounds]
     for part in table.parts() if names else ():
         for name in names:
             cells, gone = table.arrays[name][part], table.arrays.get(missing_name(name))
@@ -260,16 +266,19 @@ def _draw_equal_again(
 
 
 class _Met:
-    """Which of some drawn numbers are real cells."""
+    """Which of some drawn numbers are real cells; most cells fall through a table of 65536 bits."""
 
     def __init__(self, drawn: Array) -> None:
         self._different, self._places = np.unique(drawn, return_inverse=True)
         self._met, self._shape = np.zeros(len(self._different), np.bool_), drawn.shape
+        self._marked = np.zeros(1 << 16, np.bool_)
+        self._marked[_sixteen_bits(drawn)] = True
 
     def add(self, cells: Array) -> None:
         """Look at some cells."""
-        places = np.searchsorted(self._different, cells.ravel()).clip(0, len(self._different) - 1)
-        self._met[places[self._different[places] == cells.ravel()]] = True
+        near = cells.ravel()[self._marked[_sixteen_bits(cells)]]
+        places = np.searchsorted(self._different, near).clip(0, len(self._different) - 1)
+        self._met[places[self._different[places] == near]] = True
 
     def any(self) -> bool:
         """Whether any is."""
@@ -279,6 +288,15 @@ class _Met:
     def where(self) -> Array:
         """Of each number whether it is, in the shape of those that were drawn."""
         return self._met[self._places].reshape(self._shape)
+
+
+def _sixteen_bits(numbers: Array) -> Array:
+    """Of each number 16 bits that are equal where the numbers are (Knuth, The Art of Computer
+    Programming, 6.4: multiplicative hashing)."""
+    plain = (numbers + numbers.dtype.type(0)).ravel()  # -0 is 0
+    bits = plain.view(np.uint32 if plain.itemsize == 4 else np.uint64).astype(np.uint64)
+    mixed: Array = (bits * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48)
+    return mixed
 
 
 def _step_beside(real: Array, drawn: Array) -> None:

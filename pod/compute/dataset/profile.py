@@ -76,7 +76,7 @@ class Profile:
             self._add_texts(texts.clean(cells), places, comma)
 
     def _add_texts(self, all_texts: list[str], places: Sequence[int], comma: bool) -> None:
-        gone = [position for position, each in enumerate(all_texts) if each.lower() in self.markers]
+        gone = texts.missing(all_texts, self.markers)
         if gone:
             self.missing.add([places[position] for position in gone])
             self.met |= dict.fromkeys(all_texts[position] for position in gone[:100])
@@ -121,7 +121,7 @@ class Profile:
             self.largest = max(self.largest, -int(whole.min()), int(whole.max()))
         elif self.is_all(Kind.WHOLE) and all(map(texts.is_whole, all_texts)):
             self.largest = 1 << 64
-        self.padded.add([position for each, position in zip(all_texts, places, strict=True) if texts.is_padded(each)])
+        self.padded.add([places[position] for position in texts.padded(all_texts)])
 
     def _look_at_text(self, text: str, position: int) -> None:
         self.refuted[Kind.NUMBER].add([position])

@@ -65,6 +65,9 @@ class Rows:
         start: the bytes before the first.
         spill: where what comes of them may lie, too; None where nothing does.
 
+    Attributes:
+        bounds: the least and the largest cell of each column of numbers, where they are known.
+
     Raises:
         InputRefused: the file ends inside a record.
     """
@@ -77,6 +80,7 @@ class Rows:
         if held % self.width:
             raise InputRefused(f"the file of records ends inside record {self.count}", "write it anew")
         weakref.finalize(self, file.close)
+        self.bounds: Mapping[str, tuple[Any, Any]] | None = None
         self._slab: tuple[tuple[int, int], Bytes] = ((0, 0), np.empty((0, self.width), np.uint8))
         self._taken: tuple[Array, Bytes] = (np.empty(0, np.uint64), self._slab[1])
         self._map: mmap.mmap | None = None
@@ -87,13 +91,11 @@ class Rows:
         bounds, kept = self._slab  # another thread may put its own there meanwhile
         if bounds != (low, high):
             size, offset = (high - low) * self.width, self.start + low * self.width
-            data = bytearray(size)
-            with memoryview(data) as view:
-                done = 0
-                while done < size:
-                    if not (count := os.preadv(self.file.fileno(), [view[done:]], offset + done)):
-                        raise InputRefused("the file of records became shorter", "write it anew")
-                    done += count
+            data = os.pread(self.file.fileno(), size, offset)
+            while len(data) < size:  # a system reads no more than 2 GB at once
+                if not (piece := os.pread(self.file.fileno(), size - len(data), offset + len(data))):
+                    raise InputRefused("the file of records became shorter", "write it anew")
+                data += piece
             kept = np.frombuffer(data, np.uint8).reshape(high - low, self.width)
             self._slab = (low, high), kept
         return kept
@@ -151,8 +153,8 @@ class ColumnOnDisk:
 
     def __init__(self, rows: Rows, column: Column, offset: int) -> None:
         self.rows, self.column = rows, column
-        self.bytes = slice(offset, offset + column.cell_bytes)
-        self.dtype = np.dtype(column.dtype).newbyteorder("<")
+        self.offset, self.dtype = offset, np.dtype(column.dtype).newbyteorder("<")
+        self.cell = self.dtype if not column.shape else np.dtype((np.void, column.cell_bytes))
         self.shape = (rows.count, *column.shape)
         self.ndim, self.size = len(self.shape), int(np.prod(self.shape))
 
@@ -168,7 +170,8 @@ class ColumnOnDisk:
             return np.concatenate([self[which[low : low + MOST_TAKEN]] for low in range(0, len(which), MOST_TAKEN)])
         else:
             data = self.rows.take(which)
-        return np.ascontiguousarray(data[:, self.bytes]).view(self.dtype).reshape(-1, *self.column.shape)
+        cells = np.ndarray(len(data), self.cell, data, self.offset, (self.rows.width,)) if len(data) else data[:, 0]
+        return cells.astype(self.cell).view(self.dtype).reshape(-1, *self.column.shape)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """The whole column; for what cannot be done by parts."""
@@ -190,6 +193,7 @@ class RowSink:
         self.parts: dict[str, list[Array]] = {column.name: [] for column in columns}
         self.count = self.held_bytes = 0
         self.file: IO[bytes] | None = None
+        self.bounds = dict[str, tuple[Any, Any]]()
 
     def add(self, arrays: Mapping[str, Array]) -> None:
         """Take more records, `[n, *shape]` of each column.
@@ -200,6 +204,10 @@ class RowSink:
         """
         cells = [plain(column.name, arrays[column.name], self.count) for column in self.columns]
         self.count += len(cells[0])
+        for column, part in zip(self.columns, cells, strict=True):
+            if part.size and part.dtype.kind != "b":
+                low, high = self.bounds.get(column.name, (part.flat[0], part.flat[0]))
+                self.bounds[column.name] = min(low, part.min()), max(high, part.max())
         if self.file is not None:
             self._write(cells)
             return
@@ -238,6 +246,7 @@ class RowSink:
             self.file.flush()
         self._closing.detach()
         rows = Rows(self.file, self.columns, spill=self.spill)
+        rows.bounds = self.bounds
         return rows.arrays(), rows
 
 

@@ -234,13 +234,16 @@ class _Encoder:
             as_texts = [str(value) for value in cells.values.tolist()]
         else:
             as_texts = texts.clean(cells)
-            gone = np.array([each.lower() in self.markers for each in as_texts], np.bool_)
+            gone = np.zeros(len(as_texts), np.bool_)
+            gone[texts.missing(as_texts, self.markers)] = True
         if column.kind is Kind.CATEGORY:
             return self._places(as_texts, gone, slab.places), gone
         if gone.any() and not self.plan.may_miss:
             self._refuse("the cell is missing", np.flatnonzero(gone), slab.places)
         if slab.comma and column.kind in (Kind.NUMBER, Kind.WHOLE):
             as_texts = texts.with_point(as_texts)
+        if not gone.any():
+            return self._of_texts(as_texts, slab.places), gone
         values = np.zeros(len(as_texts), column.dtype)
         present = np.flatnonzero(~gone)
         values[present] = self._of_texts(

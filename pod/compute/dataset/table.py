@@ -28,6 +28,7 @@ from fitchain.pod.compute.dataset.columns import (
 )
 from fitchain.pod.compute.dataset.csv_file import CsvDialect
 from fitchain.pod.compute.dataset.decision import decide, guess_task
+from fitchain.pod.compute.dataset.draft import Draft
 from fitchain.pod.compute.dataset.npz_file import read_npz, write_npz
 from fitchain.pod.compute.dataset.readers import Reading, open_source
 from fitchain.pod.compute.dataset.rows import Rows, RowSink, Spill, bytes_of, is_rows, read_rows, slabs
@@ -118,7 +119,11 @@ class Table:
         terms = replace(terms or ReadingTerms(), unit=None if unit is None else unit.column)
         with _of_file(path):
             source = open_source(path, dialect, limit_bytes)
-            schema = decide(source, terms, tick)
+            draft = None if spill is None or unit is not None else Draft(spill, terms.markers)
+            schema = decide(source, terms, tick, draft)
+            if draft is not None and (drafted := draft.taken_for(schema)) is not None:
+                return cls._of_arrays(source, schema, *drafted)
+            del draft  # its records are somewhere, and are read again
             return cls._of_source(source, schema, limit_bytes, unit, spill, tick)
 
     # Many parameters: those of `read`.
@@ -178,14 +183,18 @@ class Table:
         tick: Tick,
     ) -> Table:
         arrays, rows, whose = schema.read(source, spill, tick)
-        dialect = CsvDialect.from_json(source.dialect) if source.dialect else None
-        about = (schema.target, schema.task, schema.categories, source.mock)
-        require_column(schema.target, arrays, "the target")
-        table = cls(schema.columns, arrays, *about, reading=Reading(dialect, schema), rows=rows)
+        table = cls._of_arrays(source, schema, arrays, rows)
         if unit is None:
             return table
         assert whose is not None
         return table.by_unit(whose, unit, limit_bytes, spill)
+
+    @classmethod
+    def _of_arrays(cls, source: Source, schema: Schema, arrays: Mapping[str, Array], rows: Rows | None) -> Table:
+        dialect = CsvDialect.from_json(source.dialect) if source.dialect else None
+        about = (schema.target, schema.task, schema.categories, source.mock)
+        require_column(schema.target, arrays, "the target")
+        return cls(schema.columns, arrays, *about, reading=Reading(dialect, schema), rows=rows)
 
     @classmethod
     def of(
