@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
 from fitchain.cli.views.verdict import describe_choice, describe_held_out, describe_verdict, values
 from fitchain.pod.ports.agreement import Agreements, State
@@ -497,6 +498,19 @@ def test_file_whose_bytes_alone_differ_is_told_from_another_model(job: Job, read
     (tmp_path / "model").write_bytes(padded)
     with pytest.raises(DigestMismatch, match="only the file's bytes differ"):
         verify(tmp_path / "model", job.certificate, reader)
+
+
+def test_a_model_that_another_program_wrote_anew_is_told_from_another_model(
+    job: Job, reader: Chain, tmp_path: Path
+) -> None:
+    """Whatever drops the metadata drops the names of the buffers with it."""
+    again = load_file(job.model)
+    save_file(again, tmp_path / "again")
+    with pytest.raises(DigestMismatch, match="are the certified ones and only the file's bytes differ"):
+        verify(tmp_path / "again", job.certificate, reader)
+    save_file(again | {"layer.weight": again["layer.weight"].astype(np.float64)}, tmp_path / "cast")
+    with pytest.raises(DigestMismatch, match=r"of its 2 tensors \(F64, I64\) at least one has another name, type"):
+        verify(tmp_path / "cast", job.certificate, reader)
 
 
 def test_another_model_is_refuted(job: Job, reader: Chain, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fitchain.pod.values.errors import InputRefused, NodeUnreachable, reason_of
+from fitchain.pod.values.urls import http_url
 
 DEVNET_CHAIN_ID = 31337
 DEVNET_RECORD = "devnet.json"
@@ -308,6 +309,8 @@ def _checked(name: str, value: Any) -> Any:
         return _words(value)
     if not isinstance(value, str | Path) or not str(value):
         raise InputRefused(f"the setting {name} is a text, not {value!r}")
+    if name in ("rpc", "also_rpc"):
+        http_url(str(value), f"URL of a node ({name})")
     if name == "store" and names_node(value):
         return str(value)
     return Path(value).expanduser().absolute() if name in ("store", "devnet") else str(value)
@@ -321,9 +324,11 @@ def names_node(store: Path | str) -> bool:
 def _gateways(value: Any) -> tuple[str, ...]:
     """URLs, from a TOML list or from a text with commas."""
     urls = [url.strip() for url in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(urls, list | tuple) or not all(str(url).startswith(("http://", "https://")) for url in urls):
-        raise InputRefused(f"the setting store_gateways is a list of http URLs, not {value!r}")
-    return tuple(str(url).rstrip("/") for url in urls)
+    if not isinstance(urls, list | tuple) or not all(isinstance(url, str) for url in urls):
+        raise InputRefused("the setting store_gateways is a list of http URLs, or a text with commas between them")
+    for url in urls:
+        http_url(url, "URL of a gateway (store_gateways)")
+    return tuple(url.rstrip("/") for url in urls)
 
 
 def _words(value: Any) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ from fitchain.pod.values.leaf import Leaf, records_digest, results_word
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import SEGMENT
 from fitchain.pod.values.risk.report import findings_digest
-from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
+from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors, with_kinds_of
 
 PEEK_BYTES = 1 << 20
 MOST_DRAWS = 5_000_000
@@ -378,9 +378,12 @@ def check_file(statement: Statement, path: Path) -> int:
             f"{error.message}; expected is a safetensors file of SHA-256 {statement.subject.value.hex()}",
             hint,
         ) from None
-    if root != statement.final_model:
+    if root != statement.final_model and with_kinds_of(tensors, statement.final_model) is None:
+        dtypes = ", ".join(sorted({tensor.dtype for tensor in tensors.values()})) or "none"
         raise DigestMismatch(
-            f"the model in {path} has the root {root}, and the certificate says {statement.final_model}", other
+            f"the model in {path} has the root {root}, and the certificate says {statement.final_model}; of its "
+            f"{len(tensors)} tensors ({dtypes}) at least one has another name, type, shape or value",
+            other,
         )
     if digest != statement.subject:
         raise DigestMismatch(
