@@ -46,6 +46,7 @@ from fitchain.pod.values.errors import (
     FitchainError,
     InputRefused,
     NotFound,
+    OtherVersion,
     Refuted,
     SignatureMismatch,
 )
@@ -264,7 +265,13 @@ OF_ANOTHER_DEPLOYMENT = {("predicate", "agreement", "chain_id")} | {
 }
 """Fields that say of which deployment a certificate is: with others it is another's, and nothing
 can be said of it here."""
-NAMING_A_VERSION = {("_type",), ("predicateType",), ("predicate", "version")}
+NAMING_A_VERSION = {
+    ("_type",),
+    ("predicateType",),
+    ("predicate", "version"),
+    ("predicate", "recipe", "version"),
+    ("predicate", "dataset", "card", "version"),
+}
 """Fields that say how the others are read, whoever signed them."""
 OF_ANOTHER_VERSION = NAMING_A_VERSION | {("predicate", "model", "base")}
 """Those, and a field that a later version fills."""
@@ -461,9 +468,9 @@ def test_a_payload_of_another_kind_refutes_nothing(job: Job) -> None:
 @pytest.mark.parametrize("path", sorted(OF_ANOTHER_VERSION))
 def test_a_certificate_of_another_version_refutes_nothing(job: Job, reader: Chain, path: tuple[str, ...]) -> None:
     later = with_field(job.statement, path, lambda value: f"{value}0")
-    with pytest.raises(InputRefused, match="read here") as error:
+    with pytest.raises(OtherVersion, match=r"this release of Fitchain reads v|read here") as error:
         verify(job.model, resealed(later, job.keys), reader)
-    assert "the version of Fitchain that issued it" in error.value.hint
+    assert error.value.hint == "it is of a later version: use a newer release of Fitchain"
     unsigned = json.loads(resealed(later, job.keys))
     unsigned["signatures"][0]["keyid"] = job.parties.scientist.address
     awaited = InputRefused if path in NAMING_A_VERSION else SignatureMismatch

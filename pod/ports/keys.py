@@ -27,6 +27,7 @@ from fitchain.pod.values.digest import DIGEST_BYTES, Digest, Word, parse_json
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Unusable, host_errors
 from fitchain.pod.values.limits import KEY_FILE, MOST_DERIVATION, MOST_SCRYPT
 from fitchain.pod.values.reading import read_at_most
+from fitchain.pod.values.versions import require_version
 
 WORK = 1 << 17
 """Scrypt's N: 128 MiB and 0.4 s a guess, what OWASP asks of stored passwords (Password Storage
@@ -156,6 +157,8 @@ def import_key(home: Path, name: str, source: Path, passphrase: str, work: int =
     if match := _HEX_KEY.fullmatch(text):
         return _keep(home, _keys(name, bytes.fromhex(match[1]), _new_scalar(), source), passphrase, work)
     body = _parse(source, text)
+    if str(body.get("version")).startswith("fitchain/") and body["version"] not in IMPORTED_VERSIONS:
+        require_version(f"the backup {source}", body, BACKUP_VERSION)
     if body.get("version") in IMPORTED_VERSIONS:
         return _keep(
             home, _opened(name, body.get("account"), body.get("identity"), passphrase, source), passphrase, work
