@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -440,6 +441,8 @@ def test_twin_of_the_signature_is_refuted(job: Job) -> None:
         (b"[" * 100_000, "something else"),
         (b'{"payload":1,"payloadType":"x","signatures":[]}', "a certificate"),
         (b'{"payload":"e30","payloadType":"x', "cut off"),
+        (BOM_UTF8 + b'{"payload":1,"payloadType":"x","signatures":[]}', "text behind a mark of byte order"),
+        ('{"payload":1,"payloadType":"x","signatures":[]}'.encode("utf-16"), "UTF-16 text"),
     ],
 )
 def test_what_is_no_certificate_refutes_nothing(text: bytes, what: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from codecs import BOM_UTF8
@@ -22,10 +23,13 @@ from fitchain.cli.passphrase import ask_passphrase
 from fitchain.cli.views.amounts import format_duration, parse_duration, parse_fit
 from fitchain.cli.views.curves import sparkline
 from fitchain.cli.views.output import KeyValues, Report, Rows, print_report, printable
+from fitchain.pod.ports.keys import import_key
+from fitchain.pod.ports.passphrase import read_passphrase
+from fitchain.pod.ports.settings import load
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import Digest, sha256
 from fitchain.pod.values.errors import AccessRefused, FitchainError, InputRefused, NotFound
-from tests.chain_fixtures import secret_file
+from tests.chain_fixtures import QUICK_WORK, secret_file
 
 ROOT = Path(__file__).parent.parent
 
@@ -239,6 +243,43 @@ def test_a_passphrase_file_that_cannot_be_read_is_told_in_words(
 def test_a_mark_of_byte_order_is_no_part_of_a_recipe(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_bytes(BOM_UTF8 + b"epochs = 20")
     assert _read_recipe(tmp_path / "recipe.toml") == {"epochs": 20}
+
+
+NOT_UTF8 = {
+    "with a mark": ("key = 'ü'\n".encode("utf-16"), "is UTF-16 text"),
+    "without a mark": ("key = 'ü'\n".encode("utf-16-le"), "is UTF-16 text"),
+    "of Windows": ("\nkey = 'ü'\n".encode("cp1252"), "is no UTF-8 text: line 2 holds the byte 0xfc"),
+}
+
+
+@pytest.mark.parametrize("how", NOT_UTF8)
+def test_a_text_in_another_encoding_is_named_with_what_to_do(tmp_path: Path, how: str) -> None:
+    data, told = NOT_UTF8[how]
+    for name in ("settings.toml", "key.hex", "recipe.toml", "passphrase"):
+        secret_file(tmp_path / name, "").write_bytes(data.lstrip(b"\n") if name == "passphrase" else data)
+    told_of_line_1 = told.replace("line 2", "line 1")
+    for read, wanted in (
+        (lambda: load(tmp_path, environ={}), told),
+        (lambda: import_key(tmp_path, "a", tmp_path / "key.hex", "secret"), told),
+        (lambda: _read_recipe(tmp_path / "recipe.toml"), told),
+        (lambda: read_passphrase(tmp_path / "passphrase"), told_of_line_1),
+    ):
+        with pytest.raises(InputRefused, match=wanted) as error:
+            read()
+        assert error.value.hint == "save it as UTF-8" and "ü" not in error.value.message
+
+
+FILES_WITH_A_MARK = Path(__file__).parent / "cases" / "files_with_a_bom"
+
+
+def test_the_files_of_windows_are_read(tmp_path: Path) -> None:
+    home = shutil.copytree(FILES_WITH_A_MARK, tmp_path / "home")
+    (home / "passphrase").chmod(0o600)
+    assert load(home, environ={}).key == "default"
+    assert _read_recipe(home / "recipe.toml") == {"steps": 20}
+    assert read_passphrase(home / "passphrase") == "swordfish staple"
+    key = import_key(home, "one", home / "key.hex", "swordfish staple", work=QUICK_WORK)
+    assert key.address == "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23"
 
 
 def test_an_empty_passphrase_file_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

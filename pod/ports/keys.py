@@ -26,7 +26,7 @@ from fitchain.pod.ports.sealed import bech32, new_identity, recipient_of, unbech
 from fitchain.pod.values.digest import DIGEST_BYTES, Digest, Word, parse_json
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Unusable, host_errors
 from fitchain.pod.values.limits import KEY_FILE, MOST_DERIVATION, MOST_SCRYPT
-from fitchain.pod.values.reading import read_at_most
+from fitchain.pod.values.reading import read_text
 from fitchain.pod.values.versions import require_version
 
 WORK = 1 << 17
@@ -270,13 +270,11 @@ def _info(folder: Path) -> KeyInfo:
 
 def _read(path: Path) -> str:
     try:
-        return read_at_most(path, KEY_FILE.text_bytes).decode("utf-8-sig")  # some editors begin a file with a mark
-    except UnicodeDecodeError:
-        raise InputRefused(f"{path} is no key's file: it is no UTF-8 text") from None
+        return read_text(path, KEY_FILE.text_bytes)
     except NotFound:
         raise
     except Unusable as error:
-        raise InputRefused(f"the key's file {path} cannot be read: {error.message}") from None
+        raise InputRefused(f"the key's file cannot be read: {error.message}", error.hint) from None
 
 
 def _parse(path: Path, text: str) -> dict[str, Any]:

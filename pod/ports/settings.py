@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fitchain.pod.values.errors import InputRefused, NodeUnreachable, reason_of
+from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound, Unusable
+from fitchain.pod.values.reading import read_text
 from fitchain.pod.values.urls import http_url
 
 DEVNET_CHAIN_ID = 31337
@@ -286,11 +287,11 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin a file with a mark
-    except FileNotFoundError:
+        values = tomllib.loads(read_text(path))
+    except NotFound:
         return {}
-    except OSError as error:
-        raise InputRefused(f"the settings {path} cannot be read: {reason_of(error)}") from None
+    except Unusable as error:
+        raise InputRefused(f"the settings cannot be read: {error.message}", error.hint) from None
     except ValueError as error:
         raise InputRefused(f"{path} is not TOML: {error}") from None
     for name in values:
