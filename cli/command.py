@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +22,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from fitchain.cli.passphrase import find_passphrase, is_asked
 from fitchain.cli.views.output import Report, log, print_report
-from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.errors import InputRefused, NotFound
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
@@ -181,6 +182,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
 
         @functools.wraps(function)
         def run(context: typer.Context, **values: Any) -> None:
+            refuse_undecoded(context, values)
             flags = Flags(**{name: values.pop(name) for name in COMMON}).over(context.obj)
             with opened(flags) as session:
                 report = function(session, **values)
@@ -195,6 +197,32 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
         return function
 
     return register
+
+
+def refuse_undecoded(context: typer.Context, values: Mapping[str, Any]) -> None:
+    """Refuse a text of the command line that is none: bytes that the locale's encoding lacks come
+    as half surrogates, which no JSON and no database takes. Paths are taken as they are.
+
+    Raises:
+        InputRefused: there is such a text.
+    """
+    for parameter in context.command.params:
+        value = values.get(parameter.name or "")
+        for text in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(text, str) and not _is_text(text):
+                raise InputRefused(
+                    f"{parameter.opts[0]} is given {text[:80]!a}, which is no text in this locale's encoding "
+                    f"({sys.getfilesystemencoding()})",
+                    "set the locale to one of UTF-8: LC_ALL=C.UTF-8, say",
+                )
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def set_signature(run: Callable[..., None], own: list[inspect.Parameter]) -> None:

@@ -339,6 +339,60 @@ def test_every_command_explains_itself_and_takes_the_common_options(
     assert all(option in shown for option in ("--home", "--rpc", "--store", "--passphrase-file", "--json", "--debug"))
 
 
+def in_process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """A command in a process of its own, with an encoding of its own."""
+    command = [sys.executable, "-m", "fitchain.cli", *arguments]
+    return subprocess.run(command, capture_output=True, env=os.environ | environment, check=False)
+
+
+def printing(text: str, encoding: str) -> bytes:
+    """What is written of a text where stdout has that encoding."""
+    code = (
+        "import sys; from fitchain.cli.views.output import Prose, Report, prepare_streams, print_report; "
+        f"prepare_streams(); print_report(Report({{}}, [Prose({text!r}, [{text!r}])]), False)"
+    )
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    [
+        ("ascii", b"geb\\xfchr ... 137 \\u0645"),
+        ("latin-1", b"geb\xfchr ... 137 \\u0645"),
+        ("cp1252", b"geb\xfchr \x85 137 \\u0645"),
+        ("utf-8", "gebühr … ▁▃▇ م".encode()),
+    ],
+)
+def test_a_terminal_shows_what_its_encoding_has_and_the_rest_by_its_number(encoding: str, written: bytes) -> None:
+    assert printing("gebühr … ▁▃▇ م", encoding).splitlines() == [written, b"  " + written]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_closed_streams_change_no_exit_code(tmp_path: Path, closed: str) -> None:
+    """Exit 1 would say that something was refuted."""
+    command = f'"$0" -m fitchain.cli keys list --home "$1" {closed}'
+    assert subprocess.run(["sh", "-c", command, sys.executable, tmp_path], check=False).returncode == 0
+    wrong = f'"$0" -m fitchain.cli keys list --home "$1" --rpc x {closed}'
+    assert subprocess.run(["sh", "-c", wrong, sys.executable, tmp_path], check=False).returncode in (0, 3)
+
+
+POSIX = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+def test_files_are_utf8_whatever_the_locale_says(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text('worker_prefix = ["ü"]\n', "utf-8")
+    done = in_process("keys", "list", "--home", str(tmp_path), **POSIX)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_text_that_the_locale_lacks_is_refused_by_its_option(tmp_path: Path) -> None:
+    done = in_process("keys", "new", "--home", str(tmp_path), "--name", "gebühr", **POSIX)
+    assert done.returncode == 3 and b"--name is given" in done.stderr and b"LC_ALL=C.UTF-8" in done.stderr
+    done = in_process("keys", "list", "--home", str(tmp_path / "gebühr"), **POSIX)
+    assert done.returncode == 0
+
+
 def test_a_closed_pipe_is_no_error(home: Path) -> None:
     command = f"{sys.executable} -m fitchain.cli keys list --home {home} | true"
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], cwd=ROOT, capture_output=True, text=True)
