@@ -52,11 +52,31 @@ def test_an_amount_is_read_in_base_units(text: str, units: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", ".", "-1", "1e3", "1,5", "0x10", "NaN", "\u0661", "1" * 30, "0." + "1" * 19, "1 "]
+    "text",
+    [
+        "",
+        ".",
+        "-1",
+        "1e3",
+        "1,5",
+        "0x10",
+        "NaN",
+        "\u0661",
+        "1" * 30,
+        "0." + "1" * 19,
+        "1 ",
+        "9" * 5000,
+        "0." + "1" * 5000,
+    ],
 )
 def test_what_is_no_amount_is_refused(text: str) -> None:
-    with pytest.raises(InputRefused):
-        parse_fit(text)
+    with pytest.raises(InputRefused) as error:
+        parse_fit(text, "ETH")
+    assert len(error.value.message) < 250 and "FIT" not in error.value.message
+
+
+def test_zeros_before_an_amount_are_nothing() -> None:
+    assert parse_fit("0" * 5000 + "1.5") == parse_fit("1.50")
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("12h", 43200), ("7d", 604800)])
@@ -64,7 +84,7 @@ def test_a_length_of_time_is_read_in_seconds(text: str, seconds: int) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "s", "10", "1.5h", "-1d", "1w"])
+@pytest.mark.parametrize("text", ["", "s", "10", "1.5h", "-1d", "1w", "9" * 5000 + "d", "99999999999999999999d"])
 def test_what_is_no_length_of_time_is_refused(text: str) -> None:
     with pytest.raises(InputRefused):
         parse_duration(text)
@@ -411,7 +431,7 @@ def test_an_address_is_taken_with_its_checksum_and_refused_with_another() -> Non
     right = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"  # of EIP-55 itself
     for typed in (right, right.lower(), "0x" + right[2:].upper(), right[2:], "0X" + right[2:]):
         assert find_address(typed) == right
-    for typed in (right[:-1] + "e", right.replace("5aA", "5AA"), right[:-1]):
+    for typed in (right[:-1] + "e", right.replace("5aA", "5AA"), right[:-1], "vitalik.eth", "", right + "0"):
         with pytest.raises(InputRefused, match="mistyped" if len(typed) == len(right) else "not an address"):
             find_address(typed)
 
