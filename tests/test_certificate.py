@@ -302,6 +302,12 @@ def test_any_field_that_the_owner_alters_and_signs_anew_is_refuted(job: Job, rea
         assert isinstance(result, type) and issubclass(result, refusal_of(path)), (path, result)
 
 
+def test_amounts_of_an_audit_are_told_in_fit(job: Job, reader: Chain) -> None:
+    later = with_field(job.statement, ("predicate", "audit", "counter_bond"), lambda _: str(15 * 10**17))
+    with pytest.raises(ClaimMismatch, match=r"counter_bond: the certificate says 1\.5 FIT, and the chain says 0 FIT"):
+        verify(job.model, resealed(later, job.keys), reader)
+
+
 def test_any_field_that_the_owner_leaves_out_or_adds_is_refuted(job: Job, reader: Chain) -> None:
     short = with_field(job.statement, ("predicate", "transcript", "leaves"), lambda leaves: leaves[:1])
     for path in objects(short):
