@@ -51,7 +51,7 @@ from fitchain.cli.commands import (
     trust,
     verifier,
 )
-from fitchain.cli.views.output import report_bug, report_error, report_usage
+from fitchain.cli.views.output import prepare_streams, report_bug, report_error, report_usage
 from fitchain.pod.values.errors import FitchainError, host_error
 
 INTERRUPTED = 130
@@ -108,6 +108,7 @@ recover.register(pod.app)
 
 def main() -> None:
     """The command `fitchain`."""
+    prepare_streams()
     if not sys.warnoptions and "--debug" not in sys.argv:
         warnings.simplefilter("ignore")  # a library's warning is no news to a user
     sys.exit(run(sys.argv[1:]))
@@ -146,7 +147,7 @@ def run(arguments: Sequence[str]) -> int:
 def _let_output_go() -> None:
     """Give up what a full disk does not take of the output, which the interpreter would try again
     when it ends, and then end with a code of its own."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
         except OSError:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
 from fitchain.cli.views.verdict import describe_choice, describe_held_out, describe_verdict, values
 from fitchain.pod.ports.agreement import Agreements, State
@@ -45,6 +47,7 @@ from fitchain.pod.values.errors import (
     FitchainError,
     InputRefused,
     NotFound,
+    OtherVersion,
     Refuted,
     SignatureMismatch,
 )
@@ -263,7 +266,13 @@ OF_ANOTHER_DEPLOYMENT = {("predicate", "agreement", "chain_id")} | {
 }
 """Fields that say of which deployment a certificate is: with others it is another's, and nothing
 can be said of it here."""
-NAMING_A_VERSION = {("_type",), ("predicateType",), ("predicate", "version")}
+NAMING_A_VERSION = {
+    ("_type",),
+    ("predicateType",),
+    ("predicate", "version"),
+    ("predicate", "recipe", "version"),
+    ("predicate", "dataset", "card", "version"),
+}
 """Fields that say how the others are read, whoever signed them."""
 OF_ANOTHER_VERSION = NAMING_A_VERSION | {("predicate", "model", "base")}
 """Those, and a field that a later version fills."""
@@ -291,6 +300,12 @@ def test_any_field_that_the_owner_alters_and_signs_anew_is_refuted(job: Job, rea
     for path in fields(job.statement):
         result = found(job, resealed(with_field(job.statement, path, altered), job.keys), reader)
         assert isinstance(result, type) and issubclass(result, refusal_of(path)), (path, result)
+
+
+def test_amounts_of_an_audit_are_told_in_fit(job: Job, reader: Chain) -> None:
+    later = with_field(job.statement, ("predicate", "audit", "counter_bond"), lambda _: str(15 * 10**17))
+    with pytest.raises(ClaimMismatch, match=r"counter_bond: the certificate says 1\.5 FIT, and the chain says 0 FIT"):
+        verify(job.model, resealed(later, job.keys), reader)
 
 
 def test_any_field_that_the_owner_leaves_out_or_adds_is_refuted(job: Job, reader: Chain) -> None:
@@ -432,6 +447,8 @@ def test_twin_of_the_signature_is_refuted(job: Job) -> None:
         (b"[" * 100_000, "something else"),
         (b'{"payload":1,"payloadType":"x","signatures":[]}', "a certificate"),
         (b'{"payload":"e30","payloadType":"x', "cut off"),
+        (BOM_UTF8 + b'{"payload":1,"payloadType":"x","signatures":[]}', "text behind a mark of byte order"),
+        ('{"payload":1,"payloadType":"x","signatures":[]}'.encode("utf-16"), "UTF-16 text"),
     ],
 )
 def test_what_is_no_certificate_refutes_nothing(text: bytes, what: str) -> None:
@@ -460,9 +477,9 @@ def test_a_payload_of_another_kind_refutes_nothing(job: Job) -> None:
 @pytest.mark.parametrize("path", sorted(OF_ANOTHER_VERSION))
 def test_a_certificate_of_another_version_refutes_nothing(job: Job, reader: Chain, path: tuple[str, ...]) -> None:
     later = with_field(job.statement, path, lambda value: f"{value}0")
-    with pytest.raises(InputRefused, match="read here") as error:
+    with pytest.raises(OtherVersion, match=r"this release of Fitchain reads v|read here") as error:
         verify(job.model, resealed(later, job.keys), reader)
-    assert "the version of Fitchain that issued it" in error.value.hint
+    assert error.value.hint == "it is of a later version: use a newer release of Fitchain"
     unsigned = json.loads(resealed(later, job.keys))
     unsigned["signatures"][0]["keyid"] = job.parties.scientist.address
     awaited = InputRefused if path in NAMING_A_VERSION else SignatureMismatch
@@ -497,6 +514,19 @@ def test_file_whose_bytes_alone_differ_is_told_from_another_model(job: Job, read
     (tmp_path / "model").write_bytes(padded)
     with pytest.raises(DigestMismatch, match="only the file's bytes differ"):
         verify(tmp_path / "model", job.certificate, reader)
+
+
+def test_a_model_that_another_program_wrote_anew_is_told_from_another_model(
+    job: Job, reader: Chain, tmp_path: Path
+) -> None:
+    """Whatever drops the metadata drops the names of the buffers with it."""
+    again = load_file(job.model)
+    save_file(again, tmp_path / "again")
+    with pytest.raises(DigestMismatch, match="are the certified ones and only the file's bytes differ"):
+        verify(tmp_path / "again", job.certificate, reader)
+    save_file(again | {"layer.weight": again["layer.weight"].astype(np.float64)}, tmp_path / "cast")
+    with pytest.raises(DigestMismatch, match=r"of its 2 tensors \(F64, I64\) at least one has another name, type"):
+        verify(tmp_path / "cast", job.certificate, reader)
 
 
 def test_another_model_is_refuted(job: Job, reader: Chain, tmp_path: Path) -> None:

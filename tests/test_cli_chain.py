@@ -335,9 +335,7 @@ def test_a_module_must_be_named_with_its_file(fitchain: Fitchain) -> None:
     assert code == 3 and "FILE.py:NAME" in error["error"]["hint"]
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"), [("epochs = ", "is not TOML"), (None, "cannot be read: there is no such file or folder")]
-)
+@pytest.mark.parametrize(("text", "reason"), [("epochs = ", "is not TOML"), (None, "cannot be read: there is no file")])
 def test_a_recipe_that_is_no_toml_is_refused(text: str | None, reason: str, fitchain: Fitchain, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "recipe.toml").write_text(text)
@@ -351,7 +349,7 @@ def test_a_recipe_that_is_no_toml_is_refused(text: str | None, reason: str, fitc
         "--recipe",
         str(tmp_path / "recipe.toml"),
     )
-    assert code == 3 and f"recipe.toml {reason}" in error["error"]["message"]
+    assert code == 3 and reason in error["error"]["message"] and "recipe.toml" in error["error"]["message"]
     assert error["error"]["hint"] and "Errno" not in error["error"]["message"]
 
 

@@ -19,8 +19,9 @@ from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.errors import AccessRefused, FitchainError, InputRefused, Unusable, reason_of
+from fitchain.pod.values.errors import AccessRefused, FitchainError, InputRefused, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
+from fitchain.pod.values.reading import read_text
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
@@ -645,10 +646,10 @@ def _read_recipe(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin a file with a mark
-    except OSError as error:
-        hint = "name a TOML file, or leave --recipe out for the defaults"
-        raise InputRefused(f"the recipe {path} cannot be read: {reason_of(error)}", hint) from None
+        return tomllib.loads(read_text(path))
+    except Unusable as error:
+        hint = error.hint or "name a TOML file, or leave --recipe out for the defaults"
+        raise InputRefused(f"the recipe cannot be read: {error.message}", hint) from None
     except ValueError as error:
         hint = "write `epochs = 20`, say, a line for each field that differs from the defaults"
         raise InputRefused(f"the recipe {path} is not TOML: {error}", hint) from None

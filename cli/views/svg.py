@@ -39,6 +39,6 @@ def write_picture(path: Path, picture: str) -> None:
         InputRefused: it cannot be written.
     """
     try:
-        path.write_text(picture)
+        path.write_text(picture, "utf-8")
     except OSError as error:
         raise InputRefused(f"the picture {path} cannot be written: {reason_of(error)}") from None

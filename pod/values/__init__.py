@@ -5,6 +5,8 @@
     typed_json   frozen records in JSON and back, by the types of their fields
     limits       what is read at most of each kind of foreign input
     reading      files that somebody else made
+    urls         URLs of HTTP, told without what nobody else may see
+    versions     what this release reads, and what it says of other versions
     suggestions  known names near to one that is not known
     ids          ids of agreements, datasets, models and panels, each a type of its own
     amounts      FIT and ETH as people read them

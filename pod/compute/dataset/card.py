@@ -232,8 +232,7 @@ class Card:
         Raises:
             InputRefused: a field is missing, unknown, of the wrong type or out of bounds.
         """
-        fields = Fields("the card", value, ("version", *cls.__dataclass_fields__))
-        fields.choice("version", (VERSION,))
+        fields = Fields("the card", value, cls.__dataclass_fields__, version=VERSION)
         texts = {label: _text(label, value[label], longest) for label, longest in _TEXTS.items()}
         transform = Fields("the card's transform", value["transform"], (), value["transform"]).value
         probes = Fields("the card's probes", value["probes"], (), value["probes"]).value

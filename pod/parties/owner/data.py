@@ -192,6 +192,7 @@ def prepare_dataset(home: Home, offer: DatasetOffer, tick: Tick = no_tick) -> Pr
     if offer.privacy is not None:
         refuse_beside_budget(offer.subgroups)
     source = Path(offer.source).absolute()
+    _require_storable(source)
     if source.suffix.lower() == ".npz" and any(isinstance(each, str) for each in offer.classes):
         raise InputRefused(f"{source.name} holds numbers alone, and the classes are texts", "name whole numbers")
     table = Table.read(source, _terms(offer), offer.dialect, unit=offer.unit, spill=spill_of(home), tick=tick)
@@ -272,6 +273,21 @@ def register_prepared(home: Home, prepared: PreparedDataset, tick: Tick = no_tic
     keep_policy_panels(home, id, list(panels))
     keep_row(home, DatasetRow(id, source, reading, salt, registration.root, card.encode(), str(card_cid)))
     return RegisteredDataset(id, registration.root, registration.count, card_cid, card, panels, table.left_out)
+
+
+def _require_storable(source: Path) -> None:
+    """Check that a path can be noted before anything is published of what lies there.
+
+    Raises:
+        InputRefused: its name is no text in this locale's encoding.
+    """
+    try:
+        str(source).encode()
+    except UnicodeEncodeError:
+        raise InputRefused(
+            f"the path {str(source)!a} is no text in this locale's encoding, and where the records lie is noted",
+            "rename the file, or set the locale to one of UTF-8: LC_ALL=C.UTF-8, say",
+        ) from None
 
 
 def _terms(offer: DatasetOffer) -> ReadingTerms:

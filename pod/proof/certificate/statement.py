@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitchain.pod.compute.dataset import Card
+from fitchain.pod.compute.dataset.card import VERSION as CARD_VERSION
 from fitchain.pod.ports.agreement import AuditTerms
 from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY
 from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Json, Root, canonical_json, parse_json, path_in, peaks, tree_levels
-from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused, OtherVersion
 from fitchain.pod.values.held_out import HeldOut, held_out_digest, held_out_salt
 from fitchain.pod.values.ids import NO_MODEL, AgreementId, DatasetId, ModelId, PanelId
 from fitchain.pod.values.job_folder import MODEL
@@ -30,6 +31,8 @@ from fitchain.pod.values.recipe import Environment, Recipe
 from fitchain.pod.values.recipe.fields import Fields
 from fitchain.pod.values.recipe.privacy import MOST_UNIT_RECORDS
 from fitchain.pod.values.recipe.terms import MOST_EVALUATIONS, MOST_ROWS, SEGMENT
+from fitchain.pod.values.recipe.terms import VERSION as RECIPE_VERSION
+from fitchain.pod.values.versions import require_version
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://fitchain.org/certificate/v2"
@@ -359,15 +362,15 @@ class Statement:
         """Read a statement.
 
         Raises:
-            InputRefused: it is of another version, about which nothing can be said here.
+            OtherVersion: it is of another version, about which nothing can be said here.
             ClaimMismatch: it is of this version, and not in its one form.
         """
         try:
             value = parse_json(data, STATEMENT)
-            _require_version(value)
+            _require_versions(value)
             _refuse_later_fields(value)
             statement = cls.from_json(value)
-        except _OtherVersion:
+        except OtherVersion:
             raise
         except InputRefused as error:
             raise ClaimMismatch(f"the certificate's statement has not its form: {error.message}", error.hint) from None
@@ -433,54 +436,48 @@ class Statement:
         )
 
 
-class _OtherVersion(InputRefused):
-    """A statement of another version of the format."""
-
-
-def require_version(data: bytes) -> None:
-    """Check of which version a statement is, before anything is made of its form, or of who signed
-    it; bytes that are no JSON are of none.
+def require_versions(data: bytes) -> None:
+    """Check of which version a statement is, and the recipe and the card in it, before anything is
+    made of its form, or of who signed it; bytes that are no JSON are of none.
 
     Raises:
-        InputRefused: it is of another.
+        OtherVersion: one is of another.
     """
     try:
         value = parse_json(data, STATEMENT)
     except InputRefused:
         return
-    _require_version(value)
+    _require_versions(value)
 
 
-def _require_version(value: Json) -> None:
-    """As `require_version`, of a statement's JSON value."""
-    top = value if isinstance(value, dict) else {}
-    part = top.get("predicate")
-    part = part if isinstance(part, dict) else {}
-    for where, name, expected in (
-        (top, "_type", STATEMENT_TYPE),
-        (top, "predicateType", PREDICATE_TYPE),
-        (part, "version", VERSION),
+def _require_versions(value: Json) -> None:
+    """As `require_versions`, of a statement's JSON value."""
+    predicate = _part(value, "predicate")
+    for what, part, known, field in (
+        ("the certificate's statement", value, STATEMENT_TYPE, "_type"),
+        ("the certificate", value, PREDICATE_TYPE, "predicateType"),
+        ("the certificate", predicate, VERSION, "version"),
+        ("the certificate's recipe", _part(predicate, "recipe"), RECIPE_VERSION, "version"),
+        ("the certificate's card", _part(_part(predicate, "dataset"), "card"), CARD_VERSION, "version"),
     ):
-        if isinstance(text := where.get(name), str) and text != expected:
-            raise _OtherVersion(
-                f"the certificate's {name} is {text!r:.100}, and {expected!r} is what is read here",
-                "check it with the version of Fitchain that issued it",
-            )
+        require_version(what, part, known, field)
+
+
+def _part(value: Json, key: str) -> Json:
+    """A member of what may be no object."""
+    return value.get(key) if isinstance(value, dict) else None
 
 
 def _refuse_later_fields(value: Json) -> None:
     """Refuse what this version has a place for and does not fill.
 
     Raises:
-        InputRefused: a statement says something there.
+        OtherVersion: a statement says something there.
     """
-    predicate = value.get("predicate") if isinstance(value, dict) else None
-    part = predicate if isinstance(predicate, dict) else {}
-    model = part.get("model")
-    if isinstance(model, dict) and model.get("base") is not None:
-        raise _OtherVersion(
+    if _part(_part(_part(value, "predicate"), "model"), "base") is not None:
+        raise OtherVersion(
             "the certificate says something for base, which is not read here yet",
-            "check it with the version of Fitchain that issued it",
+            "it is of a later version: use a newer release of Fitchain",
         )
 
 

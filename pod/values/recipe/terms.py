@@ -273,7 +273,7 @@ class HeldOutFrom:
 
 
 _FIELDS = (
-    *("version", "graph", "initial_model", "base", "dataset", "inputs", "target", "rows", "held_out"),
+    *("graph", "initial_model", "base", "dataset", "inputs", "target", "rows", "held_out"),
     *("held_out_from", "evaluate", "best", "transform"),
     *("loss", "optimizer", "learning_rates", "batch_size", "steps", "segment_steps", "group_leaves", "dtype"),
     *("environment", "metrics", "privacy", "subgroups", "audit"),
@@ -375,8 +375,7 @@ class Recipe:
         Raises:
             InputRefused: a field is missing, unknown, of the wrong type or out of bounds.
         """
-        fields = Fields("the recipe", value, _FIELDS)
-        fields.choice("version", (VERSION,))
+        fields = Fields("the recipe", value, _FIELDS, version=VERSION)
         for key, what in _NOT_YET.items():
             fields.not_yet(key, what)
         steps = fields.integer("steps", 1, MOST_STEPS)
