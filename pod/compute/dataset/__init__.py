@@ -23,12 +23,14 @@ into batches.
     references  records and order of the reference trainings of a risk report
     subgroups  columns by whose groups results are told
     assembly   indices -> a model's inputs and target
+    arguments  which columns enter a model, as which argument
     mock       data of the same schema for rehearsals
 """
 
 from __future__ import annotations
 
-from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers, group_numbers, input_width
+from fitchain.pod.compute.dataset.arguments import Argument, Parameters, chosen_arguments, usual_arguments
+from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers, group_numbers
 from fitchain.pod.compute.dataset.card import (
     Card,
     CardPrivacy,
@@ -75,6 +77,7 @@ __all__ = [
     "FILLED",
     "HOLD_TEXTS",
     "NO_UNIT",
+    "Argument",
     "Assemble",
     "Card",
     "CardPrivacy",
@@ -87,6 +90,7 @@ __all__ = [
     "Disclosure",
     "Kind",
     "Opening",
+    "Parameters",
     "Policy",
     "Reading",
     "ReadingTerms",
@@ -101,6 +105,7 @@ __all__ = [
     "batches",
     "batches_per_epoch",
     "check_unchanged",
+    "chosen_arguments",
     "class_numbers",
     "dataset_root",
     "declared_classes",
@@ -109,7 +114,6 @@ __all__ = [
     "fit_transform",
     "group_numbers",
     "held_out_rows",
-    "input_width",
     "missing_name",
     "mock_table",
     "open_records",
@@ -120,5 +124,6 @@ __all__ = [
     "salt",
     "salts",
     "training_rows",
+    "usual_arguments",
     "verify_record",
 ]

@@ -47,7 +47,10 @@ def assemble(
     """
     wants = tuple(dtypes) if dtypes is not None else ("float32",) * len(recipe.inputs)
     if len(wants) != len(recipe.inputs):
-        raise InputRefused(f"the recipe has {len(recipe.inputs)} inputs and the model takes {len(wants)}")
+        raise InputRefused(
+            f"the recipe has {len(recipe.inputs)} inputs and the model takes {len(wants)}",
+            "name the columns of each argument in the recipe (`inputs = [[...], [...]]`), in forward's order",
+        )
     arguments = [
         _kept(_argument(table, columns, recipe.transform, want), table.count, kept_bytes)
         for columns, want in zip(recipe.inputs, wants, strict=True)
