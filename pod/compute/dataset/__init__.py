@@ -30,7 +30,7 @@ into batches.
 from __future__ import annotations
 
 from fitchain.pod.compute.dataset.arguments import Argument, Parameters, chosen_arguments, usual_arguments
-from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers, group_numbers
+from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers, group_numbers, input_width
 from fitchain.pod.compute.dataset.card import (
     Card,
     CardPrivacy,
@@ -114,6 +114,7 @@ __all__ = [
     "fit_transform",
     "group_numbers",
     "held_out_rows",
+    "input_width",
     "missing_name",
     "mock_table",
     "open_records",

@@ -1,8 +1,8 @@
 """Arguments: which columns enter a model, as which of its arguments.
 
 Beside `assembly`, which makes the arrays: here is only said what they are made of. An argument is
-written `NAME=COLUMNS[:TYPE]`: the name of one of forward's parameters; columns by name, by a pattern
-(`gene_*`) or by a word (`@category`); and `float32` or `int64`.
+written `NAME=COLUMNS[:TYPE]`: the name of one of forward's parameters; columns by name, by a
+pattern (`gene_*`) or by a word (`@category`); and `float32` or `int64`.
 """
 
 from __future__ import annotations
@@ -196,15 +196,15 @@ class _Selection:
             asked: the argument.
             taken: what all arguments name, `@rest` aside; None leaves the rest out.
         """
-        found = dict[str, None]()
+        columns = dict[str, None]()
         for selector in asked.selectors:
             if selector != f"@{REST}":
-                found |= dict.fromkeys(self._selected(selector, asked.name))
+                columns |= dict.fromkeys(self._selected(selector, asked.name))
             elif taken is not None:
-                found |= dict.fromkeys(column for column in self._singles if column not in taken)
-        if not found and taken is not None:
+                columns |= dict.fromkeys(column for column in self._singles if column not in taken)
+        if not columns and taken is not None:
             raise InputRefused(f"{asked.name}: the other arguments leave no column for @{REST}", HOW)
-        return tuple(found)
+        return tuple(columns)
 
     @cached_property
     def _offered(self) -> list[str]:
@@ -219,15 +219,18 @@ class _Selection:
         if selector in self.card.model_columns:
             return [selector]
         if selector.startswith("@"):
-            found, lacks = self._of_word(selector[1:], argument), f"no column for {selector}"
+            columns, lacks = self._of_word(selector[1:], argument), f"no column for {selector}"
         elif re.search("[*?]", selector):
             pattern = selector.replace("[", "[[]")  # what stands in brackets is a unit as a rule
-            found, lacks = [each for each in self._offered if fnmatchcase(each, pattern)], f"no column {selector!r:.80}"
+            columns, lacks = (
+                [each for each in self._offered if fnmatchcase(each, pattern)],
+                f"no column {selector!r:.80}",
+            )
         else:
-            found, lacks = [], f"no column {selector!r:.80} that a model may take"
-        if not found:
+            columns, lacks = [], f"no column {selector!r:.80} that a model may take"
+        if not columns:
             raise InputRefused(f"{argument}: the dataset has {lacks}", self._advice(selector))
-        return found
+        return columns
 
     def _of_word(self, word: str, argument: str) -> list[str]:
         if word not in WORDS:

@@ -86,6 +86,7 @@ def publish_model(
             inputs fit forward or the dataset not.
         NotFound: there is no such file, name or dataset.
     """
+    from fitchain.pod.compute.fitting import require_records_apart
     from fitchain.pod.compute.model import load_module, module_name, take_module
     from fitchain.pod.compute.model.export import export
 
@@ -96,6 +97,7 @@ def publish_model(
     parameters = Parameters.of(taken.forward)
     arguments = chosen_arguments(inputs, card, parameters) if inputs else usual_arguments(card, parameters)
     graph, tensors = export(taken, [argument.input(card) for argument in arguments], EXAMPLE_BATCH)
+    require_records_apart(graph)
     folder = part_of(home.settings.home / "models")
     folder.mkdir(mode=0o700, parents=True)
     try:
