@@ -92,8 +92,8 @@ def test_the_rest_is_what_no_other_argument_takes() -> None:
 
 def test_arguments_come_in_forwards_order_with_their_shapes() -> None:
     arguments = chosen_arguments(["codes=@category,bed:int64", "x=icd,age"], CARD, TWO)
-    assert [each.input(CARD) for each in arguments] == [Input("x", "F32", (4,)), Input("codes", "I64", (3,))]
-    assert Argument("scan", ("scan",)).input(WITH_SCANS) == Input("scan", "F32", (2, 2))
+    assert [each.input for each in arguments] == [Input("x", "F32", (4,)), Input("codes", "I64", (3,))]
+    assert Argument.of("scan", ("scan",), "float32", WITH_SCANS).input == Input("scan", "F32", (2, 2))
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,10 @@ def publish(
         "folder": home.model_folder(published.id),
     }
     pairs: list[tuple[str, Any]] = [(label.replace("_", " "), value) for label, value in values.items()]
-    pairs += [(f"input {each.name}", f"{_listed(each.columns)} ({each.type})") for each in published.arguments]
+    pairs += [
+        (f"input {each.name}", f"{_listed(each.columns)} ({each.type}, {' x '.join(map(str, each.shape))})")
+        for each in published.arguments
+    ]
     values["inputs"] = [asdict(each) for each in published.arguments]
     pairs.append(("next", f"fitchain job request --dataset {dataset_id.short} --model {published.id.short}"))
     return Report(values, [KeyValues(pairs)])

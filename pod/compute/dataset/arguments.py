@@ -44,17 +44,29 @@ class Argument:
         name: of forward's parameter.
         columns: those that enter it, in this order.
         type: `float32`, or `int64` for numbers that an embedding looks up.
+        shape: without the batch: that of a column of arrays, else as many numbers as its columns
+            give together.
     """
 
     name: str
     columns: tuple[str, ...]
-    type: str = FLOAT
+    type: str
+    shape: tuple[int, ...]
 
-    def input(self, card: Card) -> Input:
-        """Its shape without the batch, as a graph says it: that of a column of arrays, else as many
-        numbers as its columns give together."""
-        shape = card.column(self.columns[0]).shape
-        return Input(self.name, TYPES[self.type], shape or (input_width(self.columns, card.transform, self.type),))
+    @classmethod
+    def of(cls, name: str, columns: tuple[str, ...], type_: str, card: Card) -> Argument:
+        """Of columns of a card."""
+        shape = card.column(columns[0]).shape
+        return cls(name, columns, type_, shape or (input_width(columns, card.transform, type_),))
+
+    @property
+    def input(self) -> Input:
+        """It as a graph says it."""
+        return Input(self.name, TYPES[self.type], self.shape)
+
+    def __str__(self) -> str:
+        """What forward gets."""
+        return f"{self.name}: {self.type} [batch, {', '.join(map(str, self.shape))}]"
 
 
 @dataclass(frozen=True)
@@ -159,7 +171,8 @@ def usual_arguments(card: Card, parameters: Parameters) -> tuple[Argument, ...]:
     else:
         named = list(names[: len(groups)])
     made = {
-        name: Argument(name, columns, _usual_type(columns, card)) for name, columns in zip(named, groups, strict=True)
+        name: Argument.of(name, columns, _usual_type(columns, card), card)
+        for name, columns in zip(named, groups, strict=True)
     }
     return tuple(made[name] for name in names if name in made)
 
@@ -259,7 +272,7 @@ def _argument(asked: _Asked, columns: tuple[str, ...], card: Card) -> Argument:
             f"{asked.name}: the column {arrays[0]!r} holds arrays, and {len(columns) - 1} others stand beside it",
             "give each column of arrays an argument of its own",
         )
-    argument = Argument(asked.name, columns, asked.type or _usual_type(columns, card))
+    argument = Argument.of(asked.name, columns, asked.type or _usual_type(columns, card), card)
     if argument.type == INDEX:
         for column in columns:
             _require_index(argument.name, column, card)
@@ -299,7 +312,7 @@ def _described(groups: Sequence[Sequence[str]], card: Card) -> str:
     said = [
         repr(columns[0]) if card.column(columns[0]).shape else f"{len(columns)} single values" for columns in groups
     ]
-    return f"{len(groups)} ({' and '.join(said)})"
+    return f"{len(groups)} argument{'s' * (len(groups) != 1)} ({' and '.join(said)})"
 
 
 def _proposed(card: Card, parameters: Parameters) -> list[str]:

@@ -96,7 +96,10 @@ def publish_model(
     taken = load_module(module, name) if isinstance(module, Path) else take_module(module)
     parameters = Parameters.of(taken.forward)
     arguments = chosen_arguments(inputs, card, parameters) if inputs else usual_arguments(card, parameters)
-    graph, tensors = export(taken, [argument.input(card) for argument in arguments], EXAMPLE_BATCH)
+    try:
+        graph, tensors = export(taken, [argument.input for argument in arguments], EXAMPLE_BATCH)
+    except InputRefused as error:
+        raise InputRefused(error.message, error.hint or f"forward got {'; '.join(map(str, arguments))}") from None
     require_records_apart(graph)
     folder = part_of(home.settings.home / "models")
     folder.mkdir(mode=0o700, parents=True)
