@@ -129,6 +129,12 @@ def test_whole_numbers_that_may_be_missing_are_no_index() -> None:
         chosen_arguments(["x=bed:int64"], replace(CARD, columns=(*CARD.columns, gone)), ONE)
 
 
+def test_unsigned_numbers_of_64_bits_are_no_index() -> None:
+    columns = (Column("bed", "uint64"), CARD.column("dead"))
+    with pytest.raises(InputRefused, match="does not hold all of uint64"):
+        chosen_arguments(["x=bed:int64"], replace(CARD, columns=columns, transform={}), ONE)
+
+
 def test_arrays_enter_alone() -> None:
     with pytest.raises(InputRefused, match="x: the column 'scan' holds arrays, and 1 others") as refused:
         chosen_arguments(["x=age,scan"], WITH_SCANS, ONE)
@@ -208,3 +214,19 @@ def test_numbers_of_arguments_whose_columns_enter_twice_and_as_the_target() -> N
     assert x.dtype == np.float32 and x.tolist() == [[0, 0, 0, 1], [1, 1, 0, 0]]
     assert codes.dtype == np.int64 and codes.tolist() == [[2, 9, 1], [0, 3, 0]]
     assert again.tolist() == [[0.0], [1.0]] and target.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"bed": np.array([1, 2], np.uint64)}, "takes int64 and column 'bed' holds uint64"),
+        ({"bed": np.array([1.0, 2.5])}, "takes int64 and column 'bed' holds float64"),
+        ({"bed": np.array([1, 0]), "bed is missing": np.array([False, True])}, "cells of the column 'bed' may be"),
+    ],
+)
+def test_no_number_is_made_up_for_an_index(arrays: dict[str, Any], words: str) -> None:
+    """By whoever wrote the recipe."""
+    table = Table.of(arrays | {"dead": np.array([0, 1])}, "dead")
+    recipe = recipe_of((Argument("x", ("bed",), "int64", (1,)),), transform={"dead": {"categories": [0, 1]}})
+    with pytest.raises(InputRefused, match=words):
+        assemble(recipe, table, ["int64"])

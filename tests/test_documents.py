@@ -386,10 +386,11 @@ def test_the_walk_of_a_mixed_table_runs_as_it_is_shown(tmp_path: Path) -> None:
     with terminals_at(tmp_path, commands) as walkers:
         walkers.walk(commands)
         scientist, stranger = (walkers.terminals[name].log for name in ("scientist", "stranger"))
-    assert "input x      sex, age, age is missing, fare, class, boarded (float32, 9)" in scientist
-    assert "input codes  deck, port (int64, 2)" in scientist
-    right = re.search(r"held out +as the owner states, .*?([0-9.]+)% right", " ".join(stranger.split()))
-    assert right is not None and float(right[1]) > 80, stranger
+    assert re.search(r"^input x +sex, age, age is missing, fare, class, boarded \(float32, 9\)$", scientist, re.M)
+    assert re.search(r"^input codes +deck, port \(int64, 2\)$", scientist, re.M)
+    said = " ".join(stranger.split())
+    result = "held out as the owner states, on 180 held-out records that nobody trained on: accuracy "
+    assert float(said.partition(result)[2].partition("%")[0]) > 80, stranger
     assert not (tmp_path / "walk" / "stranger" / "keys").exists()
 
 

@@ -114,8 +114,10 @@ def _numbers(table: Table, name: str, constants: Mapping[str, Any] | None, want:
     """One column's cells as numbers, `[B, *shape]`."""
     array, gone = table.arrays[name], table.arrays.get(missing_name(name))
     if want == "int64":
-        if not table.column(name).integral:
+        if not table.column(name).integral or array.dtype == np.uint64:
             raise InputRefused(f"the model takes int64 and column {name!r} holds {array.dtype}")
+        if gone is not None:
+            raise InputRefused(f"the model takes int64 and cells of the column {name!r} may be missing")
         return lambda indices: array[indices].astype(np.int64)
     constants = {"mean": 0.0, "scale": 1.0} if constants is None else constants
     if gone is not None and "fill" not in constants:
