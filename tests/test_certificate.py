@@ -28,12 +28,14 @@ from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue,
 from fitchain.pod.proof.certificate.claims import (
     _check_delivered,
     card_cid,
+    check_early_end,
     check_file,
     check_leaves,
     check_lineage,
     check_orders,
     check_recipe,
 )
+from fitchain.pod.proof.certificate.early_end import EarlyEnd
 from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, signed_digest, unseal
 from fitchain.pod.proof.certificate.issuing import ancestors_of
 from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, MOST_LEAVES, NAMED_CONTRACTS, Outline
@@ -133,10 +135,34 @@ def test_settlement_is_read_from_the_chain_and_not_from_the_file(play: Plays, re
     assert (before.history.paid_to_owner, after.history.paid_to_owner) == (0, 7 * FIT)
 
 
-def test_certificate_of_a_diverged_job_says_at_which_step(play: Plays, reader: Chain) -> None:
-    job = play(b"diverged", upto=6)
-    verdict = verify(job.model, job.certificate, reader)
-    assert (verdict.state, verdict.complete, verdict.statement.steps) == (State.DIVERGED, False, 10)
+def test_certificate_of_a_diverged_job_says_at_which_step_and_why(play: Plays, job: Job, reader: Chain) -> None:
+    diverged = play(b"diverged", upto=6)
+    verdict = verify(diverged.model, diverged.certificate, reader)
+    statement = verdict.statement
+    assert (verdict.state, verdict.complete, statement.steps) == (State.DIVERGED, False, 10)
+    assert statement.ended == EarlyEnd(11, "the loss is nan")
+    assert Statement.parse(statement.encode()) == statement
+    assert "after step 11: the loss is nan (as the owner states)" in str(
+        describe_verdict(verdict, diverged.model).views
+    )
+    for ended in (None, EarlyEnd(9, "x"), EarlyEnd(13, "x"), EarlyEnd(2**31, "x")):
+        with pytest.raises(ClaimMismatch, match="early end"):
+            check_early_end(replace(statement, ended=ended))
+    whole = Statement.parse(unseal(job.certificate)[0])
+    with pytest.raises(ClaimMismatch, match="tells of an early end after step 3: x"):
+        check_early_end(replace(whole, ended=EarlyEnd(3, "x")))
+
+
+@pytest.mark.parametrize("value", [{"step": 3}, {"step": -1, "reason": "x"}, {"step": 3, "reason": "a\nb"}, [], "x"])
+def test_early_end_that_is_none_is_refused(value: Any) -> None:
+    with pytest.raises(InputRefused):
+        EarlyEnd.from_json(value)
+
+
+def test_reason_of_an_early_end_is_one_bounded_line() -> None:
+    ended = EarlyEnd.of(3, "the operator\n fails\x1b[2J " + "x" * 400)
+    assert EarlyEnd.from_json(ended.json()) == ended and len(ended.reason) == 300
+    assert EarlyEnd.of(3, " \n").reason == "no reason was told"
 
 
 def test_model_trained_further_names_where_it_began(play: Plays, job: Job, reader: Chain) -> None:

@@ -101,6 +101,13 @@ def test_draft_of_a_real_target_takes_the_squared_error() -> None:
     assert recipe.inputs == (("texture", "diagnosis"), ("scan",))
 
 
+def test_column_may_enter_two_arguments_and_be_the_target() -> None:
+    recipe = drafted(inputs=[["radius", "diagnosis"], ["radius"]])
+    assert recipe.inputs == (("radius", "diagnosis"), ("radius",)) and recipe.target == "diagnosis"
+    assert list(recipe.transform) == ["radius", "diagnosis"]
+    assert Recipe.parse(recipe.encode()) == recipe
+
+
 def test_argument_columns_parts_scalars_from_tensors() -> None:
     assert argument_columns(CARD, "texture") == (("radius", "diagnosis"), ("scan",))
 
@@ -123,8 +130,7 @@ def test_argument_columns_parts_scalars_from_tensors() -> None:
         ({"rows": [5, 5]}, "no row", ""),
         ({"rows": 5}, "list", ""),
         ({"inputs": ["radiu"]}, "not 'radiu'", "radius"),
-        ({"inputs": [["radius"], ["radius"]]}, "'radius' is used twice", ""),
-        ({"inputs": ["diagnosis"]}, "'diagnosis' is used twice", ""),
+        ({"inputs": [["radius", "radius"]]}, "'radius' stands twice in one argument", ""),
         ({"target": "age"}, "no column 'age'", ""),
         ({"schedule": "cosin"}, "not 'cosin'", "cosine"),
         ({"learning_rate": -0.1}, "learning_rate", ""),

@@ -47,6 +47,7 @@ HIDDEN = {
     "Held": ["reason"],
     "HeldOutTold": ["result", "scale", "subgroups"],
     "Diverged": ["reason"],
+    "EndedEarly": ["reason"],
     "Received": ["model", "certificate"],
     "Complained": ["reason"],
     "Declined": ["reason"],

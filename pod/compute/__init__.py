@@ -6,6 +6,7 @@
     operators         kernels, checks and cases of what a graph may do
     model             an `nn.Module` as a graph, and a graph as a program that trains
     training          the loop, from one state to the next
+    fitting           whether graph, recipe and records go together
     private_training  the same with each record's gradient clipped, and noise added
     held_out          what a trained model does on records that nobody trained on
     references        a risk report's reference training, leaf by leaf

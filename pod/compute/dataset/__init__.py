@@ -26,11 +26,13 @@ into batches.
     references  records and order of the reference trainings of a risk report
     subgroups  columns by whose groups results are told
     assembly   indices -> a model's inputs and target
+    arguments  which columns enter a model, as which argument
     mock       data of the same schema for rehearsals
 """
 
 from __future__ import annotations
 
+from fitchain.pod.compute.dataset.arguments import Argument, Parameters, chosen_arguments, usual_arguments
 from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers, group_numbers, input_width
 from fitchain.pod.compute.dataset.card import (
     Card,
@@ -80,6 +82,7 @@ __all__ = [
     "DTYPES",
     "FILLED",
     "NO_UNIT",
+    "Argument",
     "Assemble",
     "Card",
     "CardPrivacy",
@@ -93,6 +96,7 @@ __all__ = [
     "Kind",
     "Leaves",
     "Opening",
+    "Parameters",
     "Policy",
     "Reading",
     "ReadingTerms",
@@ -109,6 +113,7 @@ __all__ = [
     "batches",
     "batches_per_epoch",
     "check_unchanged",
+    "chosen_arguments",
     "class_numbers",
     "dataset_root",
     "declared_classes",
@@ -130,5 +135,6 @@ __all__ = [
     "salt",
     "salts",
     "training_rows",
+    "usual_arguments",
     "verify_record",
 ]

@@ -47,7 +47,10 @@ def assemble(
     """
     wants = tuple(dtypes) if dtypes is not None else ("float32",) * len(recipe.inputs)
     if len(wants) != len(recipe.inputs):
-        raise InputRefused(f"the recipe has {len(recipe.inputs)} inputs and the model takes {len(wants)}")
+        raise InputRefused(
+            f"the recipe has {len(recipe.inputs)} inputs and the model takes {len(wants)}",
+            "name the columns of each argument in the recipe (`inputs = [[...], [...]]`), in forward's order",
+        )
     takes = [
         _argument(table, columns, recipe.transform, want) for columns, want in zip(recipe.inputs, wants, strict=True)
     ]
@@ -116,8 +119,10 @@ def _numbers(table: Table, name: str, constants: Mapping[str, Any] | None, want:
     """One column's cells as numbers, `[B, *shape]`."""
     array, gone = table.arrays[name], table.arrays.get(missing_name(name))
     if want == "int64":
-        if not table.column(name).integral:
+        if not table.column(name).integral or array.dtype == np.uint64:
             raise InputRefused(f"the model takes int64 and column {name!r} holds {array.dtype}")
+        if gone is not None:
+            raise InputRefused(f"the model takes int64 and cells of the column {name!r} may be missing")
         return lambda indices: array[indices].astype(np.int64)
     constants = {"mean": 0.0, "scale": 1.0} if constants is None else constants
     if gone is not None and "fill" not in constants:

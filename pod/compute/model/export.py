@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
 from fitchain.pod.compute.model.shape_check import dry_run
-from fitchain.pod.compute.model.tensors import dtype_name, tensor_bytes
+from fitchain.pod.compute.model.tensors import dtype_name, require_plain, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Heard, Location, quiet, raising_location
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import InputRefused
@@ -51,6 +51,7 @@ def export(
     Raises:
         InputRefused: it cannot be written down; the message names the line.
     """
+    _refuse_quantised(module)
     tensors = _named_tensors(module)
     admits = ANY if environment_class is None else environment_class.admits
     modes = [(part, part.training) for part in module.modules()]
@@ -72,13 +73,22 @@ def export(
     return graph, {name: _copied(graph.tensors[name].kind, tensors[name]) for name in graph.tensors}
 
 
+def _refuse_quantised(module: nn.Module) -> None:
+    """Layers of quantised numbers keep them outside parameters and buffers."""
+    for name, part in module.named_modules():
+        if ".quantized." in f"{type(part).__module__}.":
+            raise InputRefused(
+                f"the layer {name!r} ({type(part).__name__}) is quantised, and training moves F32",
+                "publish the module as it was before",
+            )
+
+
 def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers by name, one that has several names by its first."""
     named: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     memory: dict[int, str] = {}
     for name, tensor in named.items():
-        if tensor.device.type != "cpu":
-            raise InputRefused(f"the tensor {name!r} lies on {tensor.device}", "move the module with .cpu()")
+        require_plain(name, tensor)
         if not tensor.is_contiguous():
             raise InputRefused(f"the tensor {name!r} is not laid out row by row", "replace it by its .contiguous()")
         if tensor.numel() and (other := memory.setdefault(tensor.untyped_storage().data_ptr(), name)) != name:
@@ -92,7 +102,7 @@ def _spec(name: str, tensor: Tensor) -> TensorSpec:
     kind = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
     dtype = dtype_name(f"the tensor {name!r}", tensor.dtype)
     trainable = kind == "parameter" and tensor.requires_grad
-    if trainable and dtype not in ("F32", "F64"):
+    if trainable and dtype != "F32":
         raise InputRefused(
             f"the parameter {name!r} is {dtype}, and training moves F32", "convert the module with .float()"
         )

@@ -20,6 +20,7 @@ import torch.fx.experimental.symbolic_shapes  # a dry run imports it, when it wo
 
 from fitchain.pod.compute.environment import NATIVE, Environment, configure, installed_torch
 from fitchain.pod.compute.environment.uncompiled import leave_out_compiler
+from fitchain.pod.compute.fitting import require_fitting
 from fitchain.pod.compute.sandbox import Level, confine
 from fitchain.pod.jobs.worker.events import Event, Failed, Measured, Started
 from fitchain.pod.jobs.worker.job import Job, read, read_graph, work_of
@@ -98,7 +99,8 @@ def work(folder: Path, least: Level, events: EventStream) -> None:
     threading.Thread(target=_end_with_pod, daemon=True).start()
     try:
         if isinstance(task, Measure):  # of recipe and graph alone, before there are records
-            events.emit(Measured(work_of(read_graph(folder, recipe), recipe)))
+            require_fitting(graph := read_graph(folder, recipe), recipe)
+            events.emit(Measured(work_of(graph, recipe)))
         else:
             MODES[task.mode](Job.open(folder, task, recipe), events.emit)
     finally:

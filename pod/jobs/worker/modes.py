@@ -26,6 +26,7 @@ from fitchain.pod.compute.checkpoint.recorder import Recorded, Recorder, differe
 from fitchain.pod.compute.dataset import held_out_rows, training_rows
 from fitchain.pod.compute.dataset.npz_file import written_by_parts
 from fitchain.pod.compute.dataset.references import ReferenceTraining
+from fitchain.pod.compute.fitting import require_computable, require_fitting
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import tensor_bytes
 from fitchain.pod.compute.references import ReferenceRun
@@ -133,12 +134,17 @@ def train(
 
 
 def rehearse(job: Job[Rehearse], emit: Emit) -> None:
-    """Train the recipe's first segments on mock data, as `train` would; then the last of them again
-    from the state before it, as after an interruption and in an audit.
+    """Compute the loss of all mock data, then train the recipe's first segments on them, as `train`
+    would; then the last of these again from the state before it, as after an interruption and in an
+    audit.
 
     Raises:
-        InputRefused: it comes out otherwise, so that nobody could prove it.
+        InputRefused: a record's loss cannot be computed, or the segment comes out otherwise, so
+            that nobody could prove it.
     """
+    require_fitting(job.graph, job.recipe)
+    everything = job.filled(np.arange(job.table.count, dtype=np.uint64))
+    require_computable(job.start().program, job.recipe, everything, job.assemble)
     train(replace(job, recipe=rehearsed(job.recipe, REHEARSED_SEGMENTS)), emit, _require_repeatable)
 
 

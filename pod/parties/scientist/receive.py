@@ -114,6 +114,8 @@ def fetch_model(home: Home, id: AgreementId) -> Delivery:
     if (claim := verdict.statement.held_out) is not None:
         result = history.HeldOutTold.of(verdict.statement.recipe, claim.result, str(verdict.assurance))
         home.journal.record(id, result, once=root)
+    if (ended := verdict.statement.ended) is not None:
+        home.journal.record(id, history.EndedEarly(ended.step, ended.reason), once=root)
     home.journal.record(id, entry, once=root)
     return received
 

@@ -432,6 +432,20 @@ def _check_states(statement: Statement) -> None:
     require_equal(f"the number of steps: {said}", statement.steps, step, "its last leaf stands after step")
 
 
+def check_early_end(statement: Statement) -> None:
+    """Check that an early end is told of a training that has one, and lies behind its last leaf.
+
+    Raises:
+        ClaimMismatch: it is told of another, or is not where the leaves end.
+    """
+    ended, recipe, last = statement.ended, statement.recipe, statement.steps
+    if (ended is not None) != (last < recipe.steps and recipe.privacy is None):
+        says = "tells of no early end" if ended is None else f"tells of an early end {ended.words}"
+        raise ClaimMismatch(f"the certificate {says}, and its leaves cover {last} of {recipe.steps} steps")
+    if ended is not None and not last <= ended.step <= min(last + recipe.segment_steps, recipe.steps):
+        raise ClaimMismatch(f"the certificate's early end is after step {ended.step}, and its last leaf at step {last}")
+
+
 def _results_named(statement: Statement) -> dict[int, Digest]:
     """What each shown leaf names of the held-out records, zero where it names nothing of them: the
     last may name a risk report, too."""

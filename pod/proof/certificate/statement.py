@@ -17,6 +17,7 @@ from fitchain.pod.compute.dataset import Card
 from fitchain.pod.compute.dataset.card import VERSION as CARD_VERSION
 from fitchain.pod.ports.agreement import AuditTerms
 from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY
+from fitchain.pod.proof.certificate.early_end import EarlyEnd
 from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Json, Root, canonical_json, parse_json, path_in, peaks, tree_levels
@@ -261,6 +262,8 @@ class Statement:
             that leaf was not evaluated, and where the dataset's policy keeps it with the owner.
         evaluations: what the models of leaves 1 and up do on them, by rising index; None where the
             recipe does not evaluate each, and where the dataset's policy keeps it with the owner.
+        ended: how the training ended before its last step; None where it did not, and beside a
+            privacy budget.
         audit: what was agreed about audits; amounts in base units of FIT.
         ctx, seed: context and order seed, which stand in every leaf.
         transcript_root, count, steps: root of the transcript, its leaves, the steps they cover.
@@ -290,6 +293,7 @@ class Statement:
     risk: RiskClaim | None
     held_out: HeldOutClaim | None
     evaluations: tuple[HeldOutClaim, ...] | None
+    ended: EarlyEnd | None
     audit: AuditTerms
     ctx: Digest
     seed: Digest
@@ -343,6 +347,7 @@ class Statement:
                 "risk": None if self.risk is None else self.risk.json(),
                 "held_out": None if self.held_out is None else self.held_out.json(),
                 "evaluations": None if self.evaluations is None else [each.json() for each in self.evaluations],
+                "ended": None if self.ended is None else self.ended.json(),
                 "audit": _audit_json(self.audit),
                 "transcript": {
                     "context": str(self.ctx),
@@ -391,7 +396,7 @@ class Statement:
         top.choice("predicateType", (PREDICATE_TYPE,))
         parts = (
             *("version", "agreement", "model", "recipe", "environment", "dataset", "privacy", "held_out"),
-            *("evaluations", "risk", "audit", "transcript"),
+            *("evaluations", "risk", "ended", "audit", "transcript"),
         )
         predicate = Fields("the predicate", value["predicate"], parts)
         predicate.choice("version", (VERSION,))
@@ -424,6 +429,7 @@ class Statement:
             risk=None if part["risk"] is None else RiskClaim.from_json(part["risk"]),
             held_out=None if part["held_out"] is None else HeldOutClaim.from_json(part["held_out"]),
             evaluations=None if part["evaluations"] is None else _evaluations(predicate),
+            ended=None if part["ended"] is None else EarlyEnd.from_json(part["ended"]),
             audit=_audit(part["audit"]),
             ctx=transcript.digest("context"),
             seed=transcript.digest("order_seed"),

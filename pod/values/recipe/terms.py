@@ -384,9 +384,6 @@ class Recipe:
         inputs = _inputs(fields)
         target = fields.text("target", NAME_LENGTH)
         used = [*(column for columns in inputs for column in columns), target]
-        if len(set(used)) != len(used):
-            twice = Counter(used).most_common(1)[0][0]
-            raise InputRefused(f"the column {twice!r} is used twice in inputs and target")
         loss = Choice.parse("the loss", value["loss"], LOSSES)
         privacy = None if value["privacy"] is None else Privacy.parse(value["privacy"])
         evaluate, best = _evaluation(fields, loss, held_out, privacy)
@@ -687,10 +684,15 @@ def _units(start: int, stop: int, privacy: Privacy | None) -> int:
 
 def _inputs(fields: Fields) -> tuple[tuple[str, ...], ...]:
     what = "the recipe: inputs"
-    return tuple(
+    arguments = tuple(
         tuple(text(what, column, NAME_LENGTH) for column in items(what, columns, 1, MOST_COLUMNS))
         for columns in fields.items("inputs", 1, MOST_ARGUMENTS)
     )
+    for columns in arguments:
+        if len(set(columns)) != len(columns):
+            twice = Counter(columns).most_common(1)[0][0]
+            raise InputRefused(f"the column {twice!r} stands twice in one argument of the inputs")
+    return arguments
 
 
 def _transforms(value: Any, used: list[str]) -> Mapping[str, Transform]:
