@@ -39,6 +39,7 @@ from fitchain.cli.commands import (
     job,
     keys,
     model,
+    model_test,
     panel,
     pod,
     proof,
@@ -97,6 +98,7 @@ for group in (devnet, keys, coin, data, model, job, panel, verifier, trust, pod,
     app.add_typer(group.app)
 for single in (deploy, demo):
     single.register(app)
+model_test.register(model.app)
 consent.register(job.app)
 curves.register(job.app)
 remove.register(job.app)

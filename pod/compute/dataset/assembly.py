@@ -21,6 +21,7 @@ from fitchain.pod.values.recipe.terms import BINARY, CLASSIFICATION
 KEPT_BYTES = 256 << 20
 
 Assemble = Callable[[Array], tuple[tuple[Array, ...], Array]]
+Take = Callable[[Array], Array]
 
 
 def assemble(
@@ -45,6 +46,20 @@ def assemble(
         InputRefused: an unknown column, columns that cannot be stacked, constants that do not fit
             the column, a target that is none of its categories.
     """
+    inputs = assemble_inputs(recipe, table, dtypes, kept_bytes)
+    target = assemble_target(recipe, table, kept_bytes)
+    return lambda indices: (inputs(indices), target(indices))
+
+
+def assemble_target(recipe: Recipe, table: Table, kept_bytes: int = KEPT_BYTES) -> Take:
+    """The target alone, as `assemble` prepares it."""
+    return _kept(_target(table, recipe), table.count, kept_bytes)
+
+
+def assemble_inputs(
+    recipe: Recipe, table: Table, dtypes: Sequence[str] | None = None, kept_bytes: int = KEPT_BYTES
+) -> Callable[[Array], tuple[Array, ...]]:
+    """The inputs alone, as `assemble` prepares them; the table may have no target."""
     wants = tuple(dtypes) if dtypes is not None else ("float32",) * len(recipe.inputs)
     if len(wants) != len(recipe.inputs):
         raise InputRefused(f"the recipe has {len(recipe.inputs)} inputs and the model takes {len(wants)}")
@@ -52,15 +67,7 @@ def assemble(
         _kept(_argument(table, columns, recipe.transform, want), table.count, kept_bytes)
         for columns, want in zip(recipe.inputs, wants, strict=True)
     ]
-    target = _kept(_target(table, recipe), table.count, kept_bytes)
-
-    def take(indices: Array) -> tuple[tuple[Array, ...], Array]:
-        return tuple(argument(indices) for argument in arguments), target(indices)
-
-    return take
-
-
-Take = Callable[[Array], Array]
+    return lambda indices: tuple(argument(indices) for argument in arguments)
 
 
 def _kept(take: Take, count: int, most_bytes: int) -> Take:

@@ -306,6 +306,16 @@ class Table:
         write_npz(path, ((column.name, self.arrays[column.name]) for column in self.columns), self.mock)
 
 
+def column_names(path: Path, dialect: CsvDialect | None = None, limit_bytes: int = TABLE_BYTES) -> Sequence[str]:
+    """The names of a file's columns.
+
+    Raises:
+        NotFound, InputRefused, HostUnusable: as `Table.read`.
+    """
+    with _of_file(path):
+        return open_source(path, dialect, limit_bytes).names
+
+
 def _bytes_of(array: Array) -> npt.NDArray[np.uint8]:
     """An array's cells as bytes, [rows, cell_bytes], without copying them."""
     return np.ascontiguousarray(array).view(np.uint8).reshape(len(array), -1)

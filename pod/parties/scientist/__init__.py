@@ -4,7 +4,9 @@ checked.
     publish   a module of the scientist's own becomes a graph and weights
     request   a recipe is drafted, rehearsed, sealed to the owner, requested
     audit_options  what a request leaves open of its audit is filled in
-    receive   what was delivered is opened, checked, evaluated
+    receive   what was delivered is opened and checked
+    evaluation  a delivered model is run over a table of the scientist's own
+    predictions  what it predicts, as a CSV file
     accept    what holds is accepted, which pays
     standing  what was said of a result, and still stands
     audit     what an audit asks of the scientist: its draw, and what is released
@@ -19,16 +21,10 @@ from fitchain.pod.parties.scientist.accept import accept_result
 from fitchain.pod.parties.scientist.audit_options import AuditOptions, plan_audit
 from fitchain.pod.parties.scientist.complaint import complain_of
 from fitchain.pod.parties.scientist.dispute import dispute
+from fitchain.pod.parties.scientist.evaluation import Evaluation, OwnTable, evaluate, names_of
 from fitchain.pod.parties.scientist.pod import Scientist, follow
 from fitchain.pod.parties.scientist.publish import PublishedModel, publish_model, read_card
-from fitchain.pod.parties.scientist.receive import (
-    Delivery,
-    Evaluation,
-    check,
-    delivery,
-    evaluate,
-    fetch_model,
-)
+from fitchain.pod.parties.scientist.receive import Delivery, check, delivery, fetch_model
 from fitchain.pod.parties.scientist.request import JobRequest, asked_terms, draft_recipe, request_job
 from fitchain.pod.parties.scientist.watch import watch_job
 
@@ -37,6 +33,7 @@ __all__ = [
     "Delivery",
     "Evaluation",
     "JobRequest",
+    "OwnTable",
     "PublishedModel",
     "Scientist",
     "accept_result",
@@ -49,6 +46,7 @@ __all__ = [
     "evaluate",
     "fetch_model",
     "follow",
+    "names_of",
     "plan_audit",
     "publish_model",
     "read_card",
