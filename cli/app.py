@@ -33,6 +33,7 @@ from fitchain.cli.commands import (
     consent,
     curves,
     data,
+    data_find,
     demo,
     deploy,
     devnet,
@@ -98,6 +99,7 @@ for group in (devnet, keys, coin, data, model, job, panel, verifier, trust, pod,
     app.add_typer(group.app)
 for single in (deploy, demo):
     single.register(app)
+data_find.register(data.app)
 model_test.register(model.app)
 consent.register(job.app)
 curves.register(job.app)

@@ -1,6 +1,7 @@
 """The scientist's pod: models that are published, trainings that are asked for, results that are
 checked.
 
+    find      datasets that fit what is looked for
     publish   a module of the scientist's own becomes a graph and weights
     request   a recipe is drafted, rehearsed, sealed to the owner, requested
     audit_options  what a request leaves open of its audit is filled in
@@ -22,6 +23,7 @@ from fitchain.pod.parties.scientist.audit_options import AuditOptions, plan_audi
 from fitchain.pod.parties.scientist.complaint import complain_of
 from fitchain.pod.parties.scientist.dispute import dispute
 from fitchain.pod.parties.scientist.evaluation import Evaluation, OwnTable, evaluate, names_of
+from fitchain.pod.parties.scientist.find import ColumnQuery, DatasetQuery, Listing, Search, find_datasets
 from fitchain.pod.parties.scientist.pod import Scientist, follow
 from fitchain.pod.parties.scientist.publish import PublishedModel, publish_model, read_card
 from fitchain.pod.parties.scientist.receive import Delivery, check, delivery, fetch_model
@@ -30,12 +32,16 @@ from fitchain.pod.parties.scientist.watch import watch_job
 
 __all__ = [
     "AuditOptions",
+    "ColumnQuery",
+    "DatasetQuery",
     "Delivery",
     "Evaluation",
     "JobRequest",
+    "Listing",
     "OwnTable",
     "PublishedModel",
     "Scientist",
+    "Search",
     "accept_result",
     "asked_terms",
     "check",
@@ -45,6 +51,7 @@ __all__ = [
     "draft_recipe",
     "evaluate",
     "fetch_model",
+    "find_datasets",
     "follow",
     "names_of",
     "plan_audit",
