@@ -34,6 +34,7 @@ from fitchain.cli.commands import (
     curves,
     data,
     data_find,
+    data_show,
     demo,
     deploy,
     devnet,
@@ -99,6 +100,7 @@ for group in (devnet, keys, coin, data, model, job, panel, verifier, trust, pod,
     app.add_typer(group.app)
 for single in (deploy, demo):
     single.register(app)
+data_show.register(data.app)
 data_find.register(data.app)
 model_test.register(model.app)
 consent.register(job.app)

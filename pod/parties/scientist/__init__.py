@@ -2,6 +2,7 @@
 checked.
 
     find      datasets that fit what is looked for
+    preview   a look at a dataset's made-up records
     publish   a module of the scientist's own becomes a graph and weights
     request   a recipe is drafted, rehearsed, sealed to the owner, requested
     audit_options  what a request leaves open of its audit is filled in
@@ -25,6 +26,7 @@ from fitchain.pod.parties.scientist.dispute import dispute
 from fitchain.pod.parties.scientist.evaluation import Evaluation, OwnTable, evaluate, names_of
 from fitchain.pod.parties.scientist.find import ColumnQuery, DatasetQuery, Listing, Search, find_datasets
 from fitchain.pod.parties.scientist.pod import Scientist, follow
+from fitchain.pod.parties.scientist.preview import Preview, preview_of
 from fitchain.pod.parties.scientist.publish import PublishedModel, publish_model, read_card
 from fitchain.pod.parties.scientist.receive import Delivery, check, delivery, fetch_model
 from fitchain.pod.parties.scientist.request import JobRequest, asked_terms, draft_recipe, request_job
@@ -39,6 +41,7 @@ __all__ = [
     "JobRequest",
     "Listing",
     "OwnTable",
+    "Preview",
     "PublishedModel",
     "Scientist",
     "Search",
@@ -55,6 +58,7 @@ __all__ = [
     "follow",
     "names_of",
     "plan_audit",
+    "preview_of",
     "publish_model",
     "read_card",
     "request_job",
