@@ -33,12 +33,15 @@ from fitchain.cli.commands import (
     consent,
     curves,
     data,
+    data_find,
+    data_show,
     demo,
     deploy,
     devnet,
     job,
     keys,
     model,
+    model_test,
     panel,
     pod,
     proof,
@@ -97,6 +100,9 @@ for group in (devnet, keys, coin, data, model, job, panel, verifier, trust, pod,
     app.add_typer(group.app)
 for single in (deploy, demo):
     single.register(app)
+data_show.register(data.app)
+data_find.register(data.app)
+model_test.register(model.app)
 consent.register(job.app)
 curves.register(job.app)
 remove.register(job.app)

@@ -115,7 +115,13 @@ def test_a_dataset_is_open_to_strangers_in_so_many_words_only(
         assert words in " ".join(capsys.readouterr().out.split())
 
 
-def test_a_dataset_is_registered_listed_shown_and_retired(fitchain: Fitchain, home: Path) -> None:
+def test_a_dataset_is_registered_listed_shown_and_retired(
+    fitchain: Fitchain, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def person(*arguments: str) -> str:
+        assert run(arguments) == 0
+        return capsys.readouterr().out
+
     register = (*REGISTER, str(home / "table.csv"), OPEN, "--price", "2.5")
     code, made, _ = fitchain(*register, "--minimum-batch", "4", "--automatic")
     assert code == 0 and made["records"] == 40 and made["columns"] == ["age", "dose", "outcome"]
@@ -123,6 +129,11 @@ def test_a_dataset_is_registered_listed_shown_and_retired(fitchain: Fitchain, ho
     assert (listed["dataset"], listed["price"], listed["active"]) == (made["dataset"], "2.5", True)
     shown = fitchain("data", "show", made["dataset"][:8])[1]
     assert (shown["price"], shown["minimum_price"], shown["card"]["price"]) == ("2.5", "2.5", str(25 * 10**17))
+    page = fitchain("data", "show", made["dataset"], "--page", str(home / "page.html"))[1]["page"]
+    text = Path(page).read_text()
+    assert "like a real one by chance alone" in text and "<bdi>well</bdi>" in text and "P-001" not in text
+    assert fitchain("data", "show", made["dataset"], "--page", str(home / "no" / "page.html"))[0] == 3
+    assert "well" in person("data", "show", made["dataset"], "--mock")
     policy = shown["card"]["policy"]
     assert (policy["minimum_batch"], policy["manual_approval"], shown["card"]["target"]) == (4, False, "outcome")
     code, told, _ = fitchain(*register, "--minimum-price", "2.6")

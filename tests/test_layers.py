@@ -113,6 +113,7 @@ def test_only_what_computes_imports_torch() -> None:
     assert importers_of("torch") == {
         "compute.checkpoint",
         "compute.environment",
+        "compute.evaluation",
         "compute.fitting",
         "compute.held_out",
         "compute.model",

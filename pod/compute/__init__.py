@@ -9,6 +9,7 @@
     fitting           whether graph, recipe and records go together
     private_training  the same with each record's gradient clipped, and noise added
     held_out          what a trained model does on records that nobody trained on
+    evaluation        what it does on a table of the scientist's own
     references        a risk report's reference training, leaf by leaf
     risk              attacks on a trained model: was it trained on a record?
     side_by_side      gradients of several records at once, each as if it were computed alone

@@ -33,7 +33,15 @@ into batches.
 from __future__ import annotations
 
 from fitchain.pod.compute.dataset.arguments import Argument, Parameters, chosen_arguments, usual_arguments
-from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers, group_numbers, input_width
+from fitchain.pod.compute.dataset.assembly import (
+    Assemble,
+    assemble,
+    assemble_inputs,
+    assemble_target,
+    class_numbers,
+    group_numbers,
+    input_width,
+)
 from fitchain.pod.compute.dataset.card import (
     Card,
     CardPrivacy,
@@ -110,6 +118,8 @@ __all__ = [
     "Tick",
     "UnitColumn",
     "assemble",
+    "assemble_inputs",
+    "assemble_target",
     "batches",
     "batches_per_epoch",
     "check_unchanged",

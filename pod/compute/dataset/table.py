@@ -362,3 +362,13 @@ class Table:
             self.write_npz(path)
         else:
             self.rows.copy_to(path, {"mock": self.mock})
+
+
+def column_names(path: Path, dialect: CsvDialect | None = None, limit_bytes: int = TABLE_BYTES) -> Sequence[str]:
+    """The names of a file's columns.
+
+    Raises:
+        NotFound, InputRefused, HostUnusable: as `Table.read`.
+    """
+    with _of_file(path):
+        return open_source(path, dialect, limit_bytes).names

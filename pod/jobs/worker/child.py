@@ -26,7 +26,7 @@ from fitchain.pod.jobs.worker.events import Event, Failed, Measured, Started
 from fitchain.pod.jobs.worker.job import Job, read, read_graph, work_of
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.jobs.worker.task import TASK_BYTES, Evaluate, Measure, parse_task
-from fitchain.pod.values.errors import FitchainError, Unusable
+from fitchain.pod.values.errors import EnvironmentRefused, FitchainError, Unusable
 from fitchain.pod.values.job_folder import RECIPE, JobFolder
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
@@ -90,10 +90,7 @@ def work(folder: Path, least: Level, events: EventStream) -> None:
     own, limits = JobFolder(folder), task.limits
     enforcement = confine(own.run, limits.memory_bytes, limits.file_bytes, least=least, readable=own.for_worker())
     recipe = Recipe.parse(read(folder, RECIPE, RECIPE_BYTES))
-    environment = recipe.environment
-    if isinstance(task, Evaluate):  # nothing is compared, so any host may
-        environment = Environment(NATIVE.name, environment.threads, installed_torch())
-    configure(environment)
+    environment = _entered(recipe.environment, any_host=isinstance(task, Evaluate))
     host = environment.name, environment.threads, torch.__version__
     events.emit(Started(task.mode, os.getpid(), *host, enforcement))
     threading.Thread(target=_end_with_pod, daemon=True).start()
@@ -105,6 +102,23 @@ def work(folder: Path, least: Level, events: EventStream) -> None:
             MODES[task.mode](Job.open(folder, task, recipe), events.emit)
     finally:
         os.close(lock)
+
+
+def _entered(environment: Environment, any_host: bool) -> Environment:
+    """Bring this process into a class: the recipe's, in which a result has the training's bits, or,
+    where nothing is compared and any host may compute it, that of this host.
+
+    Raises:
+        EnvironmentRefused: this process is not of the recipe's class, and has to be.
+    """
+    try:
+        configure(environment)
+    except EnvironmentRefused:
+        if not any_host:
+            raise
+        environment = Environment(NATIVE.name, environment.threads, installed_torch())
+        configure(environment)
+    return environment
 
 
 def _end_with_pod() -> None:

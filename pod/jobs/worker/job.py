@@ -134,10 +134,15 @@ class Job(Generic[TaskKind]):
     @cached_property
     def assemble(self) -> Assemble:
         """Record indices to inputs and target, as tensors' arrays; columns are prepared once."""
-        take = assemble(self.recipe, self.table, [_INPUT_DTYPES[each.dtype] for each in self.graph.inputs])
+        take = assemble(self.recipe, self.table, self.input_dtypes)
         if (rows := self.rows) is None:
             return take
         return lambda indices: take(np.searchsorted(rows, indices))
+
+    @property
+    def input_dtypes(self) -> list[str]:
+        """What each of the model's arguments wants."""
+        return [_INPUT_DTYPES[each.dtype] for each in self.graph.inputs]
 
     def filled(self, indices: Indices) -> Indices:
         """Of rows those that a record fills."""

@@ -13,6 +13,7 @@ from fitchain.pod.compute.dataset import Argument, Card, Parameters, chosen_argu
 from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
+from fitchain.pod.ports.registry import DatasetEntry
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
@@ -50,7 +51,17 @@ def read_card(home: Home, dataset: DatasetId) -> Card:
     """
     entry = home.registry.dataset(dataset)
     home.add_peer(entry.owner)
-    card = Card.parse(home.store.cat(entry.card, CARD.text_bytes))
+    return card_of(entry, home.store.cat(entry.card, CARD.text_bytes))
+
+
+def card_of(entry: DatasetEntry, data: bytes) -> Card:
+    """Read a card, and compare it with the registry.
+
+    Raises:
+        InputRefused: it is none.
+        ClaimMismatch: it is about other records than the registry says.
+    """
+    card = Card.parse(data)
     if (card.root, card.count) != (entry.root, entry.count):
         raise ClaimMismatch(f"the card {entry.card} is about {card.count} records under {card.root}, not {entry.root}")
     return card

@@ -466,6 +466,14 @@ class Recipe:
             return float(constants["high"] - constants["low"])
         return float(constants["scale"])
 
+    @property
+    def target_centre(self) -> float:
+        """Which of the target's own numbers enters the loss as 0."""
+        constants = self.transform.get(self.target)
+        if constants is None or "categories" in constants:
+            return 0.0
+        return float(constants["low"] if "low" in constants else constants["mean"])
+
     @cached_property
     def charge(self) -> int:
         """What the training costs of a privacy ledger, a word of eight lanes; 0 without terms of
