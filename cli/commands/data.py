@@ -59,7 +59,10 @@ app = group("data", "Offer a dataset for training; its records stay where they a
 def register(
     session: Session,  # its parameters are the options of the command line
     source: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A table, .csv, .tsv, .jsonl or .npz; it must stay where it is.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A table, .csv, .tsv, .jsonl, .npz, .parquet or .arrow; it must stay where it is."
+        ),
     ],
     target: Annotated[
         str, typer.Option("--target", metavar="COLUMN", help="What is to be predicted.", show_default=False)

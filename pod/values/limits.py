@@ -131,6 +131,8 @@ TABLE_BYTES = 64 * GIB
 """An owner's own data."""
 JSON_LINE_BYTES = 16 * MIB
 """Of one record of it."""
+PARQUET_FOOTER_BYTES = 256 * MIB
+"""What says of a Parquet file where its columns lie."""
 MOCK_BYTES = GIB
 """Mock data, packed and unpacked."""
 ARRAY_HEADER_BYTES = 10_000

@@ -7,6 +7,9 @@ into batches.
     csv_file   CSV files
     jsonl_file  JSON lines
     npz_file   NPZ files
+    arrow_cells  cells of Arrow's types
+    parquet_file  Parquet files
+    arrow_file  Arrow's own files
     task       what a target is predicted as
     selection  which columns are read, and what their owner says of them
     schema     what the columns of a source are

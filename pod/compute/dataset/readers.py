@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fitchain.pod.compute.dataset.arrow_file import ArrowFile
 from fitchain.pod.compute.dataset.csv_file import CsvDialect, CsvFile
 from fitchain.pod.compute.dataset.jsonl_file import JsonLinesFile
 from fitchain.pod.compute.dataset.npz_file import NpzFile
+from fitchain.pod.compute.dataset.parquet_file import ParquetFile
 from fitchain.pod.compute.dataset.schema import Schema
 from fitchain.pod.compute.dataset.source import Source
 from fitchain.pod.values.errors import InputRefused
@@ -23,8 +25,25 @@ SOURCES: Mapping[str, Opener] = {
     ".jsonl": lambda path, _, limit_bytes: JsonLinesFile(path, limit_bytes),
     ".ndjson": lambda path, _, limit_bytes: JsonLinesFile(path, limit_bytes),
     ".npz": lambda path, _, limit_bytes: NpzFile(path, limit_bytes),
+    ".parquet": lambda path, _, limit_bytes: ParquetFile(path, limit_bytes),
+    ".arrow": lambda path, _, limit_bytes: ArrowFile(path, limit_bytes),
+    ".feather": lambda path, _, limit_bytes: ArrowFile(path, limit_bytes),
 }
 """What opens a file, by the ending of its name in lower case."""
+
+_SHEET = ("a workbook", "export the sheet as CSV; what a date or a number is, a CSV file says as plain text")
+_STATISTICS = ("a file of a statistics program", "export the table as Parquet or CSV, with codes, not their labels")
+_UNPACK = ("packed", "unpack it first")
+OTHERS: Mapping[str, tuple[str, str]] = {
+    **dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers"), _SHEET),
+    **dict.fromkeys((".sav", ".dta", ".sas7bdat", ".xpt", ".rds", ".rdata"), _STATISTICS),
+    **dict.fromkeys((".gz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz"), _UNPACK),
+    **dict.fromkeys((".pkl", ".pickle", ".joblib", ".npy", ".pt"), ("a file of Python's", "save arrays by np.savez")),
+    ".json": ("one JSON document", "write one object a line (.jsonl)"),
+    ".txt": ("a text", "name it .csv if it is a table"),
+}
+"""Files that people have tables in, by the endings of their names: what each is, and what makes a
+table of it."""
 
 
 def open_source(path: Path, dialect: CsvDialect | None, limit_bytes: int) -> Source:
@@ -41,6 +60,8 @@ def open_source(path: Path, dialect: CsvDialect | None, limit_bytes: int) -> Sou
     """
     opener = SOURCES.get(path.suffix.lower())
     if opener is None:
+        if (other := OTHERS.get(path.suffix.lower())) is not None:
+            raise InputRefused(f"it is {other[0]}, which is not read", other[1])
         raise InputRefused(f"{path.name} is none of {', '.join(SOURCES)}", "convert it to one of these")
     return opener(path, dialect, limit_bytes)
 
