@@ -18,12 +18,16 @@ from fitchain.cli.table_options import (
     DelimiterOption,
     EncodingOption,
     EscapeOption,
+    GreyOption,
+    ImageSizeOption,
     InsistOption,
     KeepOption,
     KindOption,
     MissingOption,
     TaskOption,
     csv_dialect,
+    image_form,
+    one_dialect,
     reading_terms,
     rules,
 )
@@ -61,7 +65,8 @@ def register(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="A table, .csv, .tsv, .jsonl, .npz, .parquet or .arrow; it must stay where it is."
+            metavar="FILE",
+            help="A table, .csv, .tsv, .jsonl, .npz, .parquet or .arrow; or a folder of images. It must stay where it is.",
         ),
     ],
     target: Annotated[
@@ -85,6 +90,8 @@ def register(
     decimal: DecimalOption = None,
     encoding: EncodingOption = None,
     escape: EscapeOption = False,
+    image_size: ImageSizeOption = None,
+    grey: GreyOption = None,
     insist: InsistOption = None,
     price: Annotated[str, typer.Option(metavar="FIT", help="What a training costs.")] = "10",
     minimum_price: Annotated[
@@ -282,7 +289,7 @@ def register(
         privacy=privacy,
         unit=_unit(unit, unit_records),
         reading=reading_terms(task, kind or [], categories or [], missing or [], keep or []),
-        dialect=csv_dialect(delimiter, decimal, encoding, escape),
+        dialect=one_dialect(csv_dialect(delimiter, decimal, encoding, escape), image_form(image_size, grey)),
         insist=rules(insist or []),
         subgroups=_subgroups(subgroup or [], subgroup_input or []),
     )

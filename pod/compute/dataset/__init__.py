@@ -10,6 +10,8 @@ into batches.
     arrow_cells  cells of Arrow's types
     parquet_file  Parquet files
     arrow_file  Arrow's own files
+    image_file  images, each an array
+    image_folder  folders of images
     task       what a target is predicted as
     selection  which columns are read, and what their owner says of them
     schema     what the columns of a source are
@@ -44,6 +46,7 @@ from fitchain.pod.compute.dataset.card import (
 from fitchain.pod.compute.dataset.columns import DTYPES, Classes, Column, Kind, declared_classes, missing_name
 from fitchain.pod.compute.dataset.concerns import Rule, require_no_concern
 from fitchain.pod.compute.dataset.csv_file import CsvDialect
+from fitchain.pod.compute.dataset.image_file import ImageForm
 from fitchain.pod.compute.dataset.mock import mock_table
 from fitchain.pod.compute.dataset.order import (
     batches,
@@ -53,7 +56,7 @@ from fitchain.pod.compute.dataset.order import (
     training_rows,
 )
 from fitchain.pod.compute.dataset.policy import Disclosure, Policy, RiskTerms
-from fitchain.pod.compute.dataset.readers import Reading
+from fitchain.pod.compute.dataset.readers import Dialect, Reading
 from fitchain.pod.compute.dataset.records import (
     Opening,
     Registration,
@@ -87,7 +90,9 @@ __all__ = [
     "Column",
     "Constants",
     "CsvDialect",
+    "Dialect",
     "Disclosure",
+    "ImageForm",
     "Kind",
     "Opening",
     "Policy",

@@ -26,10 +26,9 @@ from fitchain.pod.compute.dataset.columns import (
     require_column,
     schema_bytes,
 )
-from fitchain.pod.compute.dataset.csv_file import CsvDialect
 from fitchain.pod.compute.dataset.decision import decide, guess_task
 from fitchain.pod.compute.dataset.npz_file import read_npz, write_npz
-from fitchain.pod.compute.dataset.readers import Reading, open_source
+from fitchain.pod.compute.dataset.readers import Dialect, Reading, open_source, parse_dialect
 from fitchain.pod.compute.dataset.schema import Schema
 from fitchain.pod.compute.dataset.selection import ReadingTerms
 from fitchain.pod.compute.dataset.source import Source
@@ -86,7 +85,7 @@ class Table:
         cls,
         path: Path,
         terms: ReadingTerms | None = None,
-        dialect: CsvDialect | None = None,
+        dialect: Dialect | None = None,
         limit_bytes: int = TABLE_BYTES,
         unit: UnitColumn | None = None,
         subgroups: Mapping[str, Sequence[str]] | None = None,
@@ -95,9 +94,10 @@ class Table:
         said by the terms, or follows from all of their cells.
 
         Args:
-            path: the file.
+            path: the file, or the folder of images.
             terms: what its owner says of it.
-            dialect: how a text is written, as far as that is said.
+            dialect: how a text is written, or what images are made of one form by, as far as that
+                is said.
             limit_bytes: the most bytes of arrays or of text that are read.
             unit: the column that says whose record one is, by which they are laid out (`by_unit`);
                 None where a record is the unit.
@@ -150,12 +150,11 @@ class Table:
     @classmethod
     def _of_source(cls, source: Source, schema: Schema, limit_bytes: int, unit: UnitColumn | None) -> Table:
         arrays, whose = schema.read(source)
-        dialect = CsvDialect.from_json(source.dialect) if source.dialect else None
         table = replace(
             cls.of(arrays, schema.target, schema.categories, source.mock),
             columns=schema.columns,
             task=schema.task,
-            reading=Reading(dialect, schema),
+            reading=Reading(parse_dialect(source.dialect), schema),
         )
         if unit is None:
             return table
