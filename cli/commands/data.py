@@ -66,7 +66,7 @@ def register(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="A table, .csv, .tsv, .jsonl, .npz, .parquet or .arrow; or a folder of images. It must stay where it is.",
+            help="A table, .csv, .tsv, .jsonl, .npz, .parquet or .arrow; or a folder of images. It stays where it is.",
         ),
     ],
     target: Annotated[

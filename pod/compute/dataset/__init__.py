@@ -11,7 +11,8 @@ into batches.
     parquet_file  Parquet files
     arrow_file  Arrow's own files
     image_file  images, each an array
-    image_folder  folders of images
+    scan_file  scans, each an array
+    image_folder  folders of images and scans
     task       what a target is predicted as
     selection  which columns are read, and what their owner says of them
     schema     what the columns of a source are

@@ -68,12 +68,12 @@ def _refused(field: Any) -> str:
     while _is_list(kind):
         kind, rank = kind.value_type, rank + 1
     if rank and (rank > MOST_RANK or not _is_plain(kind)):
-        return f"it holds {_shown(field.type)}; lists are of numbers or truth values, up to {MOST_RANK} deep"
+        return f"it holds {_type_text(field.type)}; lists are of numbers or truth values, up to {MOST_RANK} deep"
     kind = kind.value_type if types.is_dictionary(kind) else kind
-    return "" if _is_text(kind) or _is_plain(kind) else f"it holds {_shown(field.type)}, which no cell does"
+    return "" if _is_text(kind) or _is_plain(kind) else f"it holds {_type_text(field.type)}, which no cell does"
 
 
-def _shown(kind: Any) -> str:
+def _type_text(kind: Any) -> str:
     """A type's name, without those of its fields."""
     return str(kind).partition("<")[0][:80]
 
@@ -179,7 +179,7 @@ def _typed(array: Any) -> Typed:
     elif arrow.types.is_date64(kind):
         array, unit = array.view(arrow.int64()), "milliseconds"
     missing = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
-    if missing is not None:  # before they are numpy's, which would make floats of whole numbers with holes
+    if missing is not None:  # before they are numpy's, which would make floats of whole numbers
         array = array.fill_null(arrow.scalar(array.type.to_pandas_dtype()(0), array.type))
     values = array.to_numpy(zero_copy_only=False)
     return Typed(values.astype(np.float32) if values.dtype == np.float16 else values, missing, unit)

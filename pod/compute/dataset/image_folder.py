@@ -1,5 +1,5 @@
-"""A folder of images as a source of records: an image a record, decoded whenever the folder is
-read.
+"""A folder of images or scans as a source of records: a file a record, decoded whenever the folder
+is read.
 
 Its class is the folder in which an image lies, or what a `labels.csv` beside says of it. Files are
 taken in the order of the bytes of their paths, as `find FOLDER -type f | LC_ALL=C sort` lists them,
@@ -23,6 +23,14 @@ import numpy as np
 from fitchain.pod.compute.dataset.columns import SLAB_BYTES, SLAB_ROWS, Array
 from fitchain.pod.compute.dataset.csv_file import CsvFile
 from fitchain.pod.compute.dataset.image_file import ENDINGS, ImageForm, Shape, decode_image, image_shape
+from fitchain.pod.compute.dataset.scan_file import (
+    DICOM_ENDINGS,
+    NIFTI_ENDINGS,
+    decode_dicom,
+    decode_nifti,
+    dicom_shape,
+    nifti_shape,
+)
 from fitchain.pod.compute.dataset.source import BadCells, Cells, Refusals, Slab, Typed, plain_name
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import TABLE_BYTES
@@ -50,7 +58,11 @@ class Decoder:
     decode: Callable[[Path, ImageForm], Array]
 
 
-DECODERS: Mapping[str, Decoder] = dict.fromkeys(ENDINGS, Decoder(image_shape, decode_image))
+DECODERS: Mapping[str, Decoder] = (
+    dict.fromkeys(ENDINGS, Decoder(image_shape, decode_image))
+    | dict.fromkeys(DICOM_ENDINGS, Decoder(dicom_shape, decode_dicom))
+    | dict.fromkeys(NIFTI_ENDINGS, Decoder(nifti_shape, decode_nifti))
+)
 """By the endings of names in lower case."""
 
 
@@ -58,7 +70,7 @@ DECODERS: Mapping[str, Decoder] = dict.fromkeys(ENDINGS, Decoder(image_shape, de
 class _Found:
     """One image: its number among all files of the folder, its path in it, and what reads it."""
 
-    place: int
+    number: int
     path: PurePosixPath
     decoder: Decoder
 
@@ -103,7 +115,7 @@ class ImageFolder:
         if beside:
             return _labels_beside(self.path / beside[0], self._found, self.limit_bytes)
         outside = BadCells()
-        outside.add([each.place for each in self._found if len(each.path.parts) != 2])
+        outside.add([each.number for each in self._found if len(each.path.parts) != 2])
         if outside.count:
             raise InputRefused(
                 f"{outside.where('image')} {'lie' if outside.count > 1 else 'lies'} in no folder of a class",
@@ -127,7 +139,7 @@ class ImageFolder:
             }
             if shape is not None:
                 cells[0] = Typed(self._decoded(part, shape, refusals))
-            yield Slab([each.place for each in part], cells)
+            yield Slab([each.number for each in part], cells)
         refusals.raise_any()
 
     def _decoded(self, part: Sequence[_Found], shape: Shape, refusals: Refusals) -> Array:
@@ -140,7 +152,7 @@ class ImageFolder:
                     raise InputRefused("it decodes to another size than its header says", "save such images anew")
                 array[...] = decoded
             except InputRefused as error:
-                refusals.add(IMAGE, error.message, f"{error.hint}; {WHICH}", [each.place])
+                refusals.add(IMAGE, error.message, f"{error.hint}; {WHICH}", [each.number])
         return arrays
 
     @cached_property
@@ -151,7 +163,7 @@ class ImageFolder:
             try:
                 shapes[self._form.of(each.decoder.shape(self.path / each.path))] += 1
             except InputRefused as error:
-                refusals.add(IMAGE, error.message, "; ".join(filter(None, (error.hint, WHICH))), [each.place])
+                refusals.add(IMAGE, error.message, "; ".join(filter(None, (error.hint, WHICH))), [each.number])
         refusals.raise_any()
         if len(shapes) > 1:
             raise InputRefused(_differ(shapes), _advice(shapes))
@@ -183,11 +195,11 @@ def _advice(shapes: Counter[Shape]) -> str:
 def _walk(folder: Path) -> tuple[list[_Found], int]:
     """The images of a folder by the bytes of their paths, and how many files are none."""
     images, unread, others = list[_Found](), Counter[str](), 0
-    for place, raw in enumerate(_files(folder), 1):
+    for number, raw in enumerate(_files(folder), 1):
         path = PurePosixPath(os.fsdecode(raw))
         hidden = any(part.startswith(".") for part in path.parts) or path.name.lower() in SYSTEM_FILES
-        if not hidden and (decoder := DECODERS.get(path.suffix.lower())) is not None:
-            images.append(_Found(place, path, decoder))
+        if not hidden and (decoder := _decoder_of(path.name.lower())) is not None:
+            images.append(_Found(number, path, decoder))
         elif not hidden and path.suffix.lower() in UNREAD:
             unread[path.suffix.lower()] += 1
         else:
@@ -200,6 +212,10 @@ def _walk(folder: Path) -> tuple[list[_Found], int]:
             f"the folder has no image ({', '.join(DECODERS)})", "name the folder of the classes' folders"
         )
     return images, others
+
+
+def _decoder_of(name: str) -> Decoder | None:
+    return next((decoder for ending, decoder in DECODERS.items() if name.endswith(ending)), None)
 
 
 def _files(folder: Path) -> list[bytes]:
@@ -238,19 +254,19 @@ def _labels_beside(path: Path, images: Sequence[_Found], limit_bytes: int) -> di
     if bad := [names[position] for position in others if names[position] == IMAGE or names.count(names[position]) > 1]:
         raise InputRefused(f"{path.name}: the column {bad[0]!r:.80} stands twice", "rename it")
     rows = dict[str, dict[str, str]]()
-    twice, unknown, known = BadCells(), BadCells(), {_plain_path(str(each.path)) for each in images}
+    twice, unknown, paths = BadCells(), BadCells(), {_plain_path(str(each.path)) for each in images}
     for slab in file.slabs(range(len(names))):
         cells = {position: each for position, each in slab.cells.items() if isinstance(each, list)}
-        for row, place in enumerate(slab.places):
+        for row, line in enumerate(slab.places):
             name = _plain_path(cells[key][row])
-            for problem, noted in ((name in rows, twice), (name not in known, unknown)):
-                noted.add([place] if problem else [])
+            for problem, noted in ((name in rows, twice), (name not in paths, unknown)):
+                noted.add([line] if problem else [])
             rows[name] = {names[position]: cells[position][row] for position in others}
     for noted, what in ((twice, "the image stands twice"), (unknown, "there is no such image in the folder")):
         if noted.count:
             raise InputRefused(f"{path.name}: {noted.where('line')}: {what}", "each image has one line, by its path")
     without = BadCells()
-    without.add([each.place for each in images if _plain_path(str(each.path)) not in rows])
+    without.add([each.number for each in images if _plain_path(str(each.path)) not in rows])
     if without.count:
         raise InputRefused(f"{without.where('image')}: {path.name} does not name it", f"give each a line; {WHICH}")
     return {

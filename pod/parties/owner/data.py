@@ -93,8 +93,8 @@ class DatasetOffer:
             no ledger, and they are charged to none.
         unit: the column that says whose record one is, and how many of each are used; None where a
             record is the unit of privacy.
-        dialect: how a CSV file is written, or what images of a folder are made of one form by, as far
-            as that is said.
+        dialect: how a CSV file is written, or what images of a folder are made of one form by, as
+            far as that is said.
         insist: rules that the table may break (`compute.dataset.concerns`).
         subgroups: columns by whose groups results on held-out records are told, with whether models
             may take them, too.
