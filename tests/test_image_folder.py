@@ -362,3 +362,13 @@ def test_library_that_is_missing_is_named_with_the_next_step(folder: Path, monke
     with pytest.raises(HostUnusable, match="Pillow, which is not installed") as no:
         Table.read(folder)
     assert "images" in no.value.hint
+
+
+def test_table_of_another_shape_is_refused_where_it_is_read_like_a_registered_one(folder: Path, tmp_path: Path) -> None:
+    table = Table.read(folder, LABELLED)
+    assert table.reading is not None
+    for shape in ((6, 8), (3, 8, 6), (3, 6, 9)):
+        np.savez(tmp_path / "t.npz", image=np.zeros((2, *shape), np.uint8), label=np.zeros(2, np.int64))
+        with pytest.raises(InputRefused, match=r"the cell is of shape .* and the column of"):
+            Table.read_like(tmp_path / "t.npz", table.reading.schema)
+    assert Table.read_like(folder, table.reading.schema).count == 8
