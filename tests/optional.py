@@ -59,6 +59,15 @@ def _accounting() -> str:
         return ""
 
 
+def _sources() -> str:
+    """What reads Parquet files and folders of images or scans."""
+    names = ("pyarrow", "pillow", "pydicom", "nibabel")
+    try:
+        return ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 def _mount() -> str:
     """A disk is mounted where nobody else sees it."""
     command = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
@@ -81,6 +90,7 @@ REQUIREMENTS = {
     "mount": Requirement(_mount, "this account may not mount a small disk, which then is full"),
     "accounting": Requirement(_accounting, "there is no dp-accounting here: set-up brings it (the extra `privacy`)"),
     "browser": Requirement(browser, "there is no Chromium here: `apt-get install chromium` brings it"),
+    "sources": Requirement(_sources, "pyarrow, Pillow, pydicom or nibabel is not here: set-up brings them (extras)"),
     "probe": Requirement(_probe, f"no probe of {DEFAULT.name} ships for the torch that is installed here"),
 }
 

@@ -226,7 +226,7 @@ def test_a_missing_file_and_an_unknown_ending_are_told_apart(tmp_path: Path) -> 
     with pytest.raises(NotFound):
         Table.read(tmp_path / "none.csv")
     with pytest.raises(InputRefused, match=r"none of .csv, .tsv, .jsonl, .ndjson, .npz"):
-        Table.read(csv_file(tmp_path, GOOD, "t.xlsx"))
+        Table.read(csv_file(tmp_path, GOOD, "t.table"))
 
 
 @settings(max_examples=examples(50))

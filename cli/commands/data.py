@@ -17,12 +17,16 @@ from fitchain.cli.table_options import (
     DelimiterOption,
     EncodingOption,
     EscapeOption,
+    GreyOption,
+    ImageSizeOption,
     InsistOption,
     KeepOption,
     KindOption,
     MissingOption,
     TaskOption,
     csv_dialect,
+    image_form,
+    one_dialect,
     reading_terms,
     rules,
 )
@@ -63,7 +67,11 @@ app = group("data", "Offer a dataset for training; its records stay where they a
 def register(
     session: Session,  # its parameters are the options of the command line
     source: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A table, .csv, .tsv, .jsonl or .npz; it must stay where it is.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A table, .csv, .tsv, .jsonl, .npz, .parquet or .arrow; or a folder of images. It stays where it is.",
+        ),
     ],
     target: Annotated[
         str, typer.Option("--target", metavar="COLUMN", help="What is to be predicted.", show_default=False)
@@ -86,6 +94,8 @@ def register(
     decimal: DecimalOption = None,
     encoding: EncodingOption = None,
     escape: EscapeOption = False,
+    image_size: ImageSizeOption = None,
+    grey: GreyOption = None,
     insist: InsistOption = None,
     price: Annotated[str, typer.Option(metavar="FIT", help="What a training costs.")] = "10",
     minimum_price: Annotated[
@@ -283,7 +293,7 @@ def register(
         privacy=privacy,
         unit=_unit(unit, unit_records),
         reading=reading_terms(task, kind or [], categories or [], missing or [], keep or []),
-        dialect=csv_dialect(delimiter, decimal, encoding, escape),
+        dialect=one_dialect(csv_dialect(delimiter, decimal, encoding, escape), image_form(image_size, grey)),
         insist=rules(insist or []),
         subgroups=_subgroups(subgroup or [], subgroup_input or []),
     )

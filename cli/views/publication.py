@@ -82,9 +82,16 @@ def _units(prepared: PreparedDataset) -> str | None:
 
 
 def _dialect(prepared: PreparedDataset) -> list[str]:
+    from fitchain.pod.compute.dataset import CsvDialect
+
     reading = prepared.table.reading
     if reading is None or reading.dialect is None:
         return []
     said = reading.dialect
-    escape = ", backslashes before quotes" if said.escape else ""
-    return [f"a CSV file in {said.encoding}, cells parted by a {said.delimiter}, decimal {said.decimal}{escape}"]
+    if isinstance(said, CsvDialect):
+        escape = ", backslashes before quotes" if said.escape else ""
+        return [f"a CSV file in {said.encoding}, cells parted by a {said.delimiter}, decimal {said.decimal}{escape}"]
+    made = [f"scaled to {said.size[0]} x {said.size[1]}"] if said.size else []
+    made += [f"made {said.colour}"] if said.colour else []
+    left_out = f"; {counted(said.left_out, 'other file')} in it left out" if said.left_out else ""
+    return [f"a folder of images, {' and '.join(made) or 'as they are'}{left_out}"]

@@ -133,6 +133,12 @@ TABLE_BYTES = 64 * GIB
 """An owner's own data."""
 JSON_LINE_BYTES = 16 * MIB
 """Of one record of it."""
+PARQUET_FOOTER_BYTES = 256 * MIB
+"""What says of a Parquet file where its columns lie."""
+IMAGE_FILE_BYTES, IMAGE_PIXELS = GIB, 1 << 26
+"""Of one image of a folder, packed and unpacked."""
+SCAN_BYTES = 4 * GIB
+"""Of one scan, while it is decoded."""
 MOCK_BYTES = GIB
 """Mock data, packed and unpacked."""
 ARRAY_HEADER_BYTES = 10_000

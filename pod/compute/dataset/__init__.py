@@ -7,6 +7,12 @@ into batches.
     csv_file   CSV files
     jsonl_file  JSON lines
     npz_file   NPZ files
+    arrow_cells  cells of Arrow's types
+    parquet_file  Parquet files
+    arrow_file  Arrow's own files
+    image_file  images, each an array
+    scan_file  scans, each an array
+    image_folder  folders of images and scans
     task       what a target is predicted as
     selection  which columns are read, and what their owner says of them
     schema     what the columns of a source are
@@ -54,6 +60,7 @@ from fitchain.pod.compute.dataset.card import (
 from fitchain.pod.compute.dataset.columns import DTYPES, Classes, Column, Kind, declared_classes, missing_name
 from fitchain.pod.compute.dataset.concerns import Rule, require_no_concern
 from fitchain.pod.compute.dataset.csv_file import CsvDialect
+from fitchain.pod.compute.dataset.image_file import ImageForm
 from fitchain.pod.compute.dataset.leaves import Leaves
 from fitchain.pod.compute.dataset.mock import mock_ranges, mock_table
 from fitchain.pod.compute.dataset.order import (
@@ -64,7 +71,7 @@ from fitchain.pod.compute.dataset.order import (
     training_rows,
 )
 from fitchain.pod.compute.dataset.policy import Disclosure, Policy, RiskTerms
-from fitchain.pod.compute.dataset.readers import Reading
+from fitchain.pod.compute.dataset.readers import Dialect, Reading
 from fitchain.pod.compute.dataset.records import (
     Opening,
     Registration,
@@ -100,7 +107,9 @@ __all__ = [
     "Column",
     "Constants",
     "CsvDialect",
+    "Dialect",
     "Disclosure",
+    "ImageForm",
     "Kind",
     "Leaves",
     "Opening",

@@ -306,11 +306,13 @@ class _Decider:
         if self.kind not in (None, kind):
             self._refuse(f"it holds {values.dtype}, which is no {self.kind}", "leave --kind out")
             return None
-        if kind is Kind.WHOLE and profile.beyond and not self.is_target:
-            self._refuse(
-                "it has whole numbers beyond 2**53, which no model would tell apart",
+        if kind is Kind.WHOLE and (profile.largest >= 1 << 63 if self.is_target else profile.beyond):
+            self._note(
+                f"the cell is a whole number beyond {'64 bits' if self.is_target else '2**53'}, which no model would"
+                " tell apart",
                 f"leave it out if it identifies people (--drop {self.name!r}), or take it as categories"
                 f" (--kind {self.name!r}=category)",
+                profile.far,
             )
             return None
         unit = texts.unit_text(typed.unit) if typed.unit else ""

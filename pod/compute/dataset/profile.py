@@ -37,7 +37,7 @@ class Profile:
         self.largest = 0
         self.time_units, self.offsets = set[str](), set[bool]()
         self.typed: Typed | None = None
-        self.infinite = BadCells()
+        self.infinite, self.far = BadCells(), BadCells()
 
     @property
     def present(self) -> int:
@@ -184,6 +184,9 @@ class Profile:
             self.largest = max(self.largest, -int(present.min()), int(present.max()))
             if values.ndim == 1:
                 self._repeats.add(present.astype(np.int64))
+            if self.beyond:
+                far = ((present > texts.EXACT_WHOLE) | (present < -texts.EXACT_WHOLE)).reshape(len(present), -1).any(1)
+                self.far.add([places[position] for position in np.flatnonzero(~gone)[far].tolist()])
         self.is_binary = self.is_binary and bool(((present == 0) | (present == 1)).all())
         if values.ndim == 1 or values.shape[1:] == (1,):
             self._count_distinct([str(each) for each in present.ravel().tolist()] if self.distinct is not None else [])

@@ -302,7 +302,10 @@ class _Encoder:
         return values
 
     def _of_typed(self, typed: Typed, places: Sequence[int]) -> tuple[Array, Array]:
-        column, gone = self.plan.column, missing_of(typed)
+        column, gone, shape = self.plan.column, missing_of(typed), typed.values.shape[1:]
+        if shape not in (column.shape, (*column.shape, 1)):  # labels may stand in a column of one
+            self._refuse(f"the cell is of shape {shape}, and the column of {column.shape}", [0], places)
+            return np.zeros((len(typed.values), *column.shape), column.dtype), gone
         values = typed.values.reshape(len(typed.values), *column.shape)
         if gone.any():
             if not self.plan.may_miss:

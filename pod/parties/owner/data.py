@@ -15,7 +15,7 @@ from fitchain.pod.compute.dataset import (
     CardPrivacy,
     Classes,
     Constants,
-    CsvDialect,
+    Dialect,
     Leaves,
     Policy,
     Reading,
@@ -99,7 +99,8 @@ class DatasetOffer:
             no ledger, and they are charged to none.
         unit: the column that says whose record one is, and how many of each are used; None where a
             record is the unit of privacy.
-        dialect: how a CSV file is written, as far as that is said.
+        dialect: how a CSV file is written, or what images of a folder are made of one form by, as
+            far as that is said.
         insist: rules that the table may break (`compute.dataset.concerns`).
         subgroups: columns by whose groups results on held-out records are told, with whether models
             may take them, too.
@@ -121,7 +122,7 @@ class DatasetOffer:
     environments: tuple[str, ...] = ()
     privacy: PrivacyOffer | None = None
     unit: UnitColumn | None = None
-    dialect: CsvDialect | None = None
+    dialect: Dialect | None = None
     insist: frozenset[Rule] = frozenset()
     subgroups: Mapping[str, bool] = field(default_factory=dict)
 
