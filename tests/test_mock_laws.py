@@ -1,5 +1,5 @@
-"""Laws of mock data: they end, are finite, stay within what the card says, have every class, category
-and code, follow from the card and from no record, and repeat none."""
+"""Laws of mock data: they end, are finite, stay within what the card says, have every class,
+category and code, follow from the card and from no record, and repeat none."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def test_a_dialect_that_is_said_is_the_one_that_is_used(tmp_path: Path) -> None:
         assert [column.name for column in read(tmp_path, CsvDialect(delimiter)).columns] == [",".join(CELLS)]
     with pytest.raises(InputRefused, match="lines 2, 3, 4, 5 and 36 more, column 'number': the cell is a number that"):
         read(tmp_path, CsvDialect(decimal="comma"))
-    with pytest.raises(InputRefused, match="zero byte|not UTF-16"):
+    with pytest.raises(InputRefused, match=r"zero byte|not UTF-16"):
         read(tmp_path, CsvDialect(encoding="utf-16-le"))
 
 
