@@ -41,7 +41,8 @@ WORDS = (
 )
 DAY_NS = 86_400 * 10**9
 Value = Decimal | int | bool | str | None
-"""What a cell means: a number, a time in nanoseconds since 1970, a truth value, a category, nothing."""
+"""What a cell means: a number, a time in nanoseconds since 1970, a truth value, a category, or
+nothing."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""Laws of mock data: they end, are finite, stay within what the card says, have every class, category
-and code, follow from the card and from no record, and repeat none."""
+"""Laws of mock data: they end, are finite, stay within what the card says, have every class,
+category and code, follow from the card and from no record, and repeat none."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,9 +14,13 @@ import pytest
 
 from fitchain.pod.compute.dataset import Card, Kind, Table, Task, assemble, mock_table, register
 from fitchain.pod.compute.dataset.concerns import Rule, concerns_of
+from fitchain.pod.jobs.worker.job import Job
+from fitchain.pod.jobs.worker.task import Rehearse
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Choice
 from tests.made_tables import Writing, made_table, write_csv
+from tests.training_jobs import job_folder, recipe, task_in
+from tests.training_jobs import table as training_table
 
 KEY = bytes(range(32))
 SEEDS = [
@@ -234,3 +239,20 @@ def test_statistics_of_few_records_that_are_there_are_ranges(tmp_path: Path) -> 
     (tmp_path / "t.csv").write_text("\n".join(lines))
     constants = register(Table.read(tmp_path / "t.csv"), KEY, "x").card.transform["x"]
     assert (constants["low"], constants["high"]) == (0.0, 30.0)
+
+
+# What a rehearsal meets
+
+
+def test_a_rehearsal_takes_mock_records_in_turn(tmp_path: Path) -> None:
+    """Chance decides which records a training's first batches have, and not which mock records."""
+    agreed = recipe()
+    folder = job_folder(tmp_path / "job", agreed, Rehearse.mode, training_table(40))
+    task = task_in(folder)
+    assert isinstance(task, Rehearse)
+    job = Job.open(folder, task, agreed)
+    for start in (0, 3):
+        taken = [batch.tolist() for batch in islice(job.batches(start), 4)]
+        first = start * agreed.batch_size
+        count = sum(map(len, taken))
+        assert list(chain.from_iterable(taken)) == [number % 40 for number in range(first, first + count)]

@@ -70,10 +70,9 @@ _OTHER_NUMBER = re.compile(
     r"[+-]?[0-9]{1,3}([ ,.'][0-9]{3})+([.,][0-9]*)?|[+-]?[0-9]*[.,][0-9]+([eE][+-]?[0-9]+)?|[+-]?[0-9]+[.,]?"
 )
 _MONTHS = "jan|feb|mar|mrz|m\u00e4r|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez"
-_DATE = re.compile(
-    rf"([0-9]{{1,4}}([./-])[0-9]{{1,2}}\2[0-9]{{1,4}}|[0-9]{{1,2}}[ ./-]*({_MONTHS})[a-z]*[ ./-]*[0-9]{{2,4}})([t ].*)?",
-    re.I,
-)
+_NUMBERED = r"[0-9]{1,4}([./-])[0-9]{1,2}\2[0-9]{1,4}"
+_NAMED = rf"[0-9]{{1,2}}[ ./-]*({_MONTHS})[a-z]*[ ./-]*[0-9]{{2,4}}"
+_DATE = re.compile(rf"({_NUMBERED}|{_NAMED})([t ].*)?", re.IGNORECASE)
 _HOUR, _SIXTY = "(?:[01][0-9]|2[0-3])", "[0-5][0-9]"
 _TIME = re.compile(
     rf"([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})"
@@ -161,8 +160,8 @@ def with_point(texts: Sequence[str]) -> list[str]:
 class Look(Enum):
     """What a text looks like, that is no number.
 
-    Members: a number that is written in another way (1,234.50, 12 %, full-width digits), or beyond all
-    doubles; a time of
+    Members: a number that is written in another way (1,234.50, 12 %, full-width digits), or beyond
+    all doubles; a time of
     ISO 8601; another date, or a day and an hour that no calendar has; anything else.
     """
 

@@ -335,6 +335,8 @@ def guess_task(column: Column, array: Array) -> Task:
 
 def _task(target: ColumnPlan, profile: Profile, asked: Task | None, refusals: Refusals) -> tuple[Task, str]:
     """What the target is predicted as, and a sentence where that is a guess."""
+    # What no task could use is noted first; a guess follows from the kind and, of numbers, from how
+    # they are numbered; what was asked for is compared with both.
     name, kind = target.column.name, target.column.kind
     classes = _class_numbers(profile) if kind in (Kind.WHOLE, Kind.NUMBER) and not target.column.shape else None
     if profile.beyond and kind is Kind.WHOLE:
@@ -370,8 +372,8 @@ def _task(target: ColumnPlan, profile: Profile, asked: Task | None, refusals: Re
 
 
 def _class_numbers(profile: Profile) -> list[int] | None:
-    """The different whole numbers of a target, rising; None where one is not whole, or beyond what a
-    card can name, or they are too many."""
+    """The different whole numbers of a target, rising; None where one is not whole, or beyond what
+    a card can name, or they are too many."""
     if profile.distinct is None:
         return None
     numbers = {int(each) if texts.is_whole(each) else float(each) for each in profile.distinct}
