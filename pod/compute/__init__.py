@@ -5,6 +5,7 @@
     sandbox           what a process that runs foreign recipes may touch
     operators         kernels, checks and cases of what a graph may do
     model             an `nn.Module` as a graph, and a graph as a program that trains
+    losses            what a step lowers, and which predictions hit
     training          the loop, from one state to the next
     private_training  the same with each record's gradient clipped, and noise added
     held_out          what a trained model does on records that nobody trained on

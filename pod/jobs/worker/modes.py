@@ -26,12 +26,13 @@ from fitchain.pod.compute.checkpoint import (
 from fitchain.pod.compute.checkpoint.recorder import Recorded, Recorder, difference, refuse_not_finite
 from fitchain.pod.compute.dataset import held_out_rows, training_rows
 from fitchain.pod.compute.dataset.references import ReferenceTraining
+from fitchain.pod.compute.losses import count_correct, fit, loss_function
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import tensor_bytes
 from fitchain.pod.compute.references import ReferenceRun
 from fitchain.pod.compute.risk import Subject
 from fitchain.pod.compute.risk import assess as attack
-from fitchain.pod.compute.training import Diverged, SegmentMetrics, as_tensors, count_correct, fit, loss_function
+from fitchain.pod.compute.training import Diverged, SegmentMetrics, as_tensors
 from fitchain.pod.jobs.worker import events
 from fitchain.pod.jobs.worker.events import Emit
 from fitchain.pod.jobs.worker.job import Job, Position, rehearsed
