@@ -2,6 +2,7 @@
 
     devnet, deploy, keys    a chain to try things on, the contracts, who one is
     data, model, job        what an owner offers, what a scientist brings, what they agree on
+    recipe                  how a model is to be trained
     panel, verifier         who audits: panels by name, the stake of a verifier
     trust                   whom of them this home relies on
     coin                    FIT: what one has, handing it on
@@ -46,6 +47,7 @@ from fitchain.cli.commands import (
     pod,
     proof,
     reaudit,
+    recipe,
     recover,
     remove,
     risk,
@@ -73,6 +75,7 @@ class RootGroup(PlainGroup):
             "coin",
             "data",
             "model",
+            "recipe",
             "job",
             "panel",
             "verifier",
@@ -96,7 +99,7 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for group in (devnet, keys, coin, data, model, job, panel, verifier, trust, pod, proof, store):
+for group in (devnet, keys, coin, data, model, recipe, job, panel, verifier, trust, pod, proof, store):
     app.add_typer(group.app)
 for single in (deploy, demo):
     single.register(app)

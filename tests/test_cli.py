@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from fitchain.cli.answers import require_yes
 from fitchain.cli.app import app, run
 from fitchain.cli.command import COMMON
-from fitchain.cli.commands.job import _read_recipe
 from fitchain.cli.ids import find_address, match_id
 from fitchain.cli.passphrase import ask_passphrase
+from fitchain.cli.recipe_file import read_recipe
 from fitchain.cli.views.amounts import format_duration, parse_duration, parse_fit
 from fitchain.cli.views.curves import sparkline
 from fitchain.cli.views.output import KeyValues, Report, Rows, print_report, printable
@@ -266,7 +266,7 @@ def test_a_passphrase_file_that_cannot_be_read_is_told_in_words(
 
 def test_a_mark_of_byte_order_is_no_part_of_a_recipe(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_bytes(BOM_UTF8 + b"epochs = 20")
-    assert _read_recipe(tmp_path / "recipe.toml") == {"epochs": 20}
+    assert read_recipe(tmp_path / "recipe.toml") == {"epochs": 20}
 
 
 NOT_UTF8 = {

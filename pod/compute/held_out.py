@@ -27,9 +27,10 @@ from torch import Tensor
 
 from fitchain.pod.compute.dataset import Assemble
 from fitchain.pod.compute.dataset.columns import Array
+from fitchain.pod.compute.losses import fit, loss_function
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.private_training import FAILURES, by_unit, record_seed, refuse_lack_of_memory, terms_of
-from fitchain.pod.compute.training import as_tensors, fit, generator_seed, loss_function
+from fitchain.pod.compute.training import as_tensors, generator_seed
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.held_out import (
     ACCURACY,

@@ -42,7 +42,7 @@ MOST_KEPT = 10_000
 
 
 @dataclass(frozen=True)
-class Run:
+class Call:
     """What one call did: digests of tensors, by what they are of; None for a gradient where the
     output does not depend on a parameter."""
 
@@ -62,7 +62,7 @@ class Witness:
 
     batch: int
     rows: int
-    runs: list[Run] = field(default_factory=list)
+    runs: list[Call] = field(default_factory=list)
     causes: dict[str, Location | None] = field(default_factory=dict)
 
 
@@ -108,7 +108,7 @@ def _observe(module: nn.Module, inputs: Sequence[Input], witness: Witness) -> Wi
                     "draw with torch (torch.rand, nn.Dropout): its generator is seeded before each step",
                 )
             gradients = _gradients(output, moved, step) if training else {}
-            witness.runs.append(_run(output, gradients, dict(module.named_buffers())))
+            witness.runs.append(_call(output, gradients, dict(module.named_buffers())))
             _move(moved, gradients)
             kept.append(_plain_values(module))
         constants = {
@@ -145,7 +145,7 @@ def require_fidelity(graph: Graph, tensors: Mapping[str, TensorBytes], witness: 
             torch.manual_seed(step)
             output = program(*_examples(graph.inputs, size, witness.rows, step), training=training)
             gradients = _gradients(output, program.trainable, step) if training else {}
-            replayed = _run(output, gradients, program.buffers)
+            replayed = _call(output, gradients, program.buffers)
             for name, digest in run.digests.items():
                 if name in replayed.digests and replayed.digests[name] != digest:
                     _refuse(name, step, training, witness.causes)
@@ -218,11 +218,11 @@ def _move(moved: Mapping[str, Tensor], gradients: Mapping[str, Tensor | None]) -
             tensor.grad = None
 
 
-def _run(output: Tensor, gradients: Mapping[str, Tensor | None], buffers: Mapping[str, Tensor]) -> Run:
+def _call(output: Tensor, gradients: Mapping[str, Tensor | None], buffers: Mapping[str, Tensor]) -> Call:
     named: dict[str, Tensor | None] = {"the output": output}
     named |= {f"the gradient of {name!r}": tensor for name, tensor in gradients.items()}
     named |= {f"the buffer {name!r}": tensor for name, tensor in buffers.items()}
-    return Run({name: None if tensor is None else _digest(tensor) for name, tensor in named.items()})
+    return Call({name: None if tensor is None else _digest(tensor) for name, tensor in named.items()})
 
 
 def _digest(tensor: Tensor) -> bytes:
