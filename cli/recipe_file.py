@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused, Unusable
+from fitchain.pod.values.reading import read_text
 
 
 def read_recipe(path: Path | None) -> dict[str, Any]:

@@ -285,7 +285,7 @@ def test_a_text_in_another_encoding_is_named_with_what_to_do(tmp_path: Path, how
     for read, wanted in (
         (lambda: load(tmp_path, environ={}), told),
         (lambda: import_key(tmp_path, "a", tmp_path / "key.hex", "secret"), told),
-        (lambda: _read_recipe(tmp_path / "recipe.toml"), told),
+        (lambda: read_recipe(tmp_path / "recipe.toml"), told),
         (lambda: read_passphrase(tmp_path / "passphrase"), told_of_line_1),
     ):
         with pytest.raises(InputRefused, match=wanted) as error:
@@ -300,7 +300,7 @@ def test_the_files_of_windows_are_read(tmp_path: Path) -> None:
     home = shutil.copytree(FILES_WITH_A_MARK, tmp_path / "home")
     (home / "passphrase").chmod(0o600)
     assert load(home, environ={}).key == "default"
-    assert _read_recipe(home / "recipe.toml") == {"steps": 20}
+    assert read_recipe(home / "recipe.toml") == {"steps": 20}
     assert read_passphrase(home / "passphrase") == "swordfish staple"
     key = import_key(home, "one", home / "key.hex", "swordfish staple", work=QUICK_WORK)
     assert key.address == "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23"

@@ -30,8 +30,8 @@ from fitchain.pod.compute.held_out import (
     taken_for,
     tally_outputs,
 )
+from fitchain.pod.compute.losses import fit
 from fitchain.pod.compute.model.program import Program
-from fitchain.pod.compute.training import fit
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.evaluation import (

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from fitchain.pod.compute.dataset import Assemble, input_width
+from fitchain.pod.compute.losses import fit, loss_function
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.shape_check import Cost, dry_run
-from fitchain.pod.compute.training import as_tensors, fit, loss_function
+from fitchain.pod.compute.training import as_tensors
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.leaf import Indices
