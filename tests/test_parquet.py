@@ -209,6 +209,18 @@ def test_file_of_another_kind_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.arrow"])
+def test_name_that_is_not_utf_8_is_damage(tmp_path: Path, name: str) -> None:
+    path = as_file(tmp_path / name, pyarrow().table({"pressure": [1, 2]}), **SCHEMALESS.get(name, {}))
+    path.write_bytes(path.read_bytes().replace(b"pressure", b"pressur\xe3"))
+    with pytest.raises(InputRefused, match="no intact"):
+        Table.read(path)
+
+
+SCHEMALESS = {"t.parquet": {"store_schema": False}}
+"""Without Arrow's own description in a Parquet file, which has the names a second time."""
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.arrow"])
 def test_damaged_file_is_refused_or_read_as_some_table(tmp_path: Path, name: str) -> None:
     pa, random = pyarrow(), np.random.default_rng(1)
     table = pa.table({"x": [1.5, None, 2.5] * 50, "t": ["Ada", "Bob", None] * 50, "l": [[1, 2]] * 150})

@@ -61,6 +61,8 @@ class ArrowFile:
     @cached_property
     def _schema(self) -> Any:
         with self._opened() as file:
+            if not file.schema.names:  # whose names are decoded here, where damage is told
+                raise InputRefused("the table has no column")
             return file.schema
 
     @contextmanager

@@ -1,8 +1,8 @@
 """Parquet files, by pyarrow (the extra `parquet`).
 
-Before anything is unpacked, the file's own account of its columns is compared with the limit. Texts
-stay in the form of their file, each word once, and records come some thousands at a time, whatever
-the size of a row group.
+Before anything is unpacked, the number of records that the file says it has is compared with the
+limit. Texts stay in the form of their file, each word once, and records come some thousands at a
+time, whatever the size of a row group.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ class ParquetFile:
     @cached_property
     def _schema(self) -> Any:
         with self._opened() as file:
+            if not file.schema_arrow.names:  # whose names are decoded here, where damage is told
+                raise InputRefused("the table has no column")
             return file.schema_arrow
 
     @contextmanager
@@ -85,11 +87,13 @@ class ParquetFile:
         # A name may stand twice: its columns come in the order of the file.
         turns = {position: arrow_names[:position].count(arrow_names[position]) for position in wanted}
         words = [arrow_names[position] for position in wanted if holds_words(self._schema.field(position).type)]
-        done = 0
+        done = unpacked = 0
         with self._opened(words) as file:
             self._require_within(file, wanted)
             asked = list(dict.fromkeys(arrow_names[position] for position in wanted))
             for batch in file.iter_batches(SLAB_ROWS, columns=asked, use_threads=False):
+                unpacked += sum(map(_own_bytes, batch.columns))
+                self._require_bytes(unpacked)
                 if not batch.num_rows:
                     continue
                 places = range(done + 1, done + batch.num_rows + 1)
@@ -114,31 +118,32 @@ class ParquetFile:
             raise InputRefused("the table has no record")
 
     def _require_within(self, file: Any, wanted: Sequence[int]) -> None:
-        """Compare what the file says of its columns with the limit, before anything is unpacked."""
-        metadata = file.metadata
+        """Compare what the file says of itself with the limit, before anything is unpacked.
+
+        What it says of single pieces of columns is not asked: pyarrow ends the process where that
+        is damaged.
+        """
         fields = {self._schema.names[position]: self._schema.field(position).type for position in wanted}
-        leaves = list[tuple[int, int]]()
-        for leaf in range(metadata.num_columns):
-            column = file.schema.column(leaf)
+        for column in map(file.schema.column, range(file.metadata.num_columns)):
             name = column.path if column.path in fields else column.path.partition(".")[0]
-            if name not in fields:
-                continue
-            if column.physical_type == "INT96":
+            if name in fields and column.physical_type == "INT96":
                 raise InputRefused(
                     f"column {name!r:.80}: it holds times of the type INT96, which Parquet has given up",
                     "write them as microseconds (Spark: spark.sql.parquet.outputTimestampType=TIMESTAMP_MICROS)",
                 )
-            leaves.append((leaf, cell_bytes(fields[name])))
-        total = 0
-        for group in map(metadata.row_group, range(metadata.num_row_groups)):
-            for leaf, width in leaves:
-                chunk = group.column(leaf)
-                total += max(chunk.total_uncompressed_size, chunk.num_values * width)
-        if total > self.limit_bytes:
+        self._require_bytes(file.metadata.num_rows * sum(map(cell_bytes, fields.values())))
+
+    def _require_bytes(self, unpacked: int) -> None:
+        if unpacked > self.limit_bytes:
             raise InputRefused(
-                f"its columns take {total} bytes unpacked, and the limit is {self.limit_bytes}",
+                f"its columns take {unpacked} bytes unpacked, and the limit is {self.limit_bytes}",
                 "leave columns out (--drop)",
             )
+
+
+def _own_bytes(column: Any) -> int:
+    """What a piece of a column takes apart from its words, which all pieces share."""
+    return int((column.indices if pyarrow().types.is_dictionary(column.type) else column).nbytes)
 
 
 def _require_footer(path: Path, limit_bytes: int) -> None:
