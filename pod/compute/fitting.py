@@ -38,15 +38,15 @@ def require_records_apart(graph: Graph) -> None:
     Raises:
         InputRefused: it puts out other numbers, or the batch is no dimension of its output.
     """
-    two, one = dry_run(graph, 2, False), dry_run(graph, 1, False)
-    if two.dtype != OUTPUT_DTYPE:
+    pair, single = dry_run(graph, 2, False), dry_run(graph, 1, False)
+    if pair.dtype != OUTPUT_DTYPE:
         raise InputRefused(
-            f"the model puts out {two.dtype}, and a loss takes {OUTPUT_DTYPE}",
+            f"the model puts out {pair.dtype}, and a loss takes {OUTPUT_DTYPE}",
             "convert the module with .float(), its buffers too, or the output with .float()",
         )
-    if two.shape[:1] != (2,) or one.shape != (1, *two.shape[1:]):
+    if pair.shape[:1] != (2,) or single.shape != (1, *pair.shape[1:]):
         raise InputRefused(
-            f"the model's output is {list(two.shape)} for two records and {list(one.shape)} for one: the first "
+            f"the model's output is {list(pair.shape)} for two records and {list(single.shape)} for one: the first "
             "dimension is to be the records",
             "do not squeeze the batch: write squeeze(-1) or flatten(1) in place of squeeze()",
         )
