@@ -30,7 +30,8 @@ from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.values.errors import InputRefused
 
-MOST_REDRAWS = 100
+MOST_REDRAWS, MOST_PASSES = 100, 6
+"""How often numbers are drawn again, and how often of those all columns are gone through for it."""
 SPREAD = 2.0  # a range from constants: mean - 2 scale to mean + 2 scale
 MOST_NEAR = 1 << 16
 """Numbers that may be equal to a drawn one and are compared at once."""
@@ -192,12 +193,23 @@ def _draw_equal_again(
     """Draw those numbers again that are real cells of their column; all columns are looked through
     together."""
     sieves = {name: _Sieve(arrays[name]) for name in ranges}
-    for part in table.parts() if ranges else ():
-        for name, sieve in sieves.items():
-            sieve.look(table.arrays[name][part])
-    for name, sieve in sieves.items():
-        if sieve.has_equal:
-            arrays[name] = _draw_unlike(np.asarray(table.arrays[name]), arrays[name], *ranges[name], randoms[name])
+    for _ in range(MOST_PASSES):
+        for part in table.parts() if sieves else ():
+            for name, sieve in sieves.items():
+                sieve.look(table.arrays[name][part])
+        equal = {name: where for name, sieve in sieves.items() if (where := sieve.equal()).any()}
+        if not equal:
+            return
+        for name, where in equal.items():
+            _draw_anew(arrays[name], where, ranges[name], randoms[name])
+        sieves = {name: _Sieve(arrays[name]) for name in equal}
+    for name in sieves:  # they are dense
+        real = np.asarray(table.arrays[name])
+        arrays[name] = _draw_unlike(real, arrays[name], ranges[name], randoms[name])
+
+
+def _draw_anew(drawn: Array, where: Array, limits: tuple[float, float], random: np.random.Generator) -> None:
+    drawn[where] = random.uniform(*limits, int(where.sum())).astype(drawn.dtype)
 
 
 class _Sieve:
@@ -209,26 +221,24 @@ class _Sieve:
     """
 
     def __init__(self, drawn: Array) -> None:
-        self.drawn, self.near, self.count, self._equal = drawn, list[Array](), 0, False
-        self.marked = np.zeros(1 << 16, np.bool_)
-        self.marked[_sixteen_bits(drawn)] = True
+        self.drawn, self._near, self._count = drawn, list[Array](), 0
+        self._equal = np.zeros(drawn.shape, np.bool_)
+        self._marked = np.zeros(1 << 16, np.bool_)
+        self._marked[_sixteen_bits(drawn)] = True
 
     def look(self, cells: Array) -> None:
         """Compare some of the many."""
-        self.near.append(cells.ravel()[self.marked[_sixteen_bits(cells)]])
-        self.count += self.near[-1].size
-        if self.count > MOST_NEAR:
-            self._compare()
+        near = cells.ravel()[self._marked[_sixteen_bits(cells)]]
+        self._near.append(near)
+        self._count += near.size
+        if self._count > MOST_NEAR:
+            self.equal()
 
-    def _compare(self) -> None:
-        if self.near:
-            self._equal |= bool(np.isin(self.drawn, np.concatenate(self.near)).any())
-        self.near, self.count = [], 0
-
-    @property
-    def has_equal(self) -> bool:
-        """Whether one was."""
-        self._compare()
+    def equal(self) -> Array:
+        """Which of the few were among those that were looked at."""
+        if self._near:
+            self._equal |= np.isin(self.drawn, np.concatenate(self._near))
+        self._near, self._count = [], 0
         return self._equal
 
 
@@ -241,16 +251,16 @@ def _sixteen_bits(numbers: Array) -> Array:
     return mixed
 
 
-def _draw_unlike(real: Array, drawn: Array, low: float, high: float, random: np.random.Generator) -> Array:
+def _draw_unlike(real: Array, drawn: Array, limits: tuple[float, float], random: np.random.Generator) -> Array:
     """Draw numbers between low and high again until none is a real cell.
 
     Where nearly every number that the dtype has there is one, each draw that still is goes up to
     the next that is none, beyond the range if need be: there are more numbers than cells.
     """
-    for _ in range(MOST_REDRAWS):
+    for _ in range(MOST_REDRAWS - MOST_PASSES):
         if not (same := np.isin(drawn, real)).any():
             return drawn
-        drawn[same] = random.uniform(low, high, int(same.sum())).astype(real.dtype)
+        _draw_anew(drawn, same, limits, random)
     cells = np.unique(real)
     above = np.nextafter(cells, np.array(np.inf, real.dtype))
     free = np.sort(above[~np.isin(above, cells)])  # the number after each run of neighbours
