@@ -1,12 +1,12 @@
-"""A table of very many records: made, registered, trained on, in processes whose memory is measured.
+"""A table of very many records: made, registered, trained on; how much memory each takes.
 
     python -m scripts.large_table write FILE COUNT      30 columns of numbers and a target
     python -m scripts.large_table register FILE FOLDER  what registering computes; a job's records
     python -m scripts.large_table pass FILE             one pass of the reader, one SHA-256 a record
     python -m scripts.large_table train FOLDER STEPS    a hundredth of the records held out
 
-The last three print one JSON object: seconds of the processor, and the most memory that the process,
-or its worker, ever had.
+The last three print one JSON object: seconds of the processor, and the most memory that the
+process, or its worker, ever had.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def look(path: Path) -> dict[str, float]:
 
 
 def register_all(path: Path, folder: Path) -> dict[str, float]:
-    """All that registering a table computes: what is decided, root, card, mock data; then openings of
-    some of its records; and what a worker is given."""
+    """All that registering a table computes: what is decided, root, card, mock data; then openings
+    of some of its records; and what a worker is given."""
     table = Table.read(path, ReadingTerms(target=TARGET), spill=Spill(folder))
     constants = fit_transform(table)
     require_no_concern(table, constants, frozenset())

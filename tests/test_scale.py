@@ -10,12 +10,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fitchain.cli.views.progress import Shares
 from fitchain.pod.compute.dataset import (
     Leaves,
     ReadingTerms,
@@ -156,7 +158,8 @@ def test_batches_of_a_table_on_disk_are_those_of_one_in_memory(both: Both, tmp_p
     spilled.write_for_worker(tmp_path / "records")
     handed_over = replace(Table.load(tmp_path / "records"), categories=held.categories)
     inputs = (("age", "dose", "ward"), *([("image",)] if "image" in held.arrays else []))
-    recipe: Recipe = Plan(inputs=inputs, target="sick", transform=dict(card.transform), loss=Choice(loss, {}))  # type: ignore[assignment]
+    plan = Plan(inputs=inputs, target="sick", transform=dict(card.transform), loss=Choice(loss, {}))
+    recipe = cast(Recipe, plan)
     takes = [assemble(recipe, table) for table in (held, spilled, handed_over)]
     for rows in np.random.default_rng(3).integers(0, COUNT, (4, 700)).astype(np.uint64):
         (expected, target), *others = (take(rows) for take in takes)
@@ -205,6 +208,7 @@ def test_records_on_disk_have_no_name_and_go_with_the_table(both: Both) -> None:
 STUCK = """
 import sys, time
 from pathlib import Path
+from typing import cast
 from fitchain.pod.compute.dataset import ReadingTerms, Spill, Table
 table = Table.read(Path(sys.argv[1]), ReadingTerms(target="sick"), spill=Spill(Path(sys.argv[2]), 1000))
 print("read", flush=True)
@@ -297,3 +301,11 @@ def test_saved_leaves_are_read_again(tmp_path: Path) -> None:
     leaves.save(tmp_path / "leaves")
     assert Leaves.open(tmp_path / "leaves") == leaves
     assert (tmp_path / "leaves").stat().st_mode & 0o777 == 0o600
+
+
+def test_progress_says_how_long_it_will_take_and_nothing_of_what_is_short() -> None:
+    seconds, lines = iter([0.0, 4.0, 20.0, 25.0, 40.0, 41.0, 50.0]), list[str]()
+    progress = Shares(lambda: next(seconds), lines.append)
+    for what, done in (("a", 0.0), ("a", 0.1), ("a", 0.25), ("a", 0.3), ("a", 0.5), ("b", 0.0), ("b", 0.0)):
+        progress(what, done)
+    assert lines == ["a: 25%, 60 s left", "a: 50%, 40 s left", "b, 9 s so far"]

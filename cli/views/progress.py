@@ -1,5 +1,5 @@
-"""Progress of what takes minutes, on stderr: a line now and then, the share of it, and how long it will
-be yet."""
+"""Progress of what takes minutes, on stderr: now and then a line with the share of it that is done,
+and how long it will take yet."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Shares:
 
     Args:
         clock: seconds, from whatever beginning.
-        tell: takes a line.
+        log: takes a line.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, tell: Callable[[str], None] = log) -> None:
-        self.clock, self.tell = clock, tell
-        self.what, self.began, self.told_at = "", 0.0, 0.0
+    def __init__(self, clock: Callable[[], float] = time.monotonic, log: Callable[[str], None] = log) -> None:
+        self.clock, self.log = clock, log
+        self.what, self.began, self.logged_at = "", 0.0, 0.0
 
     def __call__(self, what: str, done: float) -> None:
         """Take note of progress.
@@ -33,12 +33,12 @@ class Shares:
         """
         now = self.clock()
         if what != self.what:
-            self.what, self.began, self.told_at = what, now, now + FIRST_S - PAUSE_S
-        if now - self.told_at < PAUSE_S:
+            self.what, self.began, self.logged_at = what, now, now + FIRST_S - PAUSE_S
+        if now - self.logged_at < PAUSE_S:
             return
-        self.told_at = now
+        self.logged_at = now
         if not done:
-            self.tell(f"{what}, {now - self.began:.0f} s so far")
+            self.log(f"{what}, {now - self.began:.0f} s so far")
             return
         left = (now - self.began) * (1 - done) / done
-        self.tell(f"{what}: {done:.0%}, {left:.0f} s left")
+        self.log(f"{what}: {done:.0%}, {left:.0f} s left")

@@ -226,10 +226,10 @@ def _classes(table: Table, name: str, categories: Sequence[Any]) -> Take:
     does."""
     if table.rows is None:
         return class_numbers(table, name, categories).__getitem__
-    place = _placing(table, name, categories)
+    places = _placing(table, name, categories)
     for part in table.parts():
-        place(table.arrays[name][part], part.start)
-    return lambda indices: place(table.arrays[name][indices], 0)
+        places(table.arrays[name][part], part.start)
+    return lambda indices: places(table.arrays[name][indices], 0)
 
 
 def _placing(table: Table, name: str, categories: Sequence[Any]) -> Callable[[Array, int], Array]:

@@ -1,5 +1,5 @@
-"""Drafts: the numbers of a source, kept while it is looked at, so that a table of nothing but numbers
-is read once and not twice.
+"""Drafts: the numbers of a source, kept while it is looked at, so that a table of nothing but
+numbers is read once and not twice.
 
 What a column is follows from all of its cells (`decision`), so no draft is a table before that: it
 is taken if each column came out as it was drafted, and is thrown away else. It decides nothing.

@@ -147,9 +147,9 @@ class Leaves(Sequence[bytes]):
         """
         if not 0 <= index < self._count:
             raise InputRefused(f"the tree has {self._count} entries and none of index {index}")
-        block, place = divmod(index, BLOCK)
+        block, position = divmod(index, BLOCK)
         levels = tree_levels(list(_each(self.read(block * BLOCK, (block + 1) * BLOCK))))
-        return path_in(levels, place) + path_in(self._above, block)
+        return path_in(levels, position) + path_in(self._above, block)
 
     @cached_property
     def _above(self) -> list[list[bytes]]:
@@ -168,8 +168,8 @@ def _each(data: bytes) -> Iterator[bytes]:
 
 
 def _block_roots(data: bytes) -> list[bytes]:
-    """The roots of blocks of leaves, of which the last may be a part: a node without a sibling moves
-    up as it is, so each block comes to one."""
+    """The roots of blocks of leaves, of which the last may be a part: a node without a sibling
+    moves up as it is, so each block comes to one."""
     sha = hashlib.sha256
     row = [sha(b"\x00" + leaf).digest() for leaf in _each(data)]
     for _ in range(BLOCK_LEVELS):

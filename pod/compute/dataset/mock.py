@@ -33,7 +33,8 @@ from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.values.errors import InputRefused
 
 Ranges = dict[str, tuple[float, float]]
-MOST_REDRAWS = 100
+MOST_REDRAWS, MOST_PASSES = 100, 6
+"""How often numbers are drawn again, and how often of those all columns are gone through for it."""
 SPREAD = 2.0  # a range from constants: mean - 2 scale to mean + 2 scale
 MISSING_SHARE = 0.1
 """The share of mock cells that are missing in a column whose cells may be."""
@@ -250,7 +251,7 @@ def _draw_equal_again(
 ) -> None:
     """Draw those numbers again that are real cells of their column; all columns are looked through
     together."""
-    for _ in range(MOST_REDRAWS):
+    for _ in range(MOST_PASSES):
         equal = {name: _Met(arrays[name]) for name in ranges}
         for part in table.parts() if equal else ():
             for name, met in equal.items():
@@ -261,8 +262,8 @@ def _draw_equal_again(
             arrays[name][again] = _uniform(limits, (int(again.sum()),), arrays[name].dtype, randoms[name])
         if not ranges:
             return
-    for name in ranges:
-        _step_beside(np.asarray(table.arrays[name]), arrays[name])
+    for name, limits in ranges.items():  # they are dense
+        _draw_unlike(np.asarray(table.arrays[name]), arrays[name], limits, randoms[name])
 
 
 class _Met:
@@ -297,6 +298,15 @@ def _sixteen_bits(numbers: Array) -> Array:
     bits = plain.view(np.uint32 if plain.itemsize == 4 else np.uint64).astype(np.uint64)
     mixed: Array = (bits * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48)
     return mixed
+
+
+def _draw_unlike(real: Array, drawn: Array, limits: tuple[float, float], random: np.random.Generator) -> None:
+    """Draw those numbers again that are among some others, until none is."""
+    for _ in range(MOST_REDRAWS - MOST_PASSES):
+        if not (same := np.isin(drawn, real)).any():
+            return
+        drawn[same] = _uniform(limits, (int(same.sum()),), drawn.dtype, random)
+    _step_beside(real, drawn)
 
 
 def _step_beside(real: Array, drawn: Array) -> None:

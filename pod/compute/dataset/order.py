@@ -169,8 +169,8 @@ def permutation(count: int, draws: Draws) -> Indices:
 
 
 def permutation_end(count: int, wanted: int, draws: Draws) -> Indices:
-    """The last places of `permutation(count, draws)`: the shuffle begins there. Where few are wanted
-    it takes time and memory of these alone.
+    """The last places of `permutation(count, draws)`: the shuffle begins there. Where few are
+    wanted it takes time and memory of these alone.
 
     Args:
         count: how many are shuffled.

@@ -170,8 +170,8 @@ class Schema:
             tick: told how far it is.
 
         Returns:
-            Arrays `[count, *shape]` by column, the rows that they are of where they are on disk, and
-            of the unit's column numbers that are equal where its cells are; None without one.
+            Arrays `[count, *shape]` by column, the rows that they are of where they are on disk,
+            and of the unit's column numbers that are equal where its cells are; None without one.
 
         Raises:
             InputRefused: a column is not there, or cells are not what they were; all of them in

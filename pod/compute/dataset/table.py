@@ -60,8 +60,8 @@ class Table:
 
     Args:
         columns: in the order of the source.
-        arrays: by column name; `[count, *shape]`, little-endian, C order, read-only. Where there are
-            `rows` each can be asked for its type, its length and its parts alone.
+        arrays: by column name; `[count, *shape]`, little-endian, C order, read-only. Where there
+            are `rows` each can be asked for its type, its length and its parts alone.
         target: the column to be predicted, or None.
         task: what it is predicted as; None where that was not asked.
         categories: by column, the texts that its integers stand for.
