@@ -2,6 +2,7 @@
 
     devnet, deploy, keys    a chain to try things on, the contracts, who one is
     data, model, job        what an owner offers, what a scientist brings, what they agree on
+    recipe                  how a model is to be trained
     panel, verifier         who audits: panels by name, the stake of a verifier
     trust                   whom of them this home relies on
     coin                    FIT: what one has, handing it on
@@ -33,16 +34,20 @@ from fitchain.cli.commands import (
     consent,
     curves,
     data,
+    data_find,
+    data_show,
     demo,
     deploy,
     devnet,
     job,
     keys,
     model,
+    model_test,
     panel,
     pod,
     proof,
     reaudit,
+    recipe,
     recover,
     remove,
     risk,
@@ -51,7 +56,7 @@ from fitchain.cli.commands import (
     trust,
     verifier,
 )
-from fitchain.cli.views.output import report_bug, report_error, report_usage
+from fitchain.cli.views.output import prepare_streams, report_bug, report_error, report_usage
 from fitchain.pod.values.errors import FitchainError, host_error
 
 INTERRUPTED = 130
@@ -70,6 +75,7 @@ class RootGroup(PlainGroup):
             "coin",
             "data",
             "model",
+            "recipe",
             "job",
             "panel",
             "verifier",
@@ -93,10 +99,13 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for group in (devnet, keys, coin, data, model, job, panel, verifier, trust, pod, proof, store):
+for group in (devnet, keys, coin, data, model, recipe, job, panel, verifier, trust, pod, proof, store):
     app.add_typer(group.app)
 for single in (deploy, demo):
     single.register(app)
+data_show.register(data.app)
+data_find.register(data.app)
+model_test.register(model.app)
 consent.register(job.app)
 curves.register(job.app)
 remove.register(job.app)
@@ -108,6 +117,7 @@ recover.register(pod.app)
 
 def main() -> None:
     """The command `fitchain`."""
+    prepare_streams()
     if not sys.warnoptions and "--debug" not in sys.argv:
         warnings.simplefilter("ignore")  # a library's warning is no news to a user
     sys.exit(run(sys.argv[1:]))
@@ -146,7 +156,7 @@ def run(arguments: Sequence[str]) -> int:
 def _let_output_go() -> None:
     """Give up what a full disk does not take of the output, which the interpreter would try again
     when it ends, and then end with a code of its own."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
         except OSError:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,12 +23,17 @@ from typer.core import TyperCommand, TyperGroup
 
 from fitchain.cli.passphrase import find_passphrase, is_asked
 from fitchain.cli.views.output import Report, log, print_report
-from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.errors import InputRefused, NotFound
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.ports.settings import Settings
 
+LONGEST_NAME = 255
+"""Bytes of a file's name, on all that Linux mounts (limits.h, NAME_MAX)."""
+MOST_SHOWN = 80
+PATHS = ("store",)
+"""Parameters that are a text and may name a path."""
 EVERYWHERE = "Options of every command"
 
 
@@ -181,6 +188,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
 
         @functools.wraps(function)
         def run(context: typer.Context, **values: Any) -> None:
+            refuse_unusable(context, values)
             flags = Flags(**{name: values.pop(name) for name in COMMON}).over(context.obj)
             with opened(flags) as session:
                 report = function(session, **values)
@@ -195,6 +203,41 @@ def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
         return function
 
     return register
+
+
+def refuse_unusable(context: typer.Context, values: Mapping[str, Any]) -> None:
+    """Refuse a value of the command line that no file system, JSON or database takes.
+
+    Raises:
+        InputRefused: there is such a value.
+    """
+    for parameter in context.command.params:
+        value = values.get(parameter.name or "")
+        for each in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(each, str | Path) and (fault := _fault_of(each, parameter.name in PATHS)):
+                shown = ascii(str(each)[:MOST_SHOWN])
+                raise InputRefused(f"{parameter.opts[0]} is given {shown}, {fault[0]}", fault[1])
+
+
+def _fault_of(value: str | Path, is_path: bool) -> tuple[str, str] | None:
+    """What keeps a value from being used, and what to do about it; None where nothing does. Bytes
+    that the locale's encoding lacks come as half surrogates: paths may have them, texts may not."""
+    if "\0" in str(value):
+        return "which holds a character of number 0", "leave it out"
+    if not isinstance(value, Path):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            encoding = sys.getfilesystemencoding()
+            return (
+                f"which is no text in this locale's encoding ({encoding})",
+                "set the locale to one of UTF-8: LC_ALL=C.UTF-8, say",
+            )
+    if (isinstance(value, Path) or is_path) and any(
+        len(os.fsencode(part)) > LONGEST_NAME for part in Path(value).parts
+    ):
+        return f"and no file has a name of more than {LONGEST_NAME} bytes", "name a file or a folder that is there"
+    return None
 
 
 def set_signature(run: Callable[..., None], own: list[inspect.Parameter]) -> None:

@@ -126,4 +126,5 @@ def find_address(text: str) -> str:
     try:
         return read_address(text)
     except ValueError as error:
-        raise InputRefused(str(error), "copy it whole; your own: fitchain keys list") from None
+        hint = "copy it whole, as 0x and 40 hex digits (no name is looked up); your own: fitchain keys list"
+        raise InputRefused(str(error), hint) from None

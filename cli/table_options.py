@@ -12,7 +12,7 @@ import typer
 from fitchain.pod.values.errors import InputRefused
 
 if TYPE_CHECKING:
-    from fitchain.pod.compute.dataset import Classes, CsvDialect, ReadingTerms, Rule
+    from fitchain.pod.compute.dataset import Classes, CsvDialect, Dialect, ImageForm, ReadingTerms, Rule
 
 TaskOption = Annotated[
     str | None,
@@ -73,6 +73,21 @@ EncodingOption = Annotated[
 ]
 EscapeOption = Annotated[
     bool, typer.Option("--escape", help="A backslash stands before quotes in it, as MySQL has it.")
+]
+ImageSizeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--image-size",
+        metavar="WxH",
+        help="Scale each image of a folder to this: 64x64, say; else all must have one size.",
+        show_default=False,
+    ),
+]
+GreyOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--grey/--colour", help="Make each image so; else all must be the one or the other.", show_default=False
+    ),
 ]
 InsistOption = Annotated[
     list[str] | None,
@@ -148,6 +163,36 @@ def csv_dialect(delimiter: str | None, decimal: str | None, encoding: str | None
     if delimiter is None and decimal is None and encoding is None and not escape:
         return None
     return CsvDialect(delimiter, decimal, encoding, escape)
+
+
+def image_form(size: str | None, grey: bool | None) -> ImageForm | None:
+    """What was said of the form of a folder's images; None where nothing was.
+
+    Raises:
+        InputRefused: a size is not written as 64x64.
+    """
+    from fitchain.pod.compute.dataset import ImageForm
+
+    if size is None and grey is None:
+        return None
+    sides = None
+    if size is not None:
+        width, sign, height = size.partition("x")
+        if not sign or not (width.isdecimal() and height.isdecimal()) or len(size) > 20:
+            raise InputRefused(f"the size {size!r:.40} is not WxH", "write it as 64x64, in pixels")
+        sides = (int(width), int(height))
+    return ImageForm(sides, None if grey is None else "grey" if grey else "colour")
+
+
+def one_dialect(text: CsvDialect | None, images: ImageForm | None) -> Dialect | None:
+    """The one of the two that was said; None where nothing was.
+
+    Raises:
+        InputRefused: both were.
+    """
+    if text is not None and images is not None:
+        raise InputRefused("a source is a text or a folder of images", "say how one of them is read")
+    return text if images is None else images
 
 
 def rules(texts: Sequence[str]) -> frozenset[Rule]:

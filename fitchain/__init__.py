@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Delivery,
         Evaluation,
         JobRequest,
+        OwnTable,
         PublishedModel,
         Scientist,
         accept_result,
@@ -91,6 +92,7 @@ __all__ = [
     "KeyInfo",
     "ModelId",
     "ModuleSource",
+    "OwnTable",
     "Owner",
     "PanelId",
     "Passphrase",
@@ -138,8 +140,8 @@ _NAMES = {
     "pod.jobs.watch": "list_jobs",
     "pod.parties.owner": "DatasetOffer Owner PrivacyOffer RegisteredDataset Replay approve register_dataset reject"
     " replay_job",
-    "pod.parties.scientist": "AuditOptions Delivery Evaluation JobRequest PublishedModel Scientist accept_result"
-    " evaluate fetch_model plan_audit publish_model read_card request_job watch_job",
+    "pod.parties.scientist": "AuditOptions Delivery Evaluation JobRequest OwnTable PublishedModel Scientist"
+    " accept_result evaluate fetch_model plan_audit publish_model read_card request_job watch_job",
     "pod.parties.scientist.dispute": "dispute",
     "pod.parties.verifier": "Verifier",
     "pod.ports.agreement": "Agreement AuditTerms State",

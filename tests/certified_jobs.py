@@ -22,6 +22,7 @@ from fitchain.pod.ports.registry import Registry
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
 from fitchain.pod.proof.certificate import HeldOutClaim, issue
+from fitchain.pod.proof.certificate.early_end import EarlyEnd
 from fitchain.pod.proof.certificate.envelope import unseal
 from fitchain.pod.proof.certificate.statement import MOST_LEAVES
 from fitchain.pod.proof.transcript import Transcript
@@ -234,7 +235,10 @@ class Job:
             "held_out": claim_of(self.recipe, self.delivered, self.delivered),
             "evaluations": claims_of(self.recipe, self.made.transcript.count, self.delivered),
         }
-        return issue(self.parties.owner.chain, self.keys, self.id, **(given | changes))
+        stated = given | changes
+        step = stated["transcript"].leaves[-1].step
+        early = EarlyEnd.of(step + 1, "the loss is nan") if step < self.recipe.steps else None
+        return issue(self.parties.owner.chain, self.keys, self.id, **({"ended": early} | stated))
 
 
 def registered(

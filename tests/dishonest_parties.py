@@ -26,6 +26,7 @@ from fitchain.pod.ports.agreement import Terms, commit_key
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import issue
+from fitchain.pod.proof.certificate.early_end import EarlyEnd
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, sha256
 from fitchain.pod.values.ids import AgreementId
@@ -128,7 +129,8 @@ class Forger:
         )
         transcript = Transcript(run.ctx, run.seed, (leaf,))
         card, model = workshop.dataset.card, folder / "initial.safetensors"
-        certificate = issue(owner.chain, owner.keys, id, recipe, card, transcript, {0: start}, model)
+        ended = EarlyEnd(0, "the loss is nan")
+        certificate = issue(owner.chain, owner.keys, id, recipe, card, transcript, {0: start}, model, ended=ended)
         files = {
             "model.safetensors": (folder / "initial.safetensors").read_bytes(),
             "certificate.json": certificate,

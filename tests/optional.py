@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -58,6 +59,15 @@ def _accounting() -> str:
         return ""
 
 
+def _sources() -> str:
+    """What reads Parquet files and folders of images or scans."""
+    names = ("pyarrow", "pillow", "pydicom", "nibabel")
+    try:
+        return ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 def _mount() -> str:
     """A disk is mounted where nobody else sees it."""
     command = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
@@ -68,12 +78,19 @@ def _mount() -> str:
     return "this account mounts disks" if mounted else ""
 
 
+def browser() -> str:
+    """A browser that draws a page without a screen; empty where there is none."""
+    return next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := which(name))), "")
+
+
 REQUIREMENTS = {
     "ipfs": Requirement(_kubo, "there is no Kubo here: `make kubo` builds it"),
     "landlock": Requirement(_landlock, "this kernel has no Landlock: nothing keeps a root process out of a folder"),
     "slither": Requirement(version_of_slither, "there is no Slither here: `make slither` brings it"),
     "mount": Requirement(_mount, "this account may not mount a small disk, which then is full"),
     "accounting": Requirement(_accounting, "there is no dp-accounting here: set-up brings it (the extra `privacy`)"),
+    "browser": Requirement(browser, "there is no Chromium here: `apt-get install chromium` brings it"),
+    "sources": Requirement(_sources, "pyarrow, Pillow, pydicom or nibabel is not here: set-up brings them (extras)"),
     "probe": Requirement(_probe, f"no probe of {DEFAULT.name} ships for the torch that is installed here"),
 }
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from fitchain.cli.commands.trail import describe_stated
 from fitchain.pod.compute.checkpoint.files import read_state_file
-from fitchain.pod.compute.dataset import Card, ReadingTerms, Table
+from fitchain.pod.compute.dataset import Card, ReadingTerms, Table, mock_table, register
 from fitchain.pod.compute.dataset.npz_file import check_npz
 from fitchain.pod.compute.environment import environment_class
 from fitchain.pod.jobs.exchange import fetch_key, fetch_note, fetch_refusal
@@ -304,6 +304,20 @@ def read_records(path: Path) -> None:
     opened.table(np.array(indices[:1], np.uint64))
 
 
+def read_table(path: Path, terms: ReadingTerms | None = None) -> None:
+    """A table, and mock data of it: whatever its columns are, they end and are finite."""
+    table = Table.read(path, terms, limit_bytes=1 << 20)
+    for transform in ("none", "standard"):
+        card = register(table, bytes(32), "x", transform=transform).card
+        mock = mock_table(Card.parse(card.encode()), table, 8, bytes(32))
+        assert all(np.isfinite(array).all() for array in mock.arrays.values())
+
+
+def json_lines(_: Path) -> list[bytes]:
+    lines = [{"a": number, "b": number / 7, "c": number > 2, "d": "xyz"[number % 3], "e": None} for number in range(5)]
+    return [b"\n".join(canonical_json(line | {"e": "2026-11-27"} if line["c"] else line) for line in lines)]
+
+
 def read_npz(path: Path) -> None:
     check_npz(path, 1 << 20)
     table = Table.read(path, limit_bytes=1 << 20)
@@ -494,10 +508,11 @@ PARSERS: dict[str, Parser] = {
     "state digests": Parser(written("x", read_state_digests), state_digest_lines),
     "mock data": Parser(written("x.npz", read_npz), golden("mock.npz"), Mutator.archive),
     "table": Parser(
-        written("x.csv", lambda path: Table.read(path, ReadingTerms(drop=("name",), target="kind"))),
+        written("x.csv", lambda path: read_table(path, ReadingTerms(drop=("name",), target="kind"))),
         golden("table.csv"),
         Mutator.data,
     ),
+    "JSON lines": Parser(written("x.jsonl", read_table), json_lines, Mutator.data),
     "sealed file": Parser(lambda data, _: open_sealed(data, SECRET), sealed_files, Mutator.data),
     "note, key, refusal": Parser(read_letter, letters),
     "recipient": Parser(read_recipient, lambda _: [RECIPIENT.encode(), bytes(32)], Mutator.data),

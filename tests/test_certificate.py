@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
 from fitchain.cli.views.verdict import describe_choice, describe_held_out, describe_verdict, values
 from fitchain.pod.ports.agreement import Agreements, State
@@ -26,12 +28,14 @@ from fitchain.pod.proof.certificate import Assurance, Statement, Verdict, issue,
 from fitchain.pod.proof.certificate.claims import (
     _check_delivered,
     card_cid,
+    check_early_end,
     check_file,
     check_leaves,
     check_lineage,
     check_orders,
     check_recipe,
 )
+from fitchain.pod.proof.certificate.early_end import EarlyEnd
 from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, signed_digest, unseal
 from fitchain.pod.proof.certificate.issuing import ancestors_of
 from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, MOST_LEAVES, NAMED_CONTRACTS, Outline
@@ -45,6 +49,7 @@ from fitchain.pod.values.errors import (
     FitchainError,
     InputRefused,
     NotFound,
+    OtherVersion,
     Refuted,
     SignatureMismatch,
 )
@@ -130,10 +135,34 @@ def test_settlement_is_read_from_the_chain_and_not_from_the_file(play: Plays, re
     assert (before.history.paid_to_owner, after.history.paid_to_owner) == (0, 7 * FIT)
 
 
-def test_certificate_of_a_diverged_job_says_at_which_step(play: Plays, reader: Chain) -> None:
-    job = play(b"diverged", upto=6)
-    verdict = verify(job.model, job.certificate, reader)
-    assert (verdict.state, verdict.complete, verdict.statement.steps) == (State.DIVERGED, False, 10)
+def test_certificate_of_a_diverged_job_says_at_which_step_and_why(play: Plays, job: Job, reader: Chain) -> None:
+    diverged = play(b"diverged", upto=6)
+    verdict = verify(diverged.model, diverged.certificate, reader)
+    statement = verdict.statement
+    assert (verdict.state, verdict.complete, statement.steps) == (State.DIVERGED, False, 10)
+    assert statement.ended == EarlyEnd(11, "the loss is nan")
+    assert Statement.parse(statement.encode()) == statement
+    assert "after step 11: the loss is nan (as the owner states)" in str(
+        describe_verdict(verdict, diverged.model).views
+    )
+    for ended in (None, EarlyEnd(9, "x"), EarlyEnd(13, "x"), EarlyEnd(2**31, "x")):
+        with pytest.raises(ClaimMismatch, match="early end"):
+            check_early_end(replace(statement, ended=ended))
+    whole = Statement.parse(unseal(job.certificate)[0])
+    with pytest.raises(ClaimMismatch, match="tells of an early end after step 3: x"):
+        check_early_end(replace(whole, ended=EarlyEnd(3, "x")))
+
+
+@pytest.mark.parametrize("value", [{"step": 3}, {"step": -1, "reason": "x"}, {"step": 3, "reason": "a\nb"}, [], "x"])
+def test_early_end_that_is_none_is_refused(value: Any) -> None:
+    with pytest.raises(InputRefused):
+        EarlyEnd.from_json(value)
+
+
+def test_reason_of_an_early_end_is_one_bounded_line() -> None:
+    ended = EarlyEnd.of(3, "the operator\n fails\x1b[2J " + "x" * 400)
+    assert EarlyEnd.from_json(ended.json()) == ended and len(ended.reason) == 300
+    assert EarlyEnd.of(3, " \n").reason == "no reason was told"
 
 
 def test_model_trained_further_names_where_it_began(play: Plays, job: Job, reader: Chain) -> None:
@@ -263,7 +292,13 @@ OF_ANOTHER_DEPLOYMENT = {("predicate", "agreement", "chain_id")} | {
 }
 """Fields that say of which deployment a certificate is: with others it is another's, and nothing
 can be said of it here."""
-NAMING_A_VERSION = {("_type",), ("predicateType",), ("predicate", "version")}
+NAMING_A_VERSION = {
+    ("_type",),
+    ("predicateType",),
+    ("predicate", "version"),
+    ("predicate", "recipe", "version"),
+    ("predicate", "dataset", "card", "version"),
+}
 """Fields that say how the others are read, whoever signed them."""
 OF_ANOTHER_VERSION = NAMING_A_VERSION | {("predicate", "model", "base")}
 """Those, and a field that a later version fills."""
@@ -291,6 +326,12 @@ def test_any_field_that_the_owner_alters_and_signs_anew_is_refuted(job: Job, rea
     for path in fields(job.statement):
         result = found(job, resealed(with_field(job.statement, path, altered), job.keys), reader)
         assert isinstance(result, type) and issubclass(result, refusal_of(path)), (path, result)
+
+
+def test_amounts_of_an_audit_are_told_in_fit(job: Job, reader: Chain) -> None:
+    later = with_field(job.statement, ("predicate", "audit", "counter_bond"), lambda _: str(15 * 10**17))
+    with pytest.raises(ClaimMismatch, match=r"counter_bond: the certificate says 1\.5 FIT, and the chain says 0 FIT"):
+        verify(job.model, resealed(later, job.keys), reader)
 
 
 def test_any_field_that_the_owner_leaves_out_or_adds_is_refuted(job: Job, reader: Chain) -> None:
@@ -432,6 +473,8 @@ def test_twin_of_the_signature_is_refuted(job: Job) -> None:
         (b"[" * 100_000, "something else"),
         (b'{"payload":1,"payloadType":"x","signatures":[]}', "a certificate"),
         (b'{"payload":"e30","payloadType":"x', "cut off"),
+        (BOM_UTF8 + b'{"payload":1,"payloadType":"x","signatures":[]}', "text behind a mark of byte order"),
+        ('{"payload":1,"payloadType":"x","signatures":[]}'.encode("utf-16"), "UTF-16 text"),
     ],
 )
 def test_what_is_no_certificate_refutes_nothing(text: bytes, what: str) -> None:
@@ -460,9 +503,9 @@ def test_a_payload_of_another_kind_refutes_nothing(job: Job) -> None:
 @pytest.mark.parametrize("path", sorted(OF_ANOTHER_VERSION))
 def test_a_certificate_of_another_version_refutes_nothing(job: Job, reader: Chain, path: tuple[str, ...]) -> None:
     later = with_field(job.statement, path, lambda value: f"{value}0")
-    with pytest.raises(InputRefused, match="read here") as error:
+    with pytest.raises(OtherVersion, match=r"this release of Fitchain reads v|read here") as error:
         verify(job.model, resealed(later, job.keys), reader)
-    assert "the version of Fitchain that issued it" in error.value.hint
+    assert error.value.hint == "it is of a later version: use a newer release of Fitchain"
     unsigned = json.loads(resealed(later, job.keys))
     unsigned["signatures"][0]["keyid"] = job.parties.scientist.address
     awaited = InputRefused if path in NAMING_A_VERSION else SignatureMismatch
@@ -497,6 +540,19 @@ def test_file_whose_bytes_alone_differ_is_told_from_another_model(job: Job, read
     (tmp_path / "model").write_bytes(padded)
     with pytest.raises(DigestMismatch, match="only the file's bytes differ"):
         verify(tmp_path / "model", job.certificate, reader)
+
+
+def test_a_model_that_another_program_wrote_anew_is_told_from_another_model(
+    job: Job, reader: Chain, tmp_path: Path
+) -> None:
+    """Whatever drops the metadata drops the names of the buffers with it."""
+    again = load_file(job.model)
+    save_file(again, tmp_path / "again")
+    with pytest.raises(DigestMismatch, match="are the certified ones and only the file's bytes differ"):
+        verify(tmp_path / "again", job.certificate, reader)
+    save_file(again | {"layer.weight": again["layer.weight"].astype(np.float64)}, tmp_path / "cast")
+    with pytest.raises(DigestMismatch, match=r"of its 2 tensors \(F64, I64\) at least one has another name, type"):
+        verify(tmp_path / "cast", job.certificate, reader)
 
 
 def test_another_model_is_refuted(job: Job, reader: Chain, tmp_path: Path) -> None:

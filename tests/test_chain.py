@@ -19,6 +19,7 @@ from fitchain.pod.ports.chain.abi import AMOUNTS, decode_revert, interface
 from fitchain.pod.ports.chain.answers import chain_id
 from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY, Deployment
 from fitchain.pod.ports.chain.rpc import Node
+from fitchain.pod.ports.settings import load
 from fitchain.pod.values.digest import ZERO, Digest, sha256
 from fitchain.pod.values.errors import ChainUnusable, InputRefused, NodeUnreachable, NotFound, Reverted
 from tests.chain_fixtures import ETHER, Account, Devnet
@@ -110,10 +111,46 @@ def test_keys_in_a_nodes_url_are_not_shown() -> None:
     assert "127.0.0.1:1" in error.value.message
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8545", "ws://127.0.0.1:1", "file:///etc/passwd", "http://"])
-def test_other_urls_are_refused(url: str) -> None:
-    with pytest.raises(InputRefused, match="http"):
-        Node(url)
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("127.0.0.1:8545", "it begins with http:// or https://"),
+        ("ws://127.0.0.1:1", "it begins with http:// or https://"),
+        ("file:///etc/passwd", "it begins with http:// or https://"),
+        ("http://", "it names no host"),
+        ("https:///v3/key", "it names no host"),
+        ("http://127.0.0.1:99999", "the port is a number from 1 to 65535"),
+        ("http://127.0.0.1:abc", "the port is a number"),
+        ("http://127.0.0.1:0", "the port is a number"),
+        ("http://127.0.0.1:-1", "the port is a number"),
+        ("http://[::1", "between [ and ] stands an IPv6 address"),
+        ("http://[one]:8545", "between [ and ] stands an IPv6 address"),
+        ("http://a b:8545", "it has a space in it"),
+        ("http://127.0.0.1:8545/a b", "it has a space in it"),
+        ("http://127.0.0.1:8545/\\x", "it has a space in it"),
+        ("http://user:secret@[::1/v3/secret?key=secret#secret", "between [ and ]"),
+        ("http://user:secret@127.0.0.1:abc/v3/secret?key=secret", "the port is"),
+        ("http://user:se@secret@127.0.0.1:70000/secret", "the port is"),
+        ("ws://user:secret@node/v3/secret", "it begins with"),
+        ("user:secret@node:8545/secret", "it begins with"),
+        ("ws://user:pa/secret@node:8545", "it begins with"),
+    ],
+)
+def test_other_urls_are_refused_and_no_key_in_them_is_shown(tmp_path: Path, url: str, told: str) -> None:
+    for refused in (
+        lambda: Node(url),
+        lambda: load(tmp_path, rpc=url, environ={}),
+        lambda: load(tmp_path, environ={"FITCHAIN_ALSO_RPC": url}),
+        lambda: load(tmp_path, environ={"FITCHAIN_STORE_GATEWAYS": f"https://example.org,{url}"}),
+    ):
+        with pytest.raises(InputRefused) as error:
+            refused()
+        assert told in error.value.message and "secret" not in f"{error.value}{error.value.hint}"
+
+
+def test_an_ipv6_node_is_shown_as_it_is_named() -> None:
+    with pytest.raises(NodeUnreachable, match=r"http://\[::1\]:1/…"):
+        Node("http://user:secret@[::1]:1/v3/secret", retry_s=0).request("eth_chainId")
 
 
 # Calls and events

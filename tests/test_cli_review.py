@@ -196,7 +196,7 @@ def test_approval_shows_the_essence_and_stands_in_the_history(workshop: Workshop
     code, _, said = fitchain(account(owner), "job", "approve", str(id), typed="no\n")
     assert code == 3 and owner.home.journal.decision(id) is None and "approved" not in owner.kinds(id)
     for part in (
-        "58 parameters; linear ×2, relu; takes x0 (4)",
+        "58 parameters; linear ×2, relu; takes x (4)",
         "12 steps of 8 records, 2.4 passes over 40 records; AdamW at 0.01; cross_entropy of finding",
         "12 FIT for you, 6 FIT of bond that you lock",
         "the trained weights: 58 numbers, 232 bytes, sealed to the scientist",

@@ -97,11 +97,11 @@ def test_kind_that_is_added_by_the_guide_is_in_the_help_and_in_the_refusal_of_ot
     copy: Path, tmp_path: Path
 ) -> None:
     assert (
-        "A table, .csv, .tsv, .jsonl, .libsvm or .npz"
+        "A table, .csv, .tsv, .jsonl, .libsvm, .npz, .parquet or .arrow"
         in run(copy, "-m", "fitchain.cli", "data", "register", "--help").stdout
     )
-    refused = run(copy, "-c", REGISTER, str(tmp_path / "table.xls"))
-    assert "table.xls is none of .csv, .tsv, .jsonl, .ndjson, .libsvm, .npz" in refused.stderr
+    refused = run(copy, "-c", REGISTER, str(tmp_path / "table.sheet"))
+    assert "table.sheet is none of .csv, .tsv, .jsonl, .ndjson, .libsvm, .npz" in refused.stderr
 
 
 def test_reader_that_is_added_by_the_guide_passes_lint(copy: Path) -> None:

@@ -359,7 +359,7 @@ def test_no_console_block_shows_what_no_walk_runs() -> None:
     assert lines == []
 
 
-WALKS = [DOCS / "audits.md", DOCS / "ipfs.md"]
+WALKS = [DOCS / "audits.md", DOCS / "ipfs.md", DOCS / "tables.md"]
 
 
 def test_every_document_with_prompts_is_walked() -> None:
@@ -375,6 +375,23 @@ def test_the_walk_of_an_audit_runs_as_it_is_shown(tmp_path: Path) -> None:
     with terminals_at(tmp_path, commands) as walkers:
         walkers.walk(commands)
         assert "sampled" in walkers.terminals["scientist"].log
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_the_walk_of_a_mixed_table_runs_as_it_is_shown(tmp_path: Path) -> None:
+    """Texts, codes, dates and holes, to a certificate that a stranger with an empty home verifies."""
+    readme, table = walk_of(ROOT / "README.md"), walk_of(DOCS / "tables.md")
+    commands = [*readme[: next(at for at, (_, command) in enumerate(readme) if "demo.samples" in command)], *table]
+    with terminals_at(tmp_path, commands) as walkers:
+        walkers.walk(commands)
+        scientist, stranger = (walkers.terminals[name].log for name in ("scientist", "stranger"))
+    assert re.search(r"^input x +sex, age, age is missing, fare, class, boarded \(float32, 9\)$", scientist, re.M)
+    assert re.search(r"^input codes +deck, port \(int64, 2\)$", scientist, re.M)
+    said = " ".join(stranger.split())
+    result = "held out as the owner states, on 180 held-out records that nobody trained on: accuracy "
+    assert float(said.partition(result)[2].partition("%")[0]) > 80, stranger
+    assert not (tmp_path / "walk" / "stranger" / "keys").exists()
 
 
 @pytest.mark.ipfs

@@ -34,6 +34,7 @@ from fitchain.pod.proof.audit.checking import check
 from fitchain.pod.proof.audit.evidence import records_of
 from fitchain.pod.values.digest import ZERO, canonical_json, sha256
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
+from fitchain.pod.values.evaluation import ModelEvaluation
 from fitchain.pod.values.graph import Input
 from fitchain.pod.values.held_out import (
     Amounts,
@@ -113,10 +114,14 @@ def test_the_result_is_that_of_the_delivered_model_on_the_held_out_records(hones
     type(table()).of(arrays, target="kind").write_npz(folder / "records.npz")
     (folder / "run").mkdir()
     (folder / "run/final.safetensors").write_bytes((honest.folder / "run/final.safetensors").read_bytes())
-    (ended,) = [event for event in work_here(folder) if isinstance(event, Evaluated)]
-    outcome = result_of(honest.folder).outcome
-    assert isinstance(outcome, Classes)
-    assert ended.metrics == {"loss": pytest.approx(outcome.loss, rel=1e-6), "accuracy": outcome.accuracy}
+    assert [event for event in work_here(folder) if isinstance(event, Evaluated)] == [Evaluated(8)]
+    evaluation = ModelEvaluation.parse((folder / "run/evaluation.json").read_bytes())
+    assert evaluation.result == result_of(honest.folder)  # to the last bit
+    assert (evaluation.records, evaluation.shape, evaluation.dtype) == (8, (3,), "float32")
+    outputs = np.fromfile(folder / "run/outputs.bin", "<f4").reshape(8, 3)
+    kinds = table().arrays["kind"][rows]
+    assert evaluation.metrics()["accuracy"] == (outputs.argmax(1) == kinds).mean()
+    assert [side.number for side in evaluation.sides] == [0, 1, 2]
 
 
 def test_a_recipe_that_holds_none_out_has_no_result(tmp_path: Path, store: LocalStore) -> None:

@@ -54,6 +54,7 @@ ONE_OF_EACH: tuple[Entry, ...] = (
     history.Delivered("bafy", "bafk"),
     history.Finished(ROOT, ROOT, **SENT),
     history.Diverged("the loss is nan", ROOT, ROOT, **SENT),
+    history.EndedEarly(7, "the loss is nan"),
     history.Trained(),
     history.Received("model.safetensors", "certificate.json", "sampled"),
     history.ResultAccepted(**SENT),

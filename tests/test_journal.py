@@ -57,7 +57,9 @@ def test_everything_survives_closing(tmp_path: Path) -> None:
     dataset = DatasetRow(
         DatasetId(JOB), Path("/data/table.csv"), {"drop": ["name"]}, b"salt", Root(OTHER), b"{}", "bafk"
     )
-    model = ModelRow(ModelId(OTHER), "Classifier", Path("/models/1"), JOB, Root(OTHER), "bafy")
+    model = ModelRow(
+        ModelId(OTHER), "Classifier", Path("/models/1"), JOB, Root(OTHER), "bafy", (("age", "bmi"), ("icd",))
+    )
     request = RequestRow(JOB, OTHER, {"price": "1"}, "bafy", b"{}")
     journal.keep_dataset(dataset)
     journal.keep_model(model)

@@ -171,7 +171,7 @@ def test_a_keystore_of_another_cipher_is_refused(tmp_path: Path) -> None:
     account = tmp_path / "keys" / "default" / "account.json"
     edited(account, lambda body: body["crypto"].update(cipher="aes-128-cbc"))
     with pytest.raises(
-        InputRefused, match="is encrypted with 'aes-128-cbc', and keystores are read that use aes-128-ctr"
+        InputRefused, match="is encrypted with the cipher 'aes-128-cbc', and keystores are read that use aes-128-ctr"
     ):
         unlock(tmp_path, "default", PASSPHRASE)
 
@@ -193,7 +193,14 @@ def test_a_keystore_that_asks_for_endless_work_is_refused(tmp_path: Path, parame
         lambda body: body["crypto"].update(kdfparams=[]),
         lambda body: body["crypto"]["kdfparams"].update(n="many"),
         lambda body: body["crypto"].update(mac=7),
-        lambda body: body["crypto"].update(kdf="none"),
+        lambda body: body["crypto"]["kdfparams"].update(dklen=16),
+        lambda body: body["crypto"]["kdfparams"].update(n=3),
+        lambda body: body["crypto"]["kdfparams"].pop("salt"),
+        lambda body: body["crypto"]["cipherparams"].update(iv="xyz"),
+        lambda body: body["crypto"].pop("ciphertext"),
+        lambda body: body.pop("crypto"),
+        lambda body: body.pop("version"),
+        lambda body: body.update(version=3.0),
     ],
 )
 def test_a_malformed_keystore_is_refused(tmp_path: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -201,6 +208,64 @@ def test_a_malformed_keystore_is_refused(tmp_path: Path, change: Callable[[dict[
     edited(tmp_path / "keys" / "default" / "account.json", change)
     with pytest.raises(InputRefused, match="is no keystore of version 3"):
         unlock(tmp_path, "default", PASSPHRASE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kdf": "argon2id"},
+        {"kdf": "pbkdf2", "kdfparams": {"c": 1, "dklen": 32, "prf": "md5", "salt": "00"}},
+        {"kdf": "pbkdf2", "kdfparams": {"c": 1, "dklen": 32, "prf": "hmac-sha1", "salt": "00"}},
+        {"kdf": "pbkdf2", "kdfparams": {"c": 1, "dklen": 32, "salt": "00"}},
+        {"cipher": ["aes-128-ctr"]},
+    ],
+)
+def test_a_keystore_that_is_encrypted_otherwise_says_so(tmp_path: Path, change: dict[str, Any]) -> None:
+    new(tmp_path)
+    edited(tmp_path / "keys" / "default" / "account.json", lambda body: body["crypto"].update(change))
+    with pytest.raises(
+        InputRefused, match=r"is encrypted with the (kdf|prf|cipher) .*, and keystores are read that use"
+    ):
+        unlock(tmp_path, "default", PASSPHRASE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda body: body.update(version="3"),
+        lambda body: body.pop("address"),
+        lambda body: body.update(address=""),
+        lambda body: body.update(address="0x" + body["address"].removeprefix("0x").upper()),
+        lambda body: body.update(Crypto=body.pop("crypto"), Version=body.pop("version"), Address=body.pop("address")),
+    ],
+)
+def test_a_keystore_as_other_wallets_write_it_is_taken(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    mine = new(tmp_path)
+    account = edited(tmp_path / "keys" / "default" / "account.json", change)
+    assert import_key(tmp_path / "b", "one", account, PASSPHRASE, work=QUICK).address == mine.address
+
+
+CASES = Path(__file__).parent / "cases" / "keystore_of_another_account"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("wrong_address", "names the account 0{40}, and its key is that of 0x2c7536E3605D9C16a7a3D7b1898e529396a65c23"),
+        ("gcm", "is encrypted with the cipher 'aes-256-gcm'"),
+    ],
+)
+def test_keystores_that_would_give_another_account_are_refused(tmp_path: Path, name: str, told: str) -> None:
+    with pytest.raises(InputRefused, match=told):
+        import_key(tmp_path, "one", CASES / f"{name}.json", "swordfish staple", work=QUICK)
+    assert list_keys(tmp_path) == []
+
+
+def test_a_keystore_whose_version_is_a_text_is_taken(tmp_path: Path) -> None:
+    key = import_key(tmp_path, "one", CASES / "version_text.json", "swordfish staple", work=QUICK)
+    assert key.address == "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23"
 
 
 def test_a_mark_of_byte_order_is_no_part_of_a_key(tmp_path: Path) -> None:

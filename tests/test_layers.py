@@ -113,7 +113,10 @@ def test_only_what_computes_imports_torch() -> None:
     assert importers_of("torch") == {
         "compute.checkpoint",
         "compute.environment",
+        "compute.evaluation",
+        "compute.fitting",
         "compute.held_out",
+        "compute.losses",
         "compute.model",
         "compute.operators",
         "compute.private_training",
@@ -163,7 +166,18 @@ def test_everything_is_imported_by_its_one_name() -> None:
 # The command line from the ground up. `views` draws what `pod` returns, `command` makes a function
 # a command and prints its report, `demo` plays the whole job, `commands` parse and call one
 # function, `app` puts them together.
-CLI_STOREYS = ["ids", "passphrase", "answers", "table_options", "views", "command", "demo", "commands", "app"]
+CLI_STOREYS = [
+    "ids",
+    "passphrase",
+    "answers",
+    "table_options",
+    "recipe_file",
+    "views",
+    "command",
+    "demo",
+    "commands",
+    "app",
+]
 
 CLI_MODULES = sorted(path for path in (ROOT / "cli").rglob("*.py") if path.name not in ("__init__.py", "__main__.py"))
 

@@ -55,6 +55,7 @@ from fitchain.pod.values.errors import (
     NotFound,
     as_told,
 )
+from fitchain.pod.values.evaluation import ModelEvaluation
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import EVIDENCE
@@ -137,6 +138,7 @@ DOCUMENTS: dict[str, list[tuple[JsonLimits, Reader]]] = {
     ],
     "event of a worker": [(limits.EVENT, lambda data, _: parse_event(data))],
     "risk report of a worker": [(limits.RISK_REPORT, lambda data, _: RiskReport.parse(data))],
+    "evaluation of a worker": [(limits.EVALUATION, lambda data, _: ModelEvaluation.parse(data))],
     "answer of a node": [(limits.ANSWER, lambda data, _: answered(data))],
     "deployment": [(limits.DEPLOYMENT, from_file("x", lambda place: Deployment.read(place / "x")))],
 }

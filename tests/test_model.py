@@ -401,7 +401,6 @@ class Refused(nn.Module):
         super().__init__()
         self.layer = nn.Linear(4, 4)
         self.count = 0
-        self.seen: Tensor | None = None
         self.register_buffer("total", torch.zeros(4))
 
 
@@ -476,12 +475,6 @@ class Counting(Refused):
         return x * self.count
 
 
-class Keeping(Refused):
-    def forward(self, x: Tensor) -> Tensor:
-        self.seen = x
-        return x
-
-
 class ChangingInEvaluation(Refused):
     def forward(self, x: Tensor) -> Tensor:
         self.total += self.layer.bias.detach()
@@ -502,7 +495,6 @@ REFUSED: dict[type[nn.Module], str] = {
     Dictionary: "returns dict of 1 values",
     Pair: "returns tuple of 2 values",
     Counting: "the attribute 'count' of Counting",
-    Keeping: "the attribute 'seen' of Keeping",
     ChangingInEvaluation: "the evaluation form changes the buffer 'total'",
 }
 

@@ -116,9 +116,9 @@ def result(method: str, value: Any) -> Change:
     return lambda call, answer: answer | {"result": value} if call["method"] == method else answer
 
 
-def refusing(method: str, message: str) -> Change:
+def refusing(method: str, message: str, code: int = -32601) -> Change:
     """Lets one method be refused."""
-    error = {"code": -32601, "message": message}
+    error = {"code": code, "message": message}
     return lambda call, answer: {"id": answer["id"], "error": error} if call["method"] == method else answer
 
 
@@ -237,6 +237,71 @@ def test_a_pause_that_is_too_long_is_told(running_devnet: Devnet) -> None:
     ):
         Node(url).ask(answers.chain_id())
     assert time.monotonic() - began < 5
+
+
+LIMITS = [
+    {"code": -32005, "message": "daily request count exceeded, request rate limited"},
+    {"code": -32005, "message": "Limit exceeded", "data": {"rate": {"backoff_seconds": 1}}},
+    {"code": 429, "message": "Your app has exceeded its compute units per second capacity"},
+    {"code": -32007, "message": "15/second request limit reached"},
+    {"code": -32016, "message": "over rate limit"},
+]
+
+
+@pytest.mark.parametrize("calls", [1, 3])
+@pytest.mark.parametrize("error", LIMITS, ids=lambda error: str(error["code"]))
+def test_a_provider_that_counts_requests_is_asked_again(
+    running_devnet: Devnet, error: dict[str, Any], calls: int
+) -> None:
+    posts = list[int]()
+
+    def counting(call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        return {"jsonrpc": "2.0", "id": call["id"], "error": error} if len(posts) < 3 else answer
+
+    with proxy(running_devnet.record.rpc, lambda _: None, posted=lambda: posts.append(1), change=counting) as url:
+        assert Node(url).batch([answers.chain_id()] * calls) == [31337] * calls
+
+
+def test_a_provider_that_counts_for_long_is_named_as_one(running_devnet: Devnet) -> None:
+    def counting(call: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        return {"jsonrpc": "2.0", "id": call["id"], "error": LIMITS[0]}
+
+    with (
+        proxy(running_devnet.record.rpc, lambda _: None, change=counting) as url,
+        pytest.raises(NodeUnreachable, match="it counts requests, and refuses eth_chainId: daily request") as error,
+    ):
+        Node(url, retry_s=0.1).ask(answers.chain_id())
+    assert error.value.hint.startswith("the provider counts requests")
+
+
+def test_a_provider_that_limits_logs_is_asked_for_less_at_once(running_devnet: Devnet) -> None:
+    limits = refusing("eth_getLogs", "query returned more than 10000 results", -32005)
+    with (
+        proxy(running_devnet.record.rpc, lambda _: None, change=limits) as url,
+        pytest.raises(NodeRefused, match="more than 10000 results"),
+    ):
+        Node(url).ask(answers.logs([], [], 0, None))
+
+
+def test_a_node_that_lets_every_second_request_pass_is_read(running_devnet: Devnet) -> None:
+    """It is there all the time: who it is is not asked again, which would take the turn."""
+    posts, rpc_url = list[int](), running_devnet.record.rpc
+
+    def every_second(status: int, body: bytes) -> Reply:
+        posts.append(1)
+        return (429, {"Retry-After": "0"}, b"") if len(posts) % 2 else (status, {}, body)
+
+    genesis = Node(rpc_url).ask(answers.block(0))
+    assert genesis is not None
+    with proxy(rpc_url, lambda _: None, reply=every_second) as url:
+        node = Node(url)
+        node.stay_on(genesis.hash, lambda: None)
+        assert [node.ask(answers.chain_id()) for _ in range(3)] == [31337] * 3
+
+
+def test_a_batchs_ids_may_come_back_as_texts() -> None:
+    first, second = {"id": "1", "result": "a"}, {"id": "2", "result": "b"}
+    assert rpc._matched([second, first], [1, 2]) == [first, second]
 
 
 def test_an_answer_without_end_is_cut(running_devnet: Devnet, monkeypatch: pytest.MonkeyPatch) -> None:

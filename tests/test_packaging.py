@@ -27,6 +27,9 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
+SOURCES = ("parquet", "images", "scans")
+"""Extras of what reads further kinds of sources."""
+
 # Needed without being imported by name.
 BEHIND_ANOTHER = {"coincurve"}
 
@@ -66,16 +69,17 @@ def locked_versions() -> dict[str, list[str]]:
 
 def test_dependencies_are_what_pod_and_cli_import() -> None:
     declared = names(PROJECT["dependencies"])
-    optional = names(EXTRAS["train"]) | names(EXTRAS["kernels"]) | names(EXTRAS["demo"])
+    optional = {name for extra in ("train", "kernels", "demo", *SOURCES) for name in names(EXTRAS[extra])}
     assert imported_distributions("pod", "cli") - optional == declared - BEHIND_ANOTHER
 
 
 def test_scripts_and_tests_import_what_the_dev_extra_declares() -> None:
-    declared = names(PROJECT["dependencies"]) | names(EXTRAS["dev"]) | names(EXTRAS["demo"]) | names(EXTRAS["train"])
+    extras = (*SOURCES, "dev", "demo", "train")
+    declared = names(PROJECT["dependencies"]).union(*(names(EXTRAS[extra]) for extra in extras))
     assert imported_distributions("scripts", "tests") <= declared
 
 
-@pytest.mark.parametrize("group", ["dependencies", "demo", "dev", "kernels", "node", "privacy"])
+@pytest.mark.parametrize("group", ["dependencies", "demo", "dev", "kernels", "node", "privacy", *SOURCES])
 def test_lock_satisfies_the_declared_ranges(group: str) -> None:
     versions = locked_versions()
     requirements = PROJECT["dependencies"] if group == "dependencies" else EXTRAS[group]
@@ -106,6 +110,12 @@ def test_every_locked_package_has_a_hash() -> None:
 def test_what_computes_is_pinned_exactly(extra: str) -> None:
     (requirement,) = map(Requirement, EXTRAS[extra])
     assert [specifier.operator for specifier in requirement.specifier] == ["=="]
+
+
+@pytest.mark.parametrize("extra", ["images", "scans"])
+def test_decoders_are_pinned_exactly(extra: str) -> None:
+    pins = [specifier.operator for pin in map(Requirement, EXTRAS[extra]) for specifier in pin.specifier]
+    assert pins == ["=="] * len(EXTRAS[extra])
 
 
 def test_what_charges_are_compared_with_is_pinned_exactly() -> None:

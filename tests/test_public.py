@@ -44,6 +44,7 @@ NAMES = [
     "ModelId",
     "ModuleSource",
     "Owner",
+    "OwnTable",
     "PanelId",
     "Passphrase",
     "Policy",

@@ -16,31 +16,9 @@ from hypothesis import strategies as st
 from fitchain.pod.values.digest import Digest, Root, canonical_json, sha256
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Recipe, argument_columns, draft
-from fitchain.pod.values.recipe.schedule import MOST_RUNS, learning_rates
-
-GRAPH, MODEL, DATA = (sha256(word) for word in (b"graph", b"model", b"data"))
-CARD: dict[str, Any] = {
-    "root": str(DATA),
-    "count": 455,
-    "columns": [
-        {"name": "radius", "dtype": "float64", "shape": []},
-        {"name": "scan", "dtype": "uint8", "shape": [8, 8]},
-        {"name": "texture", "dtype": "float64", "shape": []},
-        {"name": "diagnosis", "dtype": "int64", "shape": []},
-    ],
-    "target": "diagnosis",
-    "task": "classification",
-    "transform": {
-        "radius": {"mean": 14.1, "scale": 3.5},
-        "texture": {"mean": 19.3, "scale": 4.3},
-        "diagnosis": {"categories": ["benign", "malignant"]},
-    },
-    "policy": {"minimum_batch": 8},
-}
-
-
-def drafted(**terms: Any) -> Recipe:
-    return draft(GRAPH, Root(MODEL), CARD, "2.13.0+cpu", terms)
+from fitchain.pod.values.recipe.schedule import MOST_RUNS, SCHEDULES, learning_rates
+from fitchain.pod.values.recipe.terms import GradientClip, ParameterGroup
+from tests.recipe_drafts import CARD, GRAPH, MODEL, drafted
 
 
 def changed(path: str, value: Any) -> bytes:
@@ -101,6 +79,13 @@ def test_draft_of_a_real_target_takes_the_squared_error() -> None:
     assert recipe.inputs == (("texture", "diagnosis"), ("scan",))
 
 
+def test_column_may_enter_two_arguments_and_be_the_target() -> None:
+    recipe = drafted(inputs=[["radius", "diagnosis"], ["radius"]])
+    assert recipe.inputs == (("radius", "diagnosis"), ("radius",)) and recipe.target == "diagnosis"
+    assert list(recipe.transform) == ["radius", "diagnosis"]
+    assert Recipe.parse(recipe.encode()) == recipe
+
+
 def test_argument_columns_parts_scalars_from_tensors() -> None:
     assert argument_columns(CARD, "texture") == (("radius", "diagnosis"), ("scan",))
 
@@ -123,8 +108,7 @@ def test_argument_columns_parts_scalars_from_tensors() -> None:
         ({"rows": [5, 5]}, "no row", ""),
         ({"rows": 5}, "list", ""),
         ({"inputs": ["radiu"]}, "not 'radiu'", "radius"),
-        ({"inputs": [["radius"], ["radius"]]}, "'radius' is used twice", ""),
-        ({"inputs": ["diagnosis"]}, "'diagnosis' is used twice", ""),
+        ({"inputs": [["radius", "radius"]]}, "'radius' stands twice in one argument", ""),
         ({"target": "age"}, "no column 'age'", ""),
         ({"schedule": "cosin"}, "not 'cosin'", "cosine"),
         ({"learning_rate": -0.1}, "learning_rate", ""),
@@ -149,6 +133,14 @@ def test_argument_columns_parts_scalars_from_tensors() -> None:
         ({"transform": {"radius": {"categories": ["a", "a"]}}}, "rising", ""),
         ({"transform": {"radius": {"categories": [1, True]}}}, "rising", ""),
         ({"transform": 1}, "JSON object", ""),
+        ({"gradient_clip": {"norm": 1, "value": 1}}, "a norm or a value", "{norm = 1.0}"),
+        ({"gradient_clip": 0}, "gradient_clip", ""),
+        ({"gradient_clip": {"length": 1}}, "unknown field 'length'", "norm"),
+        ({"parameter_groups": [{"rate": 2}]}, "parameter group has no field 'match'", ""),
+        ({"parameter_groups": [{"match": "a", "lr": 2}]}, "unknown field 'lr'", "rate"),
+        ({"weight": []}, "weight", ""),
+        ({"weight": [1, -1]}, "weight", ""),
+        ({"loss": "focal_loss", "focusing": -1}, "focusing", ""),
     ],
 )
 def test_draft_refuses_a_bad_term_by_name(terms: Mapping[str, Any], words: str, hint: str) -> None:
@@ -160,7 +152,7 @@ def test_draft_refuses_a_bad_term_by_name(terms: Mapping[str, Any], words: str, 
 @given(
     st.integers(1, 10_000),
     st.integers(2, 300),
-    st.sampled_from(("constant", "linear_warmup", "cosine", "step")),
+    st.sampled_from(SCHEDULES),
     st.sampled_from(("SGD", "Adam", "AdamW")),
 )
 def test_parse_gives_back_what_was_encoded(steps: int, segment: int, schedule: str, optimizer: str) -> None:
@@ -185,7 +177,7 @@ def test_there_is_no_leaf_and_no_step_beyond_the_last() -> None:
         recipe.learning_rate(10)
 
 
-@given(st.integers(1, 2000), st.sampled_from(("constant", "linear_warmup", "cosine", "step")), st.integers(0, 50))
+@given(st.integers(1, 2000), st.sampled_from(SCHEDULES), st.integers(0, 50))
 def test_a_table_covers_its_steps_with_neighbours_that_differ(steps: int, schedule: str, warmup: int) -> None:
     table = learning_rates(schedule, 0.1, steps, min(warmup, steps), 7, 0.5)
     assert sum(count for count, _ in table) == steps and all(0 <= rate <= 0.1 for _, rate in table)
@@ -195,6 +187,53 @@ def test_a_table_covers_its_steps_with_neighbours_that_differ(steps: int, schedu
 def test_learning_rate_is_the_tables() -> None:
     recipe = drafted(steps=6, schedule="step", step_size=2, gamma=0.5, learning_rate=0.4)
     assert [recipe.learning_rate(step) for step in range(6)] == [0.4, 0.4, 0.2, 0.2, 0.1, 0.1]
+
+
+def test_schedules_rise_and_fall_as_they_are_called() -> None:
+    linear = drafted(steps=4, schedule="linear", learning_rate=0.4, minimum_learning_rate=0.2)
+    assert [linear.learning_rate(step) for step in range(4)] == pytest.approx([0.4, 0.35, 0.3, 0.25])
+    cycle = drafted(steps=100, schedule="one_cycle", learning_rate=0.5)
+    rates = [cycle.learning_rate(step) for step in range(100)]
+    assert rates[0] == 0.02 and max(rates) == rates[30] == 0.5 and rates[-1] < 0.001
+    assert rates[:31] == sorted(rates[:31]) and rates[30:] == sorted(rates[30:], reverse=True)
+
+
+def test_a_table_may_stand_for_a_schedule() -> None:
+    recipe = drafted(steps=5, learning_rates=[[2, 0.1], [3, 0.01]])
+    assert [recipe.learning_rate(step) for step in range(5)] == [0.1, 0.1, 0.01, 0.01, 0.01]
+    with pytest.raises(InputRefused, match="learning_rates and schedule say the same twice"):
+        drafted(steps=5, learning_rates=[[5, 0.1]], schedule="linear")
+
+
+def test_draft_writes_out_clips_and_groups() -> None:
+    assert drafted().gradient_clip is None and drafted().parameter_groups == ()
+    assert drafted(gradient_clip=1).gradient_clip == GradientClip("norm", 1.0)
+    assert drafted(gradient_clip={"value": 0.5}).gradient_clip == GradientClip("value", 0.5)
+    groups = [{"match": "head.*", "rate": 10}, {"match": "*.bias", "weight_decay": 0}]
+    assert drafted(parameter_groups=groups).parameter_groups == (
+        ParameterGroup("head.*", 10.0),
+        ParameterGroup("*.bias", 1.0, 0.0),
+    )
+
+
+def test_weights_are_one_for_each_class() -> None:
+    assert drafted(weight=[1, 3.5]).loss.arguments["weight"] == [1.0, 3.5]
+    with pytest.raises(InputRefused, match="3 class weights and the target 2 classes"):
+        drafted(weight=[1, 2, 3])
+
+
+def test_accuracy_is_reported_of_every_loss_of_classes() -> None:
+    assert drafted(loss="binary_cross_entropy_with_logits").metrics == ("loss", "accuracy")
+    assert drafted(loss="mse_loss").metrics == ("loss",)
+
+
+def test_what_private_training_would_undo_is_refused() -> None:
+    private = CARD | {"privacy": {"delta": 1e-4}}
+    terms: dict[str, Any] = {"privacy": {"epsilon": 3}, "batch_size": 64}
+    for further, words in (({"gradient_clip": 1}, "by its own terms"), ({"weight": [1, 2]}, "divides its weight out")):
+        with pytest.raises(InputRefused, match=words):
+            draft(GRAPH, Root(MODEL), private, "2.13.0+cpu", terms | further)
+    draft(GRAPH, Root(MODEL), private, "2.13.0+cpu", terms | {"weight": [1, 2], "reduction": "sum"})
 
 
 def test_a_table_of_many_steps_stays_small() -> None:

@@ -37,10 +37,11 @@ from fitchain.pod.values.errors import (
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, DatasetId
 from fitchain.pod.values.privacy.ledger import budget
+from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import model_root, read_safetensors
 from tests.chain_fixtures import PASSPHRASE
 from tests.node_proxy import proxy
-from tests.pods import EXPLODING, PRICE, RECIPE, Party, Workshop, module_file, offer_table
+from tests.pods import EXPLODING, PRICE, RECIPE, Party, Workshop, module_file, offer_table, private_table
 from tests.policies import open_policy
 
 
@@ -59,6 +60,11 @@ def asking_through(workshop: Workshop, judge: Callable[[dict[str, Any]], Any]) -
 def requests(workshop: Workshop) -> list[AgreementId]:
     """Every agreement that the scientist asked for."""
     return workshop.scientist.home.agreements.list(scientist=workshop.scientist.address)
+
+
+def recipe_of(workshop: Workshop, id: AgreementId) -> Recipe:
+    """What was asked for, as the scientist's journal has it."""
+    return Recipe.parse(workshop.scientist.home.journal.request(id).recipe)
 
 
 # Publishing
@@ -106,6 +112,33 @@ def test_card_about_other_records_than_the_registry_says_is_refuted(workshop: Wo
         read_card(workshop.scientist.home, id)
     with pytest.raises(NotFound, match="no dataset"):
         read_card(workshop.scientist.home, DatasetId(sha256(b"nowhere")))
+
+
+def test_request_repeats_the_inputs_that_a_model_was_published_for(workshop: Workshop) -> None:
+    home, inputs = workshop.scientist.home, ["x=delta,@rest"]
+    file = module_file(home.settings.home)
+    model = publish_model(home, file, workshop.dataset.id, name="Turned", inputs=inputs)
+    assert [(each.name, each.columns[0]) for each in model.arguments] == [("x", "delta")]
+    columns = [["delta", "alpha", "beta", "gamma"]]
+    assert recipe_of(workshop, workshop.request(model=model.id)).json()["inputs"] == columns
+    other = RECIPE | {"inputs": [["alpha", "beta", "gamma", "delta"]]}
+    id = workshop.request(model=model.id, recipe_overrides=other)
+    assert recipe_of(workshop, id).json()["inputs"] == other["inputs"]
+    assert home.journal.model(workshop.model.id).inputs == ()  # the usual ones follow from each dataset
+    with pytest.raises(InputRefused, match="forward has no parameter 'y': it takes 'x'"):
+        publish_model(home, file, workshop.dataset.id, name="Turned", inputs=["y=alpha"])
+
+
+def test_request_for_a_dataset_without_the_models_columns_says_so(workshop: Workshop, tmp_path: Path) -> None:
+    home, source = workshop.scientist.home, private_table(tmp_path / "other.csv", seed=2)
+    source.write_text(source.read_text().replace("delta", "epsilon", 1))
+    dataset = offer_table(workshop.owner, source)
+    model = publish_model(
+        home, module_file(home.settings.home), workshop.dataset.id, name="Turned", inputs=["x=delta,@rest"]
+    )
+    with pytest.raises(InputRefused, match="published for a column 'delta', and this dataset has none") as refused:
+        workshop.request(dataset=dataset.id, model=model.id)
+    assert "inputs = [[" in refused.value.hint
 
 
 # Asking

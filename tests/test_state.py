@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file, save, save_file
 
 from fitchain.pod.values.digest import (
     ZERO,
@@ -26,12 +26,14 @@ from fitchain.pod.values.state import (
     ITEM_BYTES,
     Limits,
     TensorBytes,
+    Tensors,
     model_root,
     optimizer_root,
     read_safetensors,
     safetensors_pieces,
     state_digest,
     tensor_entry,
+    with_kinds_of,
     write_safetensors,
 )
 
@@ -245,3 +247,52 @@ def test_read_refuses_a_file_cut_off_anywhere() -> None:
     for length in range(len(data)):
         with pytest.raises(InputRefused):
             read_safetensors(data[:length])
+
+
+# --- files that other programs wrote anew -----------------------------------------------------
+
+BATCH_NORM = Path(__file__).parent / "cases" / "resaved_model_with_buffers" / "model.safetensors"
+
+
+def resaved(tensors: Tensors, path: Path) -> dict[str, TensorBytes]:
+    """What is read of a model that safetensors' own writer wrote anew: no word of buffers."""
+    write_safetensors(path, tensors)
+    save_file(load_file(path), path)
+    return read_safetensors(path)[0]
+
+
+def test_kinds_of_a_file_that_was_written_anew_are_found_by_its_root(tmp_path: Path) -> None:
+    model = read_safetensors(BATCH_NORM)[0]
+    again = resaved(model, tmp_path / "again.safetensors")
+    assert model_root(again) != model_root(model)
+    assert with_kinds_of(again, model_root(model)) == model
+
+
+@pytest.mark.parametrize("buffers", [(), ("pe",), ("pe", "mask"), ("pe", "mask", "running_var"), ("weight",)])
+def test_buffers_are_found_whatever_they_are_called(tmp_path: Path, buffers: tuple[str, ...]) -> None:
+    names = [f"{layer}.{ending}" for layer in "ab" for ending in ("weight", "bias", "pe", "mask", "running_var")]
+    model = {
+        name: TensorBytes("buffer" if name[2:] in buffers else "parameter", "F32", (1,), memoryview(name[:4].encode()))
+        for name in names
+    }
+    assert with_kinds_of(resaved(model, tmp_path / "m.safetensors"), model_root(model)) is not None
+
+
+def test_another_value_type_or_name_is_another_model(tmp_path: Path) -> None:
+    model = read_safetensors(BATCH_NORM)[0]
+    root, again = model_root(model), resaved(model, tmp_path / "m.safetensors")
+    altered = bytearray(again["l.1.running_mean"].data)
+    altered[0] ^= 1
+    changes: list[Tensors] = [
+        again | {"l.1.running_mean": TensorBytes("parameter", "F32", (8,), memoryview(altered))},
+        again | {"l.1.running_mean": TensorBytes("parameter", "I32", (8,), again["l.1.running_mean"].data)},
+        again | {"l.1.weight": again["l.1.bias"], "l.1.bias": again["l.1.weight"]},
+        {name: tensor for name, tensor in again.items() if name != "l.1.num_batches_tracked"},
+    ]
+    assert [with_kinds_of(change, root) for change in changes] == [None] * 4
+    assert with_kinds_of(model, Root(ZERO)) is None  # it names kinds itself
+
+
+def test_the_search_for_kinds_has_an_end() -> None:
+    tensors = {f"{number}.n{number}": TensorBytes("parameter", "U8", (0,), memoryview(b"")) for number in range(3000)}
+    assert with_kinds_of(tensors, Root(ZERO)) is None

@@ -13,12 +13,15 @@ import pytest
 from fitchain.cli.app import run
 from fitchain.cli.views.history import describe_entry
 from fitchain.cli.views.verdict import describe_subgroups
+from fitchain.pod.compute.dataset import held_out_rows
 from fitchain.pod.jobs.history import HeldOutTold
 from fitchain.pod.parties.owner import PrivacyOffer
 from fitchain.pod.parties.owner.data import read_registered
+from fitchain.pod.parties.scientist import evaluate
 from fitchain.pod.ports.agreement import State
-from fitchain.pod.proof.certificate import claims, verify
-from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.proof.certificate import Statement, claims, verify
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused, Refuted
+from fitchain.pod.values.ids import AgreementId
 from tests.chain_fixtures import Devnet
 from tests.pods import RECIPE, Party, Workshop, offer_table, owner_runs, private_table, scientist_runs, workshop_of
 
@@ -52,7 +55,7 @@ def test_the_card_shows_what_becomes_public(
     assert "sex: f, m; models do not get it" in capsys.readouterr().out
     assert workshop.dataset.card.subgroups["sex"].groups == ("f", "m")
     (row,) = workshop.owner.home.journal.datasets()
-    assert read_registered(workshop.owner.home, row).categories == {"sex": ("f", "m")}
+    assert read_registered(workshop.owner.home, row).categories["sex"] == ("f", "m")
 
 
 def test_subgroups_beside_a_budget_are_refused(workshop: Workshop, tmp_path: Path) -> None:
@@ -64,8 +67,9 @@ def test_subgroups_beside_a_budget_are_refused(workshop: Workshop, tmp_path: Pat
 
 @pytest.mark.long
 def test_a_certificate_says_it_by_group_and_refuses_other_groups(
-    workshop: Workshop, running_devnet: Devnet, tmp_path: Path
+    workshop: Workshop, running_devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("FITCHAIN_DEVNET", str(running_devnet.folder))
     id = workshop.request(recipe_overrides=TERMS)
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
         workshop.until_state(id, State.SETTLED)
@@ -77,9 +81,38 @@ def test_a_certificate_says_it_by_group_and_refuses_other_groups(
     for party in (workshop.owner, workshop.scientist):
         assert said in describe_entry(party.home.journal.last(id, HeldOutTold))
     statement = verdict.statement
+    tested_as_the_owner_did(workshop, id, statement, tmp_path)
     for subgroups, message in (
         ({}, "told by \\['sex'\\], and the recipe's columns are \\[\\]"),
         ({"sex": ("f", "x")}, "the groups of 'sex' by which the result on held-out records is told are"),
     ):
         with pytest.raises(ClaimMismatch, match=message):
             claims.check_leaves(replace(statement, recipe=replace(statement.recipe, subgroups=subgroups)))
+
+
+def tested_as_the_owner_did(workshop: Workshop, id: AgreementId, statement: Statement, folder: Path) -> None:
+    """A scientist who had the held-out records would get the certificate's result, to the last bit;
+    where the table has no target, predictions alone."""
+    home, claim = workshop.scientist.home, statement.held_out
+    (row,) = workshop.owner.home.journal.datasets()
+    header, *lines = row.source.read_text().splitlines()
+    rows = held_out_rows(statement.recipe, home.agreements.run_record(id).seed)
+    (folder / "own.csv").write_text("\n".join([header, *(lines[index] for index in rows.tolist()), ""]))
+    tested = evaluate(home, id, folder / "own.csv")
+    assert claim is not None and claim.result.subgroups and tested.details.result == claim.result
+    side = workshop.scientist.side
+    where = ["--json", "--home", str(side.home), "--passphrase-file", str(side.passphrase_file)]
+    bare = [line.rsplit(",", 2)[0] for line in (header, *lines)]
+    (folder / "bare.csv").write_text("\n".join([*bare, ""]))
+    assert run(["model", "test", str(id), str(folder / "bare.csv"), *where]) == 3
+    written = ["--predictions", str(folder / "p.csv")]
+    assert run(["model", "test", str(id), str(folder / "bare.csv"), *written, *where]) == 0
+    with (folder / "p.csv").open(newline="") as file:
+        predicted = list(csv.DictReader(file))
+    assert len(predicted) == 200 and {each["finding"] for each in predicted} == {"ill", "well"}
+    assert run(["model", "test", str(id), str(folder / "own.csv"), "--picture", str(folder / "p.svg"), *where]) == 0
+    assert "AUC" in (folder / "p.svg").read_text()
+    job = home.job_folder(id)
+    job.model.write_bytes(job.initial.read_bytes())
+    with pytest.raises(Refuted):
+        evaluate(home, id, folder / "own.csv")

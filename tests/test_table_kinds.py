@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fitchain.pod.compute.dataset import (
+    Card,
     CsvDialect,
     Kind,
     ReadingTerms,
@@ -87,6 +88,55 @@ def test_decimal_commas_are_seen_and_can_be_said(tmp_path: Path) -> None:
     assert Table.read(path).arrays["CRP"].tolist()[:2] == [0.25, 1.25]
     with pytest.raises(InputRefused, match="line"):
         Table.read(path, ReadingTerms(kinds={"CRP": Kind.NUMBER}), CsvDialect(decimal="point"))
+
+
+@pytest.mark.parametrize("number", ["1,234", "12,500", "1.234"])
+def test_three_digits_after_each_sign_may_be_thousands(tmp_path: Path, number: str) -> None:
+    """Read one way or the other, all of a column would be a thousand times too large or small."""
+    path = written(tmp_path, "crp;sepsis", *(f"{number};{n % 2}" for n in range(ROWS)))
+    with pytest.raises(InputRefused, match="may part decimals, or thousands") as no:
+        Table.read(path)
+    assert "--decimal comma or --decimal point" in no.value.hint
+    sign = "comma" if "," in number else "point"
+    assert Table.read(path, None, CsvDialect(decimal=sign)).arrays["crp"][0] == float(number.replace(",", "."))
+    with pytest.raises(InputRefused, match="written in another way"):
+        Table.read(path, None, CsvDialect(decimal="point" if sign == "comma" else "comma"))
+
+
+def test_a_decimal_comma_changes_no_category_and_takes_no_point(tmp_path: Path) -> None:
+    path = written(tmp_path, "dose;crp;sepsis", *numbered("0,5;{n},25;{b}"))
+    assert Table.read(path, ReadingTerms(kinds={"dose": Kind.CATEGORY})).categories["dose"] == ("0,5",)
+    late = written(tmp_path, "crp;sepsis", *numbered("{n},25;{b}", 60), "1.234;1")
+    with pytest.raises(InputRefused, match="line 62, column 'crp': the cell is a number that is written in another"):
+        Table.read(late)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "reason"),
+    [
+        ("a,b;c", "1,2;3", "by the comma and by the semicolon"),
+        ("a;b;c", "1;2;3;4", "there are not 3 cells, as the header has"),
+        ("a,b,", "1,2,", "column 3 has no name"),
+        ("# exported yesterday\na,b", "1,2", "there are not 1 cells"),
+        ("a,b", "1,\x002", "line 2: the line holds a zero byte"),
+        ("a,b", '1,"2', "line 3: a cell goes on after its closing quote"),
+        ("a,b", '1,"2"\n3,"4', "a cell goes on after its closing quote"),
+        ("a,b", "", "the table has no record"),
+    ],
+)
+def test_files_that_may_be_read_in_two_ways_or_none_are_refused(
+    tmp_path: Path, header: str, row: str, reason: str
+) -> None:
+    with pytest.raises(InputRefused, match=reason):
+        Table.read(written(tmp_path, header, *([row] * 3)))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_may_end_in_three_ways_and_cells_hold_them(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(end.join(["x,note,y", '1.5,"two\nlines",0', "", " 2.5 , b ,1", ""]).encode())
+    table = Table.read(path)
+    assert (table.arrays["x"].tolist(), table.categories["note"]) == ([1.5, 2.5], ("b", "two\nlines"))
 
 
 def test_excel_says_its_separator_in_a_first_line(tmp_path: Path) -> None:
@@ -172,7 +222,10 @@ def test_the_guess_is_told_and_one_word_changes_it(tmp_path: Path) -> None:
 
 def test_codes_that_float64_would_make_one_stay_apart(tmp_path: Path) -> None:
     table = tables_of(["9007199254740992", "9007199254740993"] * 20, tmp_path)
-    assert fit_transform(table)["y"]["categories"] == [9007199254740992, 9007199254740993]
+    card = register(table, KEY, "x").card
+    assert Card.parse(card.encode()).categories == ("9007199254740992", "9007199254740993")
+    with pytest.raises(InputRefused, match="an amount is a number"):
+        tables_of(["9007199254740992", "9007199254740993"] * 20, tmp_path, task=Task.REGRESSION)
 
 
 def test_labels_of_one_column_are_labels(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ HIDDEN = {
     "Held": ["reason"],
     "HeldOutTold": ["result", "scale", "subgroups"],
     "Diverged": ["reason"],
+    "EndedEarly": ["reason"],
     "Received": ["model", "certificate"],
     "Complained": ["reason"],
     "Declined": ["reason"],
@@ -163,7 +164,11 @@ DAMAGES: dict[str, tuple[Callable[[list[bytes]], list[bytes]], type[FitchainErro
     "no JSON": (lambda lines: [*lines[:2], b"x", *lines[3:]], InputRefused, "line 3 of the trail cannot be read"),
     "another field": (changed(3, more=1), InputRefused, "line 3 of the trail cannot be read"),
     "another type": (changed(3, time="5"), InputRefused, "line 3 of the trail cannot be read"),
-    "another version": (changed(1, version="fitchain/trail/v3"), InputRefused, "is of the version"),
+    "another version": (
+        changed(1, version="fitchain/trail/v3"),
+        InputRefused,
+        "is of version v3, and this release of Fitchain reads v2",
+    ),
 }
 
 

@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from fitchain.pod.compute.dataset import Table, assemble, batches
+from fitchain.pod.compute.losses import count_correct, fit, loss_function
 from fitchain.pod.compute.model import Program, tensor_bytes
 from fitchain.pod.compute.training import (
     Diverged,
     SegmentMetrics,
     StepDone,
-    count_correct,
-    fit,
     fresh_optimizer,
     load_optimizer,
     optimizer_tensors,
@@ -85,25 +84,46 @@ def eager(given: Recipe) -> tuple[list[float], dict[str, bytes]]:
     net, program = Net(), Program(graph, initial)
     net.load_state_dict({**program.parameters, **program.buffers})
     trainable = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    arguments = {**given.optimizer.arguments}
-    optimizer = getattr(torch.optim, given.optimizer.name)(trainable, lr=0.1, fused=True, **arguments)
+    arguments, weight = {**given.optimizer.arguments}, given.loss.arguments.get("weight")
+    heads = [{"params": [*net.last.parameters()], "weight_decay": 0.5}] if given.parameter_groups else []
+    rest = [parameter for parameter in trainable if not heads or all(parameter is not p for p in net.last.parameters())]
+    groups = [*heads, {"params": rest}]
+    optimizer = getattr(torch.optim, given.optimizer.name)(groups, lr=0.1, fused=True, **arguments)
     take, losses = assemble(given, table()), []
     for step, indices in enumerate(batches(given, SEED)):
         (inputs,), target = take(indices)
         torch.manual_seed(step_seed(SEED, step))
-        optimizer.param_groups[0]["lr"] = given.learning_rate(step)
-        loss = F.cross_entropy(net(torch.from_numpy(inputs)), torch.from_numpy(target))
+        for group in optimizer.param_groups:
+            group["lr"] = given.learning_rate(step) * (3.0 if heads and group is optimizer.param_groups[0] else 1.0)
+        class_weight = None if weight is None else torch.tensor(weight)
+        loss = F.cross_entropy(net(torch.from_numpy(inputs)), torch.from_numpy(target), class_weight)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        if (clip := given.gradient_clip) is not None and clip.kind == "norm":
+            ordered = [p for _, p in sorted(net.named_parameters()) if p.requires_grad]
+            torch.nn.utils.clip_grad_norm_(ordered, clip.most)
+        elif clip is not None:
+            torch.nn.utils.clip_grad_value_(trainable, clip.most)
         optimizer.step()
         losses.append(loss.item())
     tensors = net.state_dict()
     return losses, {name: bytes(tensor_bytes("buffer", tensor).data) for name, tensor in tensors.items()}
 
 
-@pytest.mark.parametrize("optimizer", [ADAMW, SGD], ids=["adamw", "sgd"])
-def test_training_is_bit_identical_to_the_eager_module(optimizer: dict[str, Any]) -> None:
-    run = Run(recipe(optimizer=optimizer))
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"optimizer": ADAMW},
+        {"optimizer": SGD},
+        {"optimizer": SGD, "gradient_clip": {"kind": "norm", "most": 0.05}},
+        {"optimizer": ADAMW, "gradient_clip": {"kind": "value", "most": 0.01}},
+        {"optimizer": ADAMW, "parameter_groups": [{"match": "last.*", "rate": 3.0, "weight_decay": 0.5}]},
+        {"optimizer": SGD, "loss": {"name": "cross_entropy", "arguments": {"weight": [1.0, 0.0, 4.0]}}},
+    ],
+    ids=["adamw", "sgd", "norm", "value", "groups", "weights"],
+)
+def test_training_is_bit_identical_to_the_eager_module(terms: dict[str, Any]) -> None:
+    run = Run(recipe(**terms))
     done, (losses, tensors) = run.go(), eager(run.recipe)
     assert [each.loss for each in done] == losses
     assert {name: run.state()[name] for name in tensors} == tensors
@@ -212,6 +232,24 @@ def test_accuracy_counts_the_largest_class_or_the_sign() -> None:
     scores_BK = torch.tensor([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
     assert count_correct(scores_BK, torch.tensor([1, 1, 1]), Choice("cross_entropy", {})) == 2
     assert count_correct(torch.tensor([2.0, -1.0, 0.5]), torch.tensor([1.0, 0.0, 0.0]), BINARY) == 2
+
+
+def test_composed_losses_are_what_their_sources_say() -> None:
+    scores_BK, class_B = torch.tensor([[2.0, 0.5, -1.0], [0.1, 0.2, 0.3]]), torch.tensor([0, 2])
+    p_B = scores_BK.softmax(1)[[0, 1], class_B]
+    focal = loss_function(Choice("focal_loss", {"focusing": 3.0, "weight": [0.5, 1.0, 2.0]}))
+    expected = (torch.tensor([0.5, 2.0]) * (1 - p_B) ** 3 * -p_B.log()).mean()
+    assert focal(scores_BK, class_B).item() == pytest.approx(expected.item(), rel=1e-6)
+    plain = loss_function(Choice("focal_loss", {"focusing": 0.0}))
+    assert plain(scores_BK, class_B).item() == pytest.approx(F.cross_entropy(scores_BK, class_B).item(), rel=1e-6)
+    quantile = loss_function(Choice("quantile_loss", {"quantile": 0.9, "reduction": "none"}))
+    assert quantile(torch.tensor([1.0, 1.0]), torch.tensor([3.0, 0.0])).tolist() == pytest.approx([1.8, 0.1])
+
+
+def test_a_group_without_a_parameter_is_refused() -> None:
+    with pytest.raises(InputRefused, match=r"the parameter group 'head\.\*' has no parameter") as refused:
+        Run(recipe(parameter_groups=[{"match": "head.*", "rate": 1.0, "weight_decay": None}]))
+    assert "first.weight" in refused.value.hint
 
 
 losses = st.floats(0, 1e6, width=32)

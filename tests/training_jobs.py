@@ -109,6 +109,8 @@ def recipe(net: Callable[[], nn.Module] = Net, **changes: Any) -> Recipe:
             "transform": {"a": {"mean": 0.25, "scale": 1.5}},
             "loss": {"name": "cross_entropy", "arguments": {}},
             "optimizer": {"name": "AdamW", "arguments": {"weight_decay": 0.01}},
+            "gradient_clip": None,
+            "parameter_groups": [],
             "learning_rates": [[steps // 2, 0.01], [steps - steps // 2, 0.005]],
             "batch_size": 8,
             "steps": steps,

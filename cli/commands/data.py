@@ -3,53 +3,60 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fitchain.cli.answers import OR_YES, YesOption, require_yes
 from fitchain.cli.command import Session, command, group
-from fitchain.cli.ids import POOL, DatasetArgument, find_address, find_dataset, find_place, require_retirable
+from fitchain.cli.ids import DatasetArgument, find_address, find_dataset, find_place, require_retirable
 from fitchain.cli.table_options import (
     CategoriesOption,
     DecimalOption,
     DelimiterOption,
     EncodingOption,
     EscapeOption,
+    GreyOption,
+    ImageSizeOption,
     InsistOption,
     KeepOption,
     KindOption,
     MissingOption,
     TaskOption,
     csv_dialect,
+    image_form,
+    one_dialect,
     reading_terms,
     rules,
 )
-from fitchain.cli.views.amounts import clock, counted, parse_fit
+from fitchain.cli.views.amounts import clock, parse_fit
+from fitchain.cli.views.dataset import (
+    askers_of,
+    describe_askers,
+    describe_budget,
+    describe_protected,
+    describe_state,
+    ledger_values,
+    subgroup_pairs,
+)
 from fitchain.cli.views.output import KeyValues, Report, Rows, log, print_views
 from fitchain.cli.views.progress import Shares
 from fitchain.cli.views.publication import publication_views
-from fitchain.cli.views.units import describe_unit, for_each_unit
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import FitchainError, InputRefused
-from fitchain.pod.values.ids import WHOLE_POOL, DatasetId
-from fitchain.pod.values.privacy.ledger import allowed_epsilon, left, spent_epsilon
+from fitchain.pod.values.ids import DatasetId
 from fitchain.pod.values.recipe.fields import real
 from fitchain.pod.values.recipe.terms import parse_held_out
 
 if TYPE_CHECKING:
-    from fitchain.pod.compute.dataset import Card, Classes, Policy, RiskTerms, UnitColumn
+    from fitchain.pod.compute.dataset import Card, Classes, RiskTerms, UnitColumn
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.parties.owner import PreparedDataset, PrivacyOffer
     from fitchain.pod.ports.registry import DatasetEntry
 
 MOST_EPSILON = 1e6
-BAR = 20
-"""Characters of a drawn privacy budget."""
 ANY = "any"
 """In place of a panel: every one may audit."""
 
@@ -60,7 +67,11 @@ app = group("data", "Offer a dataset for training; its records stay where they a
 def register(
     session: Session,  # its parameters are the options of the command line
     source: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A table, .csv, .tsv, .jsonl or .npz; it must stay where it is.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A table, .csv, .tsv, .jsonl, .npz, .parquet or .arrow; or a folder of images. It stays where it is.",
+        ),
     ],
     target: Annotated[
         str, typer.Option("--target", metavar="COLUMN", help="What is to be predicted.", show_default=False)
@@ -83,6 +94,8 @@ def register(
     decimal: DecimalOption = None,
     encoding: EncodingOption = None,
     escape: EscapeOption = False,
+    image_size: ImageSizeOption = None,
+    grey: GreyOption = None,
     insist: InsistOption = None,
     price: Annotated[str, typer.Option(metavar="FIT", help="What a training costs.")] = "10",
     minimum_price: Annotated[
@@ -280,7 +293,7 @@ def register(
         privacy=privacy,
         unit=_unit(unit, unit_records),
         reading=reading_terms(task, kind or [], categories or [], missing or [], keep or []),
-        dialect=csv_dialect(delimiter, decimal, encoding, escape),
+        dialect=one_dialect(csv_dialect(delimiter, decimal, encoding, escape), image_form(image_size, grey)),
         insist=rules(insist or []),
         subgroups=_subgroups(subgroup or [], subgroup_input or []),
     )
@@ -289,7 +302,7 @@ def register(
     prepared = owner.prepare_dataset(session.home, offer, progress)
     _show_and_ask(prepared, yes)
     registered = owner.register_prepared(session.home, prepared, progress)
-    budget = _ledger_values(session.home, session.home.registry.dataset(registered.id), registered.card)
+    budget = ledger_values(session.home, session.home.registry.dataset(registered.id), registered.card)
     for earlier in before:
         log(f"{source} is offered as {earlier.short} too; to end that: fitchain data retire {earlier.short}")
     values = {
@@ -310,12 +323,12 @@ def register(
     pairs = [
         ("dataset", registered.id),
         ("records", f"{registered.card.record_count} of {len(registered.card.feature_names)} columns, target {target}"),
-        ("unit", _protects(registered.card, registered.left_out)),
-        *_groups(registered.card),
+        ("unit", describe_protected(registered.card, registered.left_out)),
+        *subgroup_pairs(registered.card),
         ("root", registered.root),
         ("card", registered.card_cid),
-        ("privacy", _budget(budget)),
-        ("open to", _askers(registered.card)),
+        ("privacy", describe_budget(budget)),
+        ("open to", describe_askers(registered.card)),
         ("stays here", source.absolute()),
         ("next", "fitchain pod owner"),
     ]
@@ -340,7 +353,7 @@ def list_(
             card.name if card else "(its card is not in this store)",
             card.record_count if card else entry.count,
             amount_text(card.price) if card else None,
-            _state(entry, entry.id in outlived).partition(":")[0],
+            describe_state(entry, entry.id in outlived).partition(":")[0],
             clock(times[entry.id]) if entry.id in times else None,
         )
         for entry, card in zip(entries, cards, strict=True)
@@ -360,58 +373,6 @@ def list_(
     ]
     headers = ("dataset", "name", "records", "price FIT", "state", "registered")
     return Report({"datasets": values}, [Rows(headers, rows, right=("records", "price FIT"), empty="no dataset yet")])
-
-
-@command(app, "show")
-def show(session: Session, dataset: DatasetArgument) -> Report:
-    """Show a dataset's card: columns, price, licence, policy.
-
-    With --json `card` is the document as it was published, whose amounts are in base units; those
-    beside it are FIT.
-    """
-    from fitchain.pod.parties.scientist import read_card
-
-    home = session.reader
-    entry = home.registry.dataset(find_dataset(home, dataset))
-    card = read_card(home, entry.id)
-    ledger, outlived = _ledger_values(home, entry, card), home.registry.is_outlived(entry)
-    values = {
-        "dataset": entry.id,
-        "owner": entry.owner,
-        "active": entry.active,
-        "outlived": outlived,
-        "price": amount_text(card.price),
-        "minimum_price": amount_text(card.policy.minimum_price),
-        "card_cid": str(entry.card),
-        "ledger": ledger,
-        "card": json.loads(card.encode()),
-    }
-    policy = card.policy
-    pairs: list[tuple[str, Any]] = [
-        ("dataset", entry.id),
-        ("name", card.name),
-        ("description", card.description or None),
-        ("owner", entry.owner),
-        ("records", card.record_count),
-        ("unit", _protects(card)),
-        ("target", _target(card)),
-        *_groups(card),
-        ("licence", card.licence or None),
-        ("price", f"{amount_text(card.price)} FIT, at least {amount_text(policy.minimum_price)} FIT"),
-        ("open to", _askers(card)),
-        ("conditions", _conditions(policy)),
-        ("privacy", _budget(ledger)),
-        ("root", entry.root),
-        ("card", entry.card),
-        ("mock data", card.mock),
-        ("state", _state(entry, outlived)),
-    ]
-    columns = [
-        (column.name, str(column.kind), " x ".join(map(str, column.shape)), *_constants(card, column.name))
-        for column in map(card.column, card.feature_names)
-    ]
-    table = Rows(("column", "kind", "shape", "centre", "scale"), columns, right=("centre", "scale"))
-    return Report(values, [KeyValues(pairs), table])
 
 
 @command(app, "retire")
@@ -436,7 +397,7 @@ def _show_and_ask(prepared: PreparedDataset, yes: bool) -> None:
         whose = f"ledger {prepared.ledger}" if prepared.ledger else f"a new ledger of epsilon {spent.epsilon or 0:g}"
         budget = f"trainings are charged to {whose}, beside delta {prepared.privacy.delta:g}"
     print_views(
-        publication_views(prepared, budget, _askers_of(prepared.offer.policy, prepared.privacy is not None)),
+        publication_views(prepared, budget, askers_of(prepared.offer.policy, prepared.privacy is not None)),
         stderr=True,
     )
     if not yes:
@@ -488,62 +449,6 @@ def _subgroups(apart: list[str], inputs: list[str]) -> dict[str, bool]:
     return dict.fromkeys(apart, False) | dict.fromkeys(inputs, True)
 
 
-def _groups(card: Card) -> list[tuple[str, Any]]:
-    """By which groups results on held-out records are told, in words, one line a column."""
-    lines = []
-    for name, each in card.subgroups.items():
-        who = "models get it, too" if each.is_input else "models do not get it"
-        lines.append(f"{name}: {', '.join(map(str, each.groups))}; {who}")
-    return [("subgroups" if not number else "", line) for number, line in enumerate(lines)]
-
-
-def _protects(card: Card, left_out: int = 0) -> str | None:
-    """Whom the budget protects, in words; None where there is none."""
-    if card.privacy is None:
-        return None
-    never = f"; {counted(left_out, 'record')} of the file beyond that {'is' if left_out == 1 else 'are'} never used"
-    return f"{describe_unit(card)}{never if left_out else ''}"
-
-
-def _budget(values: dict[str, Any] | None) -> str | None:
-    """What is left of the privacy budget that a dataset's trainings are charged to, drawn and in
-    words."""
-    if values is None:
-        return None
-    filled = round(BAR * values["left"] / values["epsilon"]) if values["epsilon"] else 0
-    most, spent, left = (f"{values[name]:.3g}" for name in ("epsilon", "spent", "left"))
-    of = "the only one" if values["ledgers"] == 1 else f"one of {values['ledgers']}"
-    drawn = f"[{'#' * filled}{'.' * (BAR - filled)}]"
-    return (
-        f"{drawn} epsilon {left} is left of {most} ({spent} is spent) beside delta {values['delta']:g}, "
-        f"{for_each_unit(values['unit'])}; ledger {values['ledger']} of its owner, {of}"
-    )
-
-
-def _ledger_values(home: Home, entry: DatasetEntry, card: Card) -> dict[str, Any] | None:
-    """A dataset's privacy ledger as it stands; None where it has none."""
-    own = home.registry.ledger_of(entry)
-    if card.privacy is None or own is None:
-        return None
-    delta = card.privacy.delta
-    return {
-        "ledger": entry.ledger,
-        "ledgers": home.registry.ledger_count(entry.owner),
-        "unit": None if card.unit is None else card.unit.column,
-        "delta": delta,
-        "epsilon": allowed_epsilon(own.budget, delta),
-        "spent": spent_epsilon(own.spent, delta),
-        "left": left(own.spent, own.budget, delta),
-    }
-
-
-def _state(entry: DatasetEntry, outlived: bool) -> str:
-    """Whether anybody can ask for a dataset, in words."""
-    if not entry.active:
-        return "retired"
-    return "closed: its owner has opened a privacy ledger since, to which it is not charged" if outlived else "open"
-
-
 def _registered_from(home: Home, source: Path) -> list[DatasetId]:
     """The datasets that this home has registered from a file, as far as they are open."""
     from fitchain.pod.parties.owner.data import datasets_on_offer
@@ -580,12 +485,6 @@ def _card(home: Home, entry: DatasetEntry) -> Card | None:
         return None
 
 
-def _target(card: Card) -> str:
-    classes = ", ".join(str(category) for category in card.categories[:8])
-    more = ", …" if len(card.categories) > 8 else ""
-    return f"{card.target} ({card.task}){': ' if classes else ''}{classes}{more}"
-
-
 def _panels(session: Session, texts: list[str]) -> tuple[str, ...] | None:
     """The panels that a person means, as a policy has them; None admits any.
 
@@ -599,67 +498,8 @@ def _panels(session: Session, texts: list[str]) -> tuple[str, ...] | None:
     return None
 
 
-def _conditions(policy: Policy) -> str:
-    conditions = [f"batches of {policy.minimum_batch} or more"]
-    if policy.held_out is not None:
-        conditions.append(f"{policy.held_out:.0%} of the records or more held out")
-    if policy.maximum_steps is not None:
-        conditions.append(f"at most {policy.maximum_steps} steps")
-    if policy.risk is not None:
-        conditions.append(_risk_words(policy.risk))
-    conditions.append(f"audits that show no more than {_shown(policy)}")
-    conditions.append(_auditors(policy))
-    conditions.append("a person's yes" if policy.manual_approval else "no person's yes")
-    return ", ".join(conditions)
-
-
 def _risk(report: bool, most_exposed: float | None, summary: bool) -> RiskTerms | None:
     """The policy's word about risk reports; each option asks for one."""
     from fitchain.pod.compute.dataset import RiskTerms
 
     return RiskTerms(most_exposed, summary) if report or summary or most_exposed is not None else None
-
-
-def _risk_words(risk: RiskTerms) -> str:
-    held = "" if risk.most_exposed is None else f", held where it gives away more than {risk.most_exposed:.1%} of them"
-    shown = ", its summary in the certificate" if risk.summary_leaves else ""
-    return f"a privacy-risk report before a model leaves{held}{shown}"
-
-
-def _askers(card: Card) -> str:
-    """Who may ask, and what that may cost the records, in words."""
-    return _askers_of(card.policy, card.privacy is not None)
-
-
-def _askers_of(policy: Policy, has_budget: bool) -> str:
-    named = counted(len(policy.scientists), "named account")
-    if has_budget:
-        return f"{f'{named} alone' if policy.scientists else 'everybody'}, within the privacy budget"
-    reveals = "no privacy budget limits what a trained model carries out of the records"
-    if policy.admits_strangers(has_budget):
-        return f"everybody: the owner says that models may reveal records, and {reveals}"
-    besides = "; models may reveal records, the owner says" if policy.models_may_reveal_records else ""
-    return f"{named} alone; {reveals}{besides}" if policy.scientists else "nobody: it names no account"
-
-
-def _auditors(policy: Policy) -> str:
-    """Whose verifiers may audit without a person's yes, in words."""
-    if policy.panels is None:
-        return "verifiers of any panel"
-    names = [POOL if Digest.parse(panel) == WHOLE_POOL else Digest.parse(panel).short for panel in policy.panels]
-    return f"verifiers of {' or '.join(names)}, else a person's yes" if names else "a person's yes to any verifiers"
-
-
-def _constants(card: Card, column: str) -> tuple[str, str]:
-    constants = card.transform.get(column, {})
-    names = ("low", "high") if "low" in constants else ("mean", "scale")
-    first, second = (f"{name} {constants[name]:.6g}" if name in constants else "" for name in names)
-    return first, second
-
-
-def _shown(policy: Policy) -> str:
-    """What an audit may show, in words."""
-    if policy.disclosure_mode is AuditMode.ON_SITE:
-        return "digests (on-site)"
-    cap = "every record" if policy.disclosure_cap is None else counted(policy.disclosure_cap, "record")
-    return f"{cap} ({policy.disclosure_mode})"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fitchain.cli.command import Session, command, group
+from fitchain.cli.ids import find_address
 from fitchain.cli.views.amounts import parse_fit
 from fitchain.cli.views.output import KeyValues, Report
 from fitchain.pod.values.amounts import amount_text
@@ -78,8 +79,8 @@ def fund(
     """Give an account test ETH and FIT."""
     from fitchain.pod.ports.chain import devnet
 
-    wei, units = parse_fit(eth), parse_fit(fit)
-    to = address or session.own_address()
+    wei, units = parse_fit(eth, "ETH"), parse_fit(fit)
+    to = find_address(address) if address else session.own_address()
     devnet.fund(session.settings, to, wei, units)
     values = {"address": to, "eth": amount_text(wei), "fit": amount_text(units)}
     return Report(values, [KeyValues([("funded", to), ("with", f"{values['eth']} ETH and {values['fit']} FIT")])])

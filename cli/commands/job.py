@@ -12,6 +12,7 @@ import typer
 from fitchain.cli.answers import OR_YES, ReasonOption, YesOption, by_owners_pod, require_yes
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import AgreementArgument, find_agreement, find_dataset, find_model, find_panel
+from fitchain.cli.recipe_file import read_recipe
 from fitchain.cli.views import panels
 from fitchain.cli.views.amounts import clock, counted, format_duration, parse_duration, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows, log, print_views
@@ -19,7 +20,7 @@ from fitchain.pod.ports.agreement import Phase, State
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest
-from fitchain.pod.values.errors import AccessRefused, FitchainError, InputRefused, Unusable, reason_of
+from fitchain.pod.values.errors import AccessRefused, FitchainError, InputRefused, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def request(
     asked = scientist.JobRequest(
         find_dataset(home, dataset),
         find_model(home, model),
-        recipe_overrides=_read_recipe(recipe),
+        recipe_overrides=read_recipe(recipe),
         recipe_source="" if recipe is None else str(recipe),
         price=_optional(parse_fit, price),
         bond=_optional(parse_fit, bond),
@@ -637,21 +638,6 @@ def _unsent(session: Session, agreement: str) -> AgreementId | None:
 def _sent(id: AgreementId, what: str, receipt: Receipt) -> Report:
     values = {"agreement": id, "result": what, "transaction": receipt.transaction, "gas": receipt.gas_used}
     return Report(values, [f"{what} {id.short} ({receipt.gas_used:,} gas)"])
-
-
-def _read_recipe(path: Path | None) -> dict[str, Any]:
-    import tomllib
-
-    if path is None:
-        return {}
-    try:
-        return tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin a file with a mark
-    except OSError as error:
-        hint = "name a TOML file, or leave --recipe out for the defaults"
-        raise InputRefused(f"the recipe {path} cannot be read: {reason_of(error)}", hint) from None
-    except ValueError as error:
-        hint = "write `epochs = 20`, say, a line for each field that differs from the defaults"
-        raise InputRefused(f"the recipe {path} is not TOML: {error}", hint) from None
 
 
 def _role(mine: str | None, owner: str, scientist: str) -> str:

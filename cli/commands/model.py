@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,6 +44,16 @@ def publish(
             "--dataset", metavar="ID", help="The shapes of the inputs come from its columns.", show_default=False
         ),
     ],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="NAME=COLUMNS[:TYPE]",
+            help="Which columns enter a parameter of forward: x=age,bmi or x='gene_*' or x=@number or codes=icd:int64"
+            " or x=@rest; one for each. Else all single values enter together.",
+            show_default=False,
+        ),
+    ] = None,
     parent: Annotated[
         list[str] | None,
         typer.Option(
@@ -59,14 +71,19 @@ def publish(
     parents = [find_model(home, text) for text in parent or ()]
     dataset_id = find_dataset(home, dataset)
     log(f"tracing {name} as a graph, then sealing and registering it")
-    published = scientist.publish_model(home, Path(path), dataset_id, name=name, parents=parents)
-    values = {
+    published = scientist.publish_model(home, Path(path), dataset_id, name=name, parents=parents, inputs=inputs or ())
+    values: dict[str, Any] = {
         "model": published.id,
         "graph": published.graph,
         "initial_model": published.initial_model,
         "folder": home.model_folder(published.id),
     }
     pairs: list[tuple[str, Any]] = [(label.replace("_", " "), value) for label, value in values.items()]
+    pairs += [
+        (f"input {each.name}", f"{_listed(each.columns)} ({each.type}, {' x '.join(map(str, each.shape))})")
+        for each in published.arguments
+    ]
+    values["inputs"] = [asdict(each) for each in published.arguments]
     pairs.append(("next", f"fitchain job request --dataset {dataset_id.short} --model {published.id.short}"))
     return Report(values, [KeyValues(pairs)])
 
@@ -161,6 +178,7 @@ def retire(session: Session, model: ModelArgument) -> Report:
     return Report({"model": id, "active": False}, [f"retired {id.short}: no new request can name it"])
 
 
+MOST_LISTED = 12
 _UNTOLD = ("jobs", "active")
 """What is shown as a table, or as part of one."""
 
@@ -173,6 +191,12 @@ def _origin(entry: ModelEntry) -> dict[str, Any]:
         "parents": list(entry.parents),
         "derivation": None if entry.derivation == ZERO else entry.derivation,
     }
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """Columns for people, the first few of many."""
+    more = len(columns) - MOST_LISTED
+    return ", ".join([*columns[:MOST_LISTED], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _shown(value: Any) -> Any:

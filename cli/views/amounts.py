@@ -12,14 +12,18 @@ from fractions import Fraction
 from fitchain.pod.values.amounts import DECIMALS
 from fitchain.pod.values.errors import InputRefused
 
+MOST_DIGITS = 80
+MOST_TIME = 12
+"""Letters of a length of time: more than any clock counts to."""
 LARGEST = (1 << 128) - 1  # the contracts hold amounts in uint128
 
 
-def parse_fit(text: str) -> int:
-    """Read an amount of FIT.
+def parse_fit(text: str, coin: str = "FIT") -> int:
+    """Read an amount of FIT, or of ETH.
 
     Args:
         text: a decimal number such as `12.5`, without sign or exponent.
+        coin: which, for messages.
 
     Returns:
         the amount in base units.
@@ -28,13 +32,16 @@ def parse_fit(text: str) -> int:
         InputRefused: it is no such number, has more than 18 decimals or no contract can hold it.
     """
     if not text.isascii() or not text.replace(".", "", 1).isdigit():
-        raise InputRefused(f"the amount {text!r} is not a decimal number of FIT", "write it as 12.5, without a sign")
+        hint = "write it as 12.5, with a point and without a sign"
+        raise InputRefused(f"the amount {text[:MOST_DIGITS]!r} is not a decimal number of {coin}", hint)
     whole, _, decimals = text.partition(".")
     if len(decimals) > DECIMALS:
-        raise InputRefused(f"the amount {text} has {len(decimals)} decimals and FIT has {DECIMALS}")
-    units: int = int(whole or "0") * 10**DECIMALS + int((decimals + "0" * DECIMALS)[:DECIMALS])
+        raise InputRefused(f"the amount {text[:MOST_DIGITS]} has {len(decimals)} decimals and {coin} has {DECIMALS}")
+    if len(whole.lstrip("0")) > MOST_DIGITS:
+        raise InputRefused(f"an amount of {len(whole)} digits is beyond what a contract can hold")
+    units: int = int(whole.lstrip("0") or "0") * 10**DECIMALS + int((decimals + "0" * DECIMALS)[:DECIMALS])
     if units > LARGEST:
-        raise InputRefused(f"the amount {text} FIT is beyond what a contract can hold")
+        raise InputRefused(f"the amount {text} {coin} is beyond what a contract can hold")
     return units
 
 
@@ -51,9 +58,10 @@ def parse_duration(text: str) -> int:
         InputRefused: it is anything else.
     """
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    if len(text) < 2 or text[-1] not in units or not (text.isascii() and text[:-1].isdigit()):
+    if not 2 <= len(text) <= MOST_TIME or text[-1] not in units or not (text.isascii() and text[:-1].isdigit()):
         raise InputRefused(
-            f"the length of time {text!r} is not a whole number with a unit", "write it as 90s, 10m, 12h or 7d"
+            f"the length of time {text[:MOST_DIGITS]!r} is not a whole number with a unit",
+            "write it as 90s, 10m, 12h or 7d",
         )
     return int(text[:-1]) * units[text[-1]]
 

@@ -65,25 +65,25 @@ def _parts(outcome: Outcome, records: int, scale: float) -> list[str]:
         case Classes():
             # several predictions of one record depend on one another, and no interval has that
             interval = outcome.accuracy_interval if outcome.compared == records else None
-            parts = [f"accuracy {_percent(outcome.accuracy, interval)}"]
+            parts = [f"accuracy {percent(outcome.accuracy, interval)}"]
             if (f1 := outcome.f1) is not None:
                 parts.append(f"macro F1 {f1:.3f}")
             if (auc := outcome.auc) is not None:
-                parts.append(f"AUC {_number(auc, outcome.auc_interval)}")
+                parts.append(f"AUC {number(auc, outcome.auc_interval)}")
             return [*parts, f"loss {outcome.loss:.3g}"]
         case Amounts():
             interval = outcome.mae_interval if outcome.compared == records else None
             scaled = interval and (interval[0] * scale, interval[1] * scale)
-            parts = [f"mean error {_number(outcome.mae * scale, scaled)}"]
+            parts = [f"mean error {number(outcome.mae * scale, scaled)}"]
             if (r2 := outcome.r2) is not None:
-                parts.append(f"R2 {_number(r2, outcome.r2_interval if outcome.compared == records else None)}")
+                parts.append(f"R2 {number(r2, outcome.r2_interval if outcome.compared == records else None)}")
             return [*parts, f"loss {outcome.loss:.3g}"]
         case NoisedClasses():
-            share = _percent(outcome.accuracy(records), outcome.accuracy_interval(records))
+            share = percent(outcome.accuracy(records), outcome.accuracy_interval(records))
             return [f"accuracy {share}", f"noise of {_noise(outcome.sigma)} on each count included"]
         case NoisedMean() if outcome.of.startswith(ACCURACY):
             points = 100 * outcome.noise(records)
-            return [f"accuracy {_percent(outcome.mean(records))}", f"give or take {points:.1f} points of noise"]
+            return [f"accuracy {percent(outcome.mean(records))}", f"give or take {points:.1f} points of noise"]
         case NoisedMean():
             cut = f"errors beyond {outcome.clip * scale:.3g} cut off"
             mean, noise = outcome.mean(records) * scale, outcome.noise(records) * scale
@@ -94,11 +94,13 @@ def _noise(sigma: float) -> str:
     return f"{sigma:.3g} records"
 
 
-def _percent(share: float, interval: Interval | None = None) -> str:
+def percent(share: float, interval: Interval | None = None) -> str:
+    """A share, with its interval where there is one."""
     bounds = f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f} %, 95 % interval)" if interval else ""
     return f"{100 * share:.1f} %{bounds}"
 
 
-def _number(value: float, interval: Interval | None) -> str:
+def number(value: float, interval: Interval | None) -> str:
+    """A number, likewise."""
     bounds = f" ({interval[0]:.3g} to {interval[1]:.3g})" if interval else ""
     return f"{value:.3g}{bounds}"

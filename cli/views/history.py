@@ -318,6 +318,8 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
         case history.Diverged(reason):
             what = "diverged" if not reason or history.is_not_finite(reason) else "cannot be computed any further"
             return f"{what}{f': {reason}' if reason else ''}{_gas(entry)}"
+        case history.EndedEarly(step, reason):
+            return f"as the owner states, it ended after step {step}: {reason}"
         case history.Trained():
             return "trained to its last step"
         case history.Received(_, _, assurance):

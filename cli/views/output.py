@@ -8,6 +8,8 @@ is drawn, not before: `fitchain --help` must not wait for it.
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import os
 import sys
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 PLAIN_WIDTH = 160  # where the output is no terminal: nothing that matters is folded
 PROSE_WIDTH = 96  # longer lines of prose are hard to read
+
+_PLAINLY = {"…": "...", "×": "x"} | dict(zip("▁▂▃▄▅▆▇█", "12345678", strict=True))
+"""What of our own letters becomes where a terminal has them not; a sparkline's bars their heights."""
 
 Cell = object  # whatever has a text form; None is shown as a dash
 
@@ -113,6 +118,26 @@ def log_with_time(text: str) -> None:
     full stops no pod."""
     with suppress(OSError):
         print(f"{time.strftime('%H:%M:%S')}  {printable(text)}", file=sys.stderr, flush=True)
+
+
+def prepare_streams() -> None:
+    """Make stdout and stderr take whatever is written: what a terminal's encoding lacks comes as
+    `\\xfc`, and where one was closed (`>&-`) nothing comes."""
+    codecs.register_error("fitchain.terminal", _in_ascii)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - it is open for as long as the process lasts
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="fitchain.terminal")
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str | bytes, int]:
+    """What is written for letters that an encoding lacks."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    return "".join(_PLAINLY.get(letter, ascii(letter)[1:-1]) for letter in letters), error.end
 
 
 def console(stderr: bool = False) -> Console:

@@ -12,33 +12,8 @@ if TYPE_CHECKING:
     from fitchain.pod.compute.dataset import Column
     from fitchain.pod.parties.owner import PreparedDataset
 
-MOST_SHOWN = 12
-"""Categories that are shown of a column; how many there are is said in any case."""
-
-
-def publication_values(prepared: PreparedDataset) -> dict[str, Any]:
-    """What becomes public, as JSON."""
-    offer, table = prepared.offer, prepared.table
-    return {
-        "name": offer.name,
-        "records": table.record_count,
-        "target": table.target,
-        "task": table.task,
-        "columns": [
-            {
-                "name": column.name,
-                "kind": column.kind,
-                "dtype": column.dtype,
-                "shape": list(column.shape),
-                "unit": column.unit,
-                **prepared.constants.get(column.name, {}),
-            }
-            for column in prepared.table.columns
-        ],
-        "mock_records": offer.mock_records,
-        "price": amount_text(offer.price),
-        "licence": offer.licence or None,
-    }
+MOST_IN_A_ROW = 12
+"""Categories of a column that are shown beside it; more have a paragraph of their own."""
 
 
 def publication_views(prepared: PreparedDataset, privacy: str | None, asked_by: str) -> list[View]:
@@ -54,16 +29,25 @@ def publication_views(prepared: PreparedDataset, privacy: str | None, asked_by: 
         ("name", offer.name),
         ("description", offer.description or None),
         ("records", table.record_count),
+        ("units", _units(prepared)),
         ("target", f"{table.target}: {table.task}"),
         ("licence", offer.licence or None),
         ("price", f"{amount_text(offer.price)} FIT"),
         ("open to", asked_by),
         ("privacy", privacy),
         ("mock data", f"{counted(offer.mock_records, 'made-up record')}" if offer.mock_records else None),
+        (
+            "subgroups",
+            "; ".join(f"{name}: {', '.join(map(str, each))}" for name, each in prepared.groups.items()) or None,
+        ),
+        ("root", "a digest of all records, each with a salt that stays here"),
     ]
     rows = [(column.name, _kind(column), _published(prepared, column)) for column in table.columns]
     notes = () if table.reading is None else table.reading.schema.notes
     views: list[View] = ["what becomes public, for good", KeyValues(pairs), Rows(("column", "kind", "published"), rows)]
+    many = {column.name: _categories(prepared, column) for column in table.columns}
+    lists = [f"{name}: {', '.join(each)}" for name, each in many.items() if len(each) > MOST_IN_A_ROW]
+    views += [Prose("all categories", lists)] if lists else []
     views += [Prose("read as", [*_dialect(prepared), *notes])] if notes or _dialect(prepared) else []
     views += [f"stays here: {offer.source}"]
     return views
@@ -75,18 +59,39 @@ def _kind(column: Column) -> str:
 
 
 def _published(prepared: PreparedDataset, column: Column) -> str:
-    constants = prepared.constants.get(column.name, {})
-    if (categories := constants.get("categories")) is not None:
-        shown = ", ".join(str(each) if each != "" else "(missing)" for each in categories[:MOST_SHOWN])
-        return f"{len(categories)} categories: {shown}{', …' if len(categories) > MOST_SHOWN else ''}"
-    words = [f"{name} {constants[name]:.6g}" for name in ("mean", "scale", "low", "high", "fill") if name in constants]
+    constants, ends = prepared.constants.get(column.name, {}), prepared.mock_ranges.get(column.name)
+    if categories := _categories(prepared, column):
+        shown = ", ".join(categories) if len(categories) <= MOST_IN_A_ROW else "all of them, below"
+        return f"{len(categories)} categories: {shown}"
+    words = [f"{name} {constants[name]!r}" for name in ("mean", "scale", "low", "high", "fill") if name in constants]
+    words += [] if ends is None else [f"mock data from {ends[0]!r} to {ends[1]!r}"]
     return ", ".join(words) or "its name and kind"
 
 
+def _categories(prepared: PreparedDataset, column: Column) -> list[str]:
+    categories = prepared.constants.get(column.name, {}).get("categories", ())
+    return [str(each) if each != "" else "(missing)" for each in categories]
+
+
+def _units(prepared: PreparedDataset) -> str | None:
+    """Whom a budget protects, and how many of them there are."""
+    table, unit = prepared.table, prepared.offer.unit
+    if unit is None or table.unit_records is None:
+        return None
+    return f"{table.count // table.unit_records}, by {unit.column}, of up to {table.unit_records} records each"
+
+
 def _dialect(prepared: PreparedDataset) -> list[str]:
+    from fitchain.pod.compute.dataset import CsvDialect
+
     reading = prepared.table.reading
     if reading is None or reading.dialect is None:
         return []
     said = reading.dialect
-    escape = ", backslashes before quotes" if said.escape else ""
-    return [f"a CSV file in {said.encoding}, cells parted by a {said.delimiter}, decimal {said.decimal}{escape}"]
+    if isinstance(said, CsvDialect):
+        escape = ", backslashes before quotes" if said.escape else ""
+        return [f"a CSV file in {said.encoding}, cells parted by a {said.delimiter}, decimal {said.decimal}{escape}"]
+    made = [f"scaled to {said.size[0]} x {said.size[1]}"] if said.size else []
+    made += [f"made {said.colour}"] if said.colour else []
+    left_out = f"; {counted(said.left_out, 'other file')} in it left out" if said.left_out else ""
+    return [f"a folder of images, {' and '.join(made) or 'as they are'}{left_out}"]

@@ -28,6 +28,7 @@ def pairs_of(recipe: Recipe) -> list[tuple[str, Any]]:
         ("steps", f"{recipe.steps:,} of {_passes(recipe)}"),
         ("optimizer", _choice(recipe.optimizer)),
         ("learning rate", _rates(recipe)),
+        *_gradients(recipe),
         ("loss", f"{_choice(recipe.loss)}, of the column {_named(recipe.target)}"),
         ("reports", f"{_and(recipe.metrics)} of each checkpoint" if recipe.metrics else "no metric"),
         ("reads", " | ".join(_columns(columns) for columns in recipe.inputs) + _transforms(recipe)),
@@ -36,6 +37,18 @@ def pairs_of(recipe: Recipe) -> list[tuple[str, Any]]:
         ("environment", where),
         ("checkpoints", f"{recipe.leaf_count}, one every {recipe.segment_steps} steps"),
     ]
+
+
+def _gradients(recipe: Recipe) -> list[tuple[str, Any]]:
+    """What is done to gradients, and which parameters move otherwise than the rest."""
+    clip, pairs = recipe.gradient_clip, list[tuple[str, Any]]()
+    if clip is not None:
+        what = "shortened together" if clip.kind == "norm" else "each number cut"
+        pairs.append(("gradients", f"{what} to {clip.most:g} at most"))
+    for group in recipe.parameter_groups:
+        decay = "" if group.weight_decay is None else f", weight decay {group.weight_decay:g}"
+        pairs.append((f"parameters {_named(group.match)}", f"{group.rate:g} times the learning rate{decay}"))
+    return pairs
 
 
 def _held_out(recipe: Recipe) -> list[tuple[str, Any]]:

@@ -32,13 +32,13 @@ def text(x: float, y: float, words: str, anchor: str = "start", size: int = 12) 
     return f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="{size}">{escape(words)}</text>'
 
 
-def write_picture(path: Path, picture: str) -> None:
-    """Write a picture into a file.
+def write_picture(path: Path, picture: str, what: str = "picture") -> None:
+    """Write a picture, or what else is drawn, into a file.
 
     Raises:
         InputRefused: it cannot be written.
     """
     try:
-        path.write_text(picture)
+        path.write_text(picture, "utf-8")
     except OSError as error:
-        raise InputRefused(f"the picture {path} cannot be written: {reason_of(error)}") from None
+        raise InputRefused(f"the {what} {path} cannot be written: {reason_of(error)}") from None

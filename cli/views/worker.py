@@ -37,9 +37,8 @@ def describe_event(event: Event) -> str:
             return f"kept {counted(states, 'state')}"
         case events.Explained(segments):
             return f"wrote the state digests of {counted(segments, 'segment')}"
-        case events.Evaluated(records, metrics):
-            values = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-            return f"evaluated on {counted(records, 'record')}: {values}"
+        case events.Evaluated(records):
+            return f"evaluated on {counted(records, 'record')}"
         case events.Assessed(references, seconds):
             return f"attacked the model with {counted(references, 'reference model')} in {format_duration(seconds)}"
         case events.Reopened(leaves):

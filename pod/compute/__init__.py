@@ -5,9 +5,12 @@
     sandbox           what a process that runs foreign recipes may touch
     operators         kernels, checks and cases of what a graph may do
     model             an `nn.Module` as a graph, and a graph as a program that trains
+    losses            what a step lowers, and which predictions hit
     training          the loop, from one state to the next
+    fitting           whether graph, recipe and records go together
     private_training  the same with each record's gradient clipped, and noise added
     held_out          what a trained model does on records that nobody trained on
+    evaluation        what it does on a table of the scientist's own
     references        a risk report's reference training, leaf by leaf
     risk              attacks on a trained model: was it trained on a record?
     side_by_side      gradients of several records at once, each as if it were computed alone

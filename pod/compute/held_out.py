@@ -26,9 +26,11 @@ import torch
 from torch import Tensor
 
 from fitchain.pod.compute.dataset import Assemble
+from fitchain.pod.compute.dataset.columns import Array
+from fitchain.pod.compute.losses import fit, loss_function
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.private_training import FAILURES, by_unit, record_seed, refuse_lack_of_memory, terms_of
-from fitchain.pod.compute.training import as_tensors, fit, generator_seed, loss_function
+from fitchain.pod.compute.training import as_tensors, generator_seed
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.held_out import (
     ACCURACY,
@@ -93,10 +95,53 @@ def evaluate_held_out(
     if recipe.privacy is not None:
         assert key is not None
         return HeldOut(recipe.held_out_count, _noised(program, recipe, rows, assemble, seed, key))
+    seed_evaluation(program, seed)
+
+    def computed(batch: slice) -> tuple[Tensor, Tensor]:
+        inputs, target_B = as_tensors(*assemble(rows[batch]))
+        with torch.no_grad():
+            return program(*inputs, training=False), target_B
+
+    return tally_outputs(recipe, rows, computed, lambda indices: assemble(indices)[1], group_numbers)
+
+
+def seed_evaluation(program: Program, seed: Digest) -> None:
+    """Seed the random numbers of an evaluation, where a graph draws some, from the order seed."""
     program.environment_class.seed(generator_seed(tagged("fitchain/held-out-step/v2", seed)))
+
+
+Outputs = Callable[[slice], tuple[Tensor, Tensor]]
+"""Of some of the records, by their places among those that are evaluated: the model's outputs and
+the targets, `[B, ...]` each."""
+Targets = Callable[[Indices], Array]
+
+
+def tally_outputs(
+    recipe: Recipe,
+    rows: Indices,
+    outputs: Outputs,
+    targets: Targets,
+    group_numbers: Mapping[str, Indices] | None = None,
+) -> HeldOut:
+    """Count and add up what a model put out, in batches of the recipe's size.
+
+    Args:
+        recipe: loss, batch size, subgroups.
+        rows: `[n]`, the records, rising.
+        outputs: of the model, batch by batch in order.
+        targets: of records, as the loss wants them.
+        group_numbers: by column, of those of the recipe's subgroups that are told, which group
+            each of the rows is in, `[n]`.
+
+    Returns:
+        The result; without an outcome where outputs or loss are not finite or cannot be computed.
+
+    Raises:
+        Unusable: memory ran out.
+    """
     names, parts = _parts(recipe, group_numbers or {})
     try:
-        outcomes = _outcomes(program, recipe, rows, assemble, [np.ones(len(rows), np.bool_), *parts])
+        outcomes = _outcomes(recipe, rows, outputs, targets, [np.ones(len(rows), np.bool_), *parts])
         if outcomes is None:
             return HeldOut(len(rows), None)
         whole, *others = outcomes
@@ -113,7 +158,7 @@ def _parts(
 ) -> tuple[list[tuple[str, tuple[Group, ...]]], list[Part]]:
     """What is told by group: column and groups of each part, and which of the rows are in it."""
     names, parts = list[tuple[str, tuple[Group, ...]]](), list[Part]()
-    for column in sorted(recipe.subgroups):
+    for column in sorted(group_numbers):
         groups, numbers = recipe.subgroups[column], group_numbers[column]
         for together in fold_small_groups(np.bincount(numbers, minlength=len(groups)).tolist()):
             names.append((column, tuple(groups[number] for number in together)))
@@ -122,7 +167,7 @@ def _parts(
 
 
 def _outcomes(
-    program: Program, recipe: Recipe, rows: Indices, assemble: Assemble, parts: Sequence[Part]
+    recipe: Recipe, rows: Indices, outputs: Outputs, targets: Targets, parts: Sequence[Part]
 ) -> list[Outcome] | None:
     """Count and add up what the model does on parts of the records, of which the first is all of
     them, batch by batch; None where an output is not finite, or a target is no class."""
@@ -130,10 +175,9 @@ def _outcomes(
     compute_loss = loss_function(loss)
     most_confused = [MOST_CONFUSED, *[MOST_CONFUSED_APART] * (len(parts) - 1)]
     tallies = [_Classes(loss.name, most) if loss.name in OF_CLASSES else _Amounts() for most in most_confused]
-    for batch in _batches(len(rows), recipe.batch_size):
-        inputs, target_B = as_tensors(*assemble(rows[batch]))
-        with torch.no_grad():
-            prediction_BK = fit(program(*inputs, training=False), target_B, loss)
+    for batch in batches_of(len(rows), recipe.batch_size):
+        output, target_B = outputs(batch)
+        prediction_BK = fit(output, target_B, loss)
         if not prediction_BK.isfinite().all():
             return None
         for part, tally in zip(parts, tallies, strict=True):
@@ -145,7 +189,7 @@ def _outcomes(
             if not tally.add(prediction, target):
                 return None
     return [
-        tally.outcome() if isinstance(tally, _Classes) else tally.outcome(_spread(recipe, rows[part], assemble, tally))
+        tally.outcome() if isinstance(tally, _Classes) else tally.outcome(_spread(recipe, rows[part], targets, tally))
         for part, tally in zip(parts, tallies, strict=True)
     ]
 
@@ -155,14 +199,15 @@ def _chosen(values_B: Tensor, chosen_B: Part) -> Tensor:
     return values_B if chosen_B.all() else values_B[torch.from_numpy(chosen_B)]
 
 
-def _spread(recipe: Recipe, rows: Indices, assemble: Assemble, tally: _Amounts) -> float:
+def _spread(recipe: Recipe, rows: Indices, targets: Targets, tally: _Amounts) -> float:
     """Sum of the squared distances of some records' targets from their mean."""
     centre = math.fsum(tally.targets) / tally.compared
-    targets = (assemble(rows[batch])[1] for batch in _batches(len(rows), recipe.batch_size))
-    return math.fsum(_sum(np.square(target.astype(np.float64) - centre)) for target in targets)
+    parts = (targets(rows[batch]) for batch in batches_of(len(rows), recipe.batch_size))
+    return math.fsum(_sum(np.square(target.astype(np.float64) - centre)) for target in parts)
 
 
-def _batches(count: int, size: int) -> Iterator[slice]:
+def batches_of(count: int, size: int) -> Iterator[slice]:
+    """Places of records in batches of one size, the last of what is left."""
     return (slice(first, first + size) for first in range(0, count, size))
 
 
@@ -187,7 +232,7 @@ class _Classes:
     def add(self, prediction_BK: Tensor, target_B: Tensor) -> bool:
         """Count a batch; whether each of its targets is a class."""
         self.count = 2 if self.loss == BINARY else prediction_BK.shape[1]
-        true, taken = _taken_for(prediction_BK, target_B, self.loss)
+        true, taken = taken_for(prediction_BK, target_B, self.loss)
         if not ((true >= 0) & (true < self.count)).all():
             return False
         self.compared += len(true)
@@ -204,7 +249,7 @@ class _Classes:
     def outcome(self) -> Classes:
         confusion = () if self.confusion is None else tuple(self.confusion.tolist())
         first, second = self.scores
-        above = _pairs_in_order(np.concatenate(first), np.concatenate(second)) if first else None
+        above = pairs_in_order(np.concatenate(first), np.concatenate(second)) if first else None
         mean_loss = math.fsum(self.losses) / self.compared
         return Classes(self.count, self.compared, self.correct, confusion, mean_loss, above)
 
@@ -233,7 +278,7 @@ class _Amounts:
         return Amounts(self.compared, math.fsum(self.losses) / self.compared, *sums)
 
 
-def _taken_for(prediction_BK: Tensor, target_B: Tensor, loss: str) -> tuple[npt.NDArray[np.int64], ...]:
+def taken_for(prediction_BK: Tensor, target_B: Tensor, loss: str) -> tuple[npt.NDArray[np.int64], ...]:
     """True class and the one that it was taken for, `[predictions]` each."""
     if loss == BINARY:
         true, taken = target_B > 0.5, prediction_BK > 0
@@ -249,7 +294,7 @@ def _score(prediction_BK: Tensor, loss: str) -> Doubles:
     return score
 
 
-def _pairs_in_order(first: Doubles, second: Doubles) -> int:
+def pairs_in_order(first: Doubles, second: Doubles) -> int:
     """Twice the pairs in which the second is higher, a tie counting once (Mann and Whitney's U)."""
     ordered = np.sort(first)
     return int(np.searchsorted(ordered, second, "left").sum() + np.searchsorted(ordered, second, "right").sum())
@@ -283,7 +328,7 @@ def _noised(
     if not of_units and has_classes and 0 < classes <= MOST_CONFUSED and assemble(rows[:1])[1].ndim == 1:
 
         def one_cell(prediction_1K: Tensor, target_1: Tensor) -> Counted | None:
-            (true,), (taken,) = _taken_for(prediction_1K, target_1, loss)
+            (true,), (taken,) = taken_for(prediction_1K, target_1, loss)
             return (int(true) * classes + int(taken), 1) if max(true, taken) < classes and true >= 0 else None
 
         counts = _sums(program, recipe, rows, assemble, seed, one_cell, classes * classes)
@@ -291,7 +336,7 @@ def _noised(
         return NoisedClasses(classes, sigma, tuple(counts.tolist()))
 
     def share_of_hits(prediction_1K: Tensor, target_1: Tensor) -> Counted:
-        true, taken = _taken_for(prediction_1K, target_1, loss)
+        true, taken = taken_for(prediction_1K, target_1, loss)
         return 0, MEAN_GRID * int((true == taken).sum()) // len(true)
 
     def clipped_error(prediction_1: Tensor, target_1: Tensor) -> Counted | None:

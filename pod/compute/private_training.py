@@ -34,10 +34,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from fitchain.pod.compute.dataset import Assemble
+from fitchain.pod.compute.losses import fit, loss_function
 from fitchain.pod.compute.model.executor import FAILURES as OPERATOR_FAILURES
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.side_by_side import Seed, SideBySide
-from fitchain.pod.compute.training import StepDone, as_tensors, fit, generator_seed, loss_function, set_learning_rate
+from fitchain.pod.compute.training import StepDone, as_tensors, generator_seed, set_learning_rate
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused, Unusable
 from fitchain.pod.values.graph import Graph

@@ -28,11 +28,12 @@ from fitchain.pod.compute.dataset import Assemble, drawn_batches
 from fitchain.pod.compute.dataset.order import Indices
 from fitchain.pod.compute.dataset.references import ReferenceTraining, reference_count
 from fitchain.pod.compute.environment import EnvironmentClass
+from fitchain.pod.compute.losses import fit, hits_of, loss_function
 from fitchain.pod.compute.model import step_work
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.private_training import FAILURES, refuse_lack_of_memory, train_privately
 from fitchain.pod.compute.references import ReferenceRun
-from fitchain.pod.compute.training import Diverged, as_tensors, fit, fresh_optimizer, hits_of, loss_function
+from fitchain.pod.compute.training import Diverged, as_tensors, fresh_optimizer
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.privacy.keys import segment_key
@@ -302,7 +303,7 @@ def confidence(prediction_BK: Tensor, target_B: Tensor, loss: str, loss_B: Tenso
         the negative loss.
     """
     if loss in CLASSIFICATION:
-        logits = torch.log_softmax(prediction_BK, 1) if loss == "cross_entropy" else prediction_BK
+        logits = prediction_BK if loss == "nll_loss" else torch.log_softmax(prediction_BK, 1)
         label = target_B.unsqueeze(1)
         own = logits.gather(1, label).squeeze(1)
         rest = torch.logsumexp(logits.scatter(1, label, -math.inf), 1)

@@ -10,25 +10,25 @@ Legend: B batch, K classes or outputs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from fitchain.pod.compute.dataset import Assemble
+from fitchain.pod.compute.losses import count_correct, fit, loss_function
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused, Unusable
 from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import CLASSIFICATION, Choice
-
-Loss = Callable[[Tensor, Tensor], Tensor]
+from fitchain.pod.values.recipe.terms import GradientClip, ParameterGroup
 
 
 class Diverged(Exception):
@@ -108,6 +108,8 @@ def train(
                 raise Diverged(step, f"the loss is {loss_value}")
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            if recipe.gradient_clip is not None:
+                clip_gradients(program, recipe.gradient_clip)
             optimizer.step()
         correct = count_correct(prediction_BK, target_B, recipe.loss) if count_accuracy else 0
         yield StepDone(step + 1, loss_value, correct, target_B.numel(), indices_B)
@@ -126,7 +128,16 @@ def generator_seed(digest: Digest) -> int:
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Set the rate of the next step."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["rate"]
+
+
+def clip_gradients(program: Program, clip: GradientClip) -> None:
+    """Shorten gradients that are longer than a recipe lets them be."""
+    moved = [tensor for _, tensor in sorted(program.trainable.items())]  # a norm's last bit depends on the order
+    if clip.kind == "norm":
+        torch.nn.utils.clip_grad_norm_(moved, clip.most, foreach=False)
+    else:
+        torch.nn.utils.clip_grad_value_(moved, clip.most, foreach=False)
 
 
 def as_tensors(inputs: tuple[np.ndarray, ...], target: np.ndarray) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -151,57 +162,7 @@ def operator_errors_end_it(step: int) -> Iterator[None]:
         raise Diverged(step, f"the loss or its gradient raised {type(error).__name__}", str(error)) from error
 
 
-# Loss and accuracy
-
-
-def loss_function(choice: Choice) -> Loss:
-    """The recipe's loss with its arguments; the names are those of `torch.nn.functional`."""
-    function, arguments = getattr(F, choice.name), dict(choice.arguments)
-
-    def loss(prediction_BK: Tensor, target_B: Tensor) -> Tensor:
-        value: Tensor = function(prediction_BK, target_B, **arguments)
-        return value
-
-    return loss
-
-
-def fit(output: Tensor, target_B: Tensor, choice: Choice) -> Tensor:
-    """Drop a trailing dimension of one that the target lacks; torch would broadcast `[B, 1]`
-    against `[B]` to `[B, B]`.
-
-    Raises:
-        InputRefused: the shapes do not fit the loss.
-    """
-    shape, wanted = tuple(output.shape), tuple(target_B.shape)
-    if choice.name in CLASSIFICATION:
-        if len(shape) < 2 or (shape[0], *shape[2:]) != wanted:
-            raise InputRefused(
-                f"the model's output is {list(shape)} and {choice.name} against targets {list(wanted)} needs"
-                f" {[wanted[0], 'classes', *wanted[1:]]}",
-                "let the model put out one number a class",
-            )
-        return output
-    if shape == (*wanted, 1):
-        return output.squeeze(-1)
-    if shape != wanted:
-        raise InputRefused(
-            f"the model's output is {list(shape)}, and {choice.name} needs the target's {list(wanted)}",
-            "let the model put out one number for each number of the target",
-        )
-    return output
-
-
-def count_correct(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> int:
-    """How many predictions hit."""
-    return int(hits_of(prediction_BK, target_B, choice).sum())
-
-
-def hits_of(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> Tensor:
-    """Which predictions hit, bool of the target's shape: the largest class, or for a binary loss
-    the sign of the logit."""
-    if choice.name in CLASSIFICATION:
-        return prediction_BK.argmax(1) == target_B
-    return (prediction_BK > 0) == (target_B > 0.5)
+# Metrics
 
 
 @dataclass
@@ -241,7 +202,7 @@ def fresh_optimizer(program: Program, recipe: Recipe) -> Optimizer:
     """The recipe's optimizer before its first step, in its fused form.
 
     Raises:
-        InputRefused: the model has nothing to train.
+        InputRefused: the model has nothing to train, or a group of parameters is empty.
     """
     if not program.trainable:
         raise InputRefused("the model has no parameter that training may move")
@@ -249,8 +210,28 @@ def fresh_optimizer(program: Program, recipe: Recipe) -> Optimizer:
         key: tuple(value) if isinstance(value, list) else value for key, value in recipe.optimizer.arguments.items()
     }
     kind = getattr(torch.optim, recipe.optimizer.name)
-    optimizer: Optimizer = kind(list(program.trainable.values()), lr=recipe.learning_rate(0), fused=True, **arguments)
+    groups = _groups(program, recipe.parameter_groups)
+    optimizer: Optimizer = kind(groups, lr=recipe.learning_rate(0), fused=True, **arguments)
     return optimizer
+
+
+def _groups(program: Program, groups: Sequence[ParameterGroup]) -> list[dict[str, Any]]:
+    """The parameters by their groups, as torch's optimizers take them; those of none stand last."""
+    names = dict.fromkeys(program.trainable)
+    made = list[dict[str, Any]]()
+    for group in groups:
+        matching = [name for name in names if fnmatchcase(name, group.match)]
+        if not matching:
+            raise InputRefused(
+                f"the parameter group {group.match!r} has no parameter that training moves and no earlier group has",
+                f"the model's are {', '.join(list(program.trainable)[:8])}",
+            )
+        for name in matching:
+            del names[name]
+        own = {} if group.weight_decay is None else {"weight_decay": group.weight_decay}
+        made.append({"params": [program.trainable[name] for name in matching], "rate": group.rate, **own})
+    rest = [program.trainable[name] for name in names]
+    return [*made, {"params": rest, "rate": 1.0}] if rest else made
 
 
 def optimizer_tensors(optimizer: Optimizer, program: Program) -> dict[str, Tensor]:

@@ -35,6 +35,7 @@ from fitchain.pod.values.limits import (
 )
 from fitchain.pod.values.recipe import METRICS
 from fitchain.pod.values.recipe.fields import real
+from fitchain.pod.values.versions import require_version
 
 NOTE_VERSION = "fitchain/note/v2"
 KEY_VERSION = "fitchain/key/v2"
@@ -266,6 +267,7 @@ def _fetch_json(store: Store, cid: Cid, identity: str, version: str, limits: Jso
     with _stored(cid):
         sealed = store.cat(cid, limits.text_bytes + SEALED_BYTES_BESIDE)
     body = parse_json(open_sealed(sealed, identity, 1), limits)
+    require_version(f"the object {cid}", body, version)
     if not isinstance(body, dict) or body.get("version") != version:
         raise InputRefused(f"the object {cid} is not {version}")
     return body

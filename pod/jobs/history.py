@@ -370,6 +370,20 @@ class Diverged(Sent):
 
 
 @dataclass(frozen=True)
+class EndedEarly(_Entry):
+    """Why a training ended before its last step, as its owner states it in the certificate.
+
+    Args:
+        step: completed steps when it happened.
+        reason: what happened.
+    """
+
+    kind = "ended_early"
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Trained(_Entry):
     """The chain has the end of a training, as its scientist saw it."""
 
@@ -802,6 +816,7 @@ JobEntry = (
     | Delivered
     | Finished
     | Diverged
+    | EndedEarly
     | Trained
     | Received
     | ResultAccepted

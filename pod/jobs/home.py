@@ -18,7 +18,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -139,6 +139,15 @@ class Home(AbstractContextManager["Home"]):
         except NotFound:
             return  # it never ran a pod, and whether its objects are somewhere all the same shows when they are fetched
         self.store.add_peer(endpoint)
+
+    def add_peers(self, addresses: Collection[str]) -> None:
+        """The same for several pods, in few round trips."""
+        now = time.monotonic()
+        new = sorted(each for each in addresses if now - self._met_at.get(each, -MEET_AGAIN_S) >= MEET_AGAIN_S)
+        for address, endpoint in zip(new, self.registry.endpoints(new), strict=True):
+            self._met_at[address] = now
+            if endpoint:
+                self.store.add_peer(endpoint)
 
     def release_objects(self, agreement: AgreementId) -> None:
         """Keep the sealed objects of an agreement no longer; `fitchain store gc` removes what

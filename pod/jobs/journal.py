@@ -66,7 +66,7 @@ CREATE TABLE datasets(
   card BLOB NOT NULL, card_cid TEXT NOT NULL);
 CREATE TABLE models(
   id TEXT PRIMARY KEY, name TEXT NOT NULL, folder TEXT NOT NULL, graph TEXT NOT NULL, initial_model TEXT NOT NULL,
-  cid TEXT NOT NULL);
+  cid TEXT NOT NULL, inputs TEXT NOT NULL);
 CREATE TABLE requests(
   agreement TEXT PRIMARY KEY, salt TEXT NOT NULL, terms TEXT NOT NULL, offer TEXT NOT NULL, recipe BLOB NOT NULL);
 CREATE TABLE decisions(
@@ -113,7 +113,8 @@ class DatasetRow:
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A model this pod published, with the folder that holds its graph and weights."""
+    """A model this pod published, with the folder that holds its graph and weights, and the columns
+    of each of its arguments; none where they are those that a draft fills in."""
 
     id: ModelId
     name: str
@@ -121,6 +122,7 @@ class ModelRow:
     graph: Digest
     initial_model: Root
     cid: str
+    inputs: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -361,11 +363,9 @@ class Journal:
 
     def keep_model(self, row: ModelRow) -> None:
         """Keep a published model; the same id replaces."""
+        names = str(row.id), row.name, str(row.folder), str(row.graph), str(row.initial_model), row.cid
         with self._writing() as database:
-            database.execute(
-                "REPLACE INTO models VALUES (?, ?, ?, ?, ?, ?)",
-                (str(row.id), row.name, str(row.folder), str(row.graph), str(row.initial_model), row.cid),
-            )
+            database.execute("REPLACE INTO models VALUES (?, ?, ?, ?, ?, ?, ?)", (*names, json.dumps(row.inputs)))
 
     def models(self) -> list[ModelRow]:
         """Every model this pod published, in that order."""
@@ -378,6 +378,7 @@ class Journal:
                     Digest.parse(row["graph"]),
                     Root(Digest.parse(row["initial_model"])),
                     row["cid"],
+                    tuple(map(tuple, json.loads(row["inputs"]))),
                 )
                 for row in self._rows("SELECT * FROM models ORDER BY rowid")
             ]

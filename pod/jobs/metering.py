@@ -53,8 +53,10 @@ def measured_work(home: Home, recipe: Recipe, model_folder: Path) -> StepWork:
 def _key(recipe: Recipe) -> str:
     """Name of what a result holds for."""
     rules = [str(sha256(path.read_bytes())) for path in sorted(_COUNTING.glob("*.py"))]
+    categories = {column: len(constants.get("categories", ())) for column, constants in recipe.transform.items()}
+    fits = [recipe.loss.name, recipe.target, [list(columns) for columns in recipe.inputs], categories]
     rows = [recipe.batch_size, recipe.unit_records]  # a step computes all places of its units
-    conditions = [str(recipe.graph), rows, str(recipe.environment.digest), *rules]
+    conditions = [str(recipe.graph), fits, rows, str(recipe.environment.digest), *rules]
     return sha256(canonical_json(conditions)).value.hex()[:32]
 
 

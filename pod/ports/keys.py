@@ -26,13 +26,17 @@ from fitchain.pod.ports.sealed import bech32, new_identity, recipient_of, unbech
 from fitchain.pod.values.digest import DIGEST_BYTES, Digest, Word, parse_json
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, Unusable, host_errors
 from fitchain.pod.values.limits import KEY_FILE, MOST_DERIVATION, MOST_SCRYPT
-from fitchain.pod.values.reading import read_at_most
+from fitchain.pod.values.reading import read_text
+from fitchain.pod.values.versions import require_version
 
 WORK = 1 << 17
 """Scrypt's N: 128 MiB and 0.4 s a guess, what OWASP asks of stored passwords (Password Storage
 Cheat Sheet, scrypt)."""
 
-CIPHER = "aes-128-ctr"
+_READ = {"cipher": ("aes-128-ctr",), "kdf": ("scrypt", "pbkdf2"), "prf": ("hmac-sha256",)}
+"""What a keystore of version 3 may be encrypted with, as the Web3 Secret Storage Definition has it."""
+_NO_KEYSTORE = "is no keystore of version 3"
+_WHOLE = "copy the file whole, from the tool that made it"
 _ENDLESS = "asks for more work than any tool gives a keystore"
 
 BACKUP_VERSION = "fitchain/keys/v2"
@@ -40,6 +44,8 @@ IMPORTED_VERSIONS = ("fitchain/keys/v1", BACKUP_VERSION)
 """The same two keystores under either name: an account with money in it outlives the version of
 Fitchain that made it. What is derived from the identity does not."""
 
+LEAST_DERIVED = 32
+"""Bytes: half of them encrypt, half authenticate."""
 _AGE_PREFIX = "age-secret-key-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HEX_KEY = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
@@ -156,6 +162,8 @@ def import_key(home: Path, name: str, source: Path, passphrase: str, work: int =
     if match := _HEX_KEY.fullmatch(text):
         return _keep(home, _keys(name, bytes.fromhex(match[1]), _new_scalar(), source), passphrase, work)
     body = _parse(source, text)
+    if str(body.get("version")).startswith("fitchain/") and body["version"] not in IMPORTED_VERSIONS:
+        require_version(f"the backup {source}", body, BACKUP_VERSION)
     if body.get("version") in IMPORTED_VERSIONS:
         return _keep(
             home, _opened(name, body.get("account"), body.get("identity"), passphrase, source), passphrase, work
@@ -267,13 +275,11 @@ def _info(folder: Path) -> KeyInfo:
 
 def _read(path: Path) -> str:
     try:
-        return read_at_most(path, KEY_FILE.text_bytes).decode("utf-8-sig")  # some editors begin a file with a mark
-    except UnicodeDecodeError:
-        raise InputRefused(f"{path} is no key's file: it is no UTF-8 text") from None
+        return read_text(path, KEY_FILE.text_bytes)
     except NotFound:
         raise
     except Unusable as error:
-        raise InputRefused(f"the key's file {path} cannot be read: {error.message}") from None
+        raise InputRefused(f"the key's file cannot be read: {error.message}", error.hint) from None
 
 
 def _parse(path: Path, text: str) -> dict[str, Any]:
@@ -315,32 +321,42 @@ def _encrypt(secret: bytes, passphrase: str, work: int) -> dict[str, Any]:
 def _decrypt(body: Any, passphrase: str, where: Path) -> bytes:
     from eth_account import Account
 
+    _require_readable(body, where)
     try:
-        _require_readable(body, where)
         _check_derivation(body, where)
-        return bytes(Account.decrypt(body, passphrase))
+        return bytes(Account.decrypt(_lowered(body) | {"version": 3}, passphrase))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, NotImplementedError) as error:
         if "MAC" in str(error):
             raise AccessRefused(f"the passphrase does not open {where}", "try again; nothing was changed") from None
-        raise InputRefused(f"{where} is no keystore of version 3: {type(error).__name__}") from None
+        raise InputRefused(f"{where} {_NO_KEYSTORE}: a field of its crypto is malformed", _WHOLE) from None
 
 
 def _require_readable(body: Any, where: Path) -> None:
     """Check what eth-keyfile takes on trust: it looks at no cipher, so that one by another comes
-    out as another key.
+    out as another key, and stumbles over other ways to derive one.
 
     Raises:
-        InputRefused: the keystore is of another cipher.
-        ValueError, KeyError, TypeError, AttributeError: it is none of version 3.
+        InputRefused: the keystore is of another version, cipher or derivation, or lacks a field.
     """
-    fields = {name.lower(): value for name, value in body.items()}
-    if fields["version"] != 3:
-        raise ValueError("another version")
-    if (cipher := fields["crypto"]["cipher"]) != CIPHER:
-        raise InputRefused(
-            f"{where} is encrypted with {cipher!r:.40}, and keystores are read that use {CIPHER}",
-            "have the tool that made it write one of the usual kind, as Geth does",
-        )
+    fields = _lowered(body)
+    crypto = _lowered(fields.get("crypto"))
+    # Some wallets write the number as a text.
+    if str(fields.get("version")) != "3" or isinstance(fields["version"], float):
+        raise InputRefused(f"{where} {_NO_KEYSTORE}: its version is {fields.get('version')!r:.40}", _WHOLE)
+    if lacking := [
+        name for name in ("cipher", "cipherparams", "ciphertext", "kdf", "kdfparams", "mac") if not crypto.get(name)
+    ]:
+        raise InputRefused(f"{where} {_NO_KEYSTORE}: its crypto has no {lacking[0]}", _WHOLE)
+    used = {"cipher": crypto["cipher"], "kdf": crypto["kdf"]}
+    if crypto["kdf"] == "pbkdf2":
+        used["prf"] = _lowered(crypto["kdfparams"]).get("prf")
+    for name, value in used.items():
+        if value not in _READ[name]:
+            raise InputRefused(
+                f"{where} is encrypted with the {name} {value!r:.40}, and keystores are read that use "
+                f"{' or '.join(_READ[name])}",
+                "have the tool that made it write one of the usual kind, as Geth does",
+            )
 
 
 def _check_derivation(body: Any, where: Path) -> None:
@@ -358,6 +374,8 @@ def _check_derivation(body: Any, where: Path) -> None:
             raise ValueError(f"{name} is no positive integer")
         if asked > most:
             raise InputRefused(f"{where} {_ENDLESS}: {name} = {asked!r:.40}, and {most} is the limit")
+    if terms.get("dklen", LEAST_DERIVED) < LEAST_DERIVED:
+        raise ValueError(f"a key of {LEAST_DERIVED} bytes is derived")
     work = prod(terms.get(name, 1) for name in ("n", "r", "p"))
     if work > MOST_SCRYPT:
         raise InputRefused(f"{where} {_ENDLESS}: n r p = {work!r:.40}, and {MOST_SCRYPT} is the limit")
@@ -388,8 +406,8 @@ def _require_named(account: dict[str, Any], keys: Keys, where: Path) -> None:
     Raises:
         InputRefused: it is another's.
     """
-    named = account.get("address")
-    if named is not None and str(named).lower().removeprefix("0x") != keys.address[2:].lower():
+    named = _lowered(account).get("address")
+    if named and str(named).lower().removeprefix("0x") != keys.address[2:].lower():
         raise InputRefused(
             f"{where} names the account {named!s:.80}, and its key is that of {keys.address}",
             "the file was altered or mixed up: restore it from the backup",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, reason_of
+from fitchain.pod.values.reading import decoded
 
 LONGEST_BYTES = 4096
 FILE_HINT = "name a file whose first line it is, with --passphrase-file FILE or FITCHAIN_PASSPHRASE_FILE"
@@ -45,17 +46,16 @@ def read_passphrase(path: Path) -> str:
 
     Raises:
         NotFound: the file cannot be read.
+        InputRefused: its first line is no UTF-8.
         AccessRefused: its first line is empty, or others than its owner may read it.
     """
     try:
         with path.open("rb") as file:
             _require_private(path, os.fstat(file.fileno()).st_mode)
             line = file.readline(LONGEST_BYTES)
-        passphrase = line.decode("utf-8-sig").rstrip("\r\n")
     except OSError as error:
         raise NotFound(f"the passphrase file {path} cannot be read: {reason_of(error)}", FILE_HINT) from None
-    except UnicodeDecodeError:
-        raise NotFound(f"the first line of the passphrase file {path} is no UTF-8 text", FILE_HINT) from None
+    passphrase = decoded(line, f"the first line of the passphrase file {path}").rstrip("\r\n")
     if not passphrase:
         raise AccessRefused(f"the first line of {path} is empty and should be the passphrase", FILE_HINT)
     return passphrase

@@ -289,10 +289,12 @@ class Registry:
 
     def outlived(self, datasets: Sequence[DatasetEntry]) -> set[DatasetId]:
         """Of datasets those that nobody can ask for any more since their owner opened a privacy
-        ledger later, to which their trainings would not be charged; a call for each owner."""
+        ledger later, to which their trainings would not be charged."""
         uncharged = [dataset for dataset in datasets if not dataset.ledger]
-        counts = {owner: self.ledger_count(owner) for owner in {dataset.owner for dataset in uncharged}}
-        return {dataset.id for dataset in uncharged if counts[dataset.owner]}
+        owners = sorted({dataset.owner for dataset in uncharged})
+        counts = self.chain.call_many([("Registry", "ledgerCount", (owner,)) for owner in owners])
+        later = {owner for owner, count in zip(owners, counts, strict=True) if count}
+        return {dataset.id for dataset in uncharged if dataset.owner in later}
 
     def is_outlived(self, dataset: DatasetEntry) -> bool:
         """Whether a dataset is, as `outlived` says."""
@@ -301,6 +303,20 @@ class Registry:
     def ledger_of(self, dataset: DatasetEntry) -> Ledger | None:
         """The privacy ledger that a dataset's trainings are charged to; None where it has none."""
         return self.ledger(dataset.owner, dataset.ledger) if dataset.ledger else None
+
+    def ledgers_of(self, datasets: Sequence[DatasetEntry]) -> list[Ledger | None]:
+        """The same of several, in few round trips."""
+        charged = sorted({(dataset.owner, dataset.ledger) for dataset in datasets if dataset.ledger})
+        kept = self.chain.call_many([("Registry", "ledger", pair) for pair in charged])
+        ledgers = {
+            pair: Ledger(*pair, entry["budget"], entry["spent"]) for pair, entry in zip(charged, kept, strict=True)
+        }
+        return [ledgers.get((dataset.owner, dataset.ledger)) for dataset in datasets]
+
+    def endpoints(self, addresses: Sequence[str]) -> list[bytes]:
+        """Where pods can be reached, in few round trips; empty for what is no pod."""
+        kept = self.chain.call_many([("Registry", "pod", (address,)) for address in addresses])
+        return [entry["endpoint"] for entry in kept]
 
     def register_model(
         self,

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fitchain.pod.values.errors import InputRefused, NodeUnreachable, reason_of
+from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound, Unusable
+from fitchain.pod.values.reading import read_text
+from fitchain.pod.values.urls import http_url
 
 DEVNET_CHAIN_ID = 31337
 DEVNET_RECORD = "devnet.json"
@@ -285,11 +287,11 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text("utf-8-sig"))  # some editors begin a file with a mark
-    except FileNotFoundError:
+        values = tomllib.loads(read_text(path))
+    except NotFound:
         return {}
-    except OSError as error:
-        raise InputRefused(f"the settings {path} cannot be read: {reason_of(error)}") from None
+    except Unusable as error:
+        raise InputRefused(f"the settings cannot be read: {error.message}", error.hint) from None
     except ValueError as error:
         raise InputRefused(f"{path} is not TOML: {error}") from None
     for name in values:
@@ -308,6 +310,8 @@ def _checked(name: str, value: Any) -> Any:
         return _words(value)
     if not isinstance(value, str | Path) or not str(value):
         raise InputRefused(f"the setting {name} is a text, not {value!r}")
+    if name in ("rpc", "also_rpc"):
+        http_url(str(value), f"URL of a node ({name})")
     if name == "store" and names_node(value):
         return str(value)
     return Path(value).expanduser().absolute() if name in ("store", "devnet") else str(value)
@@ -321,9 +325,11 @@ def names_node(store: Path | str) -> bool:
 def _gateways(value: Any) -> tuple[str, ...]:
     """URLs, from a TOML list or from a text with commas."""
     urls = [url.strip() for url in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(urls, list | tuple) or not all(str(url).startswith(("http://", "https://")) for url in urls):
-        raise InputRefused(f"the setting store_gateways is a list of http URLs, not {value!r}")
-    return tuple(str(url).rstrip("/") for url in urls)
+    if not isinstance(urls, list | tuple) or not all(isinstance(url, str) for url in urls):
+        raise InputRefused("the setting store_gateways is a list of http URLs, or a text with commas between them")
+    for url in urls:
+        http_url(url, "URL of a gateway (store_gateways)")
+    return tuple(url.rstrip("/") for url in urls)
 
 
 def _words(value: Any) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from fitchain.pod.ports.chain.reading import Reading, carry_out
 from fitchain.pod.ports.chain.reads import ReadBlock
 from fitchain.pod.ports.registry import PanelEntry, Registry
 from fitchain.pod.values.digest import Digest, Json, canonical_json, parse_json
-from fitchain.pod.values.errors import InputRefused, NotFound, reason_of
+from fitchain.pod.values.errors import InputRefused, NotFound, OtherVersion, reason_of
 from fitchain.pod.values.ids import PanelId
 from fitchain.pod.values.limits import TRUST_LIST
 from fitchain.pod.values.recipe.fields import Fields, text
@@ -187,10 +187,11 @@ class TrustList:
         except OSError as error:
             raise InputRefused(f"{path} cannot be read: {reason_of(error)}") from None
         try:
-            fields = Fields("the trust list", parse_json(data, TRUST_LIST), ("version", "panels", "accounts"))
-            fields.choice("version", (VERSION,))
+            fields = Fields("the trust list", parse_json(data, TRUST_LIST), ("panels", "accounts"), version=VERSION)
             panels = [TrustedPanel.from_json(each) for each in fields.items("panels", 0, MOST_ENTRIES)]
             accounts = [TrustedAccount.from_json(each) for each in fields.items("accounts", 0, MOST_ENTRIES)]
+        except OtherVersion as error:
+            raise OtherVersion(f"{path}: {error.message}", error.hint) from None
         except InputRefused as error:
             hint = "mend it, or remove it and trust again whom you rely on"
             raise InputRefused(f"{path} is not a trust list: {error.message}", hint) from None

@@ -32,6 +32,7 @@ from fitchain.pod.values.errors import (
     InputRefused,
     NodeUnreachable,
     NotFound,
+    OtherVersion,
     SignatureMismatch,
     reason_of,
 )
@@ -39,6 +40,7 @@ from fitchain.pod.values.files import new_file
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.limits import MOST_TRAIL_LINES, TRAIL_LINE
 from fitchain.pod.values.recipe.fields import Fields, text
+from fitchain.pod.values.versions import require_version
 
 VERSION = "fitchain/trail/v2"
 HEADER, ENTRY, EVENT, DISCLOSED, END = "header", "entry", "event", "disclosed", "end"
@@ -261,8 +263,12 @@ def _line(number: int, data: bytes, before: TrailLine | None) -> TrailLine:
         if line == data or canonical_json(value) != line:
             raise InputRefused("it is not written as a trail's lines are" if line != data else "it is cut off")
         kind = Fields(what, value, ("kind",), value).choice("kind", FIELDS)
+        if kind == HEADER:
+            require_version("the trail", value, VERSION)
         fields = Fields(what, value, ("kind", "previous", *FIELDS[kind]))
         _require_types(fields, kind)
+    except OtherVersion:
+        raise
     except InputRefused as error:
         raise InputRefused(f"{what} cannot be read: {error.message}", AGAIN) from None
     if (before is None) != (kind == HEADER) or (before is not None and before.kind == END):
@@ -274,8 +280,6 @@ def _line(number: int, data: bytes, before: TrailLine | None) -> TrailLine:
             f"that line's digest is {follows}: something was changed, dropped or moved there",
             AGAIN,
         )
-    if kind == HEADER and value["version"] != VERSION:
-        raise InputRefused(f"the file is of the version {str(value['version'])[:60]!r}, and {VERSION} is read here")
     if kind == END and fields.integer("lines", 1, MOST_TRAIL_LINES) != number:
         raise DigestMismatch(f"{what} is the last and says that there are {value['lines']}", AGAIN)
     return TrailLine(number, kind, value, line_digest(line))

@@ -5,6 +5,8 @@
     typed_json   frozen records in JSON and back, by the types of their fields
     limits       what is read at most of each kind of foreign input
     reading      files that somebody else made
+    urls         URLs of HTTP, told without what nobody else may see
+    versions     what this release reads, and what it says of other versions
     suggestions  known names near to one that is not known
     ids          ids of agreements, datasets, models and panels, each a type of its own
     amounts      FIT and ETH as people read them
@@ -14,6 +16,7 @@
     files        files and folders that somebody else laid out
     job_folder   every name in a job's folder
     held_out     what a trained model does on records that nobody trained on, in counts
+    evaluation   what it does on a table of the scientist's own
     best         which leaf's model is delivered, by the results on held-out records
     leaf         what a transcript says of one checkpoint
     hash_chain   links that follow from one secret

@@ -25,6 +25,7 @@ import rfc8785
 
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import ANSWER, JSON, JsonLimits
+from fitchain.pod.values.reading import encoding_fault
 
 Buffer = bytes | bytearray | memoryview
 Json = dict[str, Any] | list[Any] | str | int | float | bool | None
@@ -150,6 +151,8 @@ def parse_json(data: bytes, limits: JsonLimits = JSON) -> Any:
     """
     if len(data) > limits.text_bytes:
         raise InputRefused(f"the JSON has {len(data)} bytes and the limit is {limits.text_bytes}")
+    if data and (fault := encoding_fault(data)):
+        raise InputRefused(f"the text is not JSON: it {fault}", "save it as UTF-8 without a mark of byte order")
     try:
         _refuse_size(_STRING.sub(b"", data).translate(None, _NO_MARKS), limits)
         value = json.loads(

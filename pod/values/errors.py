@@ -8,6 +8,7 @@
     │   └── ClaimMismatch       a certificate's field disagrees with chain, recipe or model
     └── Unusable   exit 3   we could not check, or could not do what was asked
         ├── InputRefused        an input (file, recipe, graph, table) is malformed or beyond a limit
+        │   ├── OtherVersion    it is of another version of its format than this release reads
         │   ├── OperatorFailed  an operator of a graph cannot compute what it is given
         │   └── TooSlow         an object did not come in the time that it was given
         ├── NotFound            an object, key, job or deployment is not there
@@ -80,6 +81,11 @@ class Unusable(FitchainError):
 
 class InputRefused(Unusable):
     """An input is malformed, unknown or beyond a limit."""
+
+
+class OtherVersion(InputRefused):
+    """An input is of a version of its format that this release does not read: nothing can be said
+    of it here."""
 
 
 class TooSlow(InputRefused):

@@ -8,7 +8,7 @@
     run/leaves.jsonl                             one checkpoint a line, growing
     run/states/<step>.safetensors                kept states
     run/final.safetensors                        the trained model
-    run/predictions.npz                          what an evaluation yields
+    run/outputs.bin evaluation.json              what an evaluation yields
     run/state-digests.jsonl                      what an explanation yields
     run/risk-report.json                         what an assessment yields
     run/.scratch/                                in place of a home and of /tmp
@@ -50,7 +50,8 @@ DELIVERY_FILES = (MODEL, CERTIFICATE)
 RECORDS, TASK, LOG, WORKER_LOCK = "records.npz", "task.json", "worker.log", ".worker.lock"
 RUN = "run"
 LEAVES, STATES, FINAL = f"{RUN}/leaves.jsonl", f"{RUN}/states", f"{RUN}/final.safetensors"
-PREDICTIONS, STATE_DIGESTS, WORKER_SCRATCH = f"{RUN}/predictions.npz", f"{RUN}/state-digests.jsonl", f"{RUN}/.scratch"
+OUTPUTS, EVALUATION = f"{RUN}/outputs.bin", f"{RUN}/evaluation.json"
+STATE_DIGESTS, WORKER_SCRATCH = f"{RUN}/state-digests.jsonl", f"{RUN}/.scratch"
 WORKER_RISK_REPORT = f"{RUN}/{RISK_REPORT}"
 IDENTITY, SEAT_IDENTITY, RELEASED_IDENTITY = "identity.age", "seat.age", "job.age"
 EVIDENCE, EVIDENCE_RECORDS, EVIDENCE_REFERENCE = "evidence.json", "records.bin", "reference.safetensors"
@@ -251,9 +252,14 @@ class JobFolder:
         return self.path / FINAL
 
     @property
-    def predictions(self) -> Path:
-        """What an evaluation yields."""
-        return self.path / PREDICTIONS
+    def outputs(self) -> Path:
+        """The outputs of a model that is evaluated, record by record."""
+        return self.path / OUTPUTS
+
+    @property
+    def evaluation(self) -> Path:
+        """What a model does on a table, counted and added up."""
+        return self.path / EVALUATION
 
     @property
     def risk_report(self) -> Path:

@@ -102,6 +102,8 @@ DEPLOYMENT = JsonLimits(64 * KIB, 64, 4)
 TASK = JsonLimits(16 * MIB, 1 << 21, 8)
 """What a pod tells its own worker."""
 RISK_REPORT = JsonLimits(256 * KIB, 1 << 13, 6)
+EVALUATION = JsonLimits(4 * MIB, 1 << 18, 8)
+"""What a worker writes of a model on a table of the scientist's own."""
 
 
 EVIDENCE_LEAF_BYTES, EVIDENCE_LEAF_ITEMS, MOST_PATH = 144 * KIB, 5376, 64
@@ -131,6 +133,12 @@ TABLE_BYTES = 64 * GIB
 """An owner's own data."""
 JSON_LINE_BYTES = 16 * MIB
 """Of one record of it."""
+PARQUET_FOOTER_BYTES = 256 * MIB
+"""What says of a Parquet file where its columns lie."""
+IMAGE_FILE_BYTES, IMAGE_PIXELS = GIB, 1 << 26
+"""Of one image of a folder, packed and unpacked."""
+SCAN_BYTES = 4 * GIB
+"""Of one scan, while it is decoded."""
 MOCK_BYTES = GIB
 """Mock data, packed and unpacked."""
 ARRAY_HEADER_BYTES = 10_000
@@ -280,6 +288,7 @@ FOREIGN: tuple[Row, ...] = (
     ),
     _json("event of a worker", EVENT),
     _json("risk report of a worker", RISK_REPORT),
+    _json("evaluation of a worker", EVALUATION),
     Row(
         "answer of a node",
         f"{size_text(ANSWER.text_bytes)}, of the store's {size_text(STORE_ANSWER_BYTES)}",

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedReader
+from itertools import chain, combinations, islice
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -57,6 +58,10 @@ STATE_TAG = "fitchain/state/v2"
 KINDS_KEY = "fitchain"
 """The metadata key under which the kinds of all tensors that are not parameters travel."""
 
+MOST_TRIED = 1 << 18
+"""Entries of trees that are computed to find the kinds of tensors: about half a second."""
+
+_OF_BATCH_NORM = frozenset({"running_mean", "running_var", "num_batches_tracked"})
 _LENGTH_BYTES = 8
 _ALIGNMENT_BYTES = 8
 
@@ -146,6 +151,40 @@ def model_root(tensors: Tensors, data_digests: Mapping[str, Digest] | None = Non
         InputRefused: a tensor belongs to an optimizer.
     """
     return _root(MODEL_TAG, ("parameter", "buffer"), tensors, data_digests or {})
+
+
+def with_kinds_of(tensors: Tensors, root: Root) -> Tensors | None:
+    """The tensors of a file that says nothing of kinds, with the kinds under which they have a
+    root: programs that write a model anew drop the metadata in which its buffers are named.
+
+    Tensors whose names end alike (`running_mean`) are taken for one kind, and of all such choices
+    as many are tried as are cheap: few buffers before many, after those of batch norm. Whatever is
+    found has the root, so that no guess can be wrong.
+
+    Returns:
+        None where no choice that was tried has it, or the file names kinds itself.
+    """
+    if any(tensor.kind != "parameter" for tensor in tensors.values()):
+        return None
+    names = sorted(tensors)
+    datas = {name: blake3_digest(tensors[name].data) for name in names}
+    kinds: tuple[Kind, Kind] = ("parameter", "buffer")
+    as_kind = {kind: {name: replace(tensors[name], kind=kind) for name in names} for kind in kinds}
+    entries = {kind: {name: tensor_entry(name, as_kind[kind][name], datas[name]) for name in names} for kind in kinds}
+    for endings in _choices(names):
+        kind_of = {name: kinds[name.rpartition(".")[2] in endings] for name in names}
+        if published_root(MODEL_TAG, [entries[kind_of[name]][name] for name in names]) == root:
+            return {name: as_kind[kind_of[name]][name] for name in names}
+    return None
+
+
+def _choices(names: Sequence[str]) -> Iterator[frozenset[str]]:
+    """Endings of names under which tensors may be buffers, the likeliest first and so many that no
+    more than `MOST_TRIED` entries are put into a tree."""
+    endings = sorted({name.rpartition(".")[2] for name in names})
+    yield _OF_BATCH_NORM & frozenset(endings)
+    choices = chain.from_iterable(combinations(endings, count) for count in range(len(endings) + 1))
+    yield from map(frozenset, islice(choices, MOST_TRIED // max(1, len(names))))
 
 
 def optimizer_root(tensors: Tensors, data_digests: Mapping[str, Digest] | None = None) -> Root:

@@ -86,6 +86,7 @@ def main() -> int:
         risk=None,
         held_out=result_of(recipe, DELIVERED),
         evaluations=tuple(result_of(recipe, index) for index in range(1, transcript.count)),
+        ended=None,
         audit=AUDIT,
         ctx=transcript.ctx,
         seed=transcript.seed,

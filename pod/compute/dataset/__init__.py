@@ -7,6 +7,12 @@ into batches.
     csv_file   CSV files
     jsonl_file  JSON lines
     npz_file   NPZ files
+    arrow_cells  cells of Arrow's types
+    parquet_file  Parquet files
+    arrow_file  Arrow's own files
+    image_file  images, each an array
+    scan_file  scans, each an array
+    image_folder  folders of images and scans
     task       what a target is predicted as
     selection  which columns are read, and what their owner says of them
     schema     what the columns of a source are
@@ -26,12 +32,22 @@ into batches.
     references  records and order of the reference trainings of a risk report
     subgroups  columns by whose groups results are told
     assembly   indices -> a model's inputs and target
+    arguments  which columns enter a model, as which argument
     mock       data of the same schema for rehearsals
 """
 
 from __future__ import annotations
 
-from fitchain.pod.compute.dataset.assembly import Assemble, assemble, class_numbers, group_numbers, input_width
+from fitchain.pod.compute.dataset.arguments import Argument, Parameters, chosen_arguments, usual_arguments
+from fitchain.pod.compute.dataset.assembly import (
+    Assemble,
+    assemble,
+    assemble_inputs,
+    assemble_target,
+    class_numbers,
+    group_numbers,
+    input_width,
+)
 from fitchain.pod.compute.dataset.card import (
     Card,
     CardPrivacy,
@@ -44,8 +60,9 @@ from fitchain.pod.compute.dataset.card import (
 from fitchain.pod.compute.dataset.columns import DTYPES, Classes, Column, Kind, declared_classes, missing_name
 from fitchain.pod.compute.dataset.concerns import Rule, require_no_concern
 from fitchain.pod.compute.dataset.csv_file import CsvDialect
+from fitchain.pod.compute.dataset.image_file import ImageForm
 from fitchain.pod.compute.dataset.leaves import Leaves
-from fitchain.pod.compute.dataset.mock import mock_table
+from fitchain.pod.compute.dataset.mock import mock_ranges, mock_table
 from fitchain.pod.compute.dataset.order import (
     batches,
     batches_per_epoch,
@@ -54,7 +71,7 @@ from fitchain.pod.compute.dataset.order import (
     training_rows,
 )
 from fitchain.pod.compute.dataset.policy import Disclosure, Policy, RiskTerms
-from fitchain.pod.compute.dataset.readers import Reading
+from fitchain.pod.compute.dataset.readers import Dialect, Reading
 from fitchain.pod.compute.dataset.records import (
     Opening,
     Registration,
@@ -80,6 +97,7 @@ __all__ = [
     "DTYPES",
     "FILLED",
     "NO_UNIT",
+    "Argument",
     "Assemble",
     "Card",
     "CardPrivacy",
@@ -89,10 +107,13 @@ __all__ = [
     "Column",
     "Constants",
     "CsvDialect",
+    "Dialect",
     "Disclosure",
+    "ImageForm",
     "Kind",
     "Leaves",
     "Opening",
+    "Parameters",
     "Policy",
     "Reading",
     "ReadingTerms",
@@ -106,9 +127,12 @@ __all__ = [
     "Tick",
     "UnitColumn",
     "assemble",
+    "assemble_inputs",
+    "assemble_target",
     "batches",
     "batches_per_epoch",
     "check_unchanged",
+    "chosen_arguments",
     "class_numbers",
     "dataset_root",
     "declared_classes",
@@ -119,6 +143,7 @@ __all__ = [
     "held_out_rows",
     "input_width",
     "missing_name",
+    "mock_ranges",
     "mock_table",
     "no_tick",
     "open_records",
@@ -129,5 +154,6 @@ __all__ = [
     "salt",
     "salts",
     "training_rows",
+    "usual_arguments",
     "verify_record",
 ]

@@ -21,6 +21,7 @@ from fitchain.pod.values.recipe.terms import BINARY, CLASSIFICATION
 KEPT_BYTES = 256 << 20
 
 Assemble = Callable[[Array], tuple[tuple[Array, ...], Array]]
+Take = Callable[[Array], Array]
 
 
 def assemble(
@@ -45,21 +46,35 @@ def assemble(
         InputRefused: an unknown column, columns that cannot be stacked, constants that do not fit
             the column, a target that is none of its categories.
     """
+    takes = [*_arguments(recipe, table, dtypes), _target(table, recipe)]
+    *arguments, target = _kept(takes, table, kept_bytes)
+    return lambda indices: (tuple(argument(indices) for argument in arguments), target(indices))
+
+
+def assemble_target(recipe: Recipe, table: Table, kept_bytes: int = KEPT_BYTES) -> Take:
+    """The target alone, as `assemble` prepares it."""
+    (target,) = _kept([_target(table, recipe)], table, kept_bytes)
+    return target
+
+
+def assemble_inputs(
+    recipe: Recipe, table: Table, dtypes: Sequence[str] | None = None, kept_bytes: int = KEPT_BYTES
+) -> Callable[[Array], tuple[Array, ...]]:
+    """The inputs alone, as `assemble` prepares them; the table may have no target."""
+    arguments = _kept(_arguments(recipe, table, dtypes), table, kept_bytes)
+    return lambda indices: tuple(argument(indices) for argument in arguments)
+
+
+def _arguments(recipe: Recipe, table: Table, dtypes: Sequence[str] | None) -> list[Take]:
     wants = tuple(dtypes) if dtypes is not None else ("float32",) * len(recipe.inputs)
     if len(wants) != len(recipe.inputs):
-        raise InputRefused(f"the recipe has {len(recipe.inputs)} inputs and the model takes {len(wants)}")
-    takes = [
+        raise InputRefused(
+            f"the recipe has {len(recipe.inputs)} inputs and the model takes {len(wants)}",
+            "name the columns of each argument in the recipe (`inputs = [[...], [...]]`), in forward's order",
+        )
+    return [
         _argument(table, columns, recipe.transform, want) for columns, want in zip(recipe.inputs, wants, strict=True)
     ]
-    *arguments, target = _kept([*takes, _target(table, recipe)], table, kept_bytes)
-
-    def take(indices: Array) -> tuple[tuple[Array, ...], Array]:
-        return tuple(argument(indices) for argument in arguments), target(indices)
-
-    return take
-
-
-Take = Callable[[Array], Array]
 
 
 def _kept(takes: Sequence[Take], table: Table, most_bytes: int) -> list[Take]:
@@ -116,8 +131,10 @@ def _numbers(table: Table, name: str, constants: Mapping[str, Any] | None, want:
     """One column's cells as numbers, `[B, *shape]`."""
     array, gone = table.arrays[name], table.arrays.get(missing_name(name))
     if want == "int64":
-        if not table.column(name).integral:
+        if not table.column(name).integral or array.dtype == np.uint64:
             raise InputRefused(f"the model takes int64 and column {name!r} holds {array.dtype}")
+        if gone is not None:
+            raise InputRefused(f"the model takes int64 and cells of the column {name!r} may be missing")
         return lambda indices: array[indices].astype(np.int64)
     constants = {"mean": 0.0, "scale": 1.0} if constants is None else constants
     if gone is not None and "fill" not in constants:

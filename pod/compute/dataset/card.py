@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import cached_property
 from typing import Any
 
@@ -231,8 +232,7 @@ class Card:
         Raises:
             InputRefused: a field is missing, unknown, of the wrong type or out of bounds.
         """
-        fields = Fields("the card", value, ("version", *cls.__dataclass_fields__))
-        fields.choice("version", (VERSION,))
+        fields = Fields("the card", value, cls.__dataclass_fields__, version=VERSION)
         texts = {label: _text(label, value[label], longest) for label, longest in _TEXTS.items()}
         transform = Fields("the card's transform", value["transform"], (), value["transform"]).value
         probes = Fields("the card's probes", value["probes"], (), value["probes"]).value
@@ -470,7 +470,7 @@ def fit_transform(
     constants: Constants = {}
     for name, (low, high) in (ranges or {}).items():
         column = table.column(name)
-        if not -math.inf < low < high < math.inf:
+        if not -math.inf < low < high < math.inf or math.isinf(high - low):
             raise InputRefused(f"the range of {name!r} from {low} to {high} is empty or without an end")
         if column.kind not in _SCALED or _has_classes(table, column):
             raise InputRefused(f"the column {name!r} has categories, which no range scales", "leave its range out")
@@ -503,6 +503,8 @@ def fit_transform(
 
 _SCALED = (Kind.NUMBER, Kind.WHOLE, Kind.TIME)
 LEAST_BEHIND_STATISTICS = 20
+LEAST_SQUARED, ENLARGED = 1e-140, 2.0**600
+_TOO_LARGE = "a column's numbers are too large for their mean and deviation"
 ROUNDING = 16 * float(np.finfo(np.float64).eps)
 """The mean of a slab of equal numbers may be off by so much of it: each of the twelve levels of
 numpy's pairwise sum rounds once, and so do the last sum and the division."""
@@ -563,7 +565,7 @@ def _means_and_scales(table: Table, columns: Sequence[Column]) -> Constants:
                     each.add_distances(_present(table, name, part))
             return {name: each.constants() for name, each in sums.items()}
     except (FloatingPointError, OverflowError):
-        raise InputRefused("a column's numbers are too large for their mean and deviation", "rescale it") from None
+        raise InputRefused(_TOO_LARGE, "rescale it") from None
 
 
 def _present(table: Table, name: str, part: slice) -> Array:
@@ -585,6 +587,7 @@ class _Sums:
     mean: float = 0.0
     farthest: float = 0.0
     squares: list[float] = field(default_factory=list)
+    enlarged: list[float] = field(default_factory=list)
 
     def add(self, cells: Array) -> None:
         """Look at some of them."""
@@ -604,14 +607,19 @@ class _Sums:
         self.farthest = max(self.farthest, float(np.abs(beside).max()))
         with np.errstate(over="ignore"):  # of a constant column, whose mean is rounded, they are not asked for
             self.squares.append(float(np.square(beside).sum()))
+            self.enlarged.append(float(np.square(beside * ENLARGED).sum()))
 
     def constants(self) -> dict[str, float]:
         """What the card publishes."""
         if self.records < LEAST_BEHIND_STATISTICS:
             low, high = outward_range(self.low, self.high)
+            if math.isinf(high - low):
+                raise OverflowError
             return {"low": low, "high": high}
         if self.farthest <= ROUNDING * abs(self.mean):
             return {"mean": self.mean, "scale": 1.0}
+        if self.farthest < LEAST_SQUARED:  # squares of what is so near are 0
+            return {"mean": self.mean, "scale": math.sqrt(math.fsum(self.enlarged) / self.size) / ENLARGED or 1.0}
         squares = math.fsum(self.squares)
         if squares == math.inf:
             raise OverflowError
@@ -624,19 +632,25 @@ def outward_range(low: float, high: float) -> tuple[float, float]:
     Returns:
         (low, high), low < high, each of one significant digit, unless that would be no wider.
     """
-    low, high = _outwards(low, math.floor), _outwards(high, math.ceil)
+    low, high = _outwards(low, ROUND_FLOOR), _outwards(high, ROUND_CEILING)
     if low < high:
         return low, high
     beside = max(1.0, abs(low) / 10)  # beyond 2^53 the next whole number is no other double
-    return low - beside, high + beside
+    return _finite(low - beside), _finite(high + beside)
 
 
-def _outwards(number: float, towards: Callable[[float], int]) -> float:
-    """Round to one significant digit, downwards or upwards."""
-    if number == 0:
-        return 0.0
-    unit = 10.0 ** math.floor(math.log10(abs(number))) or 1.0  # a power below the smallest double is 0
-    return float(towards(number / unit) * unit)
+def _outwards(number: float, rounding: str) -> float:
+    """Round to one significant digit, downwards or upwards; beyond all doubles is the last of
+    them."""
+    exact = Decimal(repr(number))  # the shortest text of a double: floor and double keep their order
+    return _finite(float(exact.quantize(Decimal(1).scaleb(exact.adjusted()), rounding)) if number else 0.0)
+
+
+def _finite(number: float) -> float:
+    return max(-_LARGEST, min(number, _LARGEST))
+
+
+_LARGEST = float(np.finfo(np.float64).max)
 
 
 def refuse_beside_budget(subgroups: Collection[str]) -> None:

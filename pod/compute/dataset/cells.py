@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
+from enum import Enum, auto
 from functools import lru_cache
 
 import numpy as np
@@ -53,8 +55,6 @@ MISSING = frozenset(
         "1.#qnan",
         "-1.#ind",
         "-1.#qnan",
-        "#n/a",
-        "n/a",
     ]
 ) | {"", "#n/a n/a"}
 """What tools write where there is nothing: spreadsheets, R, pandas, SAS, MySQL, C; in lower case."""
@@ -62,10 +62,22 @@ MISSING = frozenset(
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_PADDED = re.compile(r"[+-]?0[0-9]+")
-_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?|[+-]?[0-9]+,?")
-_GROUPED = re.compile(r"[+-]?[0-9]{1,3}([ ,.'\u00a0\u202f][0-9]{3})+([.,][0-9]*)?")
-_TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d(?:[.,](\d{1,9}))?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
+_PADDED = re.compile(r"[+-]?0[0-9]+(\.[0-9]*)?")
+_SWAPPED = str.maketrans(".,", ",.")
+_SIGNS = re.compile(r"[%\u2030$\u20ac\u00a3\u00a5]")
+_GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2}([.,' ][0-9]{3})+")
+_OTHER_NUMBER = re.compile(
+    r"[+-]?[0-9]{1,3}([ ,.'][0-9]{3})+([.,][0-9]*)?|[+-]?[0-9]*[.,][0-9]+([eE][+-]?[0-9]+)?|[+-]?[0-9]+[.,]?"
+)
+_MONTHS = "jan|feb|mar|mrz|m\u00e4r|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez"
+_NUMBERED = r"[0-9]{1,4}([./-])[0-9]{1,2}\2[0-9]{1,4}"
+_NAMED = rf"[0-9]{{1,2}}[ ./-]*({_MONTHS})[a-z]*[ ./-]*[0-9]{{2,4}}"
+_DATE = re.compile(rf"({_NUMBERED}|{_NAMED})([t ].*)?", re.IGNORECASE)
+_HOUR, _SIXTY = "(?:[01][0-9]|2[0-3])", "[0-5][0-9]"
+_TIME = re.compile(
+    rf"([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})"
+    rf"(?:[T ]({_HOUR}:{_SIXTY})(:{_SIXTY}(?:[.,]([0-9]{{1,9}}))?)?(Z|[+-]{_HOUR}:?{_SIXTY})?)?"
+)
 _TRUTH = {"true": True, "false": False}
 TIME_UNITS = {"days": "D", "seconds": "s", "milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"}
 """Units of times as the CF conventions name them, and as numpy does; the finer, the later."""
@@ -131,13 +143,61 @@ def is_padded(text: str) -> bool:
 
 
 def is_grouped(text: str) -> bool:
-    """Whether a text looks like a number whose digits are parted in groups: 1,234.50 or 1 234."""
+    """Whether a number's only point or comma may as well part its digits in groups: 1,234 or
+    1.234.567."""
     return _GROUPED.fullmatch(text) is not None
 
 
 def with_point(texts: Sequence[str]) -> list[str]:
-    """Numbers with a decimal comma written with a point; all else as it is."""
-    return [text.replace(",", ".") if "," in text and _COMMA.fullmatch(text) else text for text in texts]
+    """Texts of a table whose numbers have a decimal comma, as one with a point would have them.
+
+    Point and comma change places, so that 1.234, which is a thousand and more there, is no number
+    with a point afterwards.
+    """
+    return [text.translate(_SWAPPED) for text in texts]
+
+
+class Look(Enum):
+    """What a text looks like, that is no number.
+
+    Members: a number that is written in another way (1,234.50, 12 %, full-width digits), or beyond
+    all doubles; a time of
+    ISO 8601; another date, or a day and an hour that no calendar has; anything else.
+    """
+
+    OTHER_NUMBER = auto()
+    TIME = auto()
+    OTHER_DATE = auto()
+    TEXT = auto()
+
+
+_LONGEST_LOOK = 40
+
+
+def look_of(text: str) -> Look:
+    """What a text looks like, that is no number."""
+    return Look.TEXT if len(text) > _LONGEST_LOOK else _look_of(text)
+
+
+@lru_cache(1 << 14)
+def _look_of(text: str) -> Look:
+    if (unit := time_unit(text)) is not None and as_times([text], unit[0]) is not None:
+        return Look.TIME
+    if _DATE.fullmatch(text):
+        return Look.OTHER_DATE
+    if _NUMBER.fullmatch(text):
+        return Look.OTHER_NUMBER
+    plain = visible(unicodedata.normalize("NFKC", text)).replace("\u2212", "-").replace("\u2019", "'")
+    digits = "".join(str(unicodedata.decimal(each)) if each.isdecimal() else each for each in plain)
+    bare = _SIGNS.sub("", digits).strip()
+    return Look.OTHER_NUMBER if _OTHER_NUMBER.fullmatch(bare) else Look.TEXT
+
+
+def visible(text: str) -> str:
+    """What of a text can be seen: one form of each letter, single blanks, no marks that only
+    formatting knows."""
+    composed = unicodedata.normalize("NFC", text)
+    return " ".join("".join(each for each in composed if unicodedata.category(each) not in ("Cf", "Cc")).split())
 
 
 def missing(texts: list[str], markers: frozenset[str]) -> list[int]:
@@ -158,7 +218,10 @@ def padded(texts: Sequence[str]) -> list[int]:
 def holds(text: str, number: float) -> bool:
     """Whether a double prints back to a decimal text: rounded to as many digits as that has, it is
     the same number."""
-    value = Decimal(text)
+    try:
+        value = Decimal(text)
+    except InvalidOperation:  # an exponent that no decimal has, and no double either
+        return False
     if not value:
         return number == 0
     digits = len(value.normalize().as_tuple().digits)

@@ -15,6 +15,7 @@ import numpy as np
 
 from fitchain.pod.compute.dataset.card import Constants
 from fitchain.pod.compute.dataset.columns import Array, Kind
+from fitchain.pod.compute.dataset.schema import MISSING_CATEGORY
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.values.errors import InputRefused
 
@@ -78,7 +79,7 @@ def concerns_of(table: Table, constants: Constants) -> Iterator[Concern]:
                 " be published",
             )
             continue
-        of_each = counts[column.name]
+        of_each = counts[column.name][[each != MISSING_CATEGORY for each in categories]]  # that is nobody's
         if rare := int(((of_each > 0) & (of_each < FEWEST_OF_A_CLASS)).sum()):
             yield Concern(
                 Rule.RARE_CLASSES,

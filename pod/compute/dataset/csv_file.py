@@ -111,7 +111,9 @@ class CsvFile:
         self.mock, skipped, named = _before_header(head)
         self._skipped = skipped
         lines = "".join(islice(io.StringIO(head), skipped, skipped + SNIFFED_LINES))
-        delimiter = said.delimiter or named or _delimiter(lines)
+        delimiter = (
+            said.delimiter or named or _delimiter(lines, not head.endswith(lines) or len(head) == SNIFFED_CHARACTERS)
+        )
         self._dialect = replace(self._dialect, delimiter=delimiter)
         self._dialect = replace(self._dialect, decimal=said.decimal or self._decimal(lines))
 
@@ -140,12 +142,8 @@ class CsvFile:
                 places, records = zip(*slab, strict=True)
                 turned = list(zip(*records, strict=True))
                 parts: dict[int, Cells] = {position: list(turned[position]) for position in wanted}
-                if self._dialect.decimal == "comma":
-                    parts = {
-                        position: cells.with_point(part) for position, part in parts.items() if isinstance(part, list)
-                    }
                 seen += len(places)
-                yield Slab(places, parts, text.buffer.tell() / size)
+                yield Slab(places, parts, text.buffer.tell() / size, self._dialect.decimal == "comma")
         if uneven.count:
             raise InputRefused(
                 f"{uneven.where('line')}: there are not {width} cells, as the header has",
@@ -186,19 +184,32 @@ class CsvFile:
         return _Rows(text, self._dialect, self._skipped)
 
     def _decimal(self, lines: str) -> str:
-        """A comma where the first lines have numbers with one and none with a point."""
+        """A comma where the first lines have numbers with one and none with a point.
+
+        Raises:
+            InputRefused: each of those numbers may have its digits in groups instead, as 1,234 may.
+        """
         if self._dialect.delimiter == "comma":
             return "point"
         rows = _Rows(io.StringIO(lines, newline=""), self._dialect, 0, strict=False)
-        commas = points = 0
+        with_comma, with_point = list[str](), list[str]()
         while (row := rows.next()) is not None:
             texts = cells.clean(row)
-            commas += sum(
-                "," in text and cells.is_number(point)
-                for text, point in zip(texts, cells.with_point(texts), strict=True)
+            swapped = cells.with_point(texts)
+            with_comma += [
+                text for text, point in zip(texts, swapped, strict=True) if "," in text and cells.is_number(point)
+            ]
+            with_point += [text for text in texts if "." in text and cells.is_number(text)]
+        numbers = with_comma + with_point
+        # A tab says nothing of whose habits a file follows; a comma, or a semicolon, does.
+        telling = with_comma or self._dialect.delimiter == "semicolon"
+        if numbers and telling and not (with_comma and with_point) and all(map(cells.is_grouped, numbers)):
+            sign = "comma" if with_comma else "point"
+            raise InputRefused(
+                f"the {sign} in its numbers may part decimals, or thousands: there are three digits after each",
+                "say which (--decimal comma or --decimal point); thousands are written without a sign",
             )
-            points += sum("." in text and cells.is_number(text) for text in texts)
-        return "comma" if commas and not points else "point"
+        return "comma" if with_comma and not with_point else "point"
 
 
 class _Rows:
@@ -207,7 +218,7 @@ class _Rows:
     def __init__(self, text: TextIO, dialect: CsvDialect, skipped: int, strict: bool = True) -> None:
         self.dialect, self.skipped = dialect, skipped
         self.reader = csv.reader(
-            text,
+            _without_zeros(text, self),
             delimiter=DELIMITERS[dialect.delimiter or "comma"],
             strict=strict,
             skipinitialspace=True,
@@ -230,14 +241,22 @@ class _Rows:
             return next(self.reader, None)
         except csv.Error as error:
             hint = 'a quote within quotes is doubled (""); --escape reads \\" as MySQL writes it'
-            if "NUL" in str(error):
-                hint = "the file is no text, or of another encoding (--encoding utf-16-le, say)"
-            raise InputRefused(f"line {self.line}: {_WHAT_MET.get(str(error), str(error))}", hint) from None
+            what = _AFTER_QUOTE if "expected after" in str(error) else _WHAT_MET.get(str(error), str(error))
+            raise InputRefused(f"line {self.line}: {what}", hint) from None
 
 
+def _without_zeros(text: TextIO, rows: _Rows) -> Iterator[str]:
+    """The text's lines; a zero byte stands in no text that a person means."""
+    for line in text:
+        if "\0" in line:
+            raise InputRefused(f"line {rows.line + 1}: the line holds a zero byte", _NO_TEXT)
+        yield line
+
+
+_NO_TEXT = "the file is no text, or of another encoding (--encoding utf-16-le, say)"
+_AFTER_QUOTE = "a cell goes on after its closing quote"
 _WHAT_MET = {
     "unexpected end of data": "a quote that was opened is never closed",
-    "line contains NUL": "the line holds a zero byte",
 }
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 """Of the order of bytes, with which Windows' tools begin a text."""
@@ -284,19 +303,35 @@ def _before_header(head: str) -> tuple[bool, int, str | None]:
     return mock, int(mock), None
 
 
-def _delimiter(lines: str) -> str:
-    """The separator by which the first lines fall into the most cells, as many in each; a comma
-    where none does better."""
-    best, most = "comma", 1
+def _delimiter(lines: str, cut_off: bool) -> str:
+    """The separator by which the first lines fall into the most cells, as many in each; where none
+    does, that which the header has most often, so that lines which do not fit are told.
+
+    Raises:
+        InputRefused: two do equally well.
+    """
+    headers, even, below = dict[str, int](), dict[str, int](), dict[str, int]()
     for word in DELIMITERS:
         rows = _Rows(io.StringIO(lines, newline=""), CsvDialect(word), 0, strict=False)
         widths = list[int]()
         while (row := rows.next()) is not None:
             widths += [len(row)] if row else []
-        whole = widths[:-1] if len(widths) > 2 else widths  # the last line may be cut off
-        if whole and min(whole) == max(whole) > most:
-            best, most = word, whole[0]
-    return best
+        whole = widths[:-1] if cut_off and len(widths) > 2 else widths
+        headers[word] = widths[0] if widths else 1
+        if whole and min(whole) == max(whole):
+            even[word] = whole[0]
+        elif len(whole) > 2 and min(whole[1:]) == max(whole[1:]) > 1:
+            below[word] = whole[1]
+    most = max(even.values(), default=1)
+    best = [word for word, width in even.items() if width == most]
+    if most == 1 < max(*headers.values(), *below.values(), 1):
+        return max(headers, key=lambda word: (headers[word], below.get(word, 0)))
+    if most > 1 and len(best) > 1:
+        raise InputRefused(
+            f"its lines fall into {most} cells by the {' and by the '.join(best)}",
+            f"say what parts its cells (--delimiter {best[0]} or --delimiter {best[1]})",
+        )
+    return best[0] if best else "comma"
 
 
 def _first_undecodable_line(path: Path, encoding: str) -> int:

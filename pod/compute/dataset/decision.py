@@ -7,19 +7,22 @@ it in one message.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fitchain.pod.compute.dataset import cells as texts
 from fitchain.pod.compute.dataset.columns import Array, Classes, Column, Kind
 from fitchain.pod.compute.dataset.draft import Draft
 from fitchain.pod.compute.dataset.profile import TEXT_KINDS, Profile
 from fitchain.pod.compute.dataset.schema import KIND_WORDS, MISSING_CATEGORY, ColumnPlan, Schema
-from fitchain.pod.compute.dataset.selection import ReadingTerms, find_column, select
-from fitchain.pod.compute.dataset.source import BadCells, Refusals, Source, Tick, Typed, no_tick, plain_name
+from fitchain.pod.compute.dataset.selection import ReadingTerms, Selection, find_column, select
+from fitchain.pod.compute.dataset.source import BadCells, Refusals, Source, Tick, Typed, no_tick
 from fitchain.pod.compute.dataset.task import Task
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
+
+Said = TypeVar("Said")
 
 
 def decide(source: Source, terms: ReadingTerms, tick: Tick = no_tick, draft: Draft | None = None) -> Schema:
@@ -38,28 +41,27 @@ def decide(source: Source, terms: ReadingTerms, tick: Tick = no_tick, draft: Dra
     # In this order: what is named has to be there before anything is looked at, and what each
     # column is has to be known before it is asked what its target is predicted as.
     selection = select(source.names, terms)
-    for mapping, what in (
-        (terms.kinds, "the column whose kind is given"),
-        (terms.categories, "the column of categories"),
-    ):
-        for name in mapping:
-            find_column(source.names, name, what)
+    kinds = _by_name(source, terms.kinds, selection, "whose kind is given")
+    categories = _by_name(source, terms.categories, selection, "whose categories are named")
     if not [name for name in selection.places if name != selection.unit]:
         raise InputRefused("the table has no column")
-    profiles = {name: Profile(terms.markers) for name in selection.places}
+    profiles = {name: Profile(terms.markers, kinds.get(name)) for name in selection.places}
     for slab in source.slabs(selection.places.values()):
         tick("looking at the columns", slab.done)
         if draft is not None:
             draft.add(slab, selection.places)
         for name, position in selection.places.items():
             try:
-                profiles[name].add(slab.cells[position], slab.places)
+                profiles[name].add(slab.cells[position], slab.places, slab.comma)
             except InputRefused as error:
                 raise InputRefused(f"column {name!r}: {error.message}", error.hint) from None
     if not any(profile.count for profile in profiles.values()):
         raise InputRefused("the table has no record")
-    kinds = {plain_name(name): kind for name, kind in terms.kinds.items()}
-    categories = {plain_name(name): declared for name, declared in terms.categories.items()}
+    if (terms.missing or terms.keep) and all(profile.typed is not None for profile in profiles.values()):
+        raise InputRefused(
+            "texts that mean a missing cell are named, and no column holds texts",
+            "leave --missing and --keep out; of numbers with a type NaN means a missing cell",
+        )
     refusals, plans = Refusals(source.place_word), list[ColumnPlan]()
     for name, profile in profiles.items():
         if name == selection.unit:
@@ -77,13 +79,33 @@ def decide(source: Source, terms: ReadingTerms, tick: Tick = no_tick, draft: Dra
         for plan in plans
         if plan.column.kind in (Kind.WHOLE, Kind.CATEGORY)
         and profiles[plan.column.name].differ
-        and profiles[plan.column.name].count >= FEWEST_TO_DIFFER
+        and profiles[plan.column.name].present >= FEWEST_TO_DIFFER
         and not plan.column.shape
         and not (plan is target and task is Task.REGRESSION)
     )
     unit = None if selection.unit is None else (selection.places[selection.unit], selection.unit)
     notes = (note,) if note else ()
     return Schema(tuple(plans), selection.target, task, unit, terms.markers, differing, notes)
+
+
+def _by_name(source: Source, said: Mapping[str, Said], selection: Selection, what: str) -> dict[str, Said]:
+    """What was said of columns, by the names that they have in the table.
+
+    Raises:
+        InputRefused: one of them is not there, or is left out.
+    """
+    by_name = dict[str, Said]()
+    for wanted, value in said.items():
+        (position,) = find_column(source.names, wanted, f"the column {what}")
+        name = source.names[position]
+        if selection.places.get(name) != position or name == selection.unit:
+            raise InputRefused(
+                f"the column {name!r:.80} {what} is left out of the records", "leave out the one or the other"
+            )
+        if name in by_name:
+            raise InputRefused(f"the column {name!r:.80} {what} is named twice", "name it once")
+        by_name[name] = value
+    return by_name
 
 
 @dataclass(frozen=True)
@@ -99,17 +121,21 @@ class _Decider:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The categories that there may be, where they are texts."""
-        return tuple(each for each in self.categories or () if isinstance(each, str))
+        """The categories that there may be, where they are texts: those of a feature are, and
+        those of a column that is said to be one of categories."""
+        as_texts = self.kind is Kind.CATEGORY or (self.kind is None and not self.is_target)
+        return tuple(str(each) for each in self.categories or () if as_texts or isinstance(each, str))
 
     @property
     def numbers(self) -> tuple[int, ...]:
         """The classes that there may be, where they are whole numbers."""
-        return tuple(each for each in self.categories or () if isinstance(each, int))
+        return () if self.texts else tuple(each for each in self.categories or () if isinstance(each, int))
 
     def plan(self, position: int) -> ColumnPlan | None:
         """The plan; None where the column cannot be used, which is noted."""
         profile = self.profile
+        if self.categories and not self._admits_categories():
+            return None
         if not profile.present:
             self._refuse("no record has a value", f"leave it out (--drop {self.name!r})")
             return None
@@ -139,6 +165,15 @@ class _Decider:
         column = Column(self.name, dtype, (), unit, kind)
         return ColumnPlan(position, column, (), bool(profile.missing.count), self.numbers)
 
+    def _admits_categories(self) -> bool:
+        """Whether a column of the kind that was asked for can have the categories that are named."""
+        kinds = (Kind.CATEGORY, None) if self.texts else (Kind.NUMBER, Kind.WHOLE, None)
+        if self.kind not in kinds:
+            self._refuse(
+                f"its categories are named, and a {self.kind} has none of these", "leave out the one or the other"
+            )
+        return self.kind in kinds
+
     def _refuse(self, reason: str, advice: str) -> None:
         self._note(reason, advice, BadCells())
 
@@ -161,16 +196,31 @@ class _Decider:
             return self._kind_of_numbers()
         if profile.is_all(Kind.TIME):
             return Kind.TIME
-        strays = profile.refuted[Kind.NUMBER]
-        if self.is_target or strays.count * 2 >= profile.present:
-            return Kind.CATEGORY
-        advice = (
-            f"mend them; --missing TEXT means a missing cell; --kind {self.name!r}=category takes all as categories"
-        )
-        if profile.grouped.count:
-            advice = "write numbers without separators between groups of digits"
-        self._note("the cell is a text, and most are numbers", advice, strays)
-        return None
+        return None if self._most_are_numbers_or_times() else Kind.CATEGORY
+
+    def _most_are_numbers_or_times(self) -> bool:
+        """Whether most cells are numbers or times, or are meant as such, and some are none that
+        could be read; which is noted."""
+        profile, half = self.profile, self.profile.present / 2
+        others, strays = profile.other_numbers, profile.refuted[Kind.NUMBER]
+        numbers = profile.present - strays.count
+        as_category = f"--kind {self.name!r}=category takes all as categories"
+        if others.count and numbers + others.count > half:
+            advice = "write 1234.5, without groups, percent and currency; --decimal comma reads 1234,5"
+            self._note(
+                "the cell is a number that is written in another way, or too large", f"{advice}; {as_category}", others
+            )
+        elif not self.is_target and numbers > half:
+            advice = f"mend them; --missing TEXT means a missing cell; {as_category}"
+            self._note("the cell is a text, and most are numbers", advice, strays)
+        elif profile.present - profile.no_times.count + profile.other_dates.count > half:
+            advice = "write 2026-11-27, or 2026-11-27T14:00:00; in which order day and month stand is not guessed"
+            self._note(
+                "the cell is no time of ISO 8601, and most are times", f"{advice}; {as_category}", profile.no_times
+            )
+        else:
+            return False
+        return True
 
     def _kind_of_numbers(self) -> Kind | None:
         profile = self.profile
@@ -184,9 +234,9 @@ class _Decider:
             self._note("a number with leading zeros is a code, and 007 is not 7", as_category, profile.padded)
             return None
         if profile.is_all(Kind.WHOLE):
-            if profile.largest < 1 << 63 and (self.is_target or not profile.beyond):
+            if not profile.beyond:
                 return Kind.WHOLE
-            if self.is_target:
+            if self.is_target:  # codes, which stay apart as texts
                 return Kind.CATEGORY
             self._refuse("it has whole numbers beyond 2**53, which no model would tell apart", as_category)
             return None
@@ -224,6 +274,12 @@ class _Decider:
             )
             return None
         admitted = tuple(sorted(set(declared or profile.distinct or ())))
+        if alike := len(admitted) - len(set(map(texts.visible, admitted))):
+            self._refuse(
+                f"{alike} of its categories can not be told from another by what is seen of them",
+                "write them in one way: composed letters, single blanks, no invisible characters",
+            )
+            return None
         if profile.missing.count and not self.is_target and MISSING_CATEGORY not in admitted:
             admitted = tuple(sorted((*admitted, MISSING_CATEGORY)))
         return ColumnPlan(position, Column(self.name, "int64", (), "", Kind.CATEGORY), admitted)
@@ -243,15 +299,20 @@ class _Decider:
         shape = values.shape[1:]
         if self.is_target and shape == (1,):  # labels as some collections have them, a column of one
             shape = ()
+        if self.texts:
+            self._refuse("it holds numbers, and its categories are texts", "name whole numbers")
+            return None
         kind = Kind.TIME if typed.unit else Kind.of_dtype(values.dtype.name)
         if self.kind not in (None, kind):
             self._refuse(f"it holds {values.dtype}, which is no {self.kind}", "leave --kind out")
             return None
-        if kind is Kind.WHOLE and profile.beyond and not self.is_target:
-            self._refuse(
-                "it has whole numbers beyond 2**53, which no model would tell apart",
+        if kind is Kind.WHOLE and (profile.largest >= 1 << 63 if self.is_target else profile.beyond):
+            self._note(
+                f"the cell is a whole number beyond {'64 bits' if self.is_target else '2**53'}, which no model would"
+                " tell apart",
                 f"leave it out if it identifies people (--drop {self.name!r}), or take it as categories"
                 f" (--kind {self.name!r}=category)",
+                profile.far,
             )
             return None
         unit = texts.unit_text(typed.unit) if typed.unit else ""
@@ -274,8 +335,13 @@ def guess_task(column: Column, array: Array) -> Task:
 
 def _task(target: ColumnPlan, profile: Profile, asked: Task | None, refusals: Refusals) -> tuple[Task, str]:
     """What the target is predicted as, and a sentence where that is a guess."""
+    # What no task could use is noted first; a guess follows from the kind and, of numbers, from how
+    # they are numbered; what was asked for is compared with both.
     name, kind = target.column.name, target.column.kind
     classes = _class_numbers(profile) if kind in (Kind.WHOLE, Kind.NUMBER) and not target.column.shape else None
+    if profile.beyond and kind is Kind.WHOLE:
+        advice = f"take them as classes that are texts (--kind {name!r}=category)"
+        refusals.note(name, "it has whole numbers beyond 2**53, which no model would tell apart", advice, BadCells())
     if asked is None:
         if kind in (Kind.CATEGORY, Kind.BOOLEAN) and not target.column.shape:
             return Task.CLASSIFICATION, ""
@@ -294,28 +360,25 @@ def _task(target: ColumnPlan, profile: Profile, asked: Task | None, refusals: Re
         )
     if asked is Task.REGRESSION and kind in (Kind.CATEGORY, Kind.BOOLEAN):
         refusals.note(name, "an amount is a number, and the target holds texts", "leave --task out", BadCells())
-    if asked is Task.REGRESSION and profile.beyond:
-        refusals.note(name, "it has whole numbers beyond 2**53, which no model would tell apart", "", BadCells())
-    if (
-        asked is Task.CLASSIFICATION
-        and not target.column.shape
-        and kind in (Kind.WHOLE, Kind.NUMBER)
-        and classes is None
-    ):
+    has_classes = classes is not None or kind in (Kind.CATEGORY, Kind.BOOLEAN)
+    if asked is Task.CLASSIFICATION and not target.column.shape and not has_classes:
         reason = f"classes are at most {MOST_CATEGORIES} whole numbers or texts"
         refusals.note(name, reason, f"take its cells as texts (--kind {name!r}=category)", BadCells())
     if (asked is Task.MULTI_LABEL) != bool(target.column.shape and asked is not Task.REGRESSION):
         refusals.note(name, "labels of which each is there or not are an array", "leave --task out", BadCells())
+    elif asked is Task.MULTI_LABEL and not profile.is_binary:
+        refusals.note(name, "labels are there or not, 1 or 0, and it has other numbers", "leave --task out", BadCells())
     return asked, ""
 
 
 def _class_numbers(profile: Profile) -> list[int] | None:
-    """The different whole numbers of a target, rising; None where one is not whole, or they are too
-    many."""
+    """The different whole numbers of a target, rising; None where one is not whole, or beyond what
+    a card can name, or they are too many."""
     if profile.distinct is None:
         return None
     numbers = {int(each) if texts.is_whole(each) else float(each) for each in profile.distinct}
-    return sorted(map(int, numbers)) if all(number == int(number) for number in numbers) else None
+    whole = all(number == int(number) and abs(number) < texts.EXACT_WHOLE for number in numbers)
+    return sorted(map(int, numbers)) if whole else None
 
 
 def _look_like_classes(numbers: Sequence[int]) -> bool:

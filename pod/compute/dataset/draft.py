@@ -44,6 +44,9 @@ class Draft:
         """
         if self._given_up:
             return
+        if slab.comma:
+            self.give_up()
+            return
         arrays = dict[str, Array]()
         for name, position in places.items():
             if (array := self._numbers(slab.cells[position], self._dtypes.get(name))) is None:

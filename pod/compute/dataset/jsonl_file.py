@@ -96,7 +96,9 @@ class JsonLinesFile:
 
 def _parse(line: bytes, number: int) -> dict[str, Any]:
     try:
-        record = json.loads(line.decode("utf-8-sig"), parse_int=str, parse_float=str, object_pairs_hook=_object)
+        record = json.loads(
+            line.decode("utf-8-sig"), parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_object
+        )
     except _Twice:
         raise InputRefused(f"line {number}: a key stands twice") from None
     except (ValueError, RecursionError):

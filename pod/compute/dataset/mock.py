@@ -2,12 +2,14 @@
 
 It is drawn from what is public already or says next to nothing, and so that a job fails on it where
 it would fail on the records: numbers stay within the card's range, or within some deviations of its
-mean; every class and every category occurs. Where the card has no constants of a column, the range
-goes from its smallest to its largest value, rounded outwards to one digit; of arrays of whole
-numbers, which are codes as a rule, it is those two themselves. No number is below zero where no
-cell of its column is, or above where none is. No quantile and no joint statistic enters it. A drawn
-number that happens to equal a real cell of its column is drawn again, for columns of real numbers;
-integers and truth values are drawn without looking.
+mean; every class and every category occurs, the last of them in the first record, which also has
+the largest of whole numbers, so that a model that is one short fails in its first step; there are
+more mock records than were asked for where there are more of these. Where the card has no constants
+of a column, the range goes from its smallest to its largest value, rounded outwards to one digit;
+of arrays of whole numbers, which are codes as a rule, it is those two themselves. No number is
+below zero where no cell of its column is, or above where none is. No quantile and no joint
+statistic enters it. A drawn number that happens to equal a real cell of its column is drawn again,
+for columns of real numbers; integers and truth values are drawn without looking.
 
 Where units of privacy have several records, a made-up unit has as many as one has on average.
 
@@ -18,23 +20,21 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from fitchain.pod.compute.dataset.card import Card, outward_range
-from fitchain.pod.compute.dataset.columns import Array, Column, Kind
+from fitchain.pod.compute.dataset.columns import Array, Column, Kind, missing_name
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.values.errors import InputRefused
 
-MOST_REDRAWS, MOST_PASSES = 100, 6
-"""How often numbers are drawn again, and how often of those all columns are gone through for it."""
+Ranges = dict[str, tuple[float, float]]
+MOST_REDRAWS = 100
 SPREAD = 2.0  # a range from constants: mean - 2 scale to mean + 2 scale
-MOST_NEAR = 1 << 16
-"""Numbers that may be equal to a drawn one and are compared at once."""
 MISSING_SHARE = 0.1
 """The share of mock cells that are missing in a column whose cells may be."""
 
@@ -63,7 +63,7 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
         _require_ranges(card)
     arrays, ranges = dict[str, Array](), dict[str, tuple[float, float]]()
     randoms = dict[str, np.random.Generator]()
-    real: Mapping[str, tuple[Any, Any]] = {} if of_card_alone else _bounds_of(table)
+    real = {} if of_card_alone else _bounds_of(table, _numbers_of(table))
     most = max(len(_categories_of(card, column.name)) for column in card.columns)
     count = max(count, most)
     count += -count % (card.unit_records or 1)
@@ -78,10 +78,10 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
         if drawn is None and of_card_alone:
             drawn = _even(column, _range_of(card.transform[column.name]), count, random)
         elif drawn is None and column.integral:
-            drawn = _even(column, _limits(column, card, *real[column.name]), count, random)
+            drawn = _even(column, mock_range(column, card.transform, *real[column.name]), count, random)
         elif drawn is None:
-            low, high = ranges[column.name] = _limits(column, card, *real[column.name])
-            drawn = random.uniform(low, high, (count, *column.shape)).astype(table.arrays[column.name].dtype)
+            limits = ranges[column.name] = mock_range(column, card.transform, *real[column.name])
+            drawn = _uniform(limits, (count, *column.shape), table.arrays[column.name].dtype, random)
             randoms[column.name] = random
         arrays[column.name] = drawn
     _draw_equal_again(table, arrays, ranges, randoms)
@@ -94,13 +94,22 @@ def _draw_truth(column: Column, card: Card, count: int, random: np.random.Genera
     values; None for numbers."""
     if categories := _categories_of(card, column.name):
         places = random.permutation(np.concatenate([np.arange(len(categories)), _places(categories, count, random)]))
+        _swap_first(places, len(categories) - 1)
         values = places if isinstance(categories[0], str) else np.array(categories)[places]
         return values.astype(np.dtype(column.dtype))
     if column.kind is Kind.MISSING:
-        return random.permutation(np.arange(count) < max(1, round(MISSING_SHARE * count)))
+        gone = random.permutation(np.arange(count) < max(1, round(MISSING_SHARE * count)))
+        _swap_first(gone, False)
+        return gone
     if column.kind is Kind.BOOLEAN:
         return random.integers(0, 2, (count, *column.shape)).astype(np.bool_)
     return None
+
+
+def _swap_first(values: Array, wanted: Any) -> None:
+    """Let a value come first that is somewhere, unless it is nowhere."""
+    if (places := np.flatnonzero(values == wanted)).size:
+        values[[0, places[0]]] = values[[places[0], 0]]
 
 
 def _categories_of(card: Card, name: str) -> Sequence[Any]:
@@ -121,7 +130,11 @@ def _require_ranges(card: Card) -> None:
         InputRefused: it does; all such columns are named.
     """
     numbers = [column for column in card.columns if column.dtype != "bool"]
-    bare = [each.name for each in numbers if not (card.transform.get(each.name) or _categories_of(card, each.name))]
+    bare = [
+        each.name
+        for each in numbers
+        if not (tells_range(card.transform.get(each.name, {})) or _categories_of(card, each.name))
+    ]
     if bare:
         which = f"columns {', '.join(map(repr, bare))}" if len(bare) > 1 else f"column {bare[0]!r}"
         whose = "their real ranges" if len(bare) > 1 else "its real range"
@@ -132,35 +145,68 @@ def _require_ranges(card: Card) -> None:
         )
 
 
-def _bounds_of(table: Table) -> Mapping[str, tuple[Any, Any]]:
-    """The least and the largest cell of each column of numbers."""
-    if table.rows is not None and table.rows.bounds is not None:
-        return table.rows.bounds
-    names = [column.name for column in table.columns if column.kind not in (Kind.BOOLEAN, Kind.MISSING)]
+def mock_ranges(table: Table, transform: Mapping[str, Any], no_numbers: Container[str] = ()) -> Ranges:
+    """What mock data tell of columns of numbers beside the card, and no privacy budget: between
+    which numbers they are drawn, where that is no range of the card's.
+
+    Args:
+        table: the real records.
+        transform: the card's constants.
+        no_numbers: columns that are drawn otherwise, as groups.
+    """
+    columns = [
+        column
+        for column in _numbers_of(table)
+        if not {"low", "categories"} & transform.get(column.name, {}).keys() and column.name not in no_numbers
+    ]
+    bounds = _bounds_of(table, columns)
+    return {column.name: mock_range(column, transform, *bounds[column.name]) for column in columns}
+
+
+def _numbers_of(table: Table) -> list[Column]:
+    return [column for column in table.columns if column.kind not in (Kind.BOOLEAN, Kind.MISSING)]
+
+
+def _bounds_of(table: Table, columns: Sequence[Column]) -> dict[str, tuple[Any, Any]]:
+    """The least and the largest cell that is there, of some columns of numbers."""
     bounds = dict[str, tuple[Any, Any]]()
-    for part in table.parts():
+    if table.rows is not None and table.rows.bounds is not None:  # which count the zeros of missing cells
+        bounds = {
+            column.name: table.rows.bounds[column.name]
+            for column in columns
+            if missing_name(column.name) not in table.arrays
+        }
+    names = [column.name for column in columns if column.name not in bounds]
+    for part in table.parts() if names else ():
         for name in names:
-            cells = table.arrays[name][part]
-            low, high = bounds.get(name, (cells.flat[0], cells.flat[0]))
-            bounds[name] = min(low, cells.min()), max(high, cells.max())
+            cells, gone = table.arrays[name][part], table.arrays.get(missing_name(name))
+            if (present := cells if gone is None else cells[~gone[part]]).size:
+                low, high = bounds.get(name, (present.flat[0], present.flat[0]))
+                bounds[name] = min(low, present.min()), max(high, present.max())
     return bounds
 
 
-def _limits(column: Column, card: Card, least: Any, largest: Any) -> tuple[float, float]:
-    """Between which numbers those of a column are drawn, of which the real ones are known."""
-    constants = card.transform.get(column.name, {})
-    if column.shape and column.integral and "low" not in constants:
-        low, high = float(least), float(largest)
-    elif constants:
-        low, high = _range_of(constants)
-    else:
-        low, high = outward_range(float(least), float(largest))
-    if "low" not in constants:
-        low, high = (max(low, 0.0) if least >= 0 else low), (min(high, 0.0) if largest <= 0 else high)
-    if column.integral:
-        return low, high
-    most = float(np.finfo(np.dtype(column.dtype)).max) / 4  # so that the range's width is finite too
-    return max(-most, min(low, most)), max(-most, min(high, most))
+def tells_range(constants: Mapping[str, Any]) -> bool:
+    """Whether a card's constants of a column say where its numbers lie. Those by which numbers
+    enter as they are say nothing."""
+    return "low" in constants or ("mean" in constants and (constants["mean"], constants["scale"]) != (0, 1))
+
+
+def mock_range(column: Column, transform: Mapping[str, Any], least: Any, largest: Any) -> tuple[float, float]:
+    """Between which numbers those of a column are drawn, beside no privacy budget.
+
+    Args:
+        column: of numbers.
+        transform: the card's constants.
+        least, largest: of the real cells that are there.
+    """
+    constants = transform.get(column.name, {})
+    if "low" in constants:
+        return _range_of(constants)
+    if column.shape and column.integral:
+        return float(least), float(largest)
+    low, high = _range_of(constants) if tells_range(constants) else outward_range(float(least), float(largest))
+    return (max(low, 0.0) if least >= 0 else low), (min(high, 0.0) if largest <= 0 else high)
 
 
 def _even(column: Column, limits: tuple[float, float], count: int, random: np.random.Generator) -> Array:
@@ -168,12 +214,12 @@ def _even(column: Column, limits: tuple[float, float], count: int, random: np.ra
     (low, high), shape = limits, (count, *column.shape)
     dtype = np.dtype(column.dtype)
     if not column.integral:
-        return (low + (high - low) * random.random(shape)).astype(dtype)
+        return _uniform(limits, shape, dtype, random)
     bounds = np.iinfo(dtype)
     first, last = (max(bounds.min, min(bounds.max, int(number))) for number in (math.ceil(low), math.floor(high)))
     drawn = random.integers(min(first, last), last, shape, dtype=dtype.type, endpoint=True)
     ends = drawn.reshape(count, -1)
-    ends[0, 0], ends[-1, -1] = first, last
+    ends[-1, -1], ends[0, 0] = first, last
     return drawn
 
 
@@ -184,6 +230,18 @@ def _range_of(constants: Mapping[str, Any]) -> tuple[float, float]:
     return mean - SPREAD * scale, mean + SPREAD * scale
 
 
+def _uniform(
+    limits: tuple[float, float], shape: tuple[int, ...], dtype: np.dtype[Any], random: np.random.Generator
+) -> Array:
+    """Draw evenly between two numbers, however far they are from each other, as the dtype has
+    them."""
+    (low, high), most = limits, float(np.finfo(dtype).max)
+    share = random.random(shape)
+    with np.errstate(under="ignore"):
+        drawn = low * (1 - share) + high * share
+        return np.clip(drawn, max(low, -most), min(high, most)).astype(dtype)
+
+
 def _draw_equal_again(
     table: Table,
     arrays: dict[str, Array],
@@ -192,54 +250,44 @@ def _draw_equal_again(
 ) -> None:
     """Draw those numbers again that are real cells of their column; all columns are looked through
     together."""
-    sieves = {name: _Sieve(arrays[name]) for name in ranges}
-    for _ in range(MOST_PASSES):
-        for part in table.parts() if sieves else ():
-            for name, sieve in sieves.items():
-                sieve.look(table.arrays[name][part])
-        equal = {name: where for name, sieve in sieves.items() if (where := sieve.equal()).any()}
-        if not equal:
+    for _ in range(MOST_REDRAWS):
+        equal = {name: _Met(arrays[name]) for name in ranges}
+        for part in table.parts() if equal else ():
+            for name, met in equal.items():
+                met.add(table.arrays[name][part])
+        ranges = {name: limits for name, limits in ranges.items() if equal[name].any()}
+        for name, limits in ranges.items():
+            again = equal[name].where
+            arrays[name][again] = _uniform(limits, (int(again.sum()),), arrays[name].dtype, randoms[name])
+        if not ranges:
             return
-        for name, where in equal.items():
-            _draw_anew(arrays[name], where, ranges[name], randoms[name])
-        sieves = {name: _Sieve(arrays[name]) for name in equal}
-    for name in sieves:  # they are dense
-        real = np.asarray(table.arrays[name])
-        arrays[name] = _draw_unlike(real, arrays[name], ranges[name], randoms[name])
+    for name in ranges:
+        _step_beside(np.asarray(table.arrays[name]), arrays[name])
 
 
-def _draw_anew(drawn: Array, where: Array, limits: tuple[float, float], random: np.random.Generator) -> None:
-    drawn[where] = random.uniform(*limits, int(where.sum())).astype(drawn.dtype)
-
-
-class _Sieve:
-    """Finds out whether one of a few numbers is among very many, most of which fall through a table
-    of 65536 bits at once.
-
-    Args:
-        drawn: the few.
-    """
+class _Met:
+    """Which of some drawn numbers are real cells; most cells fall through a table of 65536 bits."""
 
     def __init__(self, drawn: Array) -> None:
-        self.drawn, self._near, self._count = drawn, list[Array](), 0
-        self._equal = np.zeros(drawn.shape, np.bool_)
+        self._different, self._places = np.unique(drawn, return_inverse=True)
+        self._met, self._shape = np.zeros(len(self._different), np.bool_), drawn.shape
         self._marked = np.zeros(1 << 16, np.bool_)
         self._marked[_sixteen_bits(drawn)] = True
 
-    def look(self, cells: Array) -> None:
-        """Compare some of the many."""
+    def add(self, cells: Array) -> None:
+        """Look at some cells."""
         near = cells.ravel()[self._marked[_sixteen_bits(cells)]]
-        self._near.append(near)
-        self._count += near.size
-        if self._count > MOST_NEAR:
-            self.equal()
+        places = np.searchsorted(self._different, near).clip(0, len(self._different) - 1)
+        self._met[places[self._different[places] == near]] = True
 
-    def equal(self) -> Array:
-        """Which of the few were among those that were looked at."""
-        if self._near:
-            self._equal |= np.isin(self.drawn, np.concatenate(self._near))
-        self._near, self._count = [], 0
-        return self._equal
+    def any(self) -> bool:
+        """Whether any is."""
+        return bool(self._met.any())
+
+    @property
+    def where(self) -> Array:
+        """Of each number whether it is, in the shape of those that were drawn."""
+        return self._met[self._places].reshape(self._shape)
 
 
 def _sixteen_bits(numbers: Array) -> Array:
@@ -251,19 +299,15 @@ def _sixteen_bits(numbers: Array) -> Array:
     return mixed
 
 
-def _draw_unlike(real: Array, drawn: Array, limits: tuple[float, float], random: np.random.Generator) -> Array:
-    """Draw numbers between low and high again until none is a real cell.
+def _step_beside(real: Array, drawn: Array) -> None:
+    """Move those of the drawn numbers that are real cells to the next that is none.
 
-    Where nearly every number that the dtype has there is one, each draw that still is goes up to
-    the next that is none, beyond the range if need be: there are more numbers than cells.
+    Nearly every number that the dtype has there is one, and so they go beyond the range if need be:
+    there are more numbers than cells.
     """
-    for _ in range(MOST_REDRAWS - MOST_PASSES):
-        if not (same := np.isin(drawn, real)).any():
-            return drawn
-        _draw_anew(drawn, same, limits, random)
-    cells = np.unique(real)
-    above = np.nextafter(cells, np.array(np.inf, real.dtype))
-    free = np.sort(above[~np.isin(above, cells)])  # the number after each run of neighbours
-    same = np.isin(drawn, cells)
-    drawn[same] = free[np.searchsorted(free, drawn[same], "right")]
-    return drawn
+    cells, same = np.unique(real), np.isin(drawn, real)
+    with np.errstate(over="ignore"):
+        above, below = (np.nextafter(cells, np.array(end, real.dtype)) for end in (np.inf, -np.inf))
+    after, before = (each[np.isfinite(each) & ~np.isin(each, cells)] for each in (above, below))
+    places = np.searchsorted(after, drawn[same], "right")
+    drawn[same] = np.append(after, before[-1:])[places]  # before the last run where that ends with the last number

@@ -11,7 +11,7 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from tokenize import TokenError
@@ -325,35 +325,3 @@ def write_npz(path: Path, arrays: Iterable[tuple[str, Array]], mock: bool) -> No
             member = zipfile.ZipInfo(f"{name}.npy", _FIRST_ZIP_DATE)
             with archive.open(member, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
-
-
-@contextmanager
-def written_by_parts(path: Path, name: str, count: int) -> Iterator[Callable[[Array], None]]:
-    """Write an NPZ file of one array as its parts come.
-
-    Args:
-        path: the file.
-        name: of the array.
-        count: its length.
-
-    Yields:
-        What takes the next part, `[n, *shape]`.
-    """
-    member = zipfile.ZipInfo(f"{name}.npy", _FIRST_ZIP_DATE)
-    with (
-        zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive,
-        archive.open(member, "w", force_zip64=True) as file,
-    ):
-        written = 0
-
-        def write(part: Array) -> None:
-            nonlocal written
-            if not written:
-                header = np.lib.format.header_data_from_array_1_0(part)
-                np.lib.format.write_array_header_1_0(
-                    file, header | {"shape": (count, *part.shape[1:]), "fortran_order": False}
-                )
-            file.write(np.ascontiguousarray(part).tobytes())
-            written += len(part)
-
-        yield write

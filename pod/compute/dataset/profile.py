@@ -9,27 +9,35 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fitchain.pod.compute.dataset import cells as texts
-from fitchain.pod.compute.dataset.columns import DTYPES, Kind
+from fitchain.pod.compute.dataset.columns import DTYPES, Array, Kind
 from fitchain.pod.compute.dataset.source import BadCells, Cells, Typed, missing_of
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
 
 
 class Profile:
-    """What was seen of a column's cells so far."""
+    """What was seen of a column's cells so far.
 
-    def __init__(self, markers: frozenset[str]) -> None:
-        self.markers = markers
+    Args:
+        markers: texts that mean that a cell is missing, in lower case.
+        asked: the kind that its owner says the column is; None where all cells say it. Cells that
+            are not of that kind are all counted.
+    """
+
+    def __init__(self, markers: frozenset[str], asked: Kind | None = None) -> None:
+        self.markers, self.asked = markers, asked
         self.count = 0
         self.missing, self.met = BadCells(), dict[str, None]()
         self.refuted: dict[Kind, BadCells] = {kind: BadCells() for kind in TEXT_KINDS}
-        self.padded, self.lost, self.grouped = BadCells(), BadCells(), BadCells()
+        self.padded, self.lost = BadCells(), BadCells()
+        self.other_numbers, self.other_dates, self.no_times = BadCells(), BadCells(), BadCells()
         self.distinct: set[str] | None = set()
-        self.differ = True
+        self._repeats = Repeats()
+        self.is_binary = True
         self.largest = 0
         self.time_units, self.offsets = set[str](), set[bool]()
         self.typed: Typed | None = None
-        self.infinite = BadCells()
+        self.infinite, self.far = BadCells(), BadCells()
 
     @property
     def present(self) -> int:
@@ -41,12 +49,22 @@ class Profile:
         """Whether a whole number is beyond those that a double tells apart."""
         return self.largest > texts.EXACT_WHOLE
 
+    @property
+    def differ(self) -> bool:
+        """Whether no two cells that are there have the same value."""
+        return len(self.distinct) == self.present if self.distinct is not None else self._repeats.differ
+
     def is_all(self, kind: Kind) -> bool:
         """Whether each cell that is there may be of a kind."""
         return not self.refuted[kind].count
 
-    def add(self, cells: Cells, places: Sequence[int]) -> None:
+    def add(self, cells: Cells, places: Sequence[int], comma: bool = False) -> None:
         """Look at more cells.
+
+        Args:
+            cells: of the column.
+            places: of each.
+            comma: whether numbers in texts have a decimal comma.
 
         Raises:
             InputRefused: they have a type that no table has.
@@ -55,9 +73,9 @@ class Profile:
         if isinstance(cells, Typed):
             self._add_typed(cells, places)
         else:
-            self._add_texts(texts.clean(cells), places)
+            self._add_texts(texts.clean(cells), places, comma)
 
-    def _add_texts(self, all_texts: list[str], places: Sequence[int]) -> None:
+    def _add_texts(self, all_texts: list[str], places: Sequence[int], comma: bool) -> None:
         gone = texts.missing(all_texts, self.markers)
         if gone:
             self.missing.add([places[position] for position in gone])
@@ -67,16 +85,15 @@ class Profile:
         if not all_texts:
             return
         self._count_distinct(all_texts)
+        as_numbers = texts.with_point(all_texts) if comma else all_texts
         for kind, look in self._looks.items():
-            if not self.refuted[kind].count or kind is Kind.NUMBER:
-                look(self, all_texts, places)
+            if not self.refuted[kind].count or kind in (Kind.NUMBER, self.asked):
+                look(self, as_numbers if kind in (Kind.NUMBER, Kind.WHOLE) else all_texts, places)
 
     def _count_distinct(self, all_texts: list[str]) -> None:
         if self.distinct is None:
             return
-        before = len(self.distinct)
         self.distinct.update(all_texts)
-        self.differ &= len(self.distinct) == before + len(all_texts)
         if len(self.distinct) > MOST_CATEGORIES:
             self.distinct = None
 
@@ -87,16 +104,17 @@ class Profile:
             for each, position in zip(all_texts, places, strict=True):
                 if texts.is_number(each):
                     kept.append((each, position))
-                    continue
-                self.refuted[Kind.NUMBER].add([position])
-                if texts.is_grouped(each):
-                    self.grouped.add([position])
+                else:
+                    self._look_at_text(each, position)
             if not kept:
                 return
             all_texts, places = (list(each) for each in zip(*kept, strict=True))
             numbers = texts.as_numbers(all_texts)
             assert numbers is not None
+        self.no_times.add(places)
         whole = texts.as_whole(all_texts)
+        if whole is not None:
+            self._repeats.add(whole)
         lost = [] if whole is not None else texts.lost(all_texts, numbers)
         self.lost.add([places[position] for position in lost])
         if whole is not None:
@@ -104,6 +122,16 @@ class Profile:
         elif self.is_all(Kind.WHOLE) and all(map(texts.is_whole, all_texts)):
             self.largest = 1 << 64
         self.padded.add([places[position] for position in texts.padded(all_texts)])
+
+    def _look_at_text(self, text: str, position: int) -> None:
+        self.refuted[Kind.NUMBER].add([position])
+        look = texts.look_of(text)
+        if look is not texts.Look.TIME:
+            self.no_times.add([position])
+        if look is texts.Look.OTHER_NUMBER:
+            self.other_numbers.add([position])
+        elif look is texts.Look.OTHER_DATE:
+            self.other_dates.add([position])
 
     def _look_for_whole(self, all_texts: list[str], places: Sequence[int]) -> None:
         if texts.as_whole(all_texts) is None:
@@ -154,8 +182,50 @@ class Profile:
             self.infinite.add([places[position] for position in np.flatnonzero(~gone)[bad].tolist()])
         elif values.dtype.kind in "iu" and present.size:
             self.largest = max(self.largest, -int(present.min()), int(present.max()))
+            if values.ndim == 1:
+                self._repeats.add(present.astype(np.int64))
+            if self.beyond:
+                far = ((present > texts.EXACT_WHOLE) | (present < -texts.EXACT_WHOLE)).reshape(len(present), -1).any(1)
+                self.far.add([places[position] for position in np.flatnonzero(~gone)[far].tolist()])
+        self.is_binary = self.is_binary and bool(((present == 0) | (present == 1)).all())
         if values.ndim == 1 or values.shape[1:] == (1,):
             self._count_distinct([str(each) for each in present.ravel().tolist()] if self.distinct is not None else [])
+
+
+class Repeats:
+    """Whether a whole number occurs twice, found in bounded memory.
+
+    Of many different numbers a part is looked at: those whose mixed bits are the smallest, so that
+    which they are depends on the numbers, and not on their order.
+    """
+
+    def __init__(self, most: int = MOST_CATEGORIES) -> None:
+        self.most = most
+        self._kept, self._twice = np.zeros(0, np.uint64), 1 << 64
+
+    def add(self, numbers: Array) -> None:
+        """Look at more whole numbers, int64."""
+        mixed = _mixed(numbers)
+        if len(self._kept) == self.most:
+            mixed = mixed[mixed <= self._kept[-1]]
+        merged, counts = np.unique(np.concatenate([self._kept, mixed]), return_counts=True)
+        self._kept = merged[: self.most]
+        if (twice := merged[counts > 1]).size:
+            self._twice = min(int(twice[0]), self._twice)
+
+    @property
+    def differ(self) -> bool:
+        """Whether none of those that were looked at occurs twice."""
+        return self._twice > (int(self._kept[-1]) if len(self._kept) == self.most else (1 << 64) - 1)
+
+
+def _mixed(numbers: Array) -> Array:
+    """Each number's bits mixed, one to one (Steele, Lea & Flood, Fast Splittable Pseudorandom
+    Number Generators, 2014)."""
+    mixed = numbers.astype(np.int64).view(np.uint64).copy()
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(31))
 
 
 TEXT_KINDS = (Kind.NUMBER, Kind.WHOLE, Kind.BOOLEAN, Kind.TIME)

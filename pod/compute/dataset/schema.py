@@ -240,6 +240,8 @@ class _Encoder:
             return self._places(as_texts, gone, slab.places), gone
         if gone.any() and not self.plan.may_miss:
             self._refuse("the cell is missing", np.flatnonzero(gone), slab.places)
+        if slab.comma and column.kind in (Kind.NUMBER, Kind.WHOLE):
+            as_texts = texts.with_point(as_texts)
         if not gone.any():
             return self._of_texts(as_texts, slab.places), gone
         values = np.zeros(len(as_texts), column.dtype)
@@ -269,8 +271,10 @@ class _Encoder:
 
     def _refuse_others(self, values: Array, places: Sequence[int]) -> None:
         """Where classes are whole numbers a cell is one of them."""
-        if self.plan.numbers and not (options := np.isin(values, np.array(self.plan.numbers))).all():
-            self._refuse(no_class(len(self.plan.numbers)), np.flatnonzero(~options), places, UNDECLARED)
+        if self.plan.numbers:
+            options = np.isin(values, np.array(self.plan.numbers)).reshape(len(values), -1).all(1)
+            if not options.all():
+                self._refuse(no_class(len(self.plan.numbers)), np.flatnonzero(~options), places, UNDECLARED)
 
     def _refuse_lost(self, which: Sequence[int] | Array, places: Sequence[int]) -> None:
         if len(which):
@@ -298,7 +302,10 @@ class _Encoder:
         return values
 
     def _of_typed(self, typed: Typed, places: Sequence[int]) -> tuple[Array, Array]:
-        column, gone = self.plan.column, missing_of(typed)
+        column, gone, shape = self.plan.column, missing_of(typed), typed.values.shape[1:]
+        if shape not in (column.shape, (*column.shape, 1)):  # labels may stand in a column of one
+            self._refuse(f"the cell is of shape {shape}, and the column of {column.shape}", [0], places)
+            return np.zeros((len(typed.values), *column.shape), column.dtype), gone
         values = typed.values.reshape(len(typed.values), *column.shape)
         if gone.any():
             if not self.plan.may_miss:

@@ -54,11 +54,13 @@ class Slab:
         places: number of each record's line, or of the record, from 1 on, for messages.
         cells: by the place of the column in the source.
         done: the share of the source that ends with them; 0 where that is not known.
+        comma: whether numbers in texts have a decimal comma.
     """
 
     places: Sequence[int]
     cells: Mapping[int, Cells]
     done: float = 0.0
+    comma: bool = False
 
 
 Tick = Callable[[str, float], object]

@@ -26,11 +26,10 @@ from fitchain.pod.compute.dataset.columns import (
     require_column,
     schema_bytes,
 )
-from fitchain.pod.compute.dataset.csv_file import CsvDialect
 from fitchain.pod.compute.dataset.decision import decide, guess_task
 from fitchain.pod.compute.dataset.draft import Draft
 from fitchain.pod.compute.dataset.npz_file import read_npz, write_npz
-from fitchain.pod.compute.dataset.readers import Reading, open_source
+from fitchain.pod.compute.dataset.readers import Dialect, Reading, open_source, parse_dialect
 from fitchain.pod.compute.dataset.rows import Rows, RowSink, Spill, bytes_of, is_rows, read_rows, slabs
 from fitchain.pod.compute.dataset.schema import Schema
 from fitchain.pod.compute.dataset.selection import ReadingTerms
@@ -91,7 +90,7 @@ class Table:
         cls,
         path: Path,
         terms: ReadingTerms | None = None,
-        dialect: CsvDialect | None = None,
+        dialect: Dialect | None = None,
         limit_bytes: int = TABLE_BYTES,
         unit: UnitColumn | None = None,
         spill: Spill | None = None,
@@ -101,9 +100,10 @@ class Table:
         said by the terms, or follows from all of their cells.
 
         Args:
-            path: the file.
+            path: the file, or the folder of images.
             terms: what its owner says of it.
-            dialect: how a text is written, as far as that is said.
+            dialect: how a text is written, or what images are made of one form by, as far as that
+                is said.
             limit_bytes: the most bytes of arrays or of text that are read.
             unit: the column that says whose record one is, by which they are laid out (`by_unit`);
                 None where a record is the unit.
@@ -191,7 +191,7 @@ class Table:
 
     @classmethod
     def _of_arrays(cls, source: Source, schema: Schema, arrays: Mapping[str, Array], rows: Rows | None) -> Table:
-        dialect = CsvDialect.from_json(source.dialect) if source.dialect else None
+        dialect = parse_dialect(source.dialect)
         about = (schema.target, schema.task, schema.categories, source.mock)
         require_column(schema.target, arrays, "the target")
         return cls(schema.columns, arrays, *about, reading=Reading(dialect, schema), rows=rows)
@@ -362,3 +362,13 @@ class Table:
             self.write_npz(path)
         else:
             self.rows.copy_to(path, {"mock": self.mock})
+
+
+def column_names(path: Path, dialect: Dialect | None = None, limit_bytes: int = TABLE_BYTES) -> Sequence[str]:
+    """The names of a file's columns.
+
+    Raises:
+        NotFound, InputRefused, HostUnusable: as `Table.read`.
+    """
+    with _of_file(path):
+        return open_source(path, dialect, limit_bytes).names

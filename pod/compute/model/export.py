@@ -13,16 +13,17 @@ error names the line of the module.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from fitchain.pod.compute.environment.classes import EnvironmentClass
+from fitchain.pod.compute.model.fidelity import Witness, observe, require_fidelity
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
 from fitchain.pod.compute.model.shape_check import dry_run
-from fitchain.pod.compute.model.tensors import dtype_name, tensor_bytes
+from fitchain.pod.compute.model.tensors import dtype_name, require_plain, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Heard, Location, quiet, raising_location
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import InputRefused
@@ -51,10 +52,12 @@ def export(
     Raises:
         InputRefused: it cannot be written down; the message names the line.
     """
+    _refuse_quantised(module)
     tensors = _named_tensors(module)
     admits = ANY if environment_class is None else environment_class.admits
     modes = [(part, part.training) for part in module.modules()]
     try:
+        witness, require_run = _observed(module, inputs, max(2, batch))
         (training, locate), (evaluation, _) = (
             _trace(module, inputs, batch, mode, tensors, admits) for mode in (True, False)
         )
@@ -69,7 +72,21 @@ def export(
     graph.check(admits)
     for mode in (True, False):
         dry_run(graph, max(2, batch), mode)
-    return graph, {name: _copied(graph.tensors[name].kind, tensors[name]) for name in graph.tensors}
+    written_down = {name: _copied(graph.tensors[name].kind, tensors[name]) for name in graph.tensors}
+    require_run()
+    if witness is not None:
+        require_fidelity(graph, written_down, witness)
+    return graph, written_down
+
+
+def _refuse_quantised(module: nn.Module) -> None:
+    """Layers of quantised numbers keep them outside parameters and buffers."""
+    for name, part in module.named_modules():
+        if ".quantized." in f"{type(part).__module__}.":
+            raise InputRefused(
+                f"the layer {name!r} ({type(part).__name__}) is quantised, and training moves F32",
+                "publish the module as it was before",
+            )
 
 
 def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -77,8 +94,7 @@ def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
     named: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     memory: dict[int, str] = {}
     for name, tensor in named.items():
-        if tensor.device.type != "cpu":
-            raise InputRefused(f"the tensor {name!r} lies on {tensor.device}", "move the module with .cpu()")
+        require_plain(name, tensor)
         if not tensor.is_contiguous():
             raise InputRefused(f"the tensor {name!r} is not laid out row by row", "replace it by its .contiguous()")
         if tensor.numel() and (other := memory.setdefault(tensor.untyped_storage().data_ptr(), name)) != name:
@@ -92,7 +108,7 @@ def _spec(name: str, tensor: Tensor) -> TensorSpec:
     kind = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
     dtype = dtype_name(f"the tensor {name!r}", tensor.dtype)
     trainable = kind == "parameter" and tensor.requires_grad
-    if trainable and dtype not in ("F32", "F64"):
+    if trainable and dtype != "F32":
         raise InputRefused(
             f"the parameter {name!r} is {dtype}, and training moves F32", "convert the module with .float()"
         )
@@ -118,18 +134,37 @@ def _trace(
     if module.training != training:
         raise InputRefused(f"{type(module).__name__}.train({training}) leaves the module in the other mode")
     examples = tuple(_example(spec, max(2, batch)) for spec in inputs)
-    before, after = _plain_attributes(module), dict[str, Any]()
     failure: BaseException | None = None
-    with quiet() as heard, _slow_path(), _after_forward(module, lambda: after.update(_plain_attributes(module))):
+    with quiet() as heard, _slow_path():
         try:
             program = _export(module, examples)
         except Exception as error:  # noqa: BLE001 - the module's code is the user's, and may raise anything
             failure = error
     if failure is not None:
         _refuse(failure, heard)
-    _refuse_hidden_state(module, heard, before, after)
     writer = Writer(program, module, tensors, admits)
     return writer.form(), writer.location
+
+
+def _observed(module: nn.Module, inputs: Sequence[Input], batch: int) -> tuple[Witness | None, Callable[[], None]]:
+    """What the module itself does, before anything is traced: what it makes at its first call and
+    keeps is there then. Beside it comes what says that it could not be run; a trace that fails,
+    too, says more of why."""
+    failure: BaseException | None = None
+    witness: Witness | None = None
+    with quiet() as heard, _slow_path():
+        try:
+            witness = observe(module, inputs, batch)
+        except InputRefused:
+            raise
+        except Exception as error:  # noqa: BLE001 - as in `_trace`
+            failure = error
+
+    def require_run() -> None:
+        if failure is not None:
+            _refuse(failure, heard, "run")
+
+    return witness, require_run
 
 
 def _example(spec: Input, batch: int) -> Tensor:
@@ -153,8 +188,8 @@ def _slow_path() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-def _refuse(error: BaseException, heard: Heard) -> NoReturn:
-    """Say in one sentence why torch could not trace the module."""
+def _refuse(error: BaseException, heard: Heard, what: str = "traced") -> NoReturn:
+    """Say in one sentence why the module could not be run or traced."""
     message = (str(error).strip().splitlines() or ["no message"])[0]
     if "Constraints violated" in message:
         location = next((location for what, location in reversed(heard.guards) if what.startswith("Eq(")), None)
@@ -166,37 +201,4 @@ def _refuse(error: BaseException, heard: Heard) -> NoReturn:
     location = raising_location(error.__traceback__)
     if "data-dependent" in message or "Dynamo" in type(error).__name__ or "DataDependent" in type(error).__name__:
         raise InputRefused(at(location, DATA_DEPENDENT), "compute both cases and choose with torch.where") from None
-    raise InputRefused(at(location, f"the module cannot be traced: {type(error).__name__}: {message}")) from None
-
-
-def _plain_attributes(module: nn.Module) -> dict[str, Any]:
-    """Numbers and texts that a module keeps outside its buffers."""
-    return {
-        f"{name}.{key}".lstrip("."): value
-        for name, part in module.named_modules()
-        for key, value in vars(part).items()
-        if isinstance(value, bool | int | float | str | None) and key != "training"
-    }
-
-
-@contextlib.contextmanager
-def _after_forward(module: nn.Module, look: Callable[[], None]) -> Iterator[None]:
-    """Look at a module right after its forward: torch puts its attributes back when the trace is
-    done."""
-    hook = module.register_forward_hook(lambda *_: look())
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-def _refuse_hidden_state(module: nn.Module, heard: Heard, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """What forward keeps outside buffers would outlive a step in eager mode, and not in a graph."""
-    kept = [name.removeprefix("self.") for name in heard.assigned if "._flat_weights[" not in name]
-    kept += [name for name in after if name not in before or repr(before[name]) != repr(after[name])]
-    if kept:
-        raise InputRefused(
-            f"forward assigns the attribute {kept[0]!r} of {type(module).__name__}:"
-            " what lives longer than a step is a buffer",
-            "keep it with register_buffer and change it in place, or do not keep it",
-        )
+    raise InputRefused(at(location, f"the module cannot be {what}: {type(error).__name__}: {message}")) from None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import InputRefused
@@ -26,6 +27,38 @@ def dtype_name(what: str, dtype: torch.dtype) -> str:
     if dtype not in DTYPE_NAMES:
         raise InputRefused(f"{what} is of {dtype}, which is not one of {', '.join(str(each) for each in DTYPE_NAMES)}")
     return DTYPE_NAMES[dtype]
+
+
+def require_plain(name: str, tensor: Tensor) -> None:
+    """Refuse a parameter or a buffer that is no dense array of numbers in the CPU's memory.
+
+    Raises:
+        InputRefused: it has no shape or no numbers yet, or is quantised, sparse, nested or complex.
+    """
+    what = f"the {'parameter' if isinstance(tensor, nn.Parameter) else 'buffer'} {name!r}"
+    if is_lazy(tensor):
+        raise InputRefused(
+            f"{what} has no shape yet",
+            "give its layer the sizes (nn.Linear(4, 2), not nn.LazyLinear(2)), or run the module once before",
+        )
+    if tensor.device.type == "meta":
+        raise InputRefused(
+            f"{what} lies on the device meta, where it has no numbers",
+            "make the module on the CPU, or give it numbers: .to_empty(device='cpu'), then load its weights",
+        )
+    if tensor.device.type != "cpu":
+        raise InputRefused(f"{what} lies on {tensor.device}", "move the module with .cpu()")
+    if tensor.is_quantized:
+        raise InputRefused(f"{what} is quantised, and training moves F32", "publish the module as it was before")
+    if tensor.is_nested or tensor.layout != torch.strided:
+        kind = "a nested tensor" if tensor.is_nested else f"laid out as {tensor.layout}"
+        cure = "torch.nested.to_padded_tensor(t, 0.0)" if tensor.is_nested else ".to_dense()"
+        raise InputRefused(f"{what} is {kind}, and not row by row", f"replace it by its {cure}")
+    if tensor.is_complex():
+        raise InputRefused(
+            f"{what} is complex ({tensor.dtype}), and states hold real numbers",
+            "keep real and imaginary parts: torch.view_as_real, and torch.view_as_complex in forward",
+        )
 
 
 def tensor_bytes(kind: str, tensor: Tensor) -> TensorBytes:

@@ -105,12 +105,15 @@ class _Listener(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """The record is made while the user's forward is still on the stack."""
         guard = re.match(r"eval (.*?) \[guard added\]", record.getMessage())
-        location = _calling_location(sys._getframe()) if guard else None
+        location = calling_location(sys._getframe()) if guard else None
         if guard and location:
             self.heard.guards.append((guard[1], location))
 
 
-def _calling_location(frame: FrameType | None) -> Location | None:
+def calling_location(frame: FrameType | None = None) -> Location | None:
+    """The innermost line of a stack, this call's by default, that is neither torch's, nor ours, nor
+    the standard library's."""
+    frame = sys._getframe() if frame is None else frame
     while frame is not None:
         if location := _location(frame.f_code.co_filename, frame.f_lineno):
             return location

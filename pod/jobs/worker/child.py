@@ -20,12 +20,13 @@ import torch.fx.experimental.symbolic_shapes  # a dry run imports it, when it wo
 
 from fitchain.pod.compute.environment import NATIVE, Environment, configure, installed_torch
 from fitchain.pod.compute.environment.uncompiled import leave_out_compiler
+from fitchain.pod.compute.fitting import require_fitting
 from fitchain.pod.compute.sandbox import Level, confine
 from fitchain.pod.jobs.worker.events import Event, Failed, Measured, Started
 from fitchain.pod.jobs.worker.job import Job, read, read_graph, work_of
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.jobs.worker.task import TASK_BYTES, Evaluate, Measure, parse_task
-from fitchain.pod.values.errors import FitchainError, Unusable
+from fitchain.pod.values.errors import EnvironmentRefused, FitchainError, Unusable
 from fitchain.pod.values.job_folder import RECIPE, JobFolder
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
@@ -89,20 +90,35 @@ def work(folder: Path, least: Level, events: EventStream) -> None:
     own, limits = JobFolder(folder), task.limits
     enforcement = confine(own.run, limits.memory_bytes, limits.file_bytes, least=least, readable=own.for_worker())
     recipe = Recipe.parse(read(folder, RECIPE, RECIPE_BYTES))
-    environment = recipe.environment
-    if isinstance(task, Evaluate):  # nothing is compared, so any host may
-        environment = Environment(NATIVE.name, environment.threads, installed_torch())
-    configure(environment)
+    environment = _entered(recipe.environment, any_host=isinstance(task, Evaluate))
     host = environment.name, environment.threads, torch.__version__
     events.emit(Started(task.mode, os.getpid(), *host, enforcement))
     threading.Thread(target=_end_with_pod, daemon=True).start()
     try:
         if isinstance(task, Measure):  # of recipe and graph alone, before there are records
-            events.emit(Measured(work_of(read_graph(folder, recipe), recipe)))
+            require_fitting(graph := read_graph(folder, recipe), recipe)
+            events.emit(Measured(work_of(graph, recipe)))
         else:
             MODES[task.mode](Job.open(folder, task, recipe), events.emit)
     finally:
         os.close(lock)
+
+
+def _entered(environment: Environment, any_host: bool) -> Environment:
+    """Bring this process into a class: the recipe's, in which a result has the training's bits, or,
+    where nothing is compared and any host may compute it, that of this host.
+
+    Raises:
+        EnvironmentRefused: this process is not of the recipe's class, and has to be.
+    """
+    try:
+        configure(environment)
+    except EnvironmentRefused:
+        if not any_host:
+            raise
+        environment = Environment(NATIVE.name, environment.threads, installed_torch())
+        configure(environment)
+    return environment
 
 
 def _end_with_pod() -> None:

@@ -278,11 +278,10 @@ class Explained(_Line):
 
 @dataclass(frozen=True)
 class Evaluated(_Line):
-    """A model was run over a table of so many records; a metric may not be finite."""
+    """A model was run over a table of so many records."""
 
     name = "evaluated"
     records: int
-    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)

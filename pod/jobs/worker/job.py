@@ -134,10 +134,15 @@ class Job(Generic[TaskKind]):
     @cached_property
     def assemble(self) -> Assemble:
         """Record indices to inputs and target, as tensors' arrays; columns are prepared once."""
-        take = assemble(self.recipe, self.table, [_INPUT_DTYPES[each.dtype] for each in self.graph.inputs])
+        take = assemble(self.recipe, self.table, self.input_dtypes)
         if (rows := self.rows) is None:
             return take
         return lambda indices: take(np.searchsorted(rows, indices))
+
+    @property
+    def input_dtypes(self) -> list[str]:
+        """What each of the model's arguments wants."""
+        return [_INPUT_DTYPES[each.dtype] for each in self.graph.inputs]
 
     def filled(self, indices: Indices) -> Indices:
         """Of rows those that a record fills."""
@@ -155,7 +160,16 @@ class Job(Generic[TaskKind]):
             if (stop := self.recipe.rows[1]) > self.table.count:
                 raise InputRefused(f"the recipe uses rows up to {stop}, and the table has {self.table.count} records")
             return self._batches(step)
+        if self.recipe.privacy is None:
+            return self._in_turn(step)
         return map(self._of_table, self._batches(step))
+
+    def _in_turn(self, step: int) -> Iterator[Indices]:
+        """Mock records from the first on, as many as each step has: the first is of the last class,
+        and has the largest code of each column, so that who is one short fails at once."""
+        for number, indices in enumerate(self._batches(step), step):
+            first = np.uint64(number * self.recipe.batch_size)
+            yield (np.arange(len(indices), dtype=np.uint64) + first) % np.uint64(self.table.count)
 
     def _of_table(self, indices: Indices) -> Indices:
         """Record indices as the table has them: mock data may be fewer than the records they stand

@@ -11,7 +11,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 
 from fitchain.pod.compute.checkpoint import (
     KeptState,
@@ -23,15 +22,22 @@ from fitchain.pod.compute.checkpoint import (
     write_state_file,
 )
 from fitchain.pod.compute.checkpoint.recorder import Recorded, Recorder, difference, refuse_not_finite
-from fitchain.pod.compute.dataset import held_out_rows, training_rows
-from fitchain.pod.compute.dataset.npz_file import written_by_parts
+from fitchain.pod.compute.dataset import (
+    assemble_inputs,
+    assemble_target,
+    group_numbers,
+    held_out_rows,
+    training_rows,
+)
 from fitchain.pod.compute.dataset.references import ReferenceTraining
+from fitchain.pod.compute.evaluation import WrittenOutputs, evaluated, write_outputs
+from fitchain.pod.compute.fitting import require_computable, require_fitting
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import tensor_bytes
 from fitchain.pod.compute.references import ReferenceRun
 from fitchain.pod.compute.risk import Subject
 from fitchain.pod.compute.risk import assess as attack
-from fitchain.pod.compute.training import Diverged, SegmentMetrics, as_tensors, count_correct, fit, loss_function
+from fitchain.pod.compute.training import Diverged, SegmentMetrics
 from fitchain.pod.jobs.worker import events
 from fitchain.pod.jobs.worker.events import Emit
 from fitchain.pod.jobs.worker.job import Job, Position, rehearsed
@@ -52,10 +58,12 @@ from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.values.best import delivered_of
 from fitchain.pod.values.digest import ZERO, Digest, sha256_file
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
+from fitchain.pod.values.evaluation import ModelEvaluation
 from fitchain.pod.values.held_out import held_out_digest, held_out_salt
 from fitchain.pod.values.job_folder import (
+    EVALUATION,
     FINAL,
-    PREDICTIONS,
+    OUTPUTS,
     REFERENCE_LEAVES,
     REFERENCE_STATE,
     STATE_DIGESTS,
@@ -72,7 +80,6 @@ from fitchain.pod.values.leaf import (
     state_word,
     verify_chain,
 )
-from fitchain.pod.values.recipe.terms import METRICS, OF_CLASSES, Choice
 from fitchain.pod.values.risk.references import OpenedReference, ReferenceLeaf
 from fitchain.pod.values.state import (
     TensorBytes,
@@ -84,7 +91,6 @@ from fitchain.pod.values.state import (
 )
 
 PROGRESS_S = 0.25
-EVALUATED_AT_ONCE = 256
 
 
 def train(
@@ -133,12 +139,17 @@ def train(
 
 
 def rehearse(job: Job[Rehearse], emit: Emit) -> None:
-    """Train the recipe's first segments on mock data, as `train` would; then the last of them again
-    from the state before it, as after an interruption and in an audit.
+    """Compute the loss of all mock data, then train the recipe's first segments on them, as `train`
+    would; then the last of these again from the state before it, as after an interruption and in an
+    audit.
 
     Raises:
-        InputRefused: it comes out otherwise, so that nobody could prove it.
+        InputRefused: a record's loss cannot be computed, or the segment comes out otherwise, so
+            that nobody could prove it.
     """
+    require_fitting(job.graph, job.recipe)
+    everything = job.filled(np.arange(job.table.count, dtype=np.uint64))
+    require_computable(job.start().program, job.recipe, everything, job.assemble)
     train(replace(job, recipe=rehearsed(job.recipe, REHEARSED_SEGMENTS)), emit, _require_repeatable)
 
 
@@ -233,33 +244,28 @@ def explain(job: Job[Explain], emit: Emit) -> None:
 
 
 def evaluate(job: Job[Evaluate], emit: Emit) -> None:
-    """Run a model over the whole table in evaluation mode; write its outputs and tell its metrics.
+    """Run a model over the whole table in evaluation mode; write its outputs and, where the table
+    has the target, what they are worth.
 
     Raises:
         NotFound: the model's file is not there.
         InputRefused: the model is not of the graph, or the table does not fit the recipe.
     """
     model, _ = read_safetensors(job.folder / FINAL)
-    program, loss = Program(job.graph, model, job.environment_class), job.recipe.loss
-    compute_loss = loss_function(Choice(loss.name, {**loss.arguments, "reduction": "mean"}))
-    losses, correct, compared = 0.0, 0, 0
-    part, tick = part_of(job.folder, PREDICTIONS), _ticker(emit, job, job.table.count)
-    with written_by_parts(part, "output", job.table.count) as write:
-        for first in range(0, job.table.count, EVALUATED_AT_ONCE):
-            indices_B = np.arange(first, min(first + EVALUATED_AT_ONCE, job.table.count), dtype=np.uint64)
-            inputs, target_B = as_tensors(*job.assemble(indices_B))
-            with torch.no_grad():
-                output_BK = program(*inputs, training=False)
-                prediction_BK = fit(output_BK, target_B, loss)
-                losses += compute_loss(prediction_BK, target_B).item() * len(indices_B)
-            correct += count_correct(prediction_BK, target_B, loss)
-            compared += target_B.numel()
-            write(output_BK.numpy())
-            tick(first + len(indices_B))
-    part.replace(job.folder / PREDICTIONS)
-    values = dict(zip(METRICS, (losses / job.table.count, correct / compared), strict=True))
-    metrics = values if loss.name in OF_CLASSES else {"loss": values["loss"]}
-    emit(events.Evaluated(job.table.count, metrics))
+    program, recipe, table = Program(job.graph, model, job.environment_class), job.recipe, job.table
+    inputs = assemble_inputs(recipe, table, job.input_dtypes)
+    has_target = recipe.target in table.arrays
+    targets = assemble_target(recipe, table) if has_target else None  # a target that does not fit is told at once
+    shape, dtype = write_outputs(program, recipe, table.count, inputs, job.task.seed, job.folder / OUTPUTS)
+    evaluation = ModelEvaluation(table.count, shape, dtype)
+    if targets is not None:
+        outputs_N = np.memmap(job.folder / OUTPUTS, np.dtype(dtype).newbyteorder("<"), "r", shape=(table.count, *shape))
+        groups = {column: of for column, of in recipe.subgroups.items() if column in table.arrays}
+        evaluation = evaluated(evaluation, WrittenOutputs(recipe, outputs_N, targets), group_numbers(table, groups))
+    part = part_of(job.folder, EVALUATION)
+    part.write_bytes(evaluation.encode())
+    part.replace(job.folder / EVALUATION)
+    emit(events.Evaluated(table.count))
 
 
 def assess(job: Job[Assess], emit: Emit) -> None:

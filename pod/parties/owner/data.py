@@ -15,7 +15,7 @@ from fitchain.pod.compute.dataset import (
     CardPrivacy,
     Classes,
     Constants,
-    CsvDialect,
+    Dialect,
     Leaves,
     Policy,
     Reading,
@@ -29,6 +29,7 @@ from fitchain.pod.compute.dataset import (
     check_unchanged,
     find_groups,
     fit_transform,
+    mock_ranges,
     mock_table,
     no_tick,
     refuse_beside_budget,
@@ -47,6 +48,7 @@ from fitchain.pod.values.digest import Digest, Root, canonical_json, sha256
 from fitchain.pod.values.errors import DatasetChanged, InputRefused
 from fitchain.pod.values.ids import DatasetId
 from fitchain.pod.values.privacy.ledger import allowed_epsilon, budget
+from fitchain.pod.values.recipe.subgroups import Group
 
 MOCK_RECORDS = 256
 LEAVES, SOURCE = "leaves", "source.json"
@@ -97,7 +99,8 @@ class DatasetOffer:
             no ledger, and they are charged to none.
         unit: the column that says whose record one is, and how many of each are used; None where a
             record is the unit of privacy.
-        dialect: how a CSV file is written, as far as that is said.
+        dialect: how a CSV file is written, or what images of a folder are made of one form by, as
+            far as that is said.
         insist: rules that the table may break (`compute.dataset.concerns`).
         subgroups: columns by whose groups results on held-out records are told, with whether models
             may take them, too.
@@ -119,7 +122,7 @@ class DatasetOffer:
     environments: tuple[str, ...] = ()
     privacy: PrivacyOffer | None = None
     unit: UnitColumn | None = None
-    dialect: CsvDialect | None = None
+    dialect: Dialect | None = None
     insist: frozenset[Rule] = frozenset()
     subgroups: Mapping[str, bool] = field(default_factory=dict)
 
@@ -150,6 +153,9 @@ class PreparedDataset:
         opened: the budget of a ledger that will be opened, else None.
         ledger: number of the one that is there and will be charged; 0 for none.
         panels: that the policy names, as they stand now.
+        groups: by column, by which results on held-out records are told.
+        mock_ranges: by column, between which numbers mock data are drawn, where the card does not
+            say it.
     """
 
     offer: DatasetOffer
@@ -159,6 +165,8 @@ class PreparedDataset:
     opened: int | None
     ledger: int
     panels: tuple[TrustedPanel, ...]
+    groups: Mapping[str, tuple[Group, ...]] = field(default_factory=dict)
+    mock_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def prepare_dataset(home: Home, offer: DatasetOffer, tick: Tick = no_tick) -> PreparedDataset:
@@ -185,6 +193,7 @@ def prepare_dataset(home: Home, offer: DatasetOffer, tick: Tick = no_tick) -> Pr
     if offer.privacy is not None:
         refuse_beside_budget(offer.subgroups)
     source = Path(offer.source).absolute()
+    _require_storable(source)
     if source.suffix.lower() == ".npz" and any(isinstance(each, str) for each in offer.classes):
         raise InputRefused(f"{source.name} holds numbers alone, and the classes are texts", "name whole numbers")
     table = Table.read(source, _terms(offer), offer.dialect, unit=offer.unit, spill=spill_of(home), tick=tick)
@@ -195,12 +204,14 @@ def prepare_dataset(home: Home, offer: DatasetOffer, tick: Tick = no_tick) -> Pr
     classes = offer.classes if offer.privacy is not None or offer.classes else None
     not_for_models = [name for name, is_input in offer.subgroups.items() if not is_input]
     constants = fit_transform(table, offer.transform, offer.ranges, classes, not_for_models)
-    find_groups(table, offer.subgroups)
+    groups = find_groups(table, offer.subgroups)
     require_no_concern(table, constants, offer.insist)
     panels = look_at_policy(home, offer.policy)
     privacy = _card_privacy(home, offer, table.count // (table.unit_records or 1))
     opened, number = _ledger(home, offer.privacy, privacy)
-    return PreparedDataset(offer, table, constants, privacy, opened, number, tuple(panels))
+    of_records = offer.mock_records and privacy is None
+    ranges = mock_ranges(table, constants, groups) if of_records else {}
+    return PreparedDataset(offer, table, constants, privacy, opened, number, tuple(panels), groups, ranges)
 
 
 def register_dataset(home: Home, offer: DatasetOffer) -> RegisteredDataset:
@@ -265,15 +276,45 @@ def register_prepared(home: Home, prepared: PreparedDataset, tick: Tick = no_tic
     return RegisteredDataset(id, registration.root, registration.count, card_cid, card, panels, table.left_out)
 
 
+def _require_storable(source: Path) -> None:
+    """Check that a path can be noted before anything is published of what lies there.
+
+    Raises:
+        InputRefused: its name is no text in this locale's encoding.
+    """
+    try:
+        str(source).encode()
+    except UnicodeEncodeError:
+        raise InputRefused(
+            f"the path {str(source)!a} is no text in this locale's encoding, and where the records lie is noted",
+            "rename the file, or set the locale to one of UTF-8: LC_ALL=C.UTF-8, say",
+        ) from None
+
+
 def _terms(offer: DatasetOffer) -> ReadingTerms:
     """What an offer says of how its table is read. Beside a privacy budget what the target is
-    predicted as follows from that alone."""
+    predicted as follows from that alone.
+
+    Raises:
+        InputRefused: it says two things of the target.
+    """
     task, categories = offer.reading.task, dict(offer.reading.categories)
     if offer.classes and offer.target is not None:
-        task, categories[offer.target] = Task.CLASSIFICATION, offer.classes
+        if categories.setdefault(offer.target, offer.classes) != offer.classes:
+            raise InputRefused(f"the classes of the target {offer.target!r} are named twice", "leave --categories out")
+        task = _require_task(offer, Task.CLASSIFICATION, "its classes are named")
     elif offer.privacy is not None and offer.target in offer.ranges:
-        task = Task.REGRESSION
+        task = _require_task(offer, Task.REGRESSION, "it has a range")
     return replace(offer.reading, target=offer.target, drop=offer.drop, task=task, categories=categories)
+
+
+def _require_task(offer: DatasetOffer, task: Task, reason: str) -> Task:
+    """A task that follows from something else that was said."""
+    if offer.reading.task not in (None, task):
+        raise InputRefused(
+            f"the target {offer.target!r} is of a {offer.reading.task}, and {reason}", "leave out the one or the other"
+        )
+    return task
 
 
 def _require_declared_categories(offer: DatasetOffer, table: Table) -> None:
@@ -288,7 +329,8 @@ def _require_declared_categories(offer: DatasetOffer, table: Table) -> None:
         raise InputRefused(
             f"the categories of {', '.join(map(repr, undeclared))} would be published as the records have them, which"
             " no budget covers",
-            f"name those that there may be ({options}), or leave such columns out (--drop)",
+            f"name those that there may be ({options}), or leave such columns out (--drop {undeclared[0]});"
+            f" one that says whose record one is protects each of them (--unit {undeclared[0]})",
         )
 
 

@@ -33,6 +33,7 @@ from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.sealed import recipient_of
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import HeldOutClaim, issue
+from fitchain.pod.proof.certificate.early_end import EarlyEnd
 from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.best import delivered_of
@@ -180,7 +181,8 @@ class TrainingSession:
         if (result := checkpoints[delivered].held_out) is not None:
             entry = history.HeldOutTold.of(self.recipe, result)
             self.home.journal.record(self.id, entry, once=str(transcript.root))
-        weights, key = self._deliver(transcript, checkpoints, delivered, risk)
+        early = EarlyEnd.of(ended.at, ended.reason) if isinstance(ended, Diverged) else None
+        weights, key = self._deliver(transcript, checkpoints, delivered, risk, early)
         other = None if delivered == transcript.count - 1 else (delivered, checkpoints[delivered].roots)
         ending = transcript.ending(self.recipe.group_leaves, checkpoints[-1].roots, weights, key, other)
         calls = self.home.agreements
@@ -199,15 +201,21 @@ class TrainingSession:
             entry = history.Diverged(ended.reason, *roots, **sent)
         self.home.journal.record(self.id, entry, once=str(roots[0]))
 
+    # Many parameters: what was trained, and what of it is delivered and said.
     def _deliver(
-        self, transcript: Transcript, checkpoints: Sequence[Checkpoint], delivered: int, risk: RiskClaim | None
+        self,
+        transcript: Transcript,
+        checkpoints: Sequence[Checkpoint],
+        delivered: int,
+        risk: RiskClaim | None,
+        ended: EarlyEnd | None,
     ) -> tuple[Cid, Cid | None]:
         """Seal weights and certificate to the job's identity, and that identity to the scientist
         unless an audit comes first; once."""
         audited = bool(self.home.agreements.terms(self.id).audit.verifiers)
         journal, sent = self.home.journal, ("weights",) if audited else ("weights", "key")
         if not all(journal.fact(self.id, name) for name in sent):
-            self._seal(transcript, checkpoints, delivered, audited, risk)
+            self._seal(transcript, checkpoints, delivered, audited, risk, ended)
         cids = {name: journal.fact(self.id, name) for name in sent}
         weights, key = (Cid.parse(cid) if (cid := cids.get(name)) else None for name in ("weights", "key"))
         assert weights is not None
@@ -217,7 +225,7 @@ class TrainingSession:
         journal.record(self.id, history.Delivered(**{name: str(cid) for name, cid in cids.items()}), once=str(weights))
         return weights, key
 
-    # Many parameters: what was trained, and what of it is delivered and said.
+    # Likewise.
     def _seal(
         self,
         transcript: Transcript,
@@ -225,6 +233,7 @@ class TrainingSession:
         delivered: int,
         audited: bool,
         risk: RiskClaim | None,
+        ended: EarlyEnd | None,
     ) -> None:
         journal, model = self.home.journal, self.folder.model
         if not model.exists():
@@ -236,6 +245,7 @@ class TrainingSession:
             risk=risk,
             held_out=HeldOutClaim.of(self.recipe, self.card, checkpoints[delivered]),
             evaluations=HeldOutClaim.of_each(self.recipe, self.card, checkpoints),
+            ended=ended,
         )
         write_file(self.folder.certificate, certificate)
         secret = self.home.kept_identity(self.folder.identity)

@@ -109,7 +109,11 @@ def recover_models(home: Home, recovery: Recovery) -> None:
         cid = send_folder(home.store, folder, MODEL_FILES, [home.keys.recipient])
         name = f"model-{entry.id.short}"
         home.journal.keep_model(ModelRow(entry.id, name, folder, entry.graph, entry.root, str(cid)))
-        recovery.has("model", entry.id, f"called {name}: how it was called is not known; its files are sealed anew")
+        recovery.has(
+            "model",
+            entry.id,
+            f"called {name}: how it was called is not known, nor for which columns; its files are sealed anew",
+        )
 
 
 def _files_of(home: Home, entry: ModelEntry) -> Path | None:

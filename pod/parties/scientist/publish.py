@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitchain.pod.compute.dataset import Card, input_width
+from fitchain.pod.compute.dataset import Argument, Card, Parameters, chosen_arguments, usual_arguments
 from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
+from fitchain.pod.ports.registry import DatasetEntry
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
-from fitchain.pod.values.graph import Input
 from fitchain.pod.values.ids import DatasetId, ModelId
 from fitchain.pod.values.job_folder import GRAPH, INITIAL, part_of
 from fitchain.pod.values.limits import CARD
@@ -32,12 +32,14 @@ EXAMPLE_BATCH = 4
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A model as it was published; `cid` names its sealed files, which only this pod opens."""
+    """A model as it was published; `cid` names its sealed files, which only this pod opens, and
+    `arguments` say which columns enter it."""
 
     id: ModelId
     graph: Digest
     initial_model: Root
     cid: Cid
+    arguments: tuple[Argument, ...] = ()
 
 
 def read_card(home: Home, dataset: DatasetId) -> Card:
@@ -49,14 +51,30 @@ def read_card(home: Home, dataset: DatasetId) -> Card:
     """
     entry = home.registry.dataset(dataset)
     home.add_peer(entry.owner)
-    card = Card.parse(home.store.cat(entry.card, CARD.text_bytes))
+    return card_of(entry, home.store.cat(entry.card, CARD.text_bytes))
+
+
+def card_of(entry: DatasetEntry, data: bytes) -> Card:
+    """Read a card, and compare it with the registry.
+
+    Raises:
+        InputRefused: it is none.
+        ClaimMismatch: it is about other records than the registry says.
+    """
+    card = Card.parse(data)
     if (card.root, card.count) != (entry.root, entry.count):
         raise ClaimMismatch(f"the card {entry.card} is about {card.count} records under {card.root}, not {entry.root}")
     return card
 
 
 def publish_model(
-    home: Home, module: ModuleSource | Path, dataset: DatasetId, *, name: str = "", parents: Sequence[ModelId] = ()
+    home: Home,
+    module: ModuleSource | Path,
+    dataset: DatasetId,
+    *,
+    name: str = "",
+    parents: Sequence[ModelId] = (),
+    inputs: Sequence[str] = (),
 ) -> PublishedModel:
     """Export a module of the scientist's own and register it.
 
@@ -70,11 +88,16 @@ def publish_model(
         name: of the class, factory or instance in the file; without a file, what the model is
             called in this home, else by its class.
         parents: the registered models that it descends from, at most 64.
+        inputs: which columns enter which parameter of forward, `NAME=COLUMNS[:TYPE]` each
+            (`fitchain.pod.compute.dataset.arguments`); a job request of this home repeats them.
+            None gives all single values together to one, and each column of arrays to another.
 
     Raises:
-        InputRefused: the module cannot be made or exported; the message names its line.
+        InputRefused: the module cannot be made or exported; the message names its line. Or the
+            inputs fit forward or the dataset not.
         NotFound: there is no such file, name or dataset.
     """
+    from fitchain.pod.compute.fitting import require_records_apart
     from fitchain.pod.compute.model import load_module, module_name, take_module
     from fitchain.pod.compute.model.export import export
 
@@ -82,7 +105,13 @@ def publish_model(
         raise InputRefused(f"{module} may define several modules, and none is named", "name one of them")
     card = read_card(home, dataset)
     taken = load_module(module, name) if isinstance(module, Path) else take_module(module)
-    graph, tensors = export(taken, model_inputs(card), EXAMPLE_BATCH)
+    parameters = Parameters.of(taken.forward)
+    arguments = chosen_arguments(inputs, card, parameters) if inputs else usual_arguments(card, parameters)
+    try:
+        graph, tensors = export(taken, [argument.input for argument in arguments], EXAMPLE_BATCH)
+    except InputRefused as error:
+        raise InputRefused(error.message, error.hint or f"forward got {'; '.join(map(str, arguments))}") from None
+    require_records_apart(graph)
     folder = part_of(home.settings.home / "models")
     folder.mkdir(mode=0o700, parents=True)
     try:
@@ -97,15 +126,8 @@ def publish_model(
     finally:
         shutil.rmtree(folder)
     known_as = name if isinstance(module, Path) else name or module_name(module)
-    home.journal.keep_model(ModelRow(id, known_as, target, graph.digest, root, str(cid)))
-    return PublishedModel(id, graph.digest, root, cid)
-
-
-def model_inputs(card: Card) -> tuple[Input, ...]:
-    """What a model takes that trains on all columns of a card: one argument of its scalars, one for
-    each column of arrays."""
-    shapes = {column.name: column.shape for column in card.columns}
-    return tuple(
-        Input(f"x{index}", "F32", shapes[columns[0]] or (input_width(columns, card.transform, "float32"),))
-        for index, columns in enumerate(argument_columns(card.json()))
-    )
+    columns = tuple(argument.columns for argument in arguments)
+    if columns == argument_columns(card.json()):
+        columns = ()  # as every recipe has them that names none, for other datasets and targets, too
+    home.journal.keep_model(ModelRow(id, known_as, target, graph.digest, root, str(cid), columns))
+    return PublishedModel(id, graph.digest, root, cid, arguments)

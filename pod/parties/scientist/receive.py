@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from fitchain.pod.compute.dataset import Card, Spill, Table
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import fetch_folder, fetch_key
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.worker import run_worker
-from fitchain.pod.jobs.worker.events import TAKEN_OVER, Evaluated
-from fitchain.pod.jobs.worker.task import Evaluate
-from fitchain.pod.parties.scientist.publish import read_card
 from fitchain.pod.ports.agreement import Release, RunRecord, State
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import Verdict, verify
@@ -30,12 +22,11 @@ from fitchain.pod.values.errors import (
     NotFound,
     Refuted,
     StoreUnusable,
-    Unusable,
     host_errors,
     reason_of,
 )
 from fitchain.pod.values.ids import AgreementId, AuditRef
-from fitchain.pod.values.job_folder import DELIVERY_FILES, OFFER_FILES, JobFolder, Scratch, scratch
+from fitchain.pod.values.job_folder import DELIVERY_FILES, Scratch, scratch
 from fitchain.pod.values.limits import DELIVERY
 
 RECEIVED = "received"
@@ -114,6 +105,8 @@ def fetch_model(home: Home, id: AgreementId) -> Delivery:
     if (claim := verdict.statement.held_out) is not None:
         result = history.HeldOutTold.of(verdict.statement.recipe, claim.result, str(verdict.assurance))
         home.journal.record(id, result, once=root)
+    if (ended := verdict.statement.ended) is not None:
+        home.journal.record(id, history.EndedEarly(ended.step, ended.reason), once=root)
     home.journal.record(id, entry, once=root)
     return received
 
@@ -191,43 +184,3 @@ def check(home: Home, id: AgreementId, delivered: Delivery) -> Verdict:
             "its owner delivered another job's result: do not accept it",
         )
     return verdict
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How a trained model does on a table of the scientist's own: metrics, over so many records."""
-
-    records: int
-    metrics: Mapping[str, float]
-
-
-def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
-    """Run a received model on a table of the scientist's own, in the worker's sandbox.
-
-    Args:
-        home: the scientist's.
-        id: the agreement.
-        source: a CSV or NPZ file with at least the recipe's columns.
-
-    Raises:
-        NotFound: the model has not been received, or there is no such table.
-        InputRefused: the table does not fit the recipe.
-    """
-    received, folder = delivery(home, id), home.job_folder(id)
-    card = read_card(home, home.agreements.read(id).terms.dataset)
-    table = _matching(card, source, Spill(home.settings.home))
-    with scratch(folder.path, Scratch.EVALUATION) as workspace:
-        for name in OFFER_FILES:
-            shutil.copyfile(folder.path / name, workspace / name)
-        job = JobFolder(workspace).make_run()
-        os.link(received.model, job.final)
-        table.write_for_worker(job.records)
-        ended = run_worker(workspace, Evaluate(), launcher=home.launcher)
-    if not isinstance(ended, Evaluated):
-        raise Unusable(f"a worker that evaluates ended with {ended.name!r}", TAKEN_OVER)
-    return Evaluation(ended.records, ended.metrics)
-
-
-def _matching(card: Card, source: Path, spill: Spill) -> Table:
-    """Read a table with the card's columns, in the card's terms; other columns are left out."""
-    return Table.read_like(source, replace(card.schema_of(card.model_columns), unit=None), spill=spill)

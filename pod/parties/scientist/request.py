@@ -20,7 +20,7 @@ from fitchain.pod.jobs import history
 from fitchain.pod.jobs.asker import asker_nonce
 from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.journal import RequestRow
+from fitchain.pod.jobs.journal import ModelRow, RequestRow
 from fitchain.pod.jobs.metering import measured_work
 from fitchain.pod.jobs.privacy_cost import PrivacyCost, cost_of
 from fitchain.pod.jobs.rehearsal import MOCK_LIMIT_BYTES, rehearse
@@ -116,7 +116,8 @@ def request_job(home: Home, request: JobRequest, on_cost: Callable[[PrivacyCost]
     price = card.price if request.price is None else request.price
     audit = request.audit or AuditTerms()
     overrides = dict(request.recipe_overrides) | ({"audit": _recipe_audit(audit)} if audit.seats else {})
-    recipe = draft_recipe(home, card, row.graph, row.initial_model, overrides, request.recipe_source)
+    wanted = _with_inputs(row, card, overrides)
+    recipe = draft_recipe(home, card, row.graph, row.initial_model, wanted, request.recipe_source)
     recipe = _keeping_rows(home, request, recipe)
     card.admit(recipe, price, home.keys.address, disclosure(audit, recipe, card))
     Graph.parse((row.folder / GRAPH).read_bytes()).check(environment.environment_class(recipe.environment.name).admits)
@@ -145,6 +146,24 @@ def request_job(home: Home, request: JobRequest, on_cost: Callable[[PrivacyCost]
         home.journal.record(kept.agreement, history.Requested(request.dataset, request.model, str(price)), once="")
         home.journal.keep_fact(kept.agreement, UNHEARD, "")
     return kept.agreement
+
+
+def _with_inputs(model: ModelRow, card: Card, overrides: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The recipe's terms with the columns that the model was published for, unless they name some.
+
+    Raises:
+        InputRefused: the dataset lacks one of these columns.
+    """
+    if not model.inputs or "inputs" in overrides:
+        return overrides
+    for name in (name for columns in model.inputs for name in columns):
+        if name not in card.model_columns:
+            raise InputRefused(
+                f"the model was published for a column {name!r:.80}, and this dataset has none that a model may take",
+                "name the columns of each argument in the recipe (`inputs = [[...], [...]]`), or publish it again with"
+                " --input",
+            )
+    return {**overrides, "inputs": [list(columns) for columns in model.inputs]}
 
 
 def _keeping_rows(home: Home, request: JobRequest, recipe: Recipe) -> Recipe:

@@ -83,6 +83,10 @@ class Outcome(ChainEnum):
     INCONCLUSIVE = 4
 
 
+AUDIT_AMOUNTS = ("fee_per_seat", "seat_stake", "counter_bond")
+"""The fields of `AuditTerms` that are base units of FIT, which people read as FIT."""
+
+
 @dataclass(frozen=True)
 class AuditTerms:
     """How a run is audited, or may be disputed.

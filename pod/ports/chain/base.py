@@ -16,6 +16,7 @@ from fitchain.pod.values.digest import Digest, parse_json
 from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound, Unusable, host_errors
 from fitchain.pod.values.limits import DEPLOYMENT
 from fitchain.pod.values.reading import read_at_most
+from fitchain.pod.values.versions import require_version
 
 CONTRACTS = ("FitCoin", "Registry", "Verifiers", "Agreements", "ProofOfTrain", "Audits")
 DIRECTORY = "Directory"
@@ -115,8 +116,9 @@ class Deployment:
                     "on a devnet `fitchain deploy` replaces it; elsewhere move it away and deploy anew, or get the "
                     "file of a deployment of protocol 2",
                 )
+            require_version(f"the deployment's record {path}", body, DEPLOYMENT_VERSION)
             if body["version"] != DEPLOYMENT_VERSION:
-                raise ValueError(f"its version is {body['version']!r}, not {DEPLOYMENT_VERSION!r}")
+                raise ValueError("its version is no text")
             addresses = {name: read_address(body["contracts"][name]) for name in CONTRACTS}
             number = int(body["number"])
             if not 0 <= number < 2**256:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY, Deployment, read_address, write_file
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import ChainUnusable, InputRefused
+from fitchain.pod.values.errors import ChainUnusable, InputRefused, OtherVersion
+from fitchain.pod.values.versions import require_version
 
 KNOWN_FILE = "known-chain.json"
 KNOWN_VERSION = "fitchain/known-chain/v2"
@@ -50,12 +51,15 @@ class KnownChain:
         path = home / KNOWN_FILE
         try:
             body = json.loads(path.read_bytes())
+            require_version(str(path), body, KNOWN_VERSION)
             if body["version"] != KNOWN_VERSION:
-                raise ValueError(f"its version is {body['version']!r}, not {KNOWN_VERSION!r}")
+                raise ValueError("its version is no text")
             addresses = {name: read_address(body["contracts"][name]) for name in (*CONTRACTS, DIRECTORY)}
             return cls(int(body["chain_id"]), Digest.parse(body["genesis"]), addresses)
         except FileNotFoundError:
             return None
+        except OtherVersion:
+            raise
         except (ValueError, KeyError, TypeError, OSError, InputRefused) as error:
             raise InputRefused(
                 f"{path} is not the record of a home's chain: {error!r:.200}",

@@ -12,19 +12,21 @@ POST that follows one loses its body, and a key in the URL would go where nobody
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from fitchain.pod.ports.chain.answers import Query, block
 from fitchain.pod.ports.settings import DevnetRecord
 from fitchain.pod.values.digest import Digest, parse_answer
 from fitchain.pod.values.errors import ChainUnusable, InputRefused, NodeRefused, NodeUnreachable
 from fitchain.pod.values.limits import ANSWER
+from fitchain.pod.values.urls import http_url, without_secrets
 
 if TYPE_CHECKING:
     import requests
@@ -53,6 +55,13 @@ _START = "start it (`fitchain devnet up` for the local one), or name another wit
 _OTHER = "it may be out of order, or no Ethereum node: name another with --rpc or FITCHAIN_RPC"
 # What decoding, and web3's own look at an answer, may raise of JSON that is none of JSON-RPC.
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+
+MOST_PAUSE_S = 1e9
+_LIMIT_EXCEEDED = -32005
+_OF_MANY_REQUESTS = re.compile(
+    r"rate.?limit|too many requests|request count|requests? limit|per.second|throughput", re.I
+)
+_SHORT_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 T = TypeVar("T")
 
@@ -125,8 +134,13 @@ class Node:
         from web3.types import RPCEndpoint
 
         retry_s = self.retry_s if repeat else 0.0
-        answer = self._retried(lambda: self._provider.make_request(RPCEndpoint(method), list(params)), retry_s)
-        return self._result(method, answer)
+
+        def ask() -> Any:
+            answer = self._provider.make_request(RPCEndpoint(method), list(params))
+            _refuse_limited(method, answer)
+            return answer
+
+        return self._result(method, self._retried(ask, retry_s))
 
     def batch(self, queries: Sequence[Query[Any]]) -> list[Any]:
         """Ask the node several things at once; results in the order asked. Raises as `ask`."""
@@ -189,13 +203,15 @@ class Node:
         try:
             asked: Any = [(query.method, query.params) for query in part]
             answers = self._provider.make_batch_request(asked)  # type: ignore[assignment]
+            for query, answer in zip(part, answers or (), strict=False):
+                _refuse_limited(query.method, answer)
         except requests.HTTPError as error:
             if error.response is not None and (error.response.status_code in _BUSY or error.response.is_redirect):
                 raise
             return None
         except _MALFORMED as error:
             # No JSON at all. requests' own errors of that kind are those of a broken connection.
-            if isinstance(error, requests.RequestException | _OtherAnswers):
+            if isinstance(error, requests.RequestException | _OtherAnswers | _Limited):
                 raise
             return None
         return answers
@@ -210,7 +226,7 @@ class Node:
     def shown(self) -> str:
         """The URL for people, without user, password, path and query: those may hold a provider's
         key."""
-        return _without_secrets(self.url)
+        return without_secrets(self.url)
 
     def _retried(self, ask: Callable[[], T], retry_s: float) -> T:
         """Ask, and again with back-off while the node cannot be reached, or for as long as it asks
@@ -228,7 +244,7 @@ class Node:
                     raise
                 wait_s = pause_s
             except (requests.RequestException, Web3Exception, OSError, *_MALFORMED) as error:
-                self._away = self._away or isinstance(error, requests.ConnectionError | OSError)
+                self._away = self._away or (isinstance(error, OSError) and not _counts_requests(error))
                 wait_s = max(pause_s, _wanted_pause_s(error))
                 if time.monotonic() + wait_s > deadline or not _passing(error):
                     reason, hint = self._explained(error)
@@ -304,6 +320,8 @@ class Node:
             pause_s = _wanted_pause_s(error)
             until = f", and asks to wait {pause_s:.0f} s" if pause_s else ""
             return f"HTTP status {response.status_code}{until}", _ADVICE.get(response.status_code, _START)
+        if isinstance(error, _Limited):
+            return str(error), _ADVICE[429]
         if isinstance(error, requests.Timeout):
             return "it takes too long", _START
         if isinstance(error, _TooMuch | _OtherAnswers):
@@ -323,6 +341,19 @@ class _TooMuch(ValueError):
     """An answer that goes on beyond all measure."""
 
 
+class _Limited(ValueError):
+    """An answer that says: not so many requests.
+
+    Args:
+        message: the provider's words.
+        pause_s: seconds to be left alone for; 0 where it does not say.
+    """
+
+    def __init__(self, message: str, pause_s: float) -> None:
+        super().__init__(message)
+        self.pause_s = pause_s
+
+
 class _NotJson(ValueError):
     """An answer that is no JSON; in words, what it is."""
 
@@ -333,7 +364,7 @@ def _provider(url: str) -> HTTPProvider:
     import requests
     from web3 import HTTPProvider
 
-    parts = _parts(url)
+    host = http_url(url, "URL of a node").hostname
 
     class Session(requests.Session):
         """Follows nothing, and reads no more than an answer may be."""
@@ -368,19 +399,8 @@ def _provider(url: str) -> HTTPProvider:
 
     session = Session()
     # A proxy for the web is none for this machine's own node.
-    session.trust_env = parts.hostname not in ("127.0.0.1", "localhost", "::1")
+    session.trust_env = host not in ("127.0.0.1", "localhost", "::1")
     return Provider(url, request_kwargs={"timeout": TIMEOUT_S}, session=session, exception_retry_configuration=None)
-
-
-def _parts(url: str) -> Any:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is none
-        usable = False
-    if not usable:
-        raise InputRefused(f"a node's URL begins with http:// or https://, not {url!r}")
-    return parts
 
 
 def _bounded(response: requests.Response) -> bytes:
@@ -399,6 +419,34 @@ def _bounded(response: requests.Response) -> bytes:
     return b"".join(parts)
 
 
+def _refuse_limited(method: str, answer: Any) -> None:
+    """Tell a provider that counts requests from a node that refuses one.
+
+    A provider that limits logs says so by the same code, and is asked for less: there the words
+    count alone.
+
+    Raises:
+        _Limited: it does.
+
+    Source: EIP-1474 (-32005, limit exceeded); Infura's `data.rate.backoff_seconds`
+    """
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if not isinstance(error, dict):
+        return
+    message, code = f"{error.get('message', '')!s:.200}", error.get("code")
+    by_code = code == 429 or (code == _LIMIT_EXCEEDED and method != "eth_getLogs")
+    if not by_code and not _OF_MANY_REQUESTS.search(message):
+        return
+    raise _Limited(f"it counts requests, and refuses {method}: {message}", _backoff_s(error.get("data")))
+
+
+def _backoff_s(data: Any) -> float:
+    """How long a provider that counts requests asks to be left alone; 0 where it does not say."""
+    rate = data.get("rate") if isinstance(data, dict) else None
+    pause_s = rate.get("backoff_seconds") if isinstance(rate, dict) else None
+    return float(pause_s) if isinstance(pause_s, int | float) and 0 <= pause_s < MOST_PAUSE_S else 0.0
+
+
 def _matched(answers: Any, ids: Sequence[int]) -> list[Any] | None:
     """A batch's answers in the order asked; None where they are not one for each: a node that does
     not take so many says so in many ways.
@@ -408,10 +456,18 @@ def _matched(answers: Any, ids: Sequence[int]) -> list[Any] | None:
     """
     if not isinstance(answers, list) or len(answers) != len(ids):
         return None
-    by_id = {answer["id"]: answer for answer in answers if isinstance(answer, dict) and type(answer.get("id")) is int}
+    by_id = {_id_of(answer): answer for answer in answers}
     if by_id.keys() != set(ids):
         raise _OtherAnswers("its answers are to other requests")
     return [by_id[id] for id in ids]
+
+
+def _id_of(answer: Any) -> int | None:
+    """To which request a batch's answer is; some nodes give a number back as a text."""
+    id = answer.get("id") if isinstance(answer, dict) else None
+    if isinstance(id, str) and _SHORT_NUMBER.fullmatch(id):
+        return int(id)
+    return id if type(id) is int else None
 
 
 def _of_the_batch(refusal: NodeRefused) -> bool:
@@ -425,9 +481,19 @@ def _passing(error: Exception) -> bool:
     trouble."""
     import requests
 
+    if isinstance(error, _Limited):
+        return True
     if isinstance(error, requests.HTTPError):
         return error.response is not None and (error.response.status_code == 429 or error.response.status_code >= 500)
     return isinstance(error, requests.ConnectionError | requests.Timeout | ConnectionError | TimeoutError)
+
+
+def _counts_requests(error: Exception) -> bool:
+    """Whether an HTTP error comes from a node that is there and has enough of whoever asks."""
+    import requests
+
+    response = error.response if isinstance(error, requests.HTTPError) else None
+    return response is not None and response.status_code == 429
 
 
 def _wanted_pause_s(error: Exception) -> float:
@@ -437,6 +503,8 @@ def _wanted_pause_s(error: Exception) -> float:
     """
     import requests
 
+    if isinstance(error, _Limited):
+        return error.pause_s
     headers: Mapping[str, str] = (
         error.response.headers if isinstance(error, requests.HTTPError) and error.response is not None else {}
     )
@@ -461,13 +529,6 @@ def _kind_of(raw: bytes) -> str:
 def _redirected(url: str, location: str) -> str:
     """Where a redirect leads to, for people."""
     try:
-        return _without_secrets(urljoin(url, location))
+        return without_secrets(urljoin(url, location))
     except ValueError:
         return "somewhere that is no URL"
-
-
-def _without_secrets(url: str) -> str:
-    """A URL without user, password, path and query."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}" + ("/…" if len(parts.path) > 1 or parts.query else "")

@@ -13,6 +13,7 @@ import requests
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import BLOCK_BYTES
 from fitchain.pod.values.errors import DigestMismatch, NotFound, StoreUnusable
+from fitchain.pod.values.urls import without_secrets
 
 CONNECT_S = 5.0
 SILENCE_S = 20.0
@@ -32,22 +33,24 @@ def block(url: str, cid: Cid) -> bytes:
         DigestMismatch: it gives another block.
         StoreUnusable: it does not answer, or gives more than a block.
     """
-    came = bytearray()
+    came, shown = bytearray(), without_secrets(url)
     try:
         with requests.get(
             f"{url}/ipfs/{cid}", {"format": "raw"}, headers=_RAW, timeout=(CONNECT_S, SILENCE_S), stream=True
         ) as answer:
             if answer.status_code != requests.codes.ok:
-                raise NotFound(f"the gateway {url} does not give the block {cid} (status {answer.status_code})")
+                raise NotFound(f"the gateway {shown} does not give the block {cid} (status {answer.status_code})")
             for piece in answer.iter_content(PIECE_BYTES):
                 came += piece
                 if len(came) > BLOCK_BYTES:
-                    raise StoreUnusable(f"the gateway {url} gives more than a block for {cid}: it is no trustless one")
+                    raise StoreUnusable(
+                        f"the gateway {shown} gives more than a block for {cid}: it is no trustless one"
+                    )
     except requests.RequestException as error:
-        raise StoreUnusable(f"the gateway {url} does not answer: {type(error).__name__}") from None
+        raise StoreUnusable(f"the gateway {shown} does not answer: {type(error).__name__}") from None
     hashed = hashlib.sha256(came)
     if hashed.digest() != cid.sha256:
         raise DigestMismatch(
-            f"the gateway {url} gives other bytes for the block {cid}, of SHA-256 {hashed.hexdigest()}"
+            f"the gateway {shown} gives other bytes for the block {cid}, of SHA-256 {hashed.hexdigest()}"
         )
     return bytes(came)

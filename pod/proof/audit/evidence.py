@@ -41,6 +41,7 @@ from fitchain.pod.values.limits import MOST_EVIDENCE_LEAVES, MOST_PATH, evidence
 from fitchain.pod.values.privacy.keys import NO_SECRET, OpenedKey, opened_keys
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.risk.references import OpenedReference
+from fitchain.pod.values.versions import require_version
 
 VERSION = "fitchain/evidence/v2"
 MOST_ROWS, MOST_INDICES = 1 << 26, 1 << 28
@@ -120,6 +121,7 @@ class Evidence:
         """
         limits = evidence_document(leaves)
         value = parse_json(_bytes_of(folder / EVIDENCE, limits.text_bytes), limits)
+        require_version(EVIDENCE, value, VERSION)
         if not isinstance(value, dict) or value.keys() != set(_FIELDS) or value["version"] != VERSION:
             raise InputRefused(f"{EVIDENCE} is a {VERSION} with the fields {', '.join(_FIELDS)}")
         if not isinstance(value["leaves"], list) or not isinstance(value["identity"], str | None):

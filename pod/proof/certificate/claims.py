@@ -18,6 +18,7 @@ import numpy as np
 
 from fitchain.pod.compute.dataset import batches
 from fitchain.pod.ports.agreement import AgreementHistory, State, Terms
+from fitchain.pod.ports.agreement.terms import AUDIT_AMOUNTS
 from fitchain.pod.ports.registry import ModelEntry
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
@@ -36,6 +37,7 @@ from fitchain.pod.proof.certificate.statement import (
     unsalted_leaves,
 )
 from fitchain.pod.proof.transcript import Transcript, check_anchors, grow
+from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.best import delivered_leaf
 from fitchain.pod.values.digest import ZERO, Digest, bag, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import (
@@ -53,7 +55,7 @@ from fitchain.pod.values.leaf import Leaf, records_digest, results_word
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import SEGMENT
 from fitchain.pod.values.risk.report import findings_digest
-from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
+from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors, with_kinds_of
 
 PEEK_BYTES = 1 << 20
 MOST_DRAWS = 5_000_000
@@ -134,11 +136,10 @@ def check_agreement(statement: Statement, history: AgreementHistory, signer: str
     require_equal("the agreed initial model: the certificate says", statement.initial_model, terms.model_root)
     require_equal("the recipe's digest: the certificate says", statement.recipe.digest, terms.recipe)
     for field in fields(terms.audit):
-        require_equal(
-            f"the audit's {field.name}: the certificate says",
-            getattr(statement.audit, field.name),
-            getattr(terms.audit, field.name),
-        )
+        said, agreed = getattr(statement.audit, field.name), getattr(terms.audit, field.name)
+        if field.name in AUDIT_AMOUNTS and said != agreed:
+            said, agreed = f"{amount_text(said)} FIT", f"{amount_text(agreed)} FIT"
+        require_equal(f"the audit's {field.name}: the certificate says", said, agreed)
     require_equal("the context: the certificate says", statement.ctx, history.run.ctx)
     require_equal("the context of what was agreed: the chain says", history.run.ctx, recomputed, "the terms give")
     require_equal("the order seed: the certificate says", statement.seed, history.run.seed)
@@ -378,9 +379,12 @@ def check_file(statement: Statement, path: Path) -> int:
             f"{error.message}; expected is a safetensors file of SHA-256 {statement.subject.value.hex()}",
             hint,
         ) from None
-    if root != statement.final_model:
+    if root != statement.final_model and with_kinds_of(tensors, statement.final_model) is None:
+        dtypes = ", ".join(sorted({tensor.dtype for tensor in tensors.values()})) or "none"
         raise DigestMismatch(
-            f"the model in {path} has the root {root}, and the certificate says {statement.final_model}", other
+            f"the model in {path} has the root {root}, and the certificate says {statement.final_model}; of its "
+            f"{len(tensors)} tensors ({dtypes}) at least one has another name, type, shape or value",
+            other,
         )
     if digest != statement.subject:
         raise DigestMismatch(
@@ -426,6 +430,20 @@ def _check_states(statement: Statement) -> None:
     require_equal(f"the first leaf's optimizer: {said}", first.optimizer, fresh, "a fresh one has")
     step = shown[statement.count - 1].step
     require_equal(f"the number of steps: {said}", statement.steps, step, "its last leaf stands after step")
+
+
+def check_early_end(statement: Statement) -> None:
+    """Check that an early end is told of a training that has one, and lies behind its last leaf.
+
+    Raises:
+        ClaimMismatch: it is told of another, or is not where the leaves end.
+    """
+    ended, recipe, last = statement.ended, statement.recipe, statement.steps
+    if (ended is not None) != (last < recipe.steps and recipe.privacy is None):
+        says = "tells of no early end" if ended is None else f"tells of an early end {ended.words}"
+        raise ClaimMismatch(f"the certificate {says}, and its leaves cover {last} of {recipe.steps} steps")
+    if ended is not None and not last <= ended.step <= min(last + recipe.segment_steps, recipe.steps):
+        raise ClaimMismatch(f"the certificate's early end is after step {ended.step}, and its last leaf at step {last}")
 
 
 def _results_named(statement: Statement) -> dict[int, Digest]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,10 @@ from fitchain.pod.values.recipe.fields import Fields
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 MODEL = "a model"
+UTF16 = "UTF-16 text"
+MARKED = "text behind a mark of byte order"
+_SAVED = "an editor saved it anew: save it as UTF-8 without a mark, or ask for the certificate again"
+_HINTS = {MODEL: "name the model first, its certificate behind it", UTF16: _SAVED, MARKED: _SAVED}
 CERTIFICATE_BYTES = ENVELOPE.text_bytes
 SIGNATURE_BYTES = 65
 HALF_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141 // 2
@@ -101,7 +106,7 @@ def read_envelope(data: bytes) -> Envelope:
         kind, keyid = fields.text("payloadType", 200), signed.text("keyid", 200)
     except InputRefused as error:
         what = kind_of_file(data)
-        hint = "name the model first, its certificate behind it" if what == MODEL else "ask for the certificate again"
+        hint = _HINTS.get(what, "ask for the certificate again")
         raise InputRefused(
             f"the file is no certificate, which is JSON with payload, payloadType and signatures: it is {what}; "
             f"{error.message}",
@@ -120,6 +125,10 @@ def kind_of_file(data: bytes) -> str:
     start = data[:512].lstrip()
     if not data:
         return "empty"
+    if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return UTF16
+    if start.startswith(BOM_UTF8):
+        return MARKED
     if start[:1] == b"<":
         return "a web page"
     if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):

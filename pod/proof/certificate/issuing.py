@@ -13,6 +13,7 @@ from fitchain.pod.ports.agreement import Agreements
 from fitchain.pod.ports.chain import Chain, Signer
 from fitchain.pod.ports.registry import Registry
 from fitchain.pod.proof.certificate import claims
+from fitchain.pod.proof.certificate.early_end import EarlyEnd
 from fitchain.pod.proof.certificate.envelope import seal
 from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.certificate.statement import (
@@ -48,6 +49,7 @@ def issue(
     risk: RiskClaim | None = None,
     held_out: HeldOutClaim | None = None,
     evaluations: tuple[HeldOutClaim, ...] | None = None,
+    ended: EarlyEnd | None = None,
 ) -> bytes:
     """Certify a training that has been done.
 
@@ -65,6 +67,7 @@ def issue(
         risk: what is said of an attack on the model; None where nothing is.
         held_out: what of the delivered leaf's result on held-out records leaves with it.
         evaluations: what of those of all leaves leaves, where each has one.
+        ended: how it ended before its last step, where it did.
 
     Returns:
         the certificate's bytes, a DSSE envelope.
@@ -103,6 +106,7 @@ def issue(
         risk=risk,
         held_out=held_out,
         evaluations=evaluations,
+        ended=ended if recipe.privacy is None else None,
         audit=terms.audit,
         ctx=transcript.ctx,
         seed=transcript.seed,
@@ -115,6 +119,7 @@ def issue(
     )
     claims.check_recipe(statement, terms)
     claims.check_risk(statement)
+    claims.check_early_end(statement)
     claims.check_leaves(statement, most_leaves)
     claims.check_file(statement, model)
     return seal(statement.encode(), signer)

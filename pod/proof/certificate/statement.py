@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitchain.pod.compute.dataset import Card
+from fitchain.pod.compute.dataset.card import VERSION as CARD_VERSION
 from fitchain.pod.ports.agreement import AuditTerms
 from fitchain.pod.ports.chain.base import CONTRACTS, DIRECTORY
+from fitchain.pod.proof.certificate.early_end import EarlyEnd
 from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Json, Root, canonical_json, parse_json, path_in, peaks, tree_levels
-from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.errors import ClaimMismatch, InputRefused, OtherVersion
 from fitchain.pod.values.held_out import HeldOut, held_out_digest, held_out_salt
 from fitchain.pod.values.ids import NO_MODEL, AgreementId, DatasetId, ModelId, PanelId
 from fitchain.pod.values.job_folder import MODEL
@@ -30,6 +32,8 @@ from fitchain.pod.values.recipe import Environment, Recipe
 from fitchain.pod.values.recipe.fields import Fields
 from fitchain.pod.values.recipe.privacy import MOST_UNIT_RECORDS
 from fitchain.pod.values.recipe.terms import MOST_EVALUATIONS, MOST_ROWS, SEGMENT
+from fitchain.pod.values.recipe.terms import VERSION as RECIPE_VERSION
+from fitchain.pod.values.versions import require_version
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://fitchain.org/certificate/v2"
@@ -258,6 +262,8 @@ class Statement:
             that leaf was not evaluated, and where the dataset's policy keeps it with the owner.
         evaluations: what the models of leaves 1 and up do on them, by rising index; None where the
             recipe does not evaluate each, and where the dataset's policy keeps it with the owner.
+        ended: how the training ended before its last step; None where it did not, and beside a
+            privacy budget.
         audit: what was agreed about audits; amounts in base units of FIT.
         ctx, seed: context and order seed, which stand in every leaf.
         transcript_root, count, steps: root of the transcript, its leaves, the steps they cover.
@@ -287,6 +293,7 @@ class Statement:
     risk: RiskClaim | None
     held_out: HeldOutClaim | None
     evaluations: tuple[HeldOutClaim, ...] | None
+    ended: EarlyEnd | None
     audit: AuditTerms
     ctx: Digest
     seed: Digest
@@ -340,6 +347,7 @@ class Statement:
                 "risk": None if self.risk is None else self.risk.json(),
                 "held_out": None if self.held_out is None else self.held_out.json(),
                 "evaluations": None if self.evaluations is None else [each.json() for each in self.evaluations],
+                "ended": None if self.ended is None else self.ended.json(),
                 "audit": _audit_json(self.audit),
                 "transcript": {
                     "context": str(self.ctx),
@@ -359,15 +367,15 @@ class Statement:
         """Read a statement.
 
         Raises:
-            InputRefused: it is of another version, about which nothing can be said here.
+            OtherVersion: it is of another version, about which nothing can be said here.
             ClaimMismatch: it is of this version, and not in its one form.
         """
         try:
             value = parse_json(data, STATEMENT)
-            _require_version(value)
+            _require_versions(value)
             _refuse_later_fields(value)
             statement = cls.from_json(value)
-        except _OtherVersion:
+        except OtherVersion:
             raise
         except InputRefused as error:
             raise ClaimMismatch(f"the certificate's statement has not its form: {error.message}", error.hint) from None
@@ -388,7 +396,7 @@ class Statement:
         top.choice("predicateType", (PREDICATE_TYPE,))
         parts = (
             *("version", "agreement", "model", "recipe", "environment", "dataset", "privacy", "held_out"),
-            *("evaluations", "risk", "audit", "transcript"),
+            *("evaluations", "risk", "ended", "audit", "transcript"),
         )
         predicate = Fields("the predicate", value["predicate"], parts)
         predicate.choice("version", (VERSION,))
@@ -421,6 +429,7 @@ class Statement:
             risk=None if part["risk"] is None else RiskClaim.from_json(part["risk"]),
             held_out=None if part["held_out"] is None else HeldOutClaim.from_json(part["held_out"]),
             evaluations=None if part["evaluations"] is None else _evaluations(predicate),
+            ended=None if part["ended"] is None else EarlyEnd.from_json(part["ended"]),
             audit=_audit(part["audit"]),
             ctx=transcript.digest("context"),
             seed=transcript.digest("order_seed"),
@@ -433,54 +442,48 @@ class Statement:
         )
 
 
-class _OtherVersion(InputRefused):
-    """A statement of another version of the format."""
-
-
-def require_version(data: bytes) -> None:
-    """Check of which version a statement is, before anything is made of its form, or of who signed
-    it; bytes that are no JSON are of none.
+def require_versions(data: bytes) -> None:
+    """Check of which version a statement is, and the recipe and the card in it, before anything is
+    made of its form, or of who signed it; bytes that are no JSON are of none.
 
     Raises:
-        InputRefused: it is of another.
+        OtherVersion: one is of another.
     """
     try:
         value = parse_json(data, STATEMENT)
     except InputRefused:
         return
-    _require_version(value)
+    _require_versions(value)
 
 
-def _require_version(value: Json) -> None:
-    """As `require_version`, of a statement's JSON value."""
-    top = value if isinstance(value, dict) else {}
-    part = top.get("predicate")
-    part = part if isinstance(part, dict) else {}
-    for where, name, expected in (
-        (top, "_type", STATEMENT_TYPE),
-        (top, "predicateType", PREDICATE_TYPE),
-        (part, "version", VERSION),
+def _require_versions(value: Json) -> None:
+    """As `require_versions`, of a statement's JSON value."""
+    predicate = _part(value, "predicate")
+    for what, part, known, field in (
+        ("the certificate's statement", value, STATEMENT_TYPE, "_type"),
+        ("the certificate", value, PREDICATE_TYPE, "predicateType"),
+        ("the certificate", predicate, VERSION, "version"),
+        ("the certificate's recipe", _part(predicate, "recipe"), RECIPE_VERSION, "version"),
+        ("the certificate's card", _part(_part(predicate, "dataset"), "card"), CARD_VERSION, "version"),
     ):
-        if isinstance(text := where.get(name), str) and text != expected:
-            raise _OtherVersion(
-                f"the certificate's {name} is {text!r:.100}, and {expected!r} is what is read here",
-                "check it with the version of Fitchain that issued it",
-            )
+        require_version(what, part, known, field)
+
+
+def _part(value: Json, key: str) -> Json:
+    """A member of what may be no object."""
+    return value.get(key) if isinstance(value, dict) else None
 
 
 def _refuse_later_fields(value: Json) -> None:
     """Refuse what this version has a place for and does not fill.
 
     Raises:
-        InputRefused: a statement says something there.
+        OtherVersion: a statement says something there.
     """
-    predicate = value.get("predicate") if isinstance(value, dict) else None
-    part = predicate if isinstance(predicate, dict) else {}
-    model = part.get("model")
-    if isinstance(model, dict) and model.get("base") is not None:
-        raise _OtherVersion(
+    if _part(_part(_part(value, "predicate"), "model"), "base") is not None:
+        raise OtherVersion(
             "the certificate says something for base, which is not read here yet",
-            "check it with the version of Fitchain that issued it",
+            "it is of a later version: use a newer release of Fitchain",
         )
 
 

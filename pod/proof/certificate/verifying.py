@@ -25,7 +25,7 @@ from fitchain.pod.proof.certificate import assurance as assuring
 from fitchain.pod.proof.certificate import claims
 from fitchain.pod.proof.certificate.envelope import CERTIFICATE_BYTES, read_envelope
 from fitchain.pod.proof.certificate.jury import Jury, juries_reading
-from fitchain.pod.proof.certificate.statement import Statement, require_version
+from fitchain.pod.proof.certificate.statement import Statement, require_versions
 from fitchain.pod.proof.certificate.timing import Milestone, timing_of
 from fitchain.pod.proof.certificate.verdict import Assurance, Verdict
 from fitchain.pod.proof.descent import check_kept_rows
@@ -68,7 +68,7 @@ def verify(
             this version.
     """
     envelope = read_envelope(certificate if isinstance(certificate, bytes) else _read(Path(certificate)))
-    require_version(envelope.payload)  # nothing can be said here of another, not even who signed it
+    require_versions(envelope.payload)  # nothing can be said here of another, not even who signed it
     signer = envelope.signer()
     if not isinstance(chain, Chain):
         chain = connect_witnessed(chain if isinstance(chain, Settings) else load(rpc=chain))
@@ -89,6 +89,7 @@ def verify(
         if parents is not None:
             check_kept_rows(statement.recipe, parents)
     claims.check_risk(statement)
+    claims.check_early_end(statement)
     claims.check_lineage(statement, models, history.agreement.terms.model)
     claims.check_leaves(statement)
     claims.check_transcript(statement, history)

@@ -74,8 +74,7 @@ class Graph:
                 operator that no environment class admits, or a reference to what is not there.
         """
         value = parse_json(data, replace(GRAPH, text_bytes=limits.graph_bytes))
-        fields = Fields("the graph", value, ("version", "inputs", "tensors", "training", "evaluation"))
-        fields.choice("version", (VERSION,))
+        fields = Fields("the graph", value, ("inputs", "tensors", "training", "evaluation"), version=VERSION)
         reader = _Reader(limits, _inputs(fields, limits), _tensors(value["tensors"], limits))
         graph = cls(reader.inputs, reader.tensors, reader.form(value, "training"), reader.form(value, "evaluation"))
         if graph.encode() != data:

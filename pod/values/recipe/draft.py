@@ -14,7 +14,7 @@ from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import MOST_COLUMNS
 from fitchain.pod.values.privacy.terms import sigma_for
-from fitchain.pod.values.recipe.fields import choice, integer, items, real, refuse_unknown, text
+from fitchain.pod.values.recipe.fields import Fields, choice, integer, items, real, refuse_unknown, text
 from fitchain.pod.values.recipe.privacy import (
     DEFAULT_CLIP,
     DEFAULT_GRID,
@@ -24,15 +24,17 @@ from fitchain.pod.values.recipe.privacy import (
     Privacy,
     sampling_rate,
 )
-from fitchain.pod.values.recipe.schedule import SCHEDULES, Runs, learning_rates
+from fitchain.pod.values.recipe.schedule import SCHEDULES, learning_rates
 from fitchain.pod.values.recipe.terms import (
     BINARY,
-    CLASSIFICATION,
+    CLIP_KINDS,
     END,
     LOSSES,
     METRICS,
     MOST_BATCH,
+    MOST_GROUPS,
     MOST_STEPS,
+    OF_CLASSES,
     OPTIMIZERS,
     SEGMENT,
     VERSION,
@@ -67,6 +69,7 @@ _LOSS_TERMS = tuple(sorted({term for terms in LOSSES.values() for term in terms}
 TERMS = (
     *("inputs", "target", "rows", "held_out", "evaluate", "best", "transform", "batch_size", "epochs", "steps"),
     *("segment_steps", "group_leaves", "metrics", "audit", "environment", "threads", "loss", "optimizer", "privacy"),
+    *("gradient_clip", "parameter_groups", "learning_rates"),
     *_LOSS_TERMS,
     *_OPTIMIZER_TERMS,
     *_SCHEDULE_TERMS,
@@ -115,7 +118,7 @@ def draft(
     default_segment = max(2, -(-steps // DEFAULT_SEGMENTS), least_segment(units - trained, batch_size, evaluate))
     segment_steps = integer("segment_steps", terms.get("segment_steps", default_segment), 2, MOST_STEPS)
     privacy = _privacy(card, trained, batch_size, steps, terms)
-    metrics = [metric for metric in METRICS if metric == "loss" or loss["name"] in CLASSIFICATION]
+    metrics = [metric for metric in METRICS if metric == "loss" or loss["name"] in OF_CLASSES]
     optimizer = _named(terms, "optimizer", "AdamW", OPTIMIZERS)
     return Recipe.from_json(
         {
@@ -134,6 +137,8 @@ def draft(
             "transform": terms.get("transform", _transform(card, inputs, target)),
             "loss": loss,
             "optimizer": optimizer,
+            "gradient_clip": _gradient_clip(terms),
+            "parameter_groups": _parameter_groups(terms),
             "learning_rates": _learning_rates(optimizer["name"], steps, terms),
             "batch_size": batch_size,
             "steps": steps,
@@ -282,9 +287,33 @@ def _privacy(
     return Privacy.parse({"sigma": sigma, **rest, "unit_records": _unit_records(card)}).json()
 
 
-def _learning_rates(optimizer: str, steps: int, terms: Mapping[str, Any]) -> Runs:
+def _gradient_clip(terms: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """`gradient_clip = {norm = 1.0}`, or `{value = 0.5}`; a number alone is a norm."""
+    if (clip := terms.get("gradient_clip")) is None:
+        return None
+    named = _table(terms, "gradient_clip") if isinstance(clip, Mapping) else {"norm": clip}
+    refuse_unknown("gradient_clip", named, CLIP_KINDS)
+    if len(named) != 1:
+        raise InputRefused("gradient_clip names a norm or a value", "write gradient_clip = {norm = 1.0}, say")
+    ((kind, most),) = named.items()
+    return {"kind": kind, "most": most}
+
+
+def _parameter_groups(terms: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """`[[parameter_groups]]` with `match`, `rate` (times the learning rate), `weight_decay`."""
+    groups = items("parameter_groups", terms.get("parameter_groups", []), 0, MOST_GROUPS)
+    named = [Fields("a parameter group", group, ("match",), ("rate", "weight_decay")).value for group in groups]
+    return [{"rate": 1.0, "weight_decay": None, **group} for group in named]
+
+
+def _learning_rates(optimizer: str, steps: int, terms: Mapping[str, Any]) -> Any:
+    """A named schedule's table, or the table itself."""
+    if "learning_rates" in terms:
+        if beside := [term for term in _SCHEDULE_TERMS if term in terms]:
+            raise InputRefused(f"learning_rates and {beside[0]} say the same twice", "give one of them")
+        return terms["learning_rates"]
     schedule = choice("schedule", terms.get("schedule", "constant"), SCHEDULES)
-    warmup = -(-steps // 20) if schedule == "linear_warmup" else 0
+    warmup = {"linear_warmup": -(-steps // 20), "one_cycle": -(-steps * 3 // 10)}.get(schedule, 0)
     return learning_rates(
         schedule,
         real("learning_rate", terms.get("learning_rate", 0.01 if optimizer == "SGD" else 0.001), 0, 1e6),

@@ -15,6 +15,7 @@ from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.suggestions import hint
+from fitchain.pod.values.versions import require_version
 
 _SHOWN_NAMES = 40
 
@@ -27,20 +28,33 @@ class Fields:
         value: what was parsed.
         required: keys that must be there.
         optional: keys that may be there.
+        version: what its field `version` has to say, where it has one.
 
     Raises:
+        OtherVersion: it is of another version; that is told before any key is.
         InputRefused: it is no object, a key is missing, or a key is unknown (near ones are named).
     """
 
-    def __init__(self, what: str, value: Any, required: Iterable[str], optional: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        what: str,
+        value: Any,
+        required: Iterable[str],
+        optional: Iterable[str] = (),
+        version: str | None = None,
+    ) -> None:
         if not isinstance(value, Mapping):
             raise InputRefused(f"{what} is a JSON object, not {_excerpt(value)}")
-        required = tuple(required)
+        required = tuple(required) if version is None else ("version", *required)
+        if version is not None:
+            require_version(what, value, version)
         self.what, self.value = what, value
         refuse_unknown(what, value, (*required, *optional))
         for key in required:
             if key not in value:
                 raise InputRefused(f"{what} has no field {key!r}")
+        if version is not None:
+            self.choice("version", (version,))
 
     def integer(self, key: str, low: int, high: int) -> int:
         """An integer from low to high, both included."""

@@ -14,7 +14,9 @@ from itertools import groupby
 from fitchain.pod.values.errors import InputRefused
 
 MOST_RUNS = 1 << 16
-SCHEDULES = ("constant", "linear_warmup", "cosine", "step")
+ONE_CYCLE_DIVISOR = 25.0
+"""Of the peak, where one cycle begins."""
+SCHEDULES = ("constant", "linear_warmup", "linear", "cosine", "one_cycle", "step")
 
 Runs = tuple[tuple[int, float], ...]
 
@@ -31,7 +33,9 @@ def learning_rates(
     """Write a schedule out as a table.
 
     Args:
-        schedule: `constant`; `linear_warmup` (rises, then stays); `cosine` (falls from the peak to
+        schedule: `constant`; `linear_warmup` (rises, then stays); `linear` (falls from the
+            peak to the minimum along a line); `one_cycle` (rises and falls along half a cosine
+            each, the rise as long as the warm-up); `cosine` (falls from the peak to
             the minimum along half a cosine); `step` (times gamma after every `step_size` steps). A
             warm-up may stand before each of them.
         peak: the highest rate.
@@ -40,22 +44,28 @@ def learning_rates(
             + 1).
         step_size: for `step`, in steps.
         gamma: for `step`, the factor.
-        minimum: for `cosine`, the rate it falls towards.
+        minimum: for `cosine`, `linear` and `one_cycle`, the rate it falls towards.
 
     Returns:
         Runs of (steps, rate), neighbours differing, whose counts add up to `steps`.
 
-    Source: cosine: Loshchilov & Hutter 2017, arXiv 1608.03983, equation 5 with one period.
+    Sources: cosine: Loshchilov & Hutter 2017, arXiv 1608.03983, equation 5 with one period;
+    one_cycle: Smith & Topin 2018, arXiv 1708.07120, annealed as in `torch.optim.lr_scheduler`.
     """
     if warmup_steps > steps:
         raise InputRefused(f"a warm-up of {warmup_steps} steps does not fit into {steps} steps")
     stride = -(-steps // MOST_RUNS)
 
     def rate(step: int) -> float:
+        if step < warmup_steps and schedule == "one_cycle":
+            start = peak / ONE_CYCLE_DIVISOR
+            return start + (peak - start) * (1 - math.cos(math.pi * step / warmup_steps)) / 2
         if step < warmup_steps:
             return peak * (step + 1) / (warmup_steps + 1)
-        if schedule == "cosine":
-            progress = (step - warmup_steps) / max(1, steps - warmup_steps)
+        progress = (step - warmup_steps) / max(1, steps - warmup_steps)
+        if schedule == "linear":
+            return minimum + (peak - minimum) * (1 - progress)
+        if schedule in ("cosine", "one_cycle"):
             return minimum + (peak - minimum) * (1 + math.cos(math.pi * progress)) / 2
         if schedule == "step":
             return peak * gamma ** ((step - warmup_steps) // step_size)

@@ -53,7 +53,7 @@ END, SEGMENT = "end", "segment"
 """When a model is evaluated on the held-out records: after the last step, or after each segment."""
 MOST_EVALUATIONS = 1024
 """Of a model that is evaluated after each segment: a certificate opens all of them."""
-CLASSIFICATION = ("cross_entropy", "nll_loss")
+CLASSIFICATION = ("cross_entropy", "nll_loss", "focal_loss")
 """Losses whose targets are class indices (int64); those of the others are float32."""
 BINARY = "binary_cross_entropy_with_logits"
 """The loss of outputs that each tell one of two classes."""
@@ -68,19 +68,30 @@ def _reals(what: str, value: Any, count: int, low: float, high: float) -> list[f
     return [real(what, number, low, high) for number in items(what, value, count, count)]
 
 
+CLASS_WEIGHTS = ("weight", "pos_weight")
+"""Arguments of losses that are a number for each class, or of a binary loss for each output."""
+
+
+def _weights(what: str, value: Any) -> list[float]:
+    return [real(what, number, 0, 1e30) for number in items(what, value, 1, MOST_CATEGORIES)]
+
+
 _REDUCTION = {"reduction": partial(choice, among=("mean", "sum"))}
+_WEIGHT = {"weight": _weights}
 
 LOSSES: Mapping[str, Mapping[str, Any]] = {
-    "cross_entropy": {**_REDUCTION, "label_smoothing": partial(real, low=0, high=1)},
-    "nll_loss": _REDUCTION,
+    "cross_entropy": {**_REDUCTION, **_WEIGHT, "label_smoothing": partial(real, low=0, high=1)},
+    "nll_loss": {**_REDUCTION, **_WEIGHT},
+    "focal_loss": {**_REDUCTION, **_WEIGHT, "focusing": partial(real, low=0, high=100)},
     "mse_loss": _REDUCTION,
     "l1_loss": _REDUCTION,
     "smooth_l1_loss": {**_REDUCTION, "beta": partial(real, low=0, high=1e30)},
     "huber_loss": {**_REDUCTION, "delta": partial(real, low=1e-30, high=1e30)},
-    BINARY: _REDUCTION,
+    "quantile_loss": {**_REDUCTION, "quantile": partial(real, low=0, high=1)},
+    BINARY: {**_REDUCTION, "pos_weight": _weights},
 }
-"""Losses by their name in `torch.nn.functional`: a reader for each argument that a recipe may give;
-what it leaves out has torch's default."""
+"""Losses by their name in `torch.nn.functional`, or in `compute.losses`: a reader for each argument
+that a recipe may give; what it leaves out has torch's default."""
 
 _WEIGHT_DECAY = {"weight_decay": partial(real, low=0, high=1e6)}
 _ADAM = {
@@ -89,6 +100,9 @@ _ADAM = {
     "eps": partial(real, low=0, high=1),
     "amsgrad": flag,
 }
+
+MOST_GROUPS, MOST_PATTERN = 16, 200
+CLIP_KINDS = ("norm", "value")
 
 OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {
     "SGD": {
@@ -129,6 +143,67 @@ class Choice:
     def json(self) -> dict[str, Json]:
         """The form that stands in a recipe."""
         return {"name": self.name, "arguments": dict(self.arguments)}
+
+
+@dataclass(frozen=True, slots=True)
+class GradientClip:
+    """How far a step's gradients may go.
+
+    Args:
+        kind: `norm`: all of them together are scaled to this length, if they are longer; `value`:
+            each number is cut to it.
+        most: above 0.
+
+    Source: Pascanu, Mikolov & Bengio 2013, arXiv 1211.5063; `torch.nn.utils.clip_grad_norm_`.
+    """
+
+    kind: str
+    most: float
+
+    @classmethod
+    def parse(cls, value: Any) -> GradientClip:
+        """Read the form that stands in a recipe.
+
+        Raises:
+            InputRefused: it is another, or not above 0.
+        """
+        fields = Fields("the recipe: gradient_clip", value, ("kind", "most"))
+        return cls(fields.choice("kind", CLIP_KINDS), fields.real("most", 2.0**-100, 2.0**100))
+
+    def json(self) -> dict[str, Json]:
+        """The form that stands in a recipe."""
+        return {"kind": self.kind, "most": self.most}
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterGroup:
+    """Parameters that are moved otherwise than the rest.
+
+    Args:
+        match: of their names, as a shell would: `head.*`; a parameter is of the first group that
+            matches.
+        rate: times the learning rate of a step.
+        weight_decay: in place of the optimizer's; None leaves it.
+    """
+
+    match: str
+    rate: float = 1.0
+    weight_decay: float | None = None
+
+    @classmethod
+    def parse(cls, value: Any) -> ParameterGroup:
+        """Read the form that stands in a recipe.
+
+        Raises:
+            InputRefused: it is another.
+        """
+        fields = Fields("the recipe: a parameter group", value, ("match", "rate", "weight_decay"))
+        decay = None if value["weight_decay"] is None else fields.real("weight_decay", 0, 1e6)
+        return cls(fields.text("match", MOST_PATTERN), fields.real("rate", 0, 1e6), decay)
+
+    def json(self) -> dict[str, Json]:
+        """The form that stands in a recipe."""
+        return {"match": self.match, "rate": self.rate, "weight_decay": self.weight_decay}
 
 
 Transform = Mapping[str, Any]
@@ -273,9 +348,20 @@ class HeldOutFrom:
 
 
 _FIELDS = (
-    *("version", "graph", "initial_model", "base", "dataset", "inputs", "target", "rows", "held_out"),
+    *("graph", "initial_model", "base", "dataset", "inputs", "target", "rows", "held_out"),
     *("held_out_from", "evaluate", "best", "transform"),
-    *("loss", "optimizer", "learning_rates", "batch_size", "steps", "segment_steps", "group_leaves", "dtype"),
+    *(
+        "loss",
+        "optimizer",
+        "gradient_clip",
+        "parameter_groups",
+        "learning_rates",
+        "batch_size",
+        "steps",
+        "segment_steps",
+        "group_leaves",
+        "dtype",
+    ),
     *("environment", "metrics", "privacy", "subgroups", "audit"),
 )
 _NOT_YET = {"base": "models stored as differences from a base"}
@@ -297,6 +383,8 @@ class Recipe:
         transform: by column; a column without one is used as it is.
         loss: its reduction and arguments.
         optimizer: in its fused form.
+        gradient_clip: how far a step's gradients may go; None lets them.
+        parameter_groups: what is moved at another rate, or with another decay.
         learning_rates: runs of (steps, rate).
         batch_size: B; the last, smaller batch of an epoch is dropped.
         steps: T.
@@ -349,6 +437,8 @@ class Recipe:
     privacy: Privacy | None = None
     subgroups: Subgroups = field(default_factory=dict)
     held_out_from: HeldOutFrom | None = None
+    gradient_clip: GradientClip | None = None
+    parameter_groups: tuple[ParameterGroup, ...] = ()
 
     @classmethod
     def parse(cls, data: bytes) -> Recipe:
@@ -375,8 +465,7 @@ class Recipe:
         Raises:
             InputRefused: a field is missing, unknown, of the wrong type or out of bounds.
         """
-        fields = Fields("the recipe", value, _FIELDS)
-        fields.choice("version", (VERSION,))
+        fields = Fields("the recipe", value, _FIELDS, version=VERSION)
         for key, what in _NOT_YET.items():
             fields.not_yet(key, what)
         steps = fields.integer("steps", 1, MOST_STEPS)
@@ -385,11 +474,10 @@ class Recipe:
         inputs = _inputs(fields)
         target = fields.text("target", NAME_LENGTH)
         used = [*(column for columns in inputs for column in columns), target]
-        if len(set(used)) != len(used):
-            twice = Counter(used).most_common(1)[0][0]
-            raise InputRefused(f"the column {twice!r} is used twice in inputs and target")
         loss = Choice.parse("the loss", value["loss"], LOSSES)
         privacy = None if value["privacy"] is None else Privacy.parse(value["privacy"])
+        transform = _transforms(value["transform"], used)
+        _require_weights(loss, transform.get(target), privacy)
         evaluate, best = _evaluation(fields, loss, held_out, privacy)
         units = _units(start, stop, privacy)
         _require_short_evaluation(fields, held_out_count(held_out, units), evaluate)
@@ -400,7 +488,7 @@ class Recipe:
             inputs=inputs,
             target=target,
             rows=(start, stop),
-            transform=_transforms(value["transform"], used),
+            transform=transform,
             loss=loss,
             optimizer=_optimizer(value["optimizer"]),
             learning_rates=_learning_rates(fields, steps),
@@ -418,6 +506,8 @@ class Recipe:
             privacy=privacy,
             subgroups=_subgroups(value["subgroups"], held_out, privacy),
             held_out_from=_held_out_from(value["held_out_from"], held_out),
+            gradient_clip=_gradient_clip(value["gradient_clip"], privacy),
+            parameter_groups=tuple(map(ParameterGroup.parse, fields.items("parameter_groups", 0, MOST_GROUPS))),
         )
 
     def json(self) -> dict[str, Json]:
@@ -438,6 +528,8 @@ class Recipe:
             "transform": {column: dict(transform) for column, transform in self.transform.items()},
             "loss": self.loss.json(),
             "optimizer": self.optimizer.json(),
+            "gradient_clip": None if self.gradient_clip is None else self.gradient_clip.json(),
+            "parameter_groups": [group.json() for group in self.parameter_groups],
             "learning_rates": [[count, rate] for count, rate in self.learning_rates],
             "batch_size": self.batch_size,
             "steps": self.steps,
@@ -469,6 +561,14 @@ class Recipe:
         if "low" in constants:
             return float(constants["high"] - constants["low"])
         return float(constants["scale"])
+
+    @property
+    def target_centre(self) -> float:
+        """Which of the target's own numbers enters the loss as 0."""
+        constants = self.transform.get(self.target)
+        if constants is None or "categories" in constants:
+            return 0.0
+        return float(constants["low"] if "low" in constants else constants["mean"])
 
     @cached_property
     def charge(self) -> int:
@@ -688,10 +788,15 @@ def _units(start: int, stop: int, privacy: Privacy | None) -> int:
 
 def _inputs(fields: Fields) -> tuple[tuple[str, ...], ...]:
     what = "the recipe: inputs"
-    return tuple(
+    arguments = tuple(
         tuple(text(what, column, NAME_LENGTH) for column in items(what, columns, 1, MOST_COLUMNS))
         for columns in fields.items("inputs", 1, MOST_ARGUMENTS)
     )
+    for columns in arguments:
+        if len(set(columns)) != len(columns):
+            twice = Counter(columns).most_common(1)[0][0]
+            raise InputRefused(f"the column {twice!r} stands twice in one argument of the inputs")
+    return arguments
 
 
 def _transforms(value: Any, used: list[str]) -> Mapping[str, Transform]:
@@ -699,6 +804,30 @@ def _transforms(value: Any, used: list[str]) -> Mapping[str, Transform]:
         raise InputRefused("the recipe: transform is a JSON object")
     refuse_unknown("the recipe's transform", value, used)
     return MappingProxyType({column: parse_transform(column, value[column]) for column in value})
+
+
+def _require_weights(loss: Choice, target: Transform | None, privacy: Privacy | None) -> None:
+    """Class weights are one for each class, and count for something."""
+    weights = loss.arguments.get("weight")
+    categories = None if target is None else target.get("categories")
+    if weights is not None and categories is not None and len(weights) != len(categories):
+        raise InputRefused(
+            f"the loss has {len(weights)} class weights and the target {len(categories)} classes",
+            "give one weight for each class, in the order of the card's categories",
+        )
+    if weights is not None and privacy is not None and loss.arguments.get("reduction") != "sum":
+        raise InputRefused(
+            "private training takes each record by itself, and the mean over one record divides its weight out again",
+            'write reduction = "sum" beside weight',
+        )
+
+
+def _gradient_clip(value: Any, privacy: Privacy | None) -> GradientClip | None:
+    if value is not None and privacy is not None:
+        raise InputRefused(
+            "private training cuts each record's gradient by its own terms", "leave gradient_clip out beside [privacy]"
+        )
+    return None if value is None else GradientClip.parse(value)
 
 
 def _optimizer(value: Any) -> Choice:

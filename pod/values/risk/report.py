@@ -394,8 +394,7 @@ class RiskReport:
             InputRefused: it is none, or not canonical.
         """
         value = parse_json(data, RISK_REPORT)
-        fields = Fields("the risk report", value, ("version", "salt", "summary", "details", "references"))
-        fields.choice("version", (VERSION,))
+        fields = Fields("the risk report", value, ("salt", "summary", "details", "references"), version=VERSION)
         references = tuple(Digest.parse(root) for root in fields.items("references", 0, MOST_REFERENCES))
         parts = (Summary.from_json(value["summary"]), Details.from_json(value["details"]), fields.digest("salt"))
         report = cls(*parts, references)

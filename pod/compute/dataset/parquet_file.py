@@ -1,0 +1,157 @@
+"""Parquet files, by pyarrow (the extra `parquet`).
+
+Before anything is unpacked, the file's own account of its columns is compared with the limit. Texts
+stay in the form of their file, each word once, and records come some thousands at a time, whatever
+the size of a row group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fitchain.pod.compute.dataset.arrow_cells import cell_bytes, cells_of, holds_words, pyarrow, require_types
+from fitchain.pod.compute.dataset.columns import SLAB_ROWS
+from fitchain.pod.compute.dataset.source import Slab, plain_name
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.limits import PARQUET_FOOTER_BYTES, TABLE_BYTES
+
+MAGIC, ENCRYPTED = b"PAR1", b"PARE"
+_READ_BYTES = 1 << 20
+
+
+class ParquetFile:
+    """A Parquet file as a source of records.
+
+    Args:
+        path: the file.
+        limit_bytes: the most that is read of it, packed and unpacked.
+
+    Raises:
+        HostUnusable: pyarrow is not installed.
+        InputRefused: it is no such file, or too large.
+        OSError: it cannot be read.
+    """
+
+    place_word = "record"
+    mock = False
+
+    def __init__(self, path: Path, limit_bytes: int = TABLE_BYTES) -> None:
+        self.path, self.limit_bytes = path, limit_bytes
+        pyarrow()
+        _require_footer(path, limit_bytes)
+
+    @property
+    def dialect(self) -> Mapping[str, Any]:
+        """Nothing of it is a guess."""
+        return {}
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the columns."""
+        return tuple(map(plain_name, self._schema.names))
+
+    @cached_property
+    def _schema(self) -> Any:
+        with self._opened() as file:
+            return file.schema_arrow
+
+    @contextmanager
+    def _opened(self, words: Sequence[str] = ()) -> Iterator[Any]:
+        """The open file, whose columns `words` are read as words and places."""
+        try:
+            with pyarrow().parquet.ParquetFile(
+                self.path,
+                read_dictionary=list(words),
+                pre_buffer=False,  # else the packed bytes of all row groups lie in memory together
+                buffer_size=_READ_BYTES,
+                page_checksum_verification=True,
+                arrow_extensions_enabled=False,
+            ) as file:
+                yield file
+        except (pyarrow().ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise
+            raise InputRefused("the file is no intact Parquet file", "write it anew") from None
+
+    def slabs(self, columns: Collection[int]) -> Iterator[Slab]:
+        """The records, some thousands at a time."""
+        arrow_names, names = self._schema.names, self.names
+        wanted = sorted(columns)
+        require_types([(names[position], self._schema.field(position)) for position in wanted], self.place_word)
+        # A name may stand twice: its columns come in the order of the file.
+        turns = {position: arrow_names[:position].count(arrow_names[position]) for position in wanted}
+        words = [arrow_names[position] for position in wanted if holds_words(self._schema.field(position).type)]
+        done = 0
+        with self._opened(words) as file:
+            self._require_within(file, wanted)
+            asked = list(dict.fromkeys(arrow_names[position] for position in wanted))
+            for batch in file.iter_batches(SLAB_ROWS, columns=asked, use_threads=False):
+                if not batch.num_rows:
+                    continue
+                places = range(done + 1, done + batch.num_rows + 1)
+                yield Slab(
+                    places,
+                    {
+                        position: cells_of(
+                            names[position],
+                            batch.column(batch.schema.get_all_field_indices(arrow_names[position])[turn]),
+                            places,
+                        )
+                        for position, turn in turns.items()
+                    },
+                    (done + batch.num_rows) / max(file.metadata.num_rows, 1),
+                )
+                done += batch.num_rows
+            if done != file.metadata.num_rows:
+                raise InputRefused(
+                    f"the file says that it has {file.metadata.num_rows} records and holds {done}", "write it anew"
+                )
+        if not done:
+            raise InputRefused("the table has no record")
+
+    def _require_within(self, file: Any, wanted: Sequence[int]) -> None:
+        """Compare what the file says of its columns with the limit, before anything is unpacked."""
+        metadata = file.metadata
+        fields = {self._schema.names[position]: self._schema.field(position).type for position in wanted}
+        leaves = list[tuple[int, int]]()
+        for leaf in range(metadata.num_columns):
+            column = file.schema.column(leaf)
+            name = column.path if column.path in fields else column.path.partition(".")[0]
+            if name not in fields:
+                continue
+            if column.physical_type == "INT96":
+                raise InputRefused(
+                    f"column {name!r:.80}: it holds times of the type INT96, which Parquet has given up",
+                    "write them as microseconds (Spark: spark.sql.parquet.outputTimestampType=TIMESTAMP_MICROS)",
+                )
+            leaves.append((leaf, cell_bytes(fields[name])))
+        total = 0
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            for leaf, width in leaves:
+                chunk = group.column(leaf)
+                total += max(chunk.total_uncompressed_size, chunk.num_values * width)
+        if total > self.limit_bytes:
+            raise InputRefused(
+                f"its columns take {total} bytes unpacked, and the limit is {self.limit_bytes}",
+                "leave columns out (--drop)",
+            )
+
+
+def _require_footer(path: Path, limit_bytes: int) -> None:
+    """Refuse what is no Parquet file, or says that it is described in more bytes than it may be."""
+    if (size := path.stat().st_size) > limit_bytes:
+        raise InputRefused(f"the file has {size} bytes and the limit is {limit_bytes}")
+    with path.open("rb") as file:
+        start = file.read(4)
+        file.seek(max(0, size - 8))
+        end = file.read(8)
+    if ENCRYPTED in (start, end[4:]):
+        raise InputRefused("the file is an encrypted Parquet file", "write it without encryption")
+    if start != MAGIC or end[4:] != MAGIC:
+        raise InputRefused("the file is no intact Parquet file", "write it anew")
+    if (length := int.from_bytes(end[:4], "little")) > PARQUET_FOOTER_BYTES:
+        raise InputRefused(f"the file is described in {length} bytes and the limit is {PARQUET_FOOTER_BYTES}")

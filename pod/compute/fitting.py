@@ -1,0 +1,143 @@
+"""Fitting: whether graph, recipe and records go together, found before anybody signs or pays.
+
+Three looks, each with more at hand: at a graph alone when it is published, at a graph with its
+recipe when a job is asked for, and at made-up records, all of them, in a rehearsal. What no host
+can compute is refused by what is wrong; what torch would say of it in the first step comes after
+the price is locked.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fitchain.pod.compute.dataset import Assemble, input_width
+from fitchain.pod.compute.losses import fit, loss_function
+from fitchain.pod.compute.model.program import Program
+from fitchain.pod.compute.model.shape_check import Cost, dry_run
+from fitchain.pod.compute.training import as_tensors
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.leaf import Indices
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.terms import CLASSIFICATION
+
+OUTPUT_DTYPE = "F32"
+_TYPES = {"F32": "float32", "I64": "int64"}
+_CLASSES_ADVICE = "let the model put out one number for each class of the dataset's card"
+_LOOKUP_ADVICE = (
+    "make each embedding as large as the categories, the range or the tokens of its columns in the dataset's card"
+)
+
+
+def require_records_apart(graph: Graph) -> None:
+    """Refuse a graph whose output is not one row of float32 for each record, however many there
+    are.
+
+    Raises:
+        InputRefused: it puts out other numbers, or the batch is no dimension of its output.
+    """
+    two, one = dry_run(graph, 2, False), dry_run(graph, 1, False)
+    if two.dtype != OUTPUT_DTYPE:
+        raise InputRefused(
+            f"the model puts out {two.dtype}, and a loss takes {OUTPUT_DTYPE}",
+            "convert the module with .float(), its buffers too, or the output with .float()",
+        )
+    if two.shape[:1] != (2,) or one.shape != (1, *two.shape[1:]):
+        raise InputRefused(
+            f"the model's output is {list(two.shape)} for two records and {list(one.shape)} for one: the first "
+            "dimension is to be the records",
+            "do not squeeze the batch: write squeeze(-1) or flatten(1) in place of squeeze()",
+        )
+
+
+def require_fitting(graph: Graph, recipe: Recipe) -> None:
+    """Refuse a recipe that its graph cannot be trained by, as far as they say it without records.
+
+    Raises:
+        InputRefused: inputs, batch size or output do not go together, or the model puts out fewer
+            classes than the target has.
+    """
+    if len(recipe.inputs) != len(graph.inputs):
+        raise InputRefused(
+            f"the recipe has {len(recipe.inputs)} inputs and the model takes {len(graph.inputs)}: "
+            f"{', '.join(repr(each.name) for each in graph.inputs)}",
+            "name the columns of each in the recipe (`inputs = [[...], [...]]`), in this order",
+        )
+    for spec, columns in zip(graph.inputs, recipe.inputs, strict=True):
+        width = (input_width(columns, recipe.transform, _TYPES[spec.dtype]),) if spec.dtype in _TYPES else ()
+        if len(columns) > 1 and width != spec.shape:
+            raise InputRefused(
+                f"the model takes {list(spec.shape)} numbers of a record as {spec.name!r}, and the recipe's columns "
+                f"give {list(width)}",
+                "publish the model for this dataset (`fitchain model publish --dataset`), or name other columns",
+            )
+    batch = recipe.batch_size * recipe.unit_records
+    _require_output(_trained(graph, batch), recipe, batch)
+
+
+def _trained(graph: Graph, batch: int) -> Cost:
+    try:
+        return dry_run(graph, batch, training=True)
+    except InputRefused as error:
+        if batch > 1:
+            raise
+        dry_run(graph, 2, training=True)
+        raise InputRefused(
+            f"the model cannot be trained on one record at a time: {error.message}",
+            "choose a batch_size of 2 or more: a batch norm, say, compares records with each other",
+        ) from None
+
+
+def _require_output(cost: Cost, recipe: Recipe, batch: int) -> None:
+    """Compare the output with the loss, where the recipe says what the target is: one of several
+    categories a record."""
+    categories = recipe.transform.get(recipe.target, {}).get("categories")
+    if categories is None:
+        return
+    output_BK = torch.empty(cost.shape, device="meta")
+    fit(output_BK, torch.empty(batch, device="meta"), recipe.loss)
+    if recipe.loss.name in CLASSIFICATION and cost.shape[1] < len(categories):
+        raise InputRefused(
+            f"the model puts out {cost.shape[1]} classes, and the target {recipe.target!r} has {len(categories)}",
+            _CLASSES_ADVICE,
+        )
+
+
+def require_computable(program: Program, recipe: Recipe, indices: Indices, assemble: Assemble) -> None:
+    """Compute the loss of each of these records once, before the first step: a code beyond an
+    embedding, or a class beyond the outputs, would end the training in whichever step meets it.
+
+    Args:
+        program: of the initial model; it is not changed.
+        recipe: loss and batch size.
+        indices: `[N]` records.
+        assemble: indices to inputs and target.
+
+    Raises:
+        InputRefused: a record's loss cannot be computed.
+    """
+    compute_loss = loss_function(recipe.loss)
+    for batch in np.array_split(indices, max(1, -(-len(indices) // recipe.batch_size))):
+        inputs, target_B = as_tensors(*assemble(batch))
+        try:
+            with torch.no_grad():
+                prediction_BK = fit(program(*inputs, training=False), target_B, recipe.loss)
+                _require_classes(prediction_BK, target_B, recipe)
+                compute_loss(prediction_BK, target_B)
+        except InputRefused as error:
+            advice = _LOOKUP_ADVICE if "out of range" in error.message else error.hint
+            raise InputRefused(f"the job cannot be computed on mock data: {error.message}", advice) from None
+        except (RuntimeError, IndexError, ValueError) as error:
+            said = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            raise InputRefused(f"the job cannot be computed on mock data: the loss raised {said:.200}") from None
+
+
+def _require_classes(prediction_BK: Tensor, target_B: Tensor, recipe: Recipe) -> None:
+    if recipe.loss.name in CLASSIFICATION and target_B.numel() and target_B.max() >= prediction_BK.shape[1]:
+        raise InputRefused(
+            f"the model puts out {prediction_BK.shape[1]} classes, and the target {recipe.target!r} has class numbers "
+            f"up to {int(target_B.max())}",
+            f"{_CLASSES_ADVICE}, counted from 0",
+        )

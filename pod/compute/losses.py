@@ -1,0 +1,107 @@
+"""Losses: what a step lowers, and which predictions hit (torch).
+
+A loss is torch's own function of the recipe's name, or one that is composed here of operators that
+every environment class admits.
+
+Legend: B batch, K classes or outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.recipe.terms import CLASS_WEIGHTS, CLASSIFICATION, Choice
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def loss_function(choice: Choice) -> Loss:
+    """The recipe's loss with its arguments."""
+    function = _COMPOSED.get(choice.name) or getattr(F, choice.name)
+    arguments = {name: value for name, value in choice.arguments.items() if name not in CLASS_WEIGHTS}
+    weights = {name: value for name, value in choice.arguments.items() if name in CLASS_WEIGHTS}
+
+    def loss(prediction_BK: Tensor, target_B: Tensor) -> Tensor:
+        weights_K = {name: torch.tensor(value, dtype=prediction_BK.dtype) for name, value in weights.items()}
+        value: Tensor = function(prediction_BK, target_B, **arguments, **weights_K)
+        return value
+
+    return loss
+
+
+def fit(output: Tensor, target_B: Tensor, choice: Choice) -> Tensor:
+    """Drop a trailing dimension of one that the target lacks; torch would broadcast `[B, 1]`
+    against `[B]` to `[B, B]`.
+
+    Raises:
+        InputRefused: the shapes do not fit the loss.
+    """
+    shape, wanted = tuple(output.shape), tuple(target_B.shape)
+    if choice.name in CLASSIFICATION:
+        if len(shape) < 2 or (shape[0], *shape[2:]) != wanted:
+            raise InputRefused(
+                f"the model's output is {list(shape)} and {choice.name} against targets {list(wanted)} needs"
+                f" {[wanted[0], 'classes', *wanted[1:]]}",
+                "let the model put out one number a class",
+            )
+        return output
+    if shape == (*wanted, 1):
+        return output.squeeze(-1)
+    if shape != wanted:
+        raise InputRefused(
+            f"the model's output is {list(shape)}, and {choice.name} needs the target's {list(wanted)}",
+            "let the model put out one number for each number of the target",
+        )
+    return output
+
+
+def count_correct(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> int:
+    """How many predictions hit."""
+    return int(hits_of(prediction_BK, target_B, choice).sum())
+
+
+def hits_of(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> Tensor:
+    """Which predictions hit, bool of the target's shape: the largest class, or for a binary loss
+    the sign of the logit."""
+    if choice.name in CLASSIFICATION:
+        return prediction_BK.argmax(1) == target_B
+    return (prediction_BK > 0) == (target_B > 0.5)
+
+
+def _focal_loss(
+    prediction_BK: Tensor,
+    target_B: Tensor,
+    reduction: str = "mean",
+    focusing: float = 2.0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Cross entropy of which a record counts the less the surer it is, by (1 - p)^focusing.
+
+    Source: Lin et al., Focal Loss for Dense Object Detection (2017), equation 4, over K classes.
+    """
+    entropy_B = F.cross_entropy(prediction_BK, target_B, reduction="none")
+    focal_B = (1 - torch.exp(-entropy_B)).clamp_min(0) ** focusing * entropy_B
+    return _reduced(focal_B if weight is None else focal_B * weight[target_B], reduction)
+
+
+def _quantile_loss(prediction_BK: Tensor, target_BK: Tensor, reduction: str = "mean", quantile: float = 0.5) -> Tensor:
+    """The check function, which a quantile minimises: an error counts `quantile` where the target
+    lies above the prediction, and 1 - `quantile` below.
+
+    Source: Koenker & Bassett, Regression Quantiles (1978).
+    """
+    above_BK = target_BK - prediction_BK
+    return _reduced(torch.maximum(above_BK * quantile, above_BK * (quantile - 1)), reduction)
+
+
+def _reduced(loss_B: Tensor, reduction: str) -> Tensor:
+    return loss_B if reduction == "none" else loss_B.sum() if reduction == "sum" else loss_B.mean()
+
+
+_COMPOSED: Mapping[str, Callable[..., Any]] = {"focal_loss": _focal_loss, "quantile_loss": _quantile_loss}

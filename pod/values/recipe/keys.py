@@ -1,0 +1,154 @@
+"""Keys: what each key of a recipe file means, and what stands in its place where it is left out.
+
+`fitchain recipe show` prints them, and docs/recipe.md is made of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of a recipe file.
+
+    Args:
+        name: as it stands in the file.
+        example: a value, as TOML writes it.
+        default: what a draft takes without it, in words.
+        meaning: a sentence.
+    """
+
+    name: str
+    example: str
+    default: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Keys about one thing."""
+
+    title: str
+    keys: tuple[Key, ...]
+
+
+PARTS = (
+    Part(
+        "What is trained on",
+        (
+            Key(
+                "inputs",
+                '[["age", "dose"], ["image"]]',
+                "all columns but the target",
+                "The columns of each argument of the model; a flat list is one argument.",
+            ),
+            Key("target", '"outcome"', "the card's", "The column that is predicted."),
+            Key("rows", "[0, 400]", "all", "The records used, from the first to before the last."),
+            Key(
+                "transform",
+                "{age = {mean = 50.0, scale = 12.0}}",
+                "the card's",
+                "Constants by column; a column without any enters as it is.",
+            ),
+            Key(
+                "held_out",
+                "0.2",
+                "the least that the dataset asks for",
+                "The share of the records that is never trained on and evaluates the model.",
+            ),
+            Key(
+                "evaluate",
+                '"segment"',
+                '"end", with best "segment"',
+                "When it is evaluated: after the last step, or after each segment.",
+            ),
+            Key(
+                "best",
+                '"accuracy"',
+                "the last checkpoint",
+                "Deliver the checkpoint with the best loss, accuracy, f1, auc, mae or r2 on held-out records.",
+            ),
+        ),
+    ),
+    Part(
+        "How long",
+        (
+            Key("batch_size", "32", "32, or the least that the dataset asks for", "Records of a step."),
+            Key("epochs", "20", "20", "Passes over the records."),
+            Key("steps", "1000", "of the epochs", "Steps, in place of epochs."),
+            Key("segment_steps", "10", "about 50 segments", "Steps from one checkpoint to the next."),
+            Key("group_leaves", "16", "about three anchors", "Checkpoints that an anchor covers, a power of two."),
+        ),
+    ),
+    Part(
+        "What is lowered",
+        (
+            Key(
+                "loss",
+                '"cross_entropy"',
+                "cross_entropy for classes, mse_loss for amounts, binary_cross_entropy_with_logits for labels",
+                "cross_entropy, nll_loss, focal_loss, binary_cross_entropy_with_logits, mse_loss, l1_loss,"
+                " smooth_l1_loss, huber_loss or quantile_loss.",
+            ),
+            Key("reduction", '"mean"', '"mean"', "How a batch's losses become one: mean or sum."),
+            Key(
+                "weight", "[1.0, 3.5]", "1 for each", "A weight for each class, in the order of the card's categories."
+            ),
+            Key("pos_weight", "[3.5]", "1 for each", "Of a binary loss the weight of what is true, for each output."),
+            Key("label_smoothing", "0.1", "0", "Of cross_entropy: the share of a target that all classes have."),
+            Key("focusing", "2.0", "2", "Of focal_loss: the power by which sure predictions count less."),
+            Key("quantile", "0.9", "0.5", "Of quantile_loss: which quantile is predicted."),
+            Key("beta", "1.0", "1", "Of smooth_l1_loss: the error from which it is linear."),
+            Key("delta", "1.0", "1", "Of huber_loss: the error from which it is linear."),
+        ),
+    ),
+    Part(
+        "How parameters move",
+        (
+            Key("optimizer", '"AdamW"', '"AdamW"', "SGD, Adam or AdamW, in its fused form."),
+            Key("weight_decay", "0.01", "0.01 of AdamW, else 0", "The decay of the parameters."),
+            Key("betas", "[0.9, 0.999]", "[0.9, 0.999]", "Of Adam and AdamW: the decays of both averages."),
+            Key("eps", "1e-8", "1e-8", "Of Adam and AdamW: added to the denominator."),
+            Key("amsgrad", "true", "false", "Of Adam and AdamW: keep the largest second average."),
+            Key("momentum", "0.9", "0.9", "Of SGD."),
+            Key("dampening", "0.0", "0", "Of SGD: of the momentum."),
+            Key("nesterov", "true", "false", "Of SGD: look ahead."),
+            Key("learning_rate", "0.001", "0.01 of SGD, else 0.001", "The highest rate of the schedule."),
+            Key(
+                "schedule",
+                '"cosine"',
+                '"constant"',
+                "constant, linear_warmup, linear, cosine, one_cycle or step.",
+            ),
+            Key("warmup_steps", "100", "0; 5 % of linear_warmup, 30 % of one_cycle", "Steps in which the rate rises."),
+            Key("step_size", "300", "a third of the steps", "Of the schedule step: steps of one rate."),
+            Key("gamma", "0.1", "0.1", "Of the schedule step: the factor from one rate to the next."),
+            Key("minimum_learning_rate", "1e-5", "0", "Towards which linear, cosine and one_cycle fall."),
+            Key("learning_rates", "[[100, 0.01], [900, 0.001]]", "the schedule's", "The table itself: steps and rate."),
+            Key(
+                "gradient_clip",
+                "{norm = 1.0}",
+                "none",
+                "How far gradients go: norm shortens all of them together, value cuts each number.",
+            ),
+            Key(
+                "parameter_groups",
+                '[{match = "head.*", rate = 10.0, weight_decay = 0.0}]',
+                "none",
+                "Parameters whose name matches first move at so many times the rate, with a decay of their own.",
+            ),
+        ),
+    ),
+    Part(
+        "What is agreed on beside",
+        (
+            Key("metrics", '["loss", "accuracy"]', "loss, and accuracy of classes", "What each checkpoint reports."),
+            Key("privacy", "{epsilon = 3.0}", "none", "Terms of differential privacy: epsilon or sigma, clip, grid."),
+            Key("environment", '"cpu-x86-64-v3"', '"cpu-x86-64-v3"', "The class of processors that reproduce it."),
+            Key("threads", "1", "1", "Threads of an operator."),
+            Key("audit", "{}", "by the options of `job request`", "Terms of an audit, as the options name them."),
+        ),
+    ),
+)
+"""Every key, as `draft.TERMS` has them."""
