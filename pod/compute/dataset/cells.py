@@ -210,8 +210,6 @@ def missing(texts: list[str], markers: frozenset[str]) -> list[int]:
 
 def padded(texts: Sequence[str]) -> list[int]:
     """Places of the numbers with leading zeros."""
-    if "".join(texts).count(".") == len(texts):  # one in each number
-        return []
     return [position for position, text in enumerate(texts) if text[:1] in "0+-" and is_padded(text)]
 
 
