@@ -30,7 +30,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     events.Skipped(20, "the state's model has another root"),
     events.Resumed(16, 5, 12),
     events.Progress(3, 22),
-    LeafRecorded(1, 4, sha256(b"leaf"), {"loss": float("inf"), "accuracy": 0.5}, True),
+    LeafRecorded(1, 4, sha256(b"leaf"), {"loss": 1.25, "accuracy": 0.5}, True),
     events.SegmentReplayed(3, 16, ""),
     events.StateRecomputed(2, 8),
     events.SegmentAudited(3, 16, "metrics differ", sha256(b"state")),
