@@ -52,7 +52,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> ShownDataset:
     path = tmp_path_factory.mktemp("clinic") / "clinic.csv"
     wards = ["<b>North</b>", "South", *(f"ward {number}" for number in range(20))]
     rows = [
-        f"{20 + n % 60},{'' if n % 9 == 0 else n * 0.37:.4},{wards[n % 22]},2026-0{1 + n % 9}-1{n % 10},{n % 2},{'fm'[n // 2 % 2]},{'well' if n % 3 else 'ill'}"
+        f"{20 + n % 60},{'' if n % 9 == 0 else n * 0.37:.4},{wards[n % 22]},2026-0{1 + n % 9}-1{n % 10},"
+        f"{n % 2},{'fm'[n // 2 % 2]},{'well' if n % 3 else 'ill'}"
         for n in range(220)
     ]
     path.write_text("\n".join(['age,CRP,ward,admitted,"smoker <i>",sex,outcome', *rows, ""]))

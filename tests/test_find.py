@@ -59,9 +59,9 @@ def market(open_account: Callable[..., Account]) -> Market:
         offer(owner, card_of(f"plain {number}"))
     hurt = card_of("Falls in clinics", 80, Task.REGRESSION, description="of 2026, by ward\x1b[31m", licence="CC-BY-4.0")
     offer(owner, replace(hurt, columns=tuple(replace(c, unit="mmHg" if c.name == "age" else "") for c in hurt.columns)))
-    named = open_policy(minimum_price=2 * FIT)
-    offer(owner, card_of("for one", 40, policy=replace(named, models_may_reveal_records=False, scientists=(scientist.address.lower(),))))  # fmt: skip
-    offer(owner, card_of("for another", 41, policy=replace(named, models_may_reveal_records=False, scientists=("0x" + "5" * 40,))))  # fmt: skip
+    named = replace(open_policy(minimum_price=2 * FIT), models_may_reveal_records=False)
+    offer(owner, card_of("for one", 40, policy=replace(named, scientists=(scientist.address.lower(),))))
+    offer(owner, card_of("for another", 41, policy=replace(named, scientists=("0x" + "5" * 40,))))
     offer(owner, card_of("lost", 42), cid=Cid.of(0x55, bytes(32)))
     offer(owner, card_of("of others", 43), cid=open_store(owner.chain.settings).add(card_of("something else").encode()))
     Registry(owner.chain).retire_dataset(ids["plain 0"])

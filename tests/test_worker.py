@@ -61,6 +61,7 @@ from fitchain.pod.values.errors import (
     NotFound,
     Unusable,
 )
+from fitchain.pod.values.evaluation import ModelEvaluation
 from fitchain.pod.values.job_folder import JobFolder
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import TensorBytes, model_root, read_safetensors
@@ -410,10 +411,11 @@ def test_a_segment_that_is_not_there_is_refused(recorded: Path) -> None:
 
 def test_an_evaluation_tells_metrics_and_writes_outputs(recorded: Path) -> None:
     table(11).write_npz(recorded / "records.npz")
-    (told,) = of(Evaluated, work_here(recorded, Evaluate()))
-    outputs = np.load(recorded / "run/predictions.npz")["output"]
+    assert of(Evaluated, work_here(recorded, Evaluate())) == [Evaluated(11)]
+    outputs = np.fromfile(recorded / "run/outputs.bin", "<f4").reshape(11, 3)
     hits = (outputs.argmax(1) == table(11).arrays["kind"]).mean()
-    assert (told.records, outputs.shape, told.metrics["accuracy"]) == (11, (11, 3), hits)
+    evaluation = ModelEvaluation.parse((recorded / "run/evaluation.json").read_bytes())
+    assert (evaluation.records, evaluation.shape, evaluation.metrics()["accuracy"]) == (11, (3,), hits)
 
 
 def test_an_evaluation_needs_a_model(tmp_path: Path) -> None:

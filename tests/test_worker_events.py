@@ -39,7 +39,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     events.ReplayEnded(3, False),
     events.StatesKept(2),
     events.Explained(1),
-    events.Evaluated(11, {"loss": float("inf")}),
+    events.Evaluated(11),
     events.Assessed(32, 4.6),
     events.Reopened(7),
     events.Measured(StepWork(1, 2, 3)),

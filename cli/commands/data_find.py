@@ -125,12 +125,12 @@ def _column(text: str) -> ColumnQuery:
 
 def _progress() -> Callable[[int, int], None]:
     """Tells of cards every two seconds, and so of few not at all."""
-    told_at = time.monotonic()
+    emitted_at = time.monotonic()
 
-    def tell(done: int, count: int) -> None:
-        nonlocal told_at
-        if (now := time.monotonic()) - told_at >= PROGRESS_S:
-            told_at = now
+    def emit(done: int, count: int) -> None:
+        nonlocal emitted_at
+        if (now := time.monotonic()) - emitted_at >= PROGRESS_S:
+            emitted_at = now
             log(f"{done} of {counted(count, 'card')} read")
 
-    return tell
+    return emit

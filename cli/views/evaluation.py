@@ -68,9 +68,9 @@ def evaluation_views(evaluation: Evaluation, names: list[str]) -> list[View]:
 
 
 def _of_classes(details: ModelEvaluation, outcome: Classes) -> list[tuple[str, Any]]:
-    alone = outcome.compared == details.records
+    independent = outcome.compared == details.records
     pairs: list[tuple[str, Any]] = [
-        ("accuracy", percent(outcome.accuracy, outcome.accuracy_interval if alone else None))
+        ("accuracy", percent(outcome.accuracy, outcome.accuracy_interval if independent else None))
     ]
     areas = mean_of([side.of_two.auc for side in details.sides])
     if details.are_labels:
@@ -86,10 +86,10 @@ def _of_classes(details: ModelEvaluation, outcome: Classes) -> list[tuple[str, A
 
 
 def _of_amounts(outcome: Amounts, scale: float, records: int) -> list[tuple[str, Any]]:
-    alone = outcome.compared == records
-    interval = outcome.mae_interval if alone else None
+    independent = outcome.compared == records
+    interval = outcome.mae_interval if independent else None
     scaled = interval and (interval[0] * scale, interval[1] * scale)
-    r2 = None if outcome.r2 is None else number(outcome.r2, outcome.r2_interval if alone else None)
+    r2 = None if outcome.r2 is None else number(outcome.r2, outcome.r2_interval if independent else None)
     return [
         ("mean error", number(outcome.mae * scale, scaled)),
         ("RMSE", f"{math.sqrt(outcome.squared / outcome.compared) * scale:.3g}"),
@@ -170,8 +170,8 @@ def _intervals(outcome: object, records: int, scale: float) -> dict[str, Any]:
 
 
 def draw_evaluation(evaluation: Evaluation, names: list[str], title: str) -> str | None:
-    """A picture: of classes and labels their ROC curves, of amounts predicted against observed; None
-    where there is nothing to draw.
+    """A picture: of classes and labels their ROC curves, of amounts predicted against observed;
+    None where there is nothing to draw.
 
     Args:
         names: of the classes, or of the labels.
@@ -215,9 +215,9 @@ def _draw_amounts(amounts: AmountGrid, name: str, title: str) -> str:
     ticks = [f"{amounts.low + (amounts.high - amounts.low) * step / 4:.3g}" for step in range(5)]
     parts = [text(LEFT, 24, title, size=14), *_frame(ticks * 2)]
     most, cell = max(amounts.counts), SIZE / GRID
-    for place, count in enumerate(amounts.counts):
+    for square, count in enumerate(amounts.counts):
         if count:
-            row, column = divmod(place, GRID)
+            row, column = divmod(square, GRID)
             x, y = round(LEFT + row * cell, 2), round(TOP + SIZE - (column + 1) * cell, 2)
             shade = round(0.15 + 0.85 * math.sqrt(count / most), 3)
             parts.append(

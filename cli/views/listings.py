@@ -25,7 +25,9 @@ def search_values(search: Search, account: str | None) -> dict[str, Any]:
         "datasets": [_values(listing, account) for listing in search.matches],
         "looked_at": search.count,
         "unread": [{"dataset": entry.id, "reason": reason} for entry, reason in search.unread],
-        "excluded": [{"condition": words, "datasets": many, "alone": alone} for words, many, alone in search.excluded],
+        "excluded": [
+            {"condition": words, "datasets": many, "alone": single} for words, many, single in search.excluded
+        ],
     }
 
 
@@ -64,25 +66,25 @@ def search_views(search: Search, account: str | None, most: int) -> list[View]:
     if search.excluded and not rows:
         views.append(Prose("what kept them out", [_words(*each) for each in search.excluded]))
     if search.unread:
-        told = [f"{entry.id.short}: {reason}" for entry, reason in search.unread[:MOST_UNREAD]]
+        reasons = [f"{entry.id.short}: {reason}" for entry, reason in search.unread[:MOST_UNREAD]]
         more = [f"and {len(search.unread) - MOST_UNREAD} more"] if len(search.unread) > MOST_UNREAD else []
-        views.append(Prose(f"{counted(len(search.unread), 'card')} could not be read", [*told, *more]))
+        views.append(Prose(f"{counted(len(search.unread), 'card')} could not be read", [*reasons, *more]))
     return views
 
 
 def _summary(search: Search, most: int) -> str:
-    found = f"{counted(len(search.matches), 'dataset')} of {search.count} fit" + (
+    summary = f"{counted(len(search.matches), 'dataset')} of {search.count} fit" + (
         "s" if len(search.matches) == 1 else ""
     )
     if len(search.matches) > most:
-        return f"{found}; the {most} with most records (--most shows more)"
+        return f"{summary}; the {most} with most records (--most shows more)"
     if not search.matches and search.excluded:
-        return f"{found}: {_words(*search.excluded[0])}; leave that out first"
-    return found
+        return f"{summary}: {_words(*search.excluded[0])}; leave that out first"
+    return summary
 
 
-def _words(words: str, many: int, alone: int) -> str:
-    return f"{words} keeps out {counted(many, 'dataset')}" + (f", {alone} of them alone" if alone else "")
+def _words(words: str, many: int, single: int) -> str:
+    return f"{words} keeps out {counted(many, 'dataset')}" + (f", {single} of them alone" if single else "")
 
 
 def _row(listing: Listing, account: str | None) -> tuple[Any, ...]:

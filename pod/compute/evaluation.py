@@ -144,8 +144,8 @@ class WrittenOutputs:
             yield from (self._side(number) for number in range(outcome.classes) if outcome.classes <= MOST_CONFUSED)
 
     def amounts(self) -> AmountGrid:
-        """Predicted beside observed amounts, in squares over the range of the observed ones and half
-        of it on both sides; what is beyond counts in the outermost."""
+        """Predicted beside observed amounts, in squares over the range of the observed ones and
+        half of it on both sides; what is beyond counts in the outermost."""
         centre, scale = self.recipe.target_centre, self.recipe.target_scale
         spans = [(pair.min(1), pair.max(1)) for pair in self._pairs()]
         (low, least), (high, most) = np.min([a for a, _ in spans], 0), np.max([b for _, b in spans], 0)

@@ -169,6 +169,7 @@ def find_datasets(
 
 def conditions_of(query: DatasetQuery) -> Iterator[Condition]:
     """Each thing that a query asks."""
+    # One after another as the query has them: each knows what it is called, and how it is compared.
     for word in query.words:
         yield Condition(repr(word), partial(_says, word))
     if (task := query.task) is not None:
@@ -201,12 +202,12 @@ def _excluded(
     conditions: Sequence[Condition], listings: Sequence[Listing], small: int
 ) -> tuple[tuple[str, int, int], ...]:
     """By condition how many listings it excludes, and how many it alone."""
-    failing = [[number for number, each in enumerate(conditions) if not each.holds(one)] for one in listings]
+    failing = [[number for number, each in enumerate(conditions) if not each.holds(listing)] for listing in listings]
     counts = [
         (each.words, sum(number in failed for failed in failing), sum(failed == [number] for failed in failing))
         for number, each in enumerate(conditions)
     ]
-    counts = [(words, many + (small if words.startswith(RECORDS) else 0), alone) for words, many, alone in counts]
+    counts = [(words, many + (small if words.startswith(RECORDS) else 0), single) for words, many, single in counts]
     return tuple(sorted((each for each in counts if each[1]), key=lambda each: (-each[1], -each[2], each[0])))
 
 

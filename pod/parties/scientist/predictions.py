@@ -104,8 +104,8 @@ def _cells(outputs_BK: Array, recipe: Recipe, card: Card) -> Iterator[list[Any]]
             names = class_names(recipe, card, outputs_BK.shape[1])
             raised = np.exp(outputs_BK - outputs_BK.max(1, keepdims=True))
             chances = raised / raised.sum(1, keepdims=True) if len(names) <= MOST_CONFUSED else raised[:, :0]
-            for place, chance in zip(outputs_BK.argmax(1).tolist(), chances.tolist(), strict=True):
-                yield [names[place], *_rounded(chance)]
+            for winner, chance in zip(outputs_BK.argmax(1).tolist(), chances.tolist(), strict=True):
+                yield [names[winner], *_rounded(chance)]
         elif loss == BINARY:
             names = class_names(recipe, card, 2) if _is_single(recipe, card) else ["0", "1"]
             chances = 1 / (1 + np.exp(-outputs_BK))

@@ -81,9 +81,9 @@ def _cell(card: Card, table: Table, column: Column, row: int) -> str:
             return str(int(value))
 
 
-def _category(card: Card, name: str, place: Array) -> str:
+def _category(card: Card, name: str, code: Array) -> str:
     groups = card.subgroups[name].groups if name in card.subgroups else ()
     texts = card.transform.get(name, {}).get("categories", groups)
-    if not 0 <= int(place) < len(texts):
+    if not 0 <= int(code) < len(texts):
         return "(no category of the card)"
-    return str(texts[int(place)]) or MISSING
+    return str(texts[int(code)]) or MISSING
