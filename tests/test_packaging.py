@@ -66,7 +66,7 @@ def locked_versions() -> dict[str, list[str]]:
 
 def test_dependencies_are_what_pod_and_cli_import() -> None:
     declared = names(PROJECT["dependencies"])
-    optional = names(EXTRAS["train"]) | names(EXTRAS["kernels"]) | names(EXTRAS["demo"])
+    optional = names(EXTRAS["train"]) | names(EXTRAS["kernels"]) | names(EXTRAS["demo"]) | names(EXTRAS["text"])
     assert imported_distributions("pod", "cli") - optional == declared - BEHIND_ANOTHER
 
 
@@ -75,7 +75,7 @@ def test_scripts_and_tests_import_what_the_dev_extra_declares() -> None:
     assert imported_distributions("scripts", "tests") <= declared
 
 
-@pytest.mark.parametrize("group", ["dependencies", "demo", "dev", "kernels", "node", "privacy"])
+@pytest.mark.parametrize("group", ["dependencies", "demo", "dev", "kernels", "node", "privacy", "text"])
 def test_lock_satisfies_the_declared_ranges(group: str) -> None:
     versions = locked_versions()
     requirements = PROJECT["dependencies"] if group == "dependencies" else EXTRAS[group]
@@ -102,7 +102,7 @@ def test_every_locked_package_has_a_hash() -> None:
     assert all(lines[i + 1].startswith("    --hash=sha256:") for i, line in enumerate(lines) if "==" in line)
 
 
-@pytest.mark.parametrize("extra", ["train", "kernels"])
+@pytest.mark.parametrize("extra", ["train", "kernels", "text"])
 def test_what_computes_is_pinned_exactly(extra: str) -> None:
     (requirement,) = map(Requirement, EXTRAS[extra])
     assert [specifier.operator for specifier in requirement.specifier] == ["=="]

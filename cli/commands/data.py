@@ -21,11 +21,16 @@ from fitchain.cli.table_options import (
     InsistOption,
     KeepOption,
     KindOption,
+    LengthOption,
     MissingOption,
+    PadOption,
     TaskOption,
+    TextOption,
+    TokenizerOption,
     csv_dialect,
     reading_terms,
     rules,
+    tokenizing,
 )
 from fitchain.cli.views.amounts import clock, counted, parse_fit
 from fitchain.cli.views.output import KeyValues, Report, Rows, log, print_views
@@ -75,6 +80,10 @@ def register(
     ] = None,
     task: TaskOption = None,
     kind: KindOption = None,
+    text: TextOption = None,
+    tokenizer: TokenizerOption = None,
+    length: LengthOption = 128,
+    pad_token: PadOption = None,
     categories: CategoriesOption = None,
     missing: MissingOption = None,
     keep: KeepOption = None,
@@ -278,7 +287,15 @@ def register(
         environments=tuple(environment or ()),
         privacy=privacy,
         unit=_unit(unit, unit_records),
-        reading=reading_terms(task, kind or [], categories or [], missing or [], keep or []),
+        reading=reading_terms(
+            task,
+            kind or [],
+            categories or [],
+            missing or [],
+            keep or [],
+            text or [],
+            tokenizing(tokenizer, length, pad_token),
+        ),
         dialect=csv_dialect(delimiter, decimal, encoding, escape),
         insist=rules(insist or []),
         subgroups=_subgroups(subgroup or [], subgroup_input or []),
@@ -300,6 +317,7 @@ def register(
         "subgroups": {name: each.json() for name, each in registered.card.subgroups.items()},
         "columns": registered.card.feature_names,
         "dropped": list(offer.drop),
+        "tokenizer": None if registered.card.tokenizer is None else registered.card.tokenizer.json(),
         "root": registered.root,
         "card": str(registered.card_cid),
         "open_to": list(policy.scientists) or None,
@@ -394,6 +412,7 @@ def show(session: Session, dataset: DatasetArgument) -> Report:
         ("unit", _protects(card)),
         ("target", _target(card)),
         *_groups(card),
+        *_tokenizer(card),
         ("licence", card.licence or None),
         ("price", f"{amount_text(card.price)} FIT, at least {amount_text(policy.minimum_price)} FIT"),
         ("open to", _askers(card)),
@@ -493,6 +512,15 @@ def _groups(card: Card) -> list[tuple[str, Any]]:
         who = "models get it, too" if each.is_input else "models do not get it"
         lines.append(f"{name}: {', '.join(map(str, each.groups))}; {who}")
     return [("subgroups" if not number else "", line) for number, line in enumerate(lines)]
+
+
+def _tokenizer(card: Card) -> list[tuple[str, Any]]:
+    """What reads the free texts of a dataset, in words, in two lines; none where it has none."""
+    if card.tokenizer is None:
+        return []
+    terms = card.tokenizer.terms
+    what = f"{terms.vocabulary:,} tokens, {terms.pad} fills up; read by tokenizers {terms.library}"
+    return [("tokenizer", what), ("", f"fitchain store get {card.tokenizer.cid}, SHA-256 {terms.digest}")]
 
 
 def _protects(card: Card, left_out: int = 0) -> str | None:

@@ -35,6 +35,7 @@ def publication_values(prepared: PreparedDataset) -> dict[str, Any]:
             }
             for column in prepared.table.columns
         ],
+        "tokenizer": _tokenizer_values(prepared),
         "mock_records": offer.mock_records,
         "price": amount_text(offer.price),
         "licence": offer.licence or None,
@@ -65,13 +66,40 @@ def publication_views(prepared: PreparedDataset, privacy: str | None, asked_by: 
     notes = () if table.reading is None else table.reading.schema.notes
     views: list[View] = ["what becomes public, for good", KeyValues(pairs), Rows(("column", "kind", "published"), rows)]
     views += [Prose("read as", [*_dialect(prepared), *notes])] if notes or _dialect(prepared) else []
+    views += _vocabulary_views(prepared)
     views += [f"stays here: {offer.source}"]
     return views
 
 
 def _kind(column: Column) -> str:
     shape = f" of {' x '.join(map(str, column.shape))}" if column.shape else ""
-    return f"{column.kind}{shape}{f' ({column.unit})' if column.unit else ''}"
+    unit = "" if column.kind == "tokens" else column.unit  # the digest of the tokenizer, which is told below
+    return f"{column.kind}{shape}{f' ({unit})' if unit else ''}"
+
+
+def _tokenizer_values(prepared: PreparedDataset) -> dict[str, Any] | None:
+    terms = prepared.tokenizer
+    return None if terms is None else {**terms.json(), "cut": dict(prepared.table.cut)}
+
+
+def _vocabulary_views(prepared: PreparedDataset) -> list[View]:
+    """The tokenizer, of which nothing stays here: who trained it on the texts publishes words of
+    theirs."""
+    if (terms := prepared.tokenizer) is None:
+        return []
+    records = prepared.table.record_count
+    cut = [
+        f"{name}: {counted(count, 'text')} of {records} {'is' if count == 1 else 'are'} cut"
+        if count
+        else f"{name}: no text is cut"
+        for name, count in prepared.table.cut.items()
+    ]
+    warning = (
+        f"WARNING: the tokenizer becomes public with all of its {terms.vocabulary:,} tokens. One that was trained on"
+        " these texts holds words of theirs, names of people among them: publish only one that was made elsewhere, or"
+        " whose vocabulary you have read."
+    )
+    return [Prose("free text", [warning, f"its SHA-256 is {terms.digest}, read by tokenizers {terms.library}", *cut])]
 
 
 def _published(prepared: PreparedDataset, column: Column) -> str:

@@ -12,6 +12,8 @@ into batches.
     schema     what the columns of a source are
     profile    what all cells of a column are
     decision   what columns are, said or guessed aloud
+    tokenizer  free text as the numbers of its tokens
+    tokenizer_process  where a tokenizer's file is read and used, apart
     readers    which kind of file is which source
     table      columns -> record bytes
     policy     what the owner asks of a job
@@ -33,6 +35,7 @@ from fitchain.pod.compute.dataset.card import (
     Card,
     CardPrivacy,
     CardSubgroup,
+    CardTokenizer,
     CardUnit,
     Constants,
     fit_transform,
@@ -68,6 +71,7 @@ from fitchain.pod.compute.dataset.selection import ReadingTerms
 from fitchain.pod.compute.dataset.subgroups import find_groups
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.task import Task
+from fitchain.pod.compute.dataset.tokenizer import TokenizerTerms, Tokenizing
 from fitchain.pod.compute.dataset.units import FILLED, NO_UNIT, UnitColumn
 
 __all__ = [
@@ -79,6 +83,7 @@ __all__ = [
     "Card",
     "CardPrivacy",
     "CardSubgroup",
+    "CardTokenizer",
     "CardUnit",
     "Classes",
     "Column",
@@ -96,6 +101,8 @@ __all__ = [
     "Schema",
     "Table",
     "Task",
+    "TokenizerTerms",
+    "Tokenizing",
     "UnitColumn",
     "assemble",
     "batches",

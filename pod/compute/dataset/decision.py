@@ -14,15 +14,21 @@ from fitchain.pod.compute.dataset import cells as texts
 from fitchain.pod.compute.dataset.columns import Array, Classes, Column, Kind
 from fitchain.pod.compute.dataset.profile import TEXT_KINDS, Profile
 from fitchain.pod.compute.dataset.schema import KIND_WORDS, MISSING_CATEGORY, ColumnPlan, Schema
-from fitchain.pod.compute.dataset.selection import ReadingTerms, find_column, select
-from fitchain.pod.compute.dataset.source import BadCells, Refusals, Source, Typed, plain_name
+from fitchain.pod.compute.dataset.selection import ReadingTerms, Selection, find_column, select
+from fitchain.pod.compute.dataset.source import BadCells, Refusals, Source, Typed
 from fitchain.pod.compute.dataset.task import Task
+from fitchain.pod.compute.dataset.tokenizer import Tokenizer
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
 
 
-def decide(source: Source, terms: ReadingTerms) -> Schema:
+def decide(source: Source, terms: ReadingTerms, tokenizer: Tokenizer | None = None) -> Schema:
     """Look at a whole source, and decide what its columns are.
+
+    Args:
+        source: of records.
+        terms: what their owner says of them.
+        tokenizer: that the terms name, in its process.
 
     Raises:
         InputRefused: something that the terms name is not there; or cells cannot be used as they
@@ -39,7 +45,10 @@ def decide(source: Source, terms: ReadingTerms) -> Schema:
             find_column(source.names, name, what)
     if not [name for name in selection.places if name != selection.unit]:
         raise InputRefused("the table has no column")
-    profiles = {name: Profile(terms.markers) for name in selection.places}
+    kinds = {source.names[find_column(source.names, name, "")[0]]: kind for name, kind in terms.kinds.items()}
+    free_texts = [name for name, kind in kinds.items() if kind is Kind.TOKENS]
+    cells_of_text = _cells_of_text(free_texts, selection, terms, tokenizer)
+    profiles = {name: Profile(terms.markers, kinds.get(name) is Kind.TOKENS) for name in selection.places}
     for slab in source.slabs(selection.places.values()):
         for name, position in selection.places.items():
             try:
@@ -48,14 +57,16 @@ def decide(source: Source, terms: ReadingTerms) -> Schema:
                 raise InputRefused(f"column {name!r}: {error.message}", error.hint) from None
     if not any(profile.count for profile in profiles.values()):
         raise InputRefused("the table has no record")
-    kinds = {plain_name(name): kind for name, kind in terms.kinds.items()}
-    categories = {plain_name(name): declared for name, declared in terms.categories.items()}
+    categories = {source.names[find_column(source.names, name, "")[0]]: each for name, each in terms.categories.items()}
     refusals, plans = Refusals(source.place_word), list[ColumnPlan]()
     for name, profile in profiles.items():
         if name == selection.unit:
             continue
         decider = _Decider(name, profile, refusals, name == selection.target, kinds.get(name), categories.get(name))
-        plan = decider.plan(selection.places[name])
+        if name in free_texts and profile.typed is None:
+            plan = decider.text_plan(selection.places[name], *cells_of_text)
+        else:
+            plan = decider.plan(selection.places[name])
         plans += [] if plan is None else [plan]
     task, note = None, ""
     target = next((plan for plan in plans if plan.column.name == selection.target), None)
@@ -73,7 +84,38 @@ def decide(source: Source, terms: ReadingTerms) -> Schema:
     )
     unit = None if selection.unit is None else (selection.places[selection.unit], selection.unit)
     notes = (note,) if note else ()
-    return Schema(tuple(plans), selection.target, task, unit, terms.markers, differing, notes)
+    own = None if tokenizer is None else tokenizer.terms
+    return Schema(tuple(plans), selection.target, task, unit, terms.markers, differing, notes, own)
+
+
+def _cells_of_text(
+    free_texts: Sequence[str], selection: Selection, terms: ReadingTerms, tokenizer: Tokenizer | None
+) -> tuple[str, int]:
+    """What cells of free text become: the digest of their tokenizer, and how many tokens.
+
+    Raises:
+        InputRefused: there are some and no tokenizer, or a tokenizer and none; one is left out or
+            is the target; the tokenizer leaves no room for a text's own tokens.
+    """
+    if tokenizer is None or terms.tokenizing is None:
+        if free_texts:
+            raise InputRefused(
+                f"the column {free_texts[0]!r} is free text, and no tokenizer is named that reads it",
+                "name one (--tokenizer tokenizer.json)",
+            )
+        return "", 0
+    if not free_texts:
+        raise InputRefused("a tokenizer is named, and no column of free text", "name the column (--text note)")
+    for name in free_texts:
+        if name == selection.target or name not in selection.places or name == selection.unit:
+            what = "the target" if name == selection.target else "left out of the records"
+            raise InputRefused(f"the column {name!r} is named as free text, and is {what}", "choose one of the two")
+    if (length := terms.tokenizing.length) <= tokenizer.around:
+        raise InputRefused(
+            f"the tokenizer puts {tokenizer.around} tokens around each text, and a record holds {length}",
+            "give a text more room (--length 128)",
+        )
+    return str(tokenizer.terms.digest), length
 
 
 @dataclass(frozen=True)
@@ -128,6 +170,14 @@ class _Decider:
         dtype = {Kind.NUMBER: "float64", Kind.BOOLEAN: "bool"}.get(kind, "int64")
         column = Column(self.name, dtype, (), unit, kind)
         return ColumnPlan(position, column, (), bool(profile.missing.count), self.numbers)
+
+    def text_plan(self, position: int, digest: str, length: int) -> ColumnPlan | None:
+        """The plan of a column of free text; None where no record has one, which is noted."""
+        if not self.profile.present:
+            self._refuse("no record has a value", f"leave it out (--drop {self.name!r})")
+            return None
+        column = Column(self.name, "int64", (length,), digest, Kind.TOKENS)
+        return ColumnPlan(position, column, (), bool(self.profile.missing.count))
 
     def _refuse(self, reason: str, advice: str) -> None:
         self._note(reason, advice, BadCells())

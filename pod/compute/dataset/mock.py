@@ -26,13 +26,16 @@ from typing import Any
 import numpy as np
 
 from fitchain.pod.compute.dataset.card import Card, outward_range
-from fitchain.pod.compute.dataset.columns import Array, Column, Kind
+from fitchain.pod.compute.dataset.columns import Array, Column, Kind, missing_name
 from fitchain.pod.compute.dataset.table import Table
+from fitchain.pod.compute.dataset.tokenizer import TokenizerTerms
 from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.values.errors import InputRefused
 
 MOST_REDRAWS = 100
 SPREAD = 2.0  # a range from constants: mean - 2 scale to mean + 2 scale
+FEWEST_TEXTS = 3
+"""Mock records of texts: one may be missing, one has the largest token, one the pad."""
 MISSING_SHARE = 0.1
 """The share of mock cells that are missing in a column whose cells may be."""
 
@@ -61,6 +64,7 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
         _require_ranges(card)
     arrays = dict[str, Array]()
     most = max(len(_categories_of(card, column.name)) for column in card.columns)
+    most = max(most, FEWEST_TEXTS if card.tokenizer is not None else 0)
     count = max(count, most)
     count += -count % (card.unit_records or 1)
     for column in card.columns:
@@ -73,6 +77,9 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
         draw = _draw_of_card if of_card_alone else partial(_draw, table)
         drawn = _draw_truth(column, card, count, random)
         arrays[column.name] = draw(column, card, count, random) if drawn is None else drawn
+    for column in card.columns:
+        if column.kind is Kind.TOKENS and card.tokenizer is not None:
+            _put_missing_texts(column.name, card.tokenizer.terms, table, arrays)
     mock = Table.of(arrays, card.target, table.categories, mock=True)
     return replace(mock, columns=table.columns, task=card.task)
 
@@ -86,9 +93,31 @@ def _draw_truth(column: Column, card: Card, count: int, random: np.random.Genera
         return values.astype(np.dtype(column.dtype))
     if column.kind is Kind.MISSING:
         return random.permutation(np.arange(count) < max(1, round(MISSING_SHARE * count)))
+    if column.kind is Kind.TOKENS and card.tokenizer is not None:
+        return _draw_tokens(card.tokenizer.terms, column, count, random)
     if column.kind is Kind.BOOLEAN:
         return random.integers(0, 2, (count, *column.shape)).astype(np.bool_)
     return None
+
+
+def _draw_tokens(terms: TokenizerTerms, column: Column, count: int, random: np.random.Generator) -> Array:
+    """Tokens of the whole vocabulary, in texts of all lengths, which the pad fills up."""
+    (length,) = column.shape
+    lengths = random.integers(1, length, count, endpoint=True)
+    drawn = random.integers(0, terms.vocabulary, (count, length))
+    return np.where(np.arange(length) < lengths[:, None], drawn, terms.pad)
+
+
+def _put_missing_texts(name: str, terms: TokenizerTerms, table: Table, arrays: dict[str, Array]) -> None:
+    """Let missing texts be what they are in the records, the tokens of the empty text, and two of
+    the others have the largest token and the pad."""
+    if (gone := arrays.get(missing_name(name))) is None:
+        gone = np.zeros(len(arrays[name]), np.bool_)
+    real = table.arrays.get(missing_name(name))
+    if real is not None and real.any():
+        arrays[name][gone] = table.arrays[name][np.argmax(real)]  # of the tokenizer, and of no record
+    first, second = np.flatnonzero(~gone)[:2]
+    arrays[name][first, 0], arrays[name][second, -1] = terms.vocabulary - 1, terms.pad
 
 
 def _categories_of(card: Card, name: str) -> Sequence[Any]:
@@ -108,7 +137,7 @@ def _require_ranges(card: Card) -> None:
     Raises:
         InputRefused: it does; all such columns are named.
     """
-    numbers = [column for column in card.columns if column.dtype != "bool"]
+    numbers = [each for each in card.columns if each.dtype != "bool" and each.kind is not Kind.TOKENS]
     bare = [each.name for each in numbers if not (card.transform.get(each.name) or _categories_of(card, each.name))]
     if bare:
         which = f"columns {', '.join(map(repr, bare))}" if len(bare) > 1 else f"column {bare[0]!r}"

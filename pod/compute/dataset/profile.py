@@ -16,10 +16,16 @@ from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
 
 
 class Profile:
-    """What was seen of a column's cells so far."""
+    """What was seen of a column's cells so far.
 
-    def __init__(self, markers: frozenset[str]) -> None:
-        self.markers = markers
+    Args:
+        markers: texts that mean that a cell is missing, in lower case.
+        is_free_text: whether all texts are admitted: then nothing else is looked for, and none is
+            kept.
+    """
+
+    def __init__(self, markers: frozenset[str], is_free_text: bool = False) -> None:
+        self.markers, self.is_free_text = markers, is_free_text
         self.count = 0
         self.missing, self.met = BadCells(), dict[str, None]()
         self.refuted: dict[Kind, BadCells] = {kind: BadCells() for kind in TEXT_KINDS}
@@ -64,7 +70,7 @@ class Profile:
             self.met |= dict.fromkeys(all_texts[position] for position in gone[:100])
             left = sorted(set(range(len(all_texts))) - set(gone))
             all_texts, places = [all_texts[position] for position in left], [places[position] for position in left]
-        if not all_texts:
+        if not all_texts or self.is_free_text:
             return
         self._count_distinct(all_texts)
         for kind, look in self._looks.items():

@@ -21,12 +21,20 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
-from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardSubgroup, CardUnit, fit_transform
-from fitchain.pod.compute.dataset.columns import Array, Classes, Column, Kind, schema_bytes
+from fitchain.pod.compute.dataset.card import (
+    Card,
+    CardPrivacy,
+    CardSubgroup,
+    CardTokenizer,
+    CardUnit,
+    fit_transform,
+)
+from fitchain.pod.compute.dataset.columns import MEANT_BY_UNIT, Array, Classes, Column, schema_bytes
 from fitchain.pod.compute.dataset.policy import Policy
 from fitchain.pod.compute.dataset.subgroups import find_groups
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.units import NO_UNIT, UNIT_BYTES, UnitColumn, unit_word, unit_words
+from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.digest import Digest, Root, path_in, root_from_path, tagged, tree_levels
 from fitchain.pod.values.errors import DatasetChanged, DigestMismatch, InputRefused
 from fitchain.pod.values.recipe.fields import Fields
@@ -154,6 +162,7 @@ def register(
     privacy: CardPrivacy | None = None,
     unit: UnitColumn | None = None,
     subgroups: Mapping[str, bool] | None = None,
+    tokenizer: Cid | None = None,
 ) -> Registration:
     """Compute a dataset's leaves, root and card.
 
@@ -165,6 +174,7 @@ def register(
         units: by column, for the card.
         unit: by which the table was read; None where a record is the unit of privacy.
         subgroups: columns by whose groups results are told, with whether models may take them.
+        tokenizer: CID of the file by which the table's free texts were read.
 
     Raises:
         InputRefused: mock data, a key of another length, an unknown column, a table that was read
@@ -177,8 +187,9 @@ def register(
     leaves = record_leaves(table, key)
     root = dataset_root(leaves)
     for column in units or {}:
-        if table.column(column).kind is Kind.TIME:
+        if table.column(column).kind in MEANT_BY_UNIT:
             raise InputRefused(f"the column {column!r} counts {table.column(column).unit}, and no other unit")
+    read_by = None if table.reading is None else table.reading.schema.tokenizer
     groups, is_input = find_groups(table, subgroups or {}), subgroups or {}
     columns = tuple(replace(each, unit=(units or {}).get(each.name, each.unit)) for each in table.columns)
     card = Card(
@@ -197,6 +208,7 @@ def register(
         privacy=privacy,
         unit=None if unit is None else CardUnit(unit.column, unit.most_records, table.record_count),
         subgroups={name: CardSubgroup(groups[name], is_input[name]) for name in groups},
+        tokenizer=None if read_by is None or tokenizer is None else CardTokenizer(tokenizer, read_by),
     )
     return Registration(
         root, table.count, Card.from_json(card.json()), b"".join(leaves)

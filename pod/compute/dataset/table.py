@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,7 @@ from fitchain.pod.compute.dataset.schema import Schema
 from fitchain.pod.compute.dataset.selection import ReadingTerms
 from fitchain.pod.compute.dataset.source import Source
 from fitchain.pod.compute.dataset.task import Task
+from fitchain.pod.compute.dataset.tokenizer import Tokenizer, Tokenizing, open_tokenizer
 from fitchain.pod.compute.dataset.units import FILLED, UnitColumn, slots_of
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound, host_error, reason_of
 from fitchain.pod.values.limits import MOST_COLUMNS, TABLE_BYTES
@@ -53,6 +54,27 @@ def _of_file(path: Path) -> Iterator[None]:
         raise type(error)(f"{path.name}: {error.message}", error.hint) from None
 
 
+def _opened(tokenizing: Tokenizing | None) -> AbstractContextManager[Tokenizer | None]:
+    """The tokenizer that an owner names, in its process."""
+    return nullcontext() if tokenizing is None else open_tokenizer(tokenizing.file, pad=tokenizing.pad)
+
+
+def _opened_again(schema: Schema, file: bytes | None) -> AbstractContextManager[Tokenizer | None]:
+    """The tokenizer by which a table was read.
+
+    Raises:
+        InputRefused: it was read by one, and there is none.
+    """
+    if schema.tokenizer is None:
+        return nullcontext()
+    if file is None:
+        raise InputRefused(
+            f"the table's free texts are read by the tokenizer {schema.tokenizer.digest}, which is not here",
+            "fetch it by the CID on the dataset's card",
+        )
+    return open_tokenizer(file, terms=schema.tokenizer)
+
+
 @dataclass(frozen=True)
 class Table:
     """Named columns of one length.
@@ -68,6 +90,7 @@ class Table:
             the unit, or where that is not known.
         left_out: how many records of the source were more than K of their unit.
         reading: how it was read of its source; None where it comes of none.
+        cut: how many free texts of the source have more tokens than a record holds, by column.
     """
 
     columns: tuple[Column, ...]
@@ -79,6 +102,7 @@ class Table:
     unit_records: int | None = None
     left_out: int = 0
     reading: Reading | None = None
+    cut: Mapping[str, int] = field(default_factory=dict)
 
     # Many parameters: a file, and all that decides how it is read.
     @classmethod
@@ -109,32 +133,45 @@ class Table:
             HostUnusable: its disk, or its rights, do not let it be read now.
         """
         terms = replace(terms or ReadingTerms(), unit=None if unit is None else unit.column)
-        with _of_file(path):
+        with _of_file(path), _opened(terms.tokenizing) as tokenizer:
             source = open_source(path, dialect, limit_bytes)
-            return cls._of_source(source, decide(source, terms), limit_bytes, unit)
+            return cls._of_source(source, decide(source, terms, tokenizer), limit_bytes, unit, tokenizer)
 
     @classmethod
     def read_as(
-        cls, path: Path, reading: Reading, limit_bytes: int = TABLE_BYTES, unit: UnitColumn | None = None
+        cls,
+        path: Path,
+        reading: Reading,
+        limit_bytes: int = TABLE_BYTES,
+        unit: UnitColumn | None = None,
+        tokenizer: bytes | None = None,
     ) -> Table:
         """Read a file again as it was read before; the terms are `read`'s.
 
+        Args:
+            tokenizer: the file by which its free texts were read; None where it has none.
+
         Raises:
             NotFound, InputRefused, HostUnusable: as `read`.
+            DigestMismatch, EnvironmentRefused: it is another tokenizer, or another release of its
+                library is here.
         """
-        with _of_file(path):
-            return cls._of_source(open_source(path, reading.dialect, limit_bytes), reading.schema, limit_bytes, unit)
+        with _of_file(path), _opened_again(reading.schema, tokenizer) as texts:
+            source = open_source(path, reading.dialect, limit_bytes)
+            return cls._of_source(source, reading.schema, limit_bytes, unit, texts)
 
     @classmethod
-    def read_like(cls, path: Path, schema: Schema, limit_bytes: int = TABLE_BYTES) -> Table:
+    def read_like(
+        cls, path: Path, schema: Schema, limit_bytes: int = TABLE_BYTES, tokenizer: bytes | None = None
+    ) -> Table:
         """Read another file whose columns of the schema's names are of its kinds.
 
         Raises:
-            NotFound, InputRefused, HostUnusable: as `read`.
+            NotFound, InputRefused, HostUnusable, DigestMismatch, EnvironmentRefused: as `read_as`.
         """
-        with _of_file(path):
+        with _of_file(path), _opened_again(schema, tokenizer) as texts:
             source = open_source(path, None, limit_bytes)
-            return cls._of_source(source, schema.of_names(source.names), limit_bytes, None)
+            return cls._of_source(source, schema.of_names(source.names), limit_bytes, None, texts)
 
     @classmethod
     def load(cls, path: Path, limit_bytes: int = TABLE_BYTES) -> Table:
@@ -148,14 +185,17 @@ class Table:
             return cls.of(arrays, mock=mock)
 
     @classmethod
-    def _of_source(cls, source: Source, schema: Schema, limit_bytes: int, unit: UnitColumn | None) -> Table:
-        arrays, whose = schema.read(source)
+    def _of_source(
+        cls, source: Source, schema: Schema, limit_bytes: int, unit: UnitColumn | None, tokenizer: Tokenizer | None
+    ) -> Table:
+        arrays, whose = schema.read(source, tokenizer)
         dialect = CsvDialect.from_json(source.dialect) if source.dialect else None
         table = replace(
             cls.of(arrays, schema.target, schema.categories, source.mock),
             columns=schema.columns,
             task=schema.task,
             reading=Reading(dialect, schema),
+            cut={} if tokenizer is None else dict(tokenizer.cut),
         )
         if unit is None:
             return table

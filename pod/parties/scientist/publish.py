@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitchain.pod.compute.dataset import Card, input_width
+from fitchain.pod.compute.dataset import Card, Kind, input_width
 from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
@@ -103,9 +103,12 @@ def publish_model(
 
 def model_inputs(card: Card) -> tuple[Input, ...]:
     """What a model takes that trains on all columns of a card: one argument of its scalars, one for
-    each column of arrays."""
-    shapes = {column.name: column.shape for column in card.columns}
-    return tuple(
-        Input(f"x{index}", "F32", shapes[columns[0]] or (input_width(columns, card.transform, "float32"),))
-        for index, columns in enumerate(argument_columns(card.json()))
-    )
+    each column of arrays; tokens as int64, which an embedding takes, all else as float32."""
+    return tuple(_input(f"x{index}", columns, card) for index, columns in enumerate(argument_columns(card.json())))
+
+
+def _input(name: str, columns: Sequence[str], card: Card) -> Input:
+    column = card.column(columns[0])
+    if column.kind is Kind.TOKENS:
+        return Input(name, "I64", column.shape)
+    return Input(name, "F32", column.shape or (input_width(columns, card.transform, "float32"),))

@@ -12,6 +12,7 @@ from fitchain.pod.compute.dataset import Card, Table
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import fetch_folder, fetch_key
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.tokenizers import tokenizer_file
 from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Evaluated
 from fitchain.pod.jobs.worker.task import Evaluate
@@ -215,7 +216,7 @@ def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
     """
     received, folder = delivery(home, id), home.job_folder(id)
     card = read_card(home, home.agreements.read(id).terms.dataset)
-    table = _matching(card, source)
+    table = _matching(card, source, tokenizer_file(home, card))
     with scratch(folder.path, Scratch.EVALUATION) as workspace:
         for name in OFFER_FILES:
             shutil.copyfile(folder.path / name, workspace / name)
@@ -228,6 +229,6 @@ def evaluate(home: Home, id: AgreementId, source: Path) -> Evaluation:
     return Evaluation(ended.records, ended.metrics)
 
 
-def _matching(card: Card, source: Path) -> Table:
+def _matching(card: Card, source: Path, tokenizer: bytes | None) -> Table:
     """Read a table with the card's columns, in the card's terms; other columns are left out."""
-    return Table.read_like(source, replace(card.schema_of(card.model_columns), unit=None))
+    return Table.read_like(source, replace(card.schema_of(card.model_columns), unit=None), tokenizer=tokenizer)
