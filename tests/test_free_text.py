@@ -3,6 +3,9 @@ are strangers' files, and a rehearsal has every token that a training may meet."
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,12 +18,14 @@ from tokenizers import Tokenizer
 
 from fitchain.pod.compute.dataset import (
     Card,
+    CardPrivacy,
     Kind,
     Reading,
     ReadingTerms,
     Schema,
     Table,
     Tokenizing,
+    check_unchanged,
     mock_table,
     register,
 )
@@ -30,9 +35,11 @@ from fitchain.pod.compute.dataset.tokenizer_process import Met
 from fitchain.pod.parties.scientist.publish import model_inputs
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.digest import sha256
-from fitchain.pod.values.errors import DigestMismatch, EnvironmentRefused, InputRefused
+from fitchain.pod.values.errors import DatasetChanged, DigestMismatch, EnvironmentRefused, InputRefused
 from fitchain.pod.values.limits import MOST_TEXT_BYTES, MOST_TOKENS, TOKENIZER_BYTES
+from tests.source_text import ROOT
 from tests.texts import AROUND, WORDS, added, file_of, tokenizer
+from tests.without_folder import can_confine
 
 KEY = bytes(range(32))
 FILE = file_of(tokenizer())
@@ -175,6 +182,22 @@ def test_a_table_is_read_again_by_the_same_tokenizer_alone(tmp_path: Path) -> No
     assert "tokenizers==0.13.1" in no.value.hint
 
 
+def test_a_note_that_changed_is_another_dataset(tmp_path: Path) -> None:
+    before, after = read(tmp_path, NOTES), read(tmp_path, [*NOTES[:-1], "unheard fever"])
+    made = register(before, KEY, "notes", tokenizer=CID)
+    check_unchanged(before, KEY, made.root, made.leaves)
+    with pytest.raises(DatasetChanged):
+        check_unchanged(after, KEY, made.root, made.leaves)
+
+
+def test_tokens_of_all_texts_have_room_in_a_table(tmp_path: Path) -> None:
+    path = written(tmp_path, NOTES)
+    room = 8 * 60 * len(NOTES)
+    assert Table.read(path, terms(length=60), limit_bytes=room).count == len(NOTES)
+    with pytest.raises(InputRefused, match="more room than a table may"):
+        Table.read(path, terms(length=61), limit_bytes=room)
+
+
 def test_a_card_binds_its_tokenizer_and_reads_other_tables(tmp_path: Path) -> None:
     path = written(tmp_path, NOTES)
     table = Table.read(path, terms())
@@ -314,6 +337,27 @@ def test_processor_time_is_bounded_batch_by_batch() -> None:
                 own.encode(["fever " * 600_000] * 50, 4)
 
 
+@pytest.mark.landlock
+def test_process_of_a_tokenizer_has_given_up_files_and_network() -> None:
+    """What it would do for a file that took it over is tried in its own Python."""
+    if not can_confine():
+        pytest.skip("this kernel has no Landlock")
+    code = (
+        "from fitchain.pod.compute.dataset import tokenizer_process as own\n"
+        "import os, socket\n"
+        "assert len(os.listdir('/proc/self/task')) == 1\n"
+        "own._confine()\n"
+        "for act in (lambda: open('/etc/passwd'), lambda: open('/tmp/x', 'w'), socket.socket, os.fork):\n"
+        "    try: act()\n"
+        "    except OSError: print('refused')\n"
+    )
+    environment = {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split() == ["refused"] * 4
+    status = Path(f"/proc/{OPENED.process.pid}/status").read_text()
+    assert re.search(r"^Seccomp:\s2$", status, re.MULTILINE)
+
+
 # Rehearsals
 
 
@@ -340,6 +384,17 @@ def read_of(length: int, misses: bool) -> Table:
             notes = [""] * misses + NOTES
             table = TABLES[length, misses] = read(Path(folder), notes, FILE, length)
     return table
+
+
+def test_texts_beside_a_privacy_budget_are_drawn_of_the_card_alone(tmp_path: Path) -> None:
+    table = read(tmp_path, NOTES)
+    private = register(
+        table, KEY, "notes", tokenizer=CID, transform="none", classes=(0, 1), privacy=CardPrivacy(1e-5)
+    ).card
+    assert "note" not in private.transform, "no statistic of a text is published"
+    drawn = mock_table(private, table, 64, KEY, of_card_alone=True).arrays["note"]
+    other = mock_table(private, read(tmp_path, NOTES[::-1]), 64, KEY, of_card_alone=True).arrays["note"]
+    assert (drawn == other).all() and drawn.max() == len(WORDS) - 1
 
 
 TABLES: dict[tuple[int, bool], Table] = {}

@@ -328,6 +328,7 @@ def register(
         ("records", f"{registered.card.record_count} of {len(registered.card.feature_names)} columns, target {target}"),
         ("unit", _protects(registered.card, registered.left_out)),
         *_groups(registered.card),
+        *_tokenizer(registered.card),
         ("root", registered.root),
         ("card", registered.card_cid),
         ("privacy", _budget(budget)),

@@ -260,7 +260,8 @@ class _Decider:
         if not declared and profile.distinct is None:
             self._refuse(
                 f"it has more than {MOST_CATEGORIES} categories",
-                f"leave it out (--drop {self.name!r}), as what identifies people has to be",
+                f"leave it out (--drop {self.name!r}), as what identifies people has to be; free text is read through a"
+                f" tokenizer (--text {self.name!r})",
             )
             return None
         admitted = tuple(sorted(set(declared or profile.distinct or ())))

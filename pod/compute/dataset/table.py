@@ -54,12 +54,14 @@ def _of_file(path: Path) -> Iterator[None]:
         raise type(error)(f"{path.name}: {error.message}", error.hint) from None
 
 
-def _opened(tokenizing: Tokenizing | None) -> AbstractContextManager[Tokenizer | None]:
+def _opened(tokenizing: Tokenizing | None, limit_bytes: int) -> AbstractContextManager[Tokenizer | None]:
     """The tokenizer that an owner names, in its process."""
-    return nullcontext() if tokenizing is None else open_tokenizer(tokenizing.file, pad=tokenizing.pad)
+    if tokenizing is None:
+        return nullcontext()
+    return open_tokenizer(tokenizing.file, pad=tokenizing.pad, room_bytes=limit_bytes)
 
 
-def _opened_again(schema: Schema, file: bytes | None) -> AbstractContextManager[Tokenizer | None]:
+def _opened_again(schema: Schema, file: bytes | None, limit_bytes: int) -> AbstractContextManager[Tokenizer | None]:
     """The tokenizer by which a table was read.
 
     Raises:
@@ -72,7 +74,7 @@ def _opened_again(schema: Schema, file: bytes | None) -> AbstractContextManager[
             f"the table's free texts are read by the tokenizer {schema.tokenizer.digest}, which is not here",
             "fetch it by the CID on the dataset's card",
         )
-    return open_tokenizer(file, terms=schema.tokenizer)
+    return open_tokenizer(file, terms=schema.tokenizer, room_bytes=limit_bytes)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Table:
             HostUnusable: its disk, or its rights, do not let it be read now.
         """
         terms = replace(terms or ReadingTerms(), unit=None if unit is None else unit.column)
-        with _of_file(path), _opened(terms.tokenizing) as tokenizer:
+        with _of_file(path), _opened(terms.tokenizing, limit_bytes) as tokenizer:
             source = open_source(path, dialect, limit_bytes)
             return cls._of_source(source, decide(source, terms, tokenizer), limit_bytes, unit, tokenizer)
 
@@ -156,7 +158,7 @@ class Table:
             DigestMismatch, EnvironmentRefused: it is another tokenizer, or another release of its
                 library is here.
         """
-        with _of_file(path), _opened_again(reading.schema, tokenizer) as texts:
+        with _of_file(path), _opened_again(reading.schema, tokenizer, limit_bytes) as texts:
             source = open_source(path, reading.dialect, limit_bytes)
             return cls._of_source(source, reading.schema, limit_bytes, unit, texts)
 
@@ -169,7 +171,7 @@ class Table:
         Raises:
             NotFound, InputRefused, HostUnusable, DigestMismatch, EnvironmentRefused: as `read_as`.
         """
-        with _of_file(path), _opened_again(schema, tokenizer) as texts:
+        with _of_file(path), _opened_again(schema, tokenizer, limit_bytes) as texts:
             source = open_source(path, None, limit_bytes)
             return cls._of_source(source, schema.of_names(source.names), limit_bytes, None, texts)
 

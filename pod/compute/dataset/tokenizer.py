@@ -8,6 +8,8 @@ in a process of its own (`tokenizer_process`), in bounded memory and time.
 from __future__ import annotations
 
 import json
+import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,7 +25,15 @@ from fitchain.pod.compute.dataset.columns import Array
 from fitchain.pod.compute.dataset.tokenizer_process import Met
 from fitchain.pod.values.digest import Digest, parse_json, sha256
 from fitchain.pod.values.errors import DigestMismatch, EnvironmentRefused, InputRefused
-from fitchain.pod.values.limits import MIB, MOST_TEXT_BYTES, MOST_TOKENS, MOST_VOCABULARY, SHORT, TOKENIZER_BYTES
+from fitchain.pod.values.limits import (
+    MIB,
+    MOST_TEXT_BYTES,
+    MOST_TOKENS,
+    MOST_VOCABULARY,
+    SHORT,
+    TABLE_BYTES,
+    TOKENIZER_BYTES,
+)
 from fitchain.pod.values.recipe.fields import Fields, integer
 
 BATCH_BYTES = 8 * MIB
@@ -120,12 +130,16 @@ class Tokenizer:
         terms: what decides the tokens.
         around: how many tokens it puts around each text.
         process: that has the file.
+        cpu_s: processor time that it may take for a batch of texts.
+        room_bytes: that all cells of tokens may still take.
         cut: texts that were longer than their column's cells, by column.
     """
 
     terms: TokenizerTerms
     around: int
     process: subprocess.Popen[bytes]
+    cpu_s: int = CPU_S
+    room_bytes: int = TABLE_BYTES
     cut: dict[str, int] = field(default_factory=dict)
 
     def encode(self, texts: Sequence[str], length: int) -> tuple[Array, Array]:
@@ -140,14 +154,19 @@ class Tokenizer:
 
         Raises:
             TextFailed: at one of them the process ended.
+            InputRefused: the tokens of all texts so far take too much room.
         """
+        self.room_bytes -= 8 * length * len(texts)
+        if self.room_bytes < 0:
+            raise InputRefused("the tokens take more room than a table may", "give texts fewer of them (--length)")
         row = np.dtype([("met", "u1"), ("tokens", "<u4", (length,))])
         parts = [np.zeros(0, row)]
         for low, batch in _batches(texts):
             assert self.process.stdin is not None and self.process.stdout is not None
             try:
+                _allow(self.process.pid, self.cpu_s)
                 _send(self.process, json.dumps(list(batch)).encode(), length=length)
-            except BrokenPipeError:
+            except (BrokenPipeError, ProcessLookupError):
                 raise TextFailed(low) from None
             data = self.process.stdout.read(len(batch) * row.itemsize)
             if len(data) < len(batch) * row.itemsize:
@@ -155,6 +174,14 @@ class Tokenizer:
             parts.append(np.frombuffer(data, row))
         rows = np.concatenate(parts)
         return rows["tokens"].astype(np.int64), rows["met"]
+
+
+def _allow(pid: int, cpu_s: int) -> None:
+    """From here on a process may take so much processor time: beyond it the kernel ends it."""
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # proc_pid_stat(5), from its third field
+    used_s = (int(state[11]) + int(state[12])) // os.sysconf("SC_CLK_TCK")
+    hard = resource.prlimit(pid, resource.RLIMIT_CPU)[1]
+    resource.prlimit(pid, resource.RLIMIT_CPU, (used_s + cpu_s, hard))
 
 
 def _batches(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
@@ -177,6 +204,7 @@ def open_tokenizer(
     terms: TokenizerTerms | None = None,
     memory_bytes: int = MEMORY_BYTES,
     cpu_s: int = CPU_S,
+    room_bytes: int = TABLE_BYTES,
 ) -> Iterator[Tokenizer]:
     """Start the process of a tokenizer.
 
@@ -186,6 +214,7 @@ def open_tokenizer(
         terms: what it has to be, where that is known already.
         memory_bytes: that the process may take beside its own.
         cpu_s: seconds of processor time, for the file and for each batch.
+        room_bytes: that all cells of tokens may take.
 
     Raises:
         InputRefused: it is no tokenizer, or one that cannot be used.
@@ -205,20 +234,17 @@ def open_tokenizer(
     )
     with process:
         try:
-            yield _opened(process, file, pad, terms, memory_bytes, cpu_s)
+            read, around = _read_terms(process, file, pad, memory_bytes, cpu_s)
+            _require_same(terms, read)
+            yield Tokenizer(read if terms is None else terms, around, process, cpu_s, room_bytes)
         finally:
             process.kill()
 
 
-# Many parameters: what `open_tokenizer` takes, and the process.
-def _opened(
-    process: subprocess.Popen[bytes],
-    file: bytes,
-    pad: str | None,
-    terms: TokenizerTerms | None,
-    memory_bytes: int,
-    cpu_s: int,
-) -> Tokenizer:
+def _read_terms(
+    process: subprocess.Popen[bytes], file: bytes, pad: str | None, memory_bytes: int, cpu_s: int
+) -> tuple[TokenizerTerms, int]:
+    """What the process says of the file: its terms, and how many tokens it puts around a text."""
     assert process.stdout is not None
     try:
         _send(process, file, memory_bytes=memory_bytes, cpu_s=cpu_s, pad=pad, most_tokens=MOST_VOCABULARY)
@@ -231,9 +257,13 @@ def _opened(
         reason, advice = answer["refused"]
         raise InputRefused(f"the tokenizer cannot be used: {reason}", advice)
     around = integer("a tokenizer: around", answer.pop("around"), 0, MOST_TOKENS)
-    read = TokenizerTerms.from_json({"digest": str(sha256(file)), **answer})
+    return TokenizerTerms.from_json({"digest": str(sha256(file)), **answer}), around
+
+
+def _require_same(terms: TokenizerTerms | None, read: TokenizerTerms) -> None:
+    """Refuse another release of the library than texts were read with, or another vocabulary."""
     if terms is None:
-        terms = read
+        return
     if terms.library != read.library:
         raise EnvironmentRefused(
             f"the texts were read with tokenizers {terms.library}, and {read.library} is here, whose tokens may"
@@ -242,7 +272,6 @@ def _opened(
         )
     if terms.vocabulary != read.vocabulary:
         raise InputRefused(f"the tokenizer has {read.vocabulary} tokens and its card says {terms.vocabulary}")
-    return Tokenizer(terms, around, process)
 
 
 def _search_path() -> str:

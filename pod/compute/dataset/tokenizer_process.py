@@ -2,7 +2,8 @@
 
 The file is somebody else's, and so is the native code that reads it: it may want more memory than
 there is, or more time, or end where it should refuse. Here that ends this process, which has
-neither keys nor records beside the texts it is given. Nothing of the file is run or fetched.
+neither keys nor records beside the texts it is given, and has given up files and network before it
+sees the file (`sandbox`). Nothing of the file is run or fetched.
 
 Its standard input is a line of JSON that says how many bytes follow, then these: first the file,
 later texts, again and again. Its standard output is a line of JSON about the file, then for each
@@ -16,8 +17,14 @@ import json
 import resource
 import sys
 from array import array
+from contextlib import suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
+
+from fitchain.pod.compute.sandbox import restrict
+from fitchain.pod.compute.sandbox.confine import interpreter
+from fitchain.pod.compute.sandbox.syscalls import refuse_system_calls
+from fitchain.pod.values.errors import Unusable
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -56,7 +63,8 @@ def main() -> int:
     with open("/proc/self/statm") as pages:
         memory = int(pages.read().split()[0]) * resource.getpagesize() + order["memory_bytes"]
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    _allow(order["cpu_s"])
+    resource.setrlimit(resource.RLIMIT_CPU, (order["cpu_s"], resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    _confine()
     try:
         tokenizer = _opened(data)
         vocabulary = _vocabulary(tokenizer, data, order["most_tokens"])
@@ -69,7 +77,6 @@ def main() -> int:
     while line := sys.stdin.buffer.readline():
         batch = json.loads(line)
         texts = json.loads(sys.stdin.buffer.read(batch["bytes"]))
-        _allow(order["cpu_s"])
         tokenizer.enable_truncation(batch["length"])
         for text in texts:
             met, numbers = _encoded(tokenizer, text, batch["length"], vocabulary)
@@ -86,11 +93,13 @@ def _answer(value: dict[str, Any]) -> None:
     sys.stdout.buffer.flush()
 
 
-def _allow(cpu_s: int) -> None:
-    """From here on so much processor time may be taken: beyond it the kernel ends this process."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + cpu_s, hard))
+def _confine() -> None:
+    """Give up files, network, programs and whatever else a tokenizer has no need of, as far as the
+    kernel lets that be given up."""
+    with suppress(Unusable):
+        restrict(interpreter(), ())
+    with suppress(Unusable):
+        refuse_system_calls()
 
 
 def _opened(data: bytes) -> Tokenizer:
