@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -372,6 +373,9 @@ def test_mock_texts_have_the_largest_token_and_the_pad_and_none_beyond(
     drawn = mock_table(many, table, count, KEY)
     tokens = drawn.arrays["note"]
     assert tokens.max() == vocabulary - 1 and (tokens == 0).any() and tokens.min() >= 0
+    present = ~drawn.arrays.get("note is missing", np.zeros(len(tokens), np.bool_))
+    if length > 1:
+        assert (tokens[present, 0] == vocabulary - 1).all(), "whichever batch a rehearsal takes has it"
     assert tokens.shape == (max(count, 3), length) and drawn.schema == table.schema
     if misses:
         gone = drawn.arrays["note is missing"]

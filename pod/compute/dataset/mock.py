@@ -4,10 +4,11 @@ It is drawn from what is public already or says next to nothing, and so that a j
 it would fail on the records: numbers stay within the card's range, or within some deviations of its
 mean; every class and every category occurs. Where the card has no constants of a column, the range
 goes from its smallest to its largest value, rounded outwards to one digit; of arrays of whole
-numbers, which are codes as a rule, it is those two themselves. No number is below zero where no
-cell of its column is, or above where none is. No quantile and no joint statistic enters it. A drawn
-number that happens to equal a real cell of its column is drawn again, for columns of real numbers;
-integers and truth values are drawn without looking.
+numbers, which are codes as a rule, it is those two themselves. Tokens are of the whole vocabulary,
+and the largest and the pad occur again and again. No number is below zero where no cell of its
+column is, or above where none is. No quantile and no joint statistic enters it. A drawn number that
+happens to equal a real cell of its column is drawn again, for columns of real numbers; integers and
+truth values are drawn without looking.
 
 Where units of privacy have several records, a made-up unit has as many as one has on average.
 
@@ -79,7 +80,7 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
         arrays[column.name] = draw(column, card, count, random) if drawn is None else drawn
     for column in card.columns:
         if column.kind is Kind.TOKENS and card.tokenizer is not None:
-            _put_missing_texts(column.name, card.tokenizer.terms, table, arrays)
+            _complete_texts(column.name, card.tokenizer.terms, table, arrays)
     mock = Table.of(arrays, card.target, table.categories, mock=True)
     return replace(mock, columns=table.columns, task=card.task)
 
@@ -108,16 +109,17 @@ def _draw_tokens(terms: TokenizerTerms, column: Column, count: int, random: np.r
     return np.where(np.arange(length) < lengths[:, None], drawn, terms.pad)
 
 
-def _put_missing_texts(name: str, terms: TokenizerTerms, table: Table, arrays: dict[str, Array]) -> None:
-    """Let missing texts be what they are in the records, the tokens of the empty text, and two of
-    the others have the largest token and the pad."""
-    if (gone := arrays.get(missing_name(name))) is None:
-        gone = np.zeros(len(arrays[name]), np.bool_)
+def _complete_texts(name: str, terms: TokenizerTerms, table: Table, arrays: dict[str, Array]) -> None:
+    """Let missing texts be what they are in the records, the tokens of the empty text; all others
+    begin with the largest token, and each second one ends with the pad, so that whichever batch a
+    rehearsal takes has both."""
+    tokens, gone = arrays[name], arrays.get(missing_name(name), np.zeros(len(arrays[name]), np.bool_))
     real = table.arrays.get(missing_name(name))
     if real is not None and real.any():
-        arrays[name][gone] = table.arrays[name][np.argmax(real)]  # of the tokenizer, and of no record
-    first, second = np.flatnonzero(~gone)[:2]
-    arrays[name][first, 0], arrays[name][second, -1] = terms.vocabulary - 1, terms.pad
+        tokens[gone] = table.arrays[name][np.argmax(real)]  # of the tokenizer, and of no record
+    present = np.flatnonzero(~gone)
+    tokens[present, 0] = terms.vocabulary - 1
+    tokens[present[1::2], -1] = terms.pad
 
 
 def _categories_of(card: Card, name: str) -> Sequence[Any]:
