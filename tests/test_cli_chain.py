@@ -159,7 +159,7 @@ def test_a_dataset_of_people_with_several_records_says_whom_its_budget_protects(
     }.items():
         code, told, _ = fitchain(*register, *options)
         assert code == 3 and words in told["error"]["message"], told
-    older = fitchain("data", "register", "--target", "outcome", str(home / "visits.csv"), "--drop", "patient", OPEN)[1]
+    older = fitchain(*register, "--drop", "patient", OPEN)[1]
     assert not fitchain("data", "show", older["dataset"])[1]["outlived"]
     assert run([*register, "--unit", "patient", "--unit-records", "6", *ranges]) == 0
     words = "a unit is a value of 'patient', at most 6 records each; 4 units, 24 records"

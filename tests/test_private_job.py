@@ -104,9 +104,8 @@ def test_no_number_of_the_records_is_told_beside_the_noise(workshop: Workshop, s
         for line in party.home.journal.history(settled):
             assert not line.entry.json().get("metrics"), line
     card = workshop.dataset.card
-    assert {name: each["mean"] for name, each in card.transform.items() if "mean" in each} == dict.fromkeys(
-        RANGES, -10.0
-    )
+    constants = {name: each for name, each in card.transform.items() if "categories" not in each}
+    assert constants == {name: {"low": low, "high": high} for name, (low, high) in RANGES.items()}
 
 
 def test_a_job_beyond_the_budget_is_refused_before_it_is_asked_for(workshop: Workshop, settled: AgreementId) -> None:
@@ -180,7 +179,7 @@ def test_a_registration_that_is_refused_opens_no_ledger(open_party: Callable[...
             offer_table(owner, table_path, privacy=PrivacyOffer(epsilon), **OFFER)
     with pytest.raises(InputRefused, match=r"no training is within a budget of epsilon 0\.001 beside delta 0\.001"):
         offer_table(owner, table_path, privacy=PrivacyOffer(0.001, DELTA), **OFFER)
-    with pytest.raises(InputRefused, match=r"'patient'.* and no finite number") as no:
+    with pytest.raises(InputRefused, match=r"categories of 'patient' would be published") as no:
         offer_table(owner, table_path, privacy=PrivacyOffer(3.0), drop=(), **OFFER)
     assert "(--drop patient)" in no.value.hint and "(--unit patient)" in no.value.hint
     assert owner.home.registry.ledger_count(owner.address) == 0
@@ -193,8 +192,8 @@ def test_beside_a_budget_classes_are_declared_and_not_found(
     how: dict[str, Any] = OFFER | {"name": "declared", "privacy": privacy, "mock_records": 64}
     for classes, ranges, words in (
         ((), RANGES, "'finding' is either of classes or a number in a range"),
-        ((), RANGES | {"finding": (0.0, 1.0)}, "'finding' has a range and holds texts"),
-        (("healthy", "ill"), RANGES, r"line \d+, column 'finding': the cell is none of the 2 categories"),
+        ((), RANGES | {"finding": (0.0, 1.0)}, "column 'finding': an amount is a number, and the target holds texts"),
+        (("healthy", "ill"), RANGES, r"lines 5, .* more, column 'finding': the cell is none of the 2 categories"),
     ):
         with pytest.raises(InputRefused, match=words) as no:
             offer_table(owner, table_path, **how | {"classes": classes, "ranges": ranges})
@@ -223,7 +222,7 @@ def test_an_owner_with_a_ledger_registers_nothing_beside_it(workshop: Workshop, 
         offer_table(owner, table_path, privacy=PrivacyOffer(5.0, DELTA), **again, **OFFER)
     assert "(--ledger 1 without --epsilon;" in no.value.hint
     with pytest.raises(InputRefused, match="exact numbers that no budget covers"):
-        offer_table(owner, table_path, privacy=PrivacyOffer(), **again)
+        offer_table(owner, table_path, privacy=PrivacyOffer(), classes=("ill", "well"), **again)
     same = offer_table(owner, table_path, privacy=PrivacyOffer(delta=DELTA), **again, **OFFER)
     other = offer_table(owner, table_path, privacy=PrivacyOffer(1.0, other_people=True), **again, **OFFER)
     registry = owner.home.registry

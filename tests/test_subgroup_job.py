@@ -52,7 +52,7 @@ def test_the_card_shows_what_becomes_public(
     assert "sex: f, m; models do not get it" in capsys.readouterr().out
     assert workshop.dataset.card.subgroups["sex"].groups == ("f", "m")
     (row,) = workshop.owner.home.journal.datasets()
-    assert read_registered(workshop.owner.home, row).categories == {"sex": ("f", "m")}
+    assert read_registered(workshop.owner.home, row).categories["sex"] == ("f", "m")
 
 
 def test_subgroups_beside_a_budget_are_refused(workshop: Workshop, tmp_path: Path) -> None:

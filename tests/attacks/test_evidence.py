@@ -336,7 +336,7 @@ def test_a_metric_beyond_a_double_is_refused(honest: Case) -> None:
 
 
 def test_records_that_are_claimed_and_not_there_take_no_memory(honest: Case, tmp_path: Path) -> None:
-    schema = b'[["a","float64",[1000000,1000000]]]'
+    schema = b'[["a","float64",[1000000,1000000],"number",""]]'
     head = hashlib.sha256(b"fitchain/opened/v2").digest() + len(schema).to_bytes(4, "big") + schema
     (tmp_path / "records.bin").write_bytes(head + (40).to_bytes(8, "big") + bytes(8))
     opened = OpenedRecords.read(tmp_path / "records.bin")

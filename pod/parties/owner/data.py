@@ -285,7 +285,8 @@ def _require_declared_categories(offer: DatasetOffer, table: Table) -> None:
         raise InputRefused(
             f"the categories of {', '.join(map(repr, undeclared))} would be published as the records have them, which"
             " no budget covers",
-            f"name those that there may be ({options}), or leave such columns out (--drop)",
+            f"name those that there may be ({options}), or leave such columns out (--drop {undeclared[0]});"
+            f" one that says whose record one is protects each of them (--unit {undeclared[0]})",
         )
 
 
