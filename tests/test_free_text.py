@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from fitchain.cli.views.output import print_views
+from fitchain.cli.views.publication import publication_values, publication_views
 from fitchain.pod.compute.dataset import (
     Card,
     CardPrivacy,
@@ -33,11 +36,15 @@ from fitchain.pod.compute.dataset import (
 from fitchain.pod.compute.dataset import tokenizer as tokenizing
 from fitchain.pod.compute.dataset.tokenizer import TextFailed, open_tokenizer
 from fitchain.pod.compute.dataset.tokenizer_process import Met
+from fitchain.pod.parties.owner.data import DatasetOffer, PreparedDataset, read_table
+from fitchain.pod.parties.recovery.owned import _reading_of
 from fitchain.pod.parties.scientist.publish import model_inputs
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import DatasetChanged, DigestMismatch, EnvironmentRefused, InputRefused
 from fitchain.pod.values.limits import MOST_TEXT_BYTES, MOST_TOKENS, TOKENIZER_BYTES
+from tests.parser_fuzz import Parser, fuzz
+from tests.policies import open_policy
 from tests.source_text import ROOT
 from tests.texts import AROUND, WORDS, added, file_of, tokenizer
 from tests.without_folder import can_confine
@@ -212,6 +219,8 @@ def test_a_card_binds_its_tokenizer_and_reads_other_tables(tmp_path: Path) -> No
     }
     again = Table.read_like(path, Schema.from_json(card.schema.json()), tokenizer=FILE)
     assert again.schema == table.schema
+    recovered = read_table(path, _reading_of(card), FILE)
+    assert (recovered.arrays["note"] == table.arrays["note"]).all() and recovered.schema == table.schema
     other = {"digest": str(sha256(b"another"))}
     with pytest.raises(InputRefused, match="its columns of tokens"):
         Card.from_json(card.json() | {"tokenizer": (card.json()["tokenizer"] | other)})
@@ -338,6 +347,19 @@ def test_processor_time_is_bounded_batch_by_batch() -> None:
                 own.encode(["fever " * 600_000] * 50, 4)
 
 
+@pytest.mark.long
+def test_mutated_tokenizers_are_used_or_refused(tmp_path: Path) -> None:
+    """Apart from the other parsers: each starts a process."""
+    specials = [added("[CLS]", 10), added("[SEP]", 11)]
+    around = tokenizer(*WORDS, "[CLS]", "[SEP]", post_processor=AROUND, added_tokens=specials)
+
+    def use(data: bytes, _: Path) -> None:
+        with open_tokenizer(data) as own, suppress(TextFailed):
+            own.encode(["the patient is ill", "a\0b \U0001f600", ""], 5)
+
+    assert fuzz(Parser(use, lambda _: [FILE, file_of(around)]), 200, "tokenizer", tmp_path) > 0
+
+
 @pytest.mark.landlock
 def test_process_of_a_tokenizer_has_given_up_files_and_network() -> None:
     """What it would do for a file that took it over is tried in its own Python."""
@@ -399,6 +421,21 @@ def test_texts_beside_a_privacy_budget_are_drawn_of_the_card_alone(tmp_path: Pat
     drawn = mock_table(private, table, 64, KEY, of_card_alone=True).arrays["note"]
     other = mock_table(private, read(tmp_path, NOTES[::-1]), 64, KEY, of_card_alone=True).arrays["note"]
     assert (drawn == other).all() and drawn.max() == len(WORDS) - 1
+
+
+@pytest.mark.parametrize("privacy", [None, CardPrivacy(1e-5)])
+def test_vocabulary_is_warned_of_before_it_is_published(
+    tmp_path: Path, privacy: CardPrivacy | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offer = DatasetOffer(written(tmp_path, NOTES), "notes", "outcome", open_policy(), reading=terms())
+    prepared = PreparedDataset(offer, read(tmp_path, NOTES), {}, privacy, None, 0, ())
+    print_views(publication_views(prepared, None, "nobody"), stderr=True)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "WARNING: the tokenizer becomes public with all of its 10 tokens" in told
+    assert ("The privacy budget does not cover it" in told) == (privacy is not None)
+    assert "note: 10 texts of 40 are cut" in told and str(sha256(FILE)) in told and "tokens of 6" in told
+    values = publication_values(prepared)["tokenizer"]
+    assert values["cut"] == {"note": 10} and values["vocabulary"] == len(WORDS)
 
 
 TABLES: dict[tuple[int, bool], Table] = {}

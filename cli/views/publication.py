@@ -99,6 +99,8 @@ def _vocabulary_views(prepared: PreparedDataset) -> list[View]:
         " these texts holds words of theirs, names of people among them: publish only one that was made elsewhere, or"
         " whose vocabulary you have read."
     )
+    if prepared.privacy is not None:
+        warning += " The privacy budget does not cover it."
     return [Prose("free text", [warning, f"its SHA-256 is {terms.digest}, read by tokenizers {terms.library}", *cut])]
 
 

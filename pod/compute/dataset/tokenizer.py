@@ -250,7 +250,11 @@ def _read_terms(
         _send(process, file, memory_bytes=memory_bytes, cpu_s=cpu_s, pad=pad, most_tokens=MOST_VOCABULARY)
         answer = parse_json(process.stdout.readline(SHORT.text_bytes), SHORT)
     except (BrokenPipeError, InputRefused):
-        raise InputRefused("the tokenizer takes more memory or time than it may", "take another one") from None
+        raise InputRefused(
+            "the process that was to read the tokenizer ended: it takes more memory or time than it may, or its"
+            " library fails on it",
+            "take another one",
+        ) from None
     if "absent" in answer:
         raise EnvironmentRefused("free text is read with the library tokenizers, which is not here", EXTRA)
     if "refused" in answer:
