@@ -224,7 +224,7 @@ def test_a_card_binds_its_tokenizer_and_reads_other_tables(tmp_path: Path) -> No
     }
     again = Table.read_like(path, Schema.from_json(card.schema.json()), tokenizer=FILE)
     assert again.schema == table.schema
-    recovered = read_table(path, _reading_of(card), FILE)
+    recovered = read_table(path, _reading_of(card), tokenizer=FILE)
     assert (recovered.arrays["note"] == table.arrays["note"]).all() and recovered.schema == table.schema
     other = {"digest": str(sha256(b"another"))}
     with pytest.raises(InputRefused, match="its columns of tokens"):
