@@ -56,7 +56,7 @@ lock: setup ## bring requirements.lock up to pyproject.toml
 	    uv pip compile --quiet --universal --all-extras --no-header --no-annotate \
 	        --output-file "$$resolved" pyproject.toml $(ARGS) && \
 	    uv pip compile --quiet --universal --extra demo --extra dev --extra images --extra kernels --extra node \
-	        --extra parquet --extra privacy --extra scans \
+	        --extra parquet --extra privacy --extra scans --extra text \
 	        --constraint "$$resolved" \
 	        --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	        --output-file requirements.lock pyproject.toml && \

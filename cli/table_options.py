@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,7 @@ import typer
 from fitchain.pod.values.errors import InputRefused
 
 if TYPE_CHECKING:
-    from fitchain.pod.compute.dataset import Classes, CsvDialect, Dialect, ImageForm, ReadingTerms, Rule
+    from fitchain.pod.compute.dataset import Classes, CsvDialect, Dialect, ImageForm, ReadingTerms, Rule, Tokenizing
 
 TaskOption = Annotated[
     str | None,
@@ -29,6 +30,33 @@ KindOption = Annotated[
         "--kind",
         metavar="COLUMN=KIND",
         help="What a column is: number, whole, boolean, time or category; else all its cells say it. Repeat it.",
+        show_default=False,
+    ),
+]
+TextOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text", metavar="COLUMN", help="This column is free text, read by --tokenizer. Repeat it.", show_default=False
+    ),
+]
+TokenizerOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tokenizer",
+        metavar="FILE",
+        help="A tokenizer.json, which makes tokens of free text; it is published, its vocabulary with it.",
+        show_default=False,
+    ),
+]
+LengthOption = Annotated[
+    int, typer.Option("--length", metavar="N", help="How many tokens a record holds of a text; longer ones are cut.")
+]
+PadOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pad-token",
+        metavar="TOKEN",
+        help="The token that fills shorter texts up; else the tokenizer's own, or [PAD].",
         show_default=False,
     ),
 ]
@@ -132,8 +160,31 @@ def categories_of(texts: Sequence[str]) -> dict[str, Classes]:
     return pairs
 
 
+def tokenizing(file: Path | None, length: int, pad: str | None) -> Tokenizing | None:
+    """How free text is read; None where no tokenizer is named.
+
+    Raises:
+        InputRefused: there is no such file, or it is too large; a text has no token or too many; a
+            token is named and no tokenizer.
+    """
+    from fitchain.pod.compute.dataset import Tokenizing
+
+    if file is None:
+        if pad is not None:
+            raise InputRefused("a token is named that fills texts up, and no tokenizer has it", "name --tokenizer")
+        return None
+    return Tokenizing.read(file, length, pad)
+
+
+# Many parameters: each is an option.
 def reading_terms(
-    task: str | None, kinds: Sequence[str], categories: Sequence[str], missing: Sequence[str], keep: Sequence[str]
+    task: str | None,
+    kinds: Sequence[str],
+    categories: Sequence[str],
+    missing: Sequence[str],
+    keep: Sequence[str],
+    texts: Sequence[str] = (),
+    tokenizing: Tokenizing | None = None,
 ) -> ReadingTerms:
     """What was said of a table's columns, apart from its target and those that are left out.
 
@@ -143,12 +194,14 @@ def reading_terms(
     from fitchain.pod.compute.dataset import Kind, ReadingTerms, Task
     from fitchain.pod.values.recipe.fields import choice
 
+    free_texts = dict.fromkeys(texts, Kind.TOKENS)
     return ReadingTerms(
-        kinds={name: Kind(choice("--kind", kind, list(Kind))) for name, kind in kinds_of(kinds).items()},
+        kinds={name: Kind(choice("--kind", kind, list(Kind))) for name, kind in kinds_of(kinds).items()} | free_texts,
         categories=categories_of(categories),
         task=None if task is None else Task(choice("--task", task, list(Task))),
         missing=tuple(missing),
         keep=tuple(keep),
+        tokenizing=tokenizing,
     )
 
 

@@ -289,4 +289,4 @@ def write_npz(path: Path, table: MadeTable) -> None:
             arrays[column.name] = np.array(column.values, np.int64)
         elif column.kind == "number":
             arrays[column.name] = np.array([np.nan if value is None else float(str(value)) for value in column.values])
-    np.savez(path, **arrays)
+    np.savez(path, **arrays)  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.parties.scientist.evaluation import Evaluation, OwnTable, names_of, read_own
 from fitchain.pod.parties.scientist.predictions import write_predictions
-from fitchain.pod.values.digest import sha256
+from fitchain.pod.values.digest import Root, sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.evaluation import CURVE_POINTS, GRID, AmountGrid, ModelEvaluation, Side
 from fitchain.pod.values.graph import Input
@@ -56,7 +56,7 @@ def card_of(path: Path, target: str, task: Task) -> Card:
 
 def recipe_of(card: Card, loss: str) -> Recipe:
     terms: dict[str, Any] = {"loss": loss, "steps": 4, "batch_size": 7}
-    return draft(sha256(b"graph"), sha256(b"model"), card.json(), "2.13.0+cpu", terms)
+    return draft(sha256(b"graph"), Root(sha256(b"model")), card.json(), "2.13.0+cpu", terms)
 
 
 def evaluation_of(folder: Path, path: Path, target: str, task: Task, loss: str, outputs: int) -> tuple[Evaluation, Any]:

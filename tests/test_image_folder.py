@@ -20,6 +20,7 @@ from fitchain.cli.table_options import image_form, one_dialect
 from fitchain.pod.compute.dataset import (
     CsvDialect,
     ImageForm,
+    Reading,
     ReadingTerms,
     Table,
     assemble,
@@ -370,5 +371,5 @@ def test_table_of_another_shape_is_refused_where_it_is_read_like_a_registered_on
     for shape in ((6, 8), (3, 8, 6), (3, 6, 9)):
         np.savez(tmp_path / "t.npz", image=np.zeros((2, *shape), np.uint8), label=np.zeros(2, np.int64))
         with pytest.raises(InputRefused, match=r"the cell is of shape .* and the column of"):
-            Table.read_like(tmp_path / "t.npz", table.reading.schema)
-    assert Table.read_like(folder, table.reading.schema).count == 8
+            Table.read_as(tmp_path / "t.npz", Reading(None, table.reading.schema))
+    assert Table.read_as(folder, Reading(None, table.reading.schema)).count == 8

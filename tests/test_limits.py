@@ -27,8 +27,9 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from fitchain.pod.compute.dataset import Card, Table
+from fitchain.pod.compute.dataset import Card, Kind, ReadingTerms, Table, Tokenizing
 from fitchain.pod.compute.dataset.npz_file import check_npz
+from fitchain.pod.compute.dataset.tokenizer import open_tokenizer
 from fitchain.pod.jobs.exchange import fetch_folder, fetch_key, fetch_note, fetch_refusal, send_folder, send_refusal
 from fitchain.pod.jobs.worker.events import parse_event
 from fitchain.pod.ports import keys
@@ -68,6 +69,7 @@ from fitchain.pod.values.risk import RiskReport
 from fitchain.pod.values.state import read_safetensors
 from fitchain.pod.values.suggestions import near_names
 from tests.source_text import ROOT
+from tests.texts import file_of, tokenizer
 
 SECRET, RECIPIENT = new_identity()
 CID = Cid.of(0x55, bytes(32))
@@ -419,6 +421,23 @@ def endpoint(addresses: int) -> object:
     return Endpoint.parse("\n".join([PEER] + ["/ip4/203.0.113.7/tcp/4001"] * addresses).encode())
 
 
+def tokenizer_of(size: int = 0, largest: int = 1, text: int = 0) -> object:
+    """Open a tokenizer of so many bytes, whose largest token has that number, and encode a text of
+    so many bytes."""
+    model = tokenizer()["model"] | {"vocab": {"[PAD]": 0, "[UNK]": largest}}
+    data = file_of(tokenizer(model=model)).ljust(size)
+    with open_tokenizer(data) as opened_tokenizer:
+        return opened_tokenizer.encode(["x" * text], 4)
+
+
+def note_of(folder: Path, size: int) -> object:
+    (folder / "t.csv").write_text("note,y\n" + f"{'x ' * (size // 2)},1\nx,0\n" * 9)
+    data = file_of(tokenizer("[PAD]", "[UNK]", "x"))
+    terms = ReadingTerms(target="y", kinds={"note": Kind.TOKENS}, tokenizing=Tokenizing(data, 4))
+    with patch("fitchain.pod.compute.dataset.tokenizer.MOST_TEXT_BYTES", 1000):
+        return Table.read(folder / "t.csv", terms)
+
+
 CASES: dict[str, list[Case]] = {
     "header of a sealed file": [
         Case(
@@ -536,6 +555,29 @@ CASES: dict[str, list[Case]] = {
             lambda place: Table.read(archive(place, {"x.npy": array((1,) * 9)})),
             lambda place: Table.read(archive(place, {"x.npy": array((1,) * 10)})),
             "at most rank 8",
+        ),
+    ],
+    "tokenizer": [
+        Case(
+            lambda _: tokenizer_of(size=limits.TOKENIZER_BYTES),
+            lambda _: tokenizer_of(size=limits.TOKENIZER_BYTES + 1),
+            "more than 33554432 bytes",
+            "fitchain.pod.compute.dataset.tokenizer.subprocess.Popen",
+        ),
+        Case(
+            lambda _: tokenizer_of(largest=limits.MOST_VOCABULARY - 1),
+            lambda _: tokenizer_of(largest=limits.MOST_VOCABULARY),
+            "1048575 is the limit",
+        ),
+        Case(
+            lambda place: note_of(place, 1000),
+            lambda place: note_of(place, 1002),
+            "the text has more than",
+        ),
+        Case(
+            lambda _: Tokenizing(b"", limits.MOST_TOKENS),
+            lambda _: Tokenizing(b"", limits.MOST_TOKENS + 1),
+            "it has 1 to 65536",
         ),
     ],
     "file of state digests": [
@@ -687,6 +729,7 @@ OWN_JSON = {
     "pod/jobs/metering.py": "a home's memory of what steps take",
     "pod/parties/scientist/request.py": "terms that this process encoded",
     "pod/compute/dataset/jsonl_file.py": "an owner's own records, whose numbers keep their digits",
+    "pod/compute/dataset/tokenizer_process.py": "orders of a process of ours, and a file that its library took before",
     "pod/parties/verifier/ballot.py": "a vote in a home's journal",
     "pod/ports/chain/abi.py": "artifacts of the package",
     "pod/ports/chain/queue.py": "rows of a home's queue",

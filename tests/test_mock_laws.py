@@ -193,7 +193,7 @@ def test_the_first_mock_record_is_of_the_last_class_and_the_last_code() -> None:
 
 
 def rules(table: Table, **how: Any) -> set[Rule]:
-    return {concern.rule for concern in concerns_of(table, register(table, KEY, "x", **how).card.transform)}
+    return {concern.rule for concern in concerns_of(table, dict(register(table, KEY, "x", **how).card.transform))}
 
 
 def classes(*counts: int) -> Table:

@@ -69,7 +69,7 @@ def locked_versions() -> dict[str, list[str]]:
 
 def test_dependencies_are_what_pod_and_cli_import() -> None:
     declared = names(PROJECT["dependencies"])
-    optional = {name for extra in ("train", "kernels", "demo", *SOURCES) for name in names(EXTRAS[extra])}
+    optional = {name for extra in ("train", "kernels", "demo", "text", *SOURCES) for name in names(EXTRAS[extra])}
     assert imported_distributions("pod", "cli") - optional == declared - BEHIND_ANOTHER
 
 
@@ -79,7 +79,7 @@ def test_scripts_and_tests_import_what_the_dev_extra_declares() -> None:
     assert imported_distributions("scripts", "tests") <= declared
 
 
-@pytest.mark.parametrize("group", ["dependencies", "demo", "dev", "kernels", "node", "privacy", *SOURCES])
+@pytest.mark.parametrize("group", ["dependencies", "demo", "dev", "kernels", "node", "privacy", "text", *SOURCES])
 def test_lock_satisfies_the_declared_ranges(group: str) -> None:
     versions = locked_versions()
     requirements = PROJECT["dependencies"] if group == "dependencies" else EXTRAS[group]
@@ -106,7 +106,7 @@ def test_every_locked_package_has_a_hash() -> None:
     assert all(lines[i + 1].startswith("    --hash=sha256:") for i, line in enumerate(lines) if "==" in line)
 
 
-@pytest.mark.parametrize("extra", ["train", "kernels"])
+@pytest.mark.parametrize("extra", ["train", "kernels", "text"])
 def test_what_computes_is_pinned_exactly(extra: str) -> None:
     (requirement,) = map(Requirement, EXTRAS[extra])
     assert [specifier.operator for specifier in requirement.specifier] == ["=="]

@@ -16,7 +16,16 @@ from torch import nn
 
 from fitchain.cli.views.held_out import held_out_sentence, subgroup_sentences
 from fitchain.pod.compute.checkpoint import read_leaves
-from fitchain.pod.compute.dataset import Card, CardPrivacy, ReadingTerms, Table, held_out_rows, mock_table, register
+from fitchain.pod.compute.dataset import (
+    Card,
+    CardPrivacy,
+    Reading,
+    ReadingTerms,
+    Table,
+    held_out_rows,
+    mock_table,
+    register,
+)
 from fitchain.pod.compute.environment.classes import DEFAULT
 from fitchain.pod.compute.held_out import evaluate_held_out
 from fitchain.pod.compute.model.export import export
@@ -288,7 +297,7 @@ def test_texts_part_records_and_are_read_again_as_they_were(tmp_path: Path) -> N
     assert read.categories == {"sex": ("f", "m")} and read.arrays["sex"][:3].tolist() == [1, 0, 0]
     card = registered(of=read, subgroups={"sex": False})
     assert dict(card.groups) == {"sex": ("f", "m")}
-    again = Table.read_like(path, card.schema)
+    again = Table.read_as(path, Reading(None, card.schema))
     assert np.array_equal(again.arrays["sex"], read.arrays["sex"])
     with pytest.raises(InputRefused, match="lines 3, 4, 6, 7 and 56 more, column 'sex': the cell is none of the 2 cat"):
         Table.read(path, ReadingTerms(target="sick", categories={"sex": ("a", "m")}))

@@ -79,7 +79,7 @@ def test_separators_and_encodings_are_seen(tmp_path: Path, delimiter: str, word:
     path = written(tmp_path, header, *(row.replace(";", delimiter) for row in rows), encoding=encoding)
     table = Table.read(path, ReadingTerms(target="sepsis"))
     assert table.arrays["crp"].tolist()[:3] == [0.25, 1.25, 2.25]
-    assert table.reading is not None and table.reading.dialect is not None
+    assert table.reading is not None and isinstance(table.reading.dialect, CsvDialect)
     assert table.reading.dialect.delimiter == word
 
 

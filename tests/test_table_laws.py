@@ -50,7 +50,7 @@ def prints_back(table: Table, column: MadeColumn, row: int) -> bool:
         return int(cell) * UNITS_NS[read.unit.removesuffix(" since 1970-01-01")] == value
     if read.kind == "boolean":
         return bool(cell) is value
-    exact = Decimal(value)  # type: ignore[arg-type]
+    exact = Decimal(value)
     digits = len(exact.as_tuple().digits)
     return Decimal(int(cell)) == exact if read.kind == "whole" else Decimal(f"{float(cell):.{digits - 1}e}") == exact
 

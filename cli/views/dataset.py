@@ -98,6 +98,7 @@ def dataset_pairs(shown: ShownDataset) -> list[tuple[str, Any]]:
         ("unit", describe_protected(card)),
         ("target", describe_target(card)),
         *subgroup_pairs(card),
+        *tokenizer_pairs(card),
         ("licence", card.licence or None),
         ("price", f"{amount_text(card.price)} FIT, at least {amount_text(card.policy.minimum_price)} FIT"),
         ("open to", describe_askers(card)),
@@ -173,6 +174,15 @@ def commands_of(shown: ShownDataset) -> list[str]:
         f"fitchain model publish FILE.py:NAME --dataset {id}",
         f"fitchain job request --dataset {id} --model MODEL --recipe FILE.toml",
     ]
+
+
+def tokenizer_pairs(card: Card) -> list[tuple[str, Any]]:
+    """What reads the free texts of a dataset, in words, in two lines; none where it has none."""
+    if card.tokenizer is None:
+        return []
+    terms = card.tokenizer.terms
+    what = f"{terms.vocabulary:,} tokens, {terms.pad} fills up; read by tokenizers {terms.library}"
+    return [("tokenizer", what), ("", f"fitchain store get {card.tokenizer.cid}, SHA-256 {terms.digest}")]
 
 
 def subgroup_pairs(card: Card) -> list[tuple[str, Any]]:

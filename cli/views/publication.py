@@ -49,13 +49,37 @@ def publication_views(prepared: PreparedDataset, privacy: str | None, asked_by: 
     lists = [f"{name}: {', '.join(each)}" for name, each in many.items() if len(each) > MOST_IN_A_ROW]
     views += [Prose("all categories", lists)] if lists else []
     views += [Prose("read as", [*_dialect(prepared), *notes])] if notes or _dialect(prepared) else []
+    views += _vocabulary_views(prepared)
     views += [f"stays here: {offer.source}"]
     return views
 
 
 def _kind(column: Column) -> str:
     shape = f" of {' x '.join(map(str, column.shape))}" if column.shape else ""
-    return f"{column.kind}{shape}{f' ({column.unit})' if column.unit else ''}"
+    unit = "" if column.kind == "tokens" else column.unit  # the digest of the tokenizer, which is told below
+    return f"{column.kind}{shape}{f' ({unit})' if unit else ''}"
+
+
+def _vocabulary_views(prepared: PreparedDataset) -> list[View]:
+    """The tokenizer, of which nothing stays here: who trained it on the texts publishes words of
+    theirs."""
+    if (terms := prepared.tokenizer) is None:
+        return []
+    records = prepared.table.record_count
+    cut = [
+        f"{name}: {counted(count, 'text')} of {records} {'is' if count == 1 else 'are'} cut"
+        if count
+        else f"{name}: no text is cut"
+        for name, count in prepared.table.cut.items()
+    ]
+    warning = (
+        f"WARNING: the tokenizer becomes public with all of its {terms.vocabulary:,} tokens. One that was trained on"
+        " these texts holds words of theirs, names of people among them: publish only one that was made elsewhere, or"
+        " whose vocabulary you have read."
+    )
+    if prepared.privacy is not None:
+        warning += " The privacy budget does not cover it."
+    return [Prose("free text", [warning, f"its SHA-256 is {terms.digest}, read by tokenizers {terms.library}", *cut])]
 
 
 def _published(prepared: PreparedDataset, column: Column) -> str:

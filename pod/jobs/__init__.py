@@ -27,6 +27,7 @@ staking        a verifier's stake, its commitment to that chain, what it takes t
 payments       FIT handed on
 unheard        what an earlier command sent and could not tell of
 panel_status   a panel beside a job's parties, and what speaks against it
+tokenizers  the tokenizer of a dataset's free texts, fetched by its card
 policy_panels  the panels that a dataset's policy names, as they stood when it was registered
 trail          what happened to a job as a file for strangers
 waiting        what waits for a person's yes

@@ -141,6 +141,10 @@ SCAN_BYTES = 4 * GIB
 """Of one scan, while it is decoded."""
 MOCK_BYTES = GIB
 """Mock data, packed and unpacked."""
+TOKENIZER_BYTES, MOST_VOCABULARY = 32 * MIB, 1 << 20
+"""A `tokenizer.json`, and the numbers of its tokens."""
+MOST_TEXT_BYTES, MOST_TOKENS = 4 * MIB, 1 << 16
+"""One free text, and how many tokens a record holds of it."""
 ARRAY_HEADER_BYTES = 10_000
 ARCHIVE_DIRECTORY_BYTES = MOST_COLUMNS * 2 * KIB
 
@@ -245,6 +249,14 @@ FOREIGN: tuple[Row, ...] = (
         f"{MOST_COLUMNS:,} arrays of rank {MOST_RANK + 1}",
         "",
         "linear; no more is unpacked than the directory says",
+    ),
+    Row(
+        "tokenizer",
+        size_text(TOKENIZER_BYTES),
+        f"{MOST_VOCABULARY:,} tokens; a text of {size_text(MOST_TEXT_BYTES)}, {MOST_TOKENS:,} tokens of which a record "
+        "holds",
+        "as its library bounds it",
+        "in a process of its own, 2 GiB and 60 s of processor time for the file and for each 8 MiB of texts",
     ),
     _json("certificate", ENVELOPE),
     _json("its statement", STATEMENT),

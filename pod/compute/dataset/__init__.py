@@ -19,6 +19,8 @@ into batches.
     profile    what all cells of a column are
     decision   what columns are, said or guessed aloud
     rows       records on disk, where they are more than memory should hold
+    tokenizer  free text as the numbers of its tokens
+    tokenizer_process  where a tokenizer's file is read and used, apart
     readers    which kind of file is which source
     draft      the numbers of a source, kept while it is looked at
     table      columns -> record bytes
@@ -52,6 +54,7 @@ from fitchain.pod.compute.dataset.card import (
     Card,
     CardPrivacy,
     CardSubgroup,
+    CardTokenizer,
     CardUnit,
     Constants,
     fit_transform,
@@ -91,6 +94,7 @@ from fitchain.pod.compute.dataset.source import Tick, no_tick
 from fitchain.pod.compute.dataset.subgroups import find_groups
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.task import Task
+from fitchain.pod.compute.dataset.tokenizer import TokenizerTerms, Tokenizing
 from fitchain.pod.compute.dataset.units import FILLED, NO_UNIT, UnitColumn
 
 __all__ = [
@@ -102,6 +106,7 @@ __all__ = [
     "Card",
     "CardPrivacy",
     "CardSubgroup",
+    "CardTokenizer",
     "CardUnit",
     "Classes",
     "Column",
@@ -125,6 +130,8 @@ __all__ = [
     "Table",
     "Task",
     "Tick",
+    "TokenizerTerms",
+    "Tokenizing",
     "UnitColumn",
     "assemble",
     "assemble_inputs",

@@ -25,6 +25,7 @@ from fitchain.pod.compute.dataset.policy import NOTHING_DISCLOSED, Disclosure, P
 from fitchain.pod.compute.dataset.schema import ColumnPlan, Schema
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.task import Task
+from fitchain.pod.compute.dataset.tokenizer import TokenizerTerms
 from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.digest import Digest, Root, canonical_json, parse_json, sha256
@@ -128,6 +129,34 @@ class CardSubgroup:
         return {"groups": list(self.groups), "is_input": self.is_input}
 
 
+@dataclass(frozen=True, slots=True)
+class CardTokenizer:
+    """Where the tokenizer of a dataset's free texts is, and what it is.
+
+    Args:
+        cid: of the file.
+        terms: its digest, its vocabulary and the release of the library that reads it.
+    """
+
+    cid: Cid
+    terms: TokenizerTerms
+
+    def json(self) -> dict[str, Any]:
+        """The card's form."""
+        return {"cid": str(self.cid)} | self.terms.json()
+
+    @classmethod
+    def from_json(cls, value: Any) -> CardTokenizer:
+        """Read the card's form.
+
+        Raises:
+            InputRefused: a field is missing, unknown or out of bounds.
+        """
+        fields = Fields("the card: tokenizer", value, ("cid",), TokenizerTerms.__dataclass_fields__)
+        terms = {name: part for name, part in value.items() if name != "cid"}
+        return cls(Cid.parse(fields.text("cid", 100)), TokenizerTerms.from_json(terms))
+
+
 @dataclass(frozen=True)
 class Card:
     """A dataset's public description.
@@ -152,6 +181,7 @@ class Card:
         privacy: where its trainings are charged to a privacy ledger of its owner's, which the
             registry names; None where they are not.
         subgroups: by column, by whose groups results on held-out records are told, too.
+        tokenizer: of its columns of tokens; None where there are none.
     """
 
     name: str
@@ -170,6 +200,7 @@ class Card:
     unit: CardUnit | None = None
     privacy: CardPrivacy | None = None
     subgroups: Mapping[str, CardSubgroup] = field(default_factory=dict)
+    tokenizer: CardTokenizer | None = None
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -182,6 +213,16 @@ class Card:
             raise InputRefused("a card names its target and the task together, or neither")
         self._check_unit(names)
         self._check_subgroups()
+        self._check_tokenizer()
+
+    def _check_tokenizer(self) -> None:
+        """All tokens are those of the one tokenizer that the card names, and no token is a target."""
+        named = None if self.tokenizer is None else str(self.tokenizer.terms.digest)
+        units = {column.unit for column in self.columns if column.kind is Kind.TOKENS}
+        if units != ({named} - {None}):
+            raise InputRefused(f"the card names the tokenizer {named}, and its columns of tokens {sorted(units)}")
+        if self.target is not None and self.column(self.target).kind is Kind.TOKENS:
+            raise InputRefused(f"the card's target {self.target!r} is free text")
 
     def _check_unit(self, names: list[str]) -> None:
         """A unit of several records has a budget that protects it, and a column of its slots."""
@@ -253,6 +294,7 @@ class Card:
             else CardUnit.from_json(value["unit"], fields.integer("count", 1, MOST_ROWS)),
             privacy=None if value["privacy"] is None else CardPrivacy.from_json(value["privacy"]),
             subgroups=_subgroups(value["subgroups"]),
+            tokenizer=None if value["tokenizer"] is None else CardTokenizer.from_json(value["tokenizer"]),
         )
 
     def json(self) -> dict[str, Any]:
@@ -271,6 +313,7 @@ class Card:
             "unit": None if self.unit is None else asdict(self.unit),
             "privacy": None if self.privacy is None else asdict(self.privacy),
             "subgroups": {name: subgroup.json() for name, subgroup in self.subgroups.items()},
+            "tokenizer": None if self.tokenizer is None else self.tokenizer.json(),
         }
 
     def encode(self) -> bytes:
@@ -352,7 +395,13 @@ class Card:
             self.target,
             self.task,
             None if self.unit is None else (0, self.unit.column),
+            tokenizer=self._tokenizer_of(named),
         )
+
+    def _tokenizer_of(self, columns: Sequence[Column]) -> TokenizerTerms | None:
+        """What reads the free texts of some columns; None where they have none."""
+        has_texts = any(column.kind is Kind.TOKENS for column in columns)
+        return self.tokenizer.terms if self.tokenizer is not None and has_texts else None
 
     def _texts_of(self, column: Column) -> tuple[str, ...]:
         """What the places of a column of categories stand for."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fitchain.pod.values.digest import canonical_json
+from fitchain.pod.values.digest import Digest, canonical_json
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import MOST_COLUMN_NAME, MOST_RANK
 from fitchain.pod.values.suggestions import near_names
@@ -56,6 +56,8 @@ _KINDS_OF_PLAIN = {
     (Kind.MISSING, Kind.BOOLEAN),
 }
 """What the dtype of a kind would be by itself."""
+MEANT_BY_UNIT = (Kind.TIME, Kind.TOKENS)
+"""Kinds of which nobody knows what a cell means without its unit."""
 _MISSING_ENDING = " is missing"
 
 DTYPES = ("float64", "float32", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool")
@@ -75,8 +77,8 @@ class Column:
         name: unique in its table, 1 to 200 printable characters.
         dtype: one of `DTYPES`, little-endian.
         shape: of one record's cell; () for a scalar.
-        unit: for people; of a time what it counts, and only there a part of what a record's bytes
-            mean.
+        unit: for people; of a time what it counts, of tokens the digest of their tokenizer, and
+            only there a part of what a record's bytes mean.
         kind: what the cells are; None takes the plain kind of the dtype.
     """
 
@@ -102,6 +104,12 @@ class Column:
             object.__setattr__(self, "kind", plain)
         elif self.kind is not plain and (self.kind, plain) not in _KINDS_OF_PLAIN:
             raise InputRefused(f"column {self.name!r} holds {self.dtype}, which is no {self.kind}")
+        if self.kind is Kind.TOKENS:
+            Digest.parse(self.unit)
+            if self.dtype != "int64" or len(self.shape) != 1:
+                raise InputRefused(
+                    f"column {self.name!r} holds tokens, which are a row of int64 and not {self.dtype} {self.shape}"
+                )
 
     @property
     def cell_bytes(self) -> int:
@@ -116,10 +124,10 @@ class Column:
 
 def schema_bytes(columns: Sequence[Column]) -> bytes:
     """Canonical JSON of what a record's bytes mean: `[[name, dtype, [shape...], kind, unit], ...]`
-    in the columns' order; the unit of a time, of others an empty text."""
+    in the columns' order; the unit of a time or of tokens, of others an empty text."""
     return canonical_json(
         [
-            [each.name, each.dtype, list(each.shape), str(each.kind), each.unit if each.kind is Kind.TIME else ""]
+            [each.name, each.dtype, list(each.shape), str(each.kind), each.unit if each.kind in MEANT_BY_UNIT else ""]
             for each in columns
         ]
     )

@@ -19,13 +19,21 @@ from fitchain.pod.compute.dataset.schema import KIND_WORDS, MISSING_CATEGORY, Co
 from fitchain.pod.compute.dataset.selection import ReadingTerms, Selection, find_column, select
 from fitchain.pod.compute.dataset.source import BadCells, Refusals, Source, Tick, Typed, no_tick
 from fitchain.pod.compute.dataset.task import Task
+from fitchain.pod.compute.dataset.tokenizer import Tokenizer
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
 
 Said = TypeVar("Said")
 
 
-def decide(source: Source, terms: ReadingTerms, tick: Tick = no_tick, draft: Draft | None = None) -> Schema:
+# Many parameters: a source, and all that decides how it is looked at.
+def decide(
+    source: Source,
+    terms: ReadingTerms,
+    tick: Tick = no_tick,
+    draft: Draft | None = None,
+    tokenizer: Tokenizer | None = None,
+) -> Schema:
     """Look at a whole source, and decide what its columns are.
 
     Args:
@@ -33,6 +41,7 @@ def decide(source: Source, terms: ReadingTerms, tick: Tick = no_tick, draft: Dra
         terms: what their owner says of them.
         tick: told how far it is.
         draft: is given what was looked at.
+        tokenizer: that the terms name, in its process.
 
     Raises:
         InputRefused: something that the terms name is not there; or cells cannot be used as they
@@ -45,6 +54,8 @@ def decide(source: Source, terms: ReadingTerms, tick: Tick = no_tick, draft: Dra
     categories = _by_name(source, terms.categories, selection, "whose categories are named")
     if not [name for name in selection.places if name != selection.unit]:
         raise InputRefused("the table has no column")
+    free_texts = [name for name, kind in kinds.items() if kind is Kind.TOKENS]
+    cells_of_text = _cells_of_text(free_texts, selection, terms, tokenizer)
     profiles = {name: Profile(terms.markers, kinds.get(name)) for name in selection.places}
     for slab in source.slabs(selection.places.values()):
         tick("looking at the columns", slab.done)
@@ -67,7 +78,10 @@ def decide(source: Source, terms: ReadingTerms, tick: Tick = no_tick, draft: Dra
         if name == selection.unit:
             continue
         decider = _Decider(name, profile, refusals, name == selection.target, kinds.get(name), categories.get(name))
-        plan = decider.plan(selection.places[name])
+        if name in free_texts and profile.typed is None:
+            plan = decider.text_plan(selection.places[name], *cells_of_text)
+        else:
+            plan = decider.plan(selection.places[name])
         plans += [] if plan is None else [plan]
     task, note = None, ""
     target = next((plan for plan in plans if plan.column.name == selection.target), None)
@@ -85,7 +99,38 @@ def decide(source: Source, terms: ReadingTerms, tick: Tick = no_tick, draft: Dra
     )
     unit = None if selection.unit is None else (selection.places[selection.unit], selection.unit)
     notes = (note,) if note else ()
-    return Schema(tuple(plans), selection.target, task, unit, terms.markers, differing, notes)
+    own = None if tokenizer is None else tokenizer.terms
+    return Schema(tuple(plans), selection.target, task, unit, terms.markers, differing, notes, own)
+
+
+def _cells_of_text(
+    free_texts: Sequence[str], selection: Selection, terms: ReadingTerms, tokenizer: Tokenizer | None
+) -> tuple[str, int]:
+    """What cells of free text become: the digest of their tokenizer, and how many tokens.
+
+    Raises:
+        InputRefused: there are some and no tokenizer, or a tokenizer and none; one is left out or
+            is the target; the tokenizer leaves no room for a text's own tokens.
+    """
+    if tokenizer is None or terms.tokenizing is None:
+        if free_texts:
+            raise InputRefused(
+                f"the column {free_texts[0]!r} is free text, and no tokenizer is named that reads it",
+                "name one (--tokenizer tokenizer.json)",
+            )
+        return "", 0
+    if not free_texts:
+        raise InputRefused("a tokenizer is named, and no column of free text", "name the column (--text note)")
+    for name in free_texts:
+        if name == selection.target or name not in selection.places or name == selection.unit:
+            what = "the target" if name == selection.target else "left out of the records"
+            raise InputRefused(f"the column {name!r} is named as free text, and is {what}", "choose one of the two")
+    if (length := terms.tokenizing.length) <= tokenizer.around:
+        raise InputRefused(
+            f"the tokenizer puts {tokenizer.around} tokens around each text, and a record holds {length}",
+            "give a text more room (--length 128)",
+        )
+    return str(tokenizer.terms.digest), length
 
 
 def _by_name(source: Source, said: Mapping[str, Said], selection: Selection, what: str) -> dict[str, Said]:
@@ -173,6 +218,14 @@ class _Decider:
                 f"its categories are named, and a {self.kind} has none of these", "leave out the one or the other"
             )
         return self.kind in kinds
+
+    def text_plan(self, position: int, digest: str, length: int) -> ColumnPlan | None:
+        """The plan of a column of free text; None where no record has one, which is noted."""
+        if not self.profile.present:
+            self._refuse("no record has a value", f"leave it out (--drop {self.name!r})")
+            return None
+        column = Column(self.name, "int64", (length,), digest, Kind.TOKENS)
+        return ColumnPlan(position, column, (), bool(self.profile.missing.count))
 
     def _refuse(self, reason: str, advice: str) -> None:
         self._note(reason, advice, BadCells())
@@ -270,7 +323,8 @@ class _Decider:
         if not declared and profile.distinct is None:
             self._refuse(
                 f"it has more than {MOST_CATEGORIES} categories",
-                f"leave it out (--drop {self.name!r}), as what identifies people has to be",
+                f"leave it out (--drop {self.name!r}), as what identifies people has to be; free text is read through a"
+                f" tokenizer (--text {self.name!r})",
             )
             return None
         admitted = tuple(sorted(set(declared or profile.distinct or ())))

@@ -4,12 +4,13 @@ It is drawn from what is public already or says next to nothing, and so that a j
 it would fail on the records: numbers stay within the card's range, or within some deviations of its
 mean; every class and every category occurs, the last of them in the first record, which also has
 the largest of whole numbers, so that a model that is one short fails in its first step; there are
-more mock records than were asked for where there are more of these. Where the card has no constants
-of a column, the range goes from its smallest to its largest value, rounded outwards to one digit;
-of arrays of whole numbers, which are codes as a rule, it is those two themselves. No number is
-below zero where no cell of its column is, or above where none is. No quantile and no joint
-statistic enters it. A drawn number that happens to equal a real cell of its column is drawn again,
-for columns of real numbers; integers and truth values are drawn without looking.
+more mock records than were asked for where there are more of these. Tokens are of the whole
+vocabulary, and the largest and the pad occur again and again. Where the card has no constants of a
+column, the range goes from its smallest to its largest value, rounded outwards to one digit; of
+arrays of whole numbers, which are codes as a rule, it is those two themselves. No number is below
+zero where no cell of its column is, or above where none is. No quantile and no joint statistic
+enters it. A drawn number that happens to equal a real cell of its column is drawn again, for
+columns of real numbers; integers and truth values are drawn without looking.
 
 Where units of privacy have several records, a made-up unit has as many as one has on average.
 
@@ -29,6 +30,7 @@ import numpy as np
 from fitchain.pod.compute.dataset.card import Card, outward_range
 from fitchain.pod.compute.dataset.columns import Array, Column, Kind, missing_name
 from fitchain.pod.compute.dataset.table import Table
+from fitchain.pod.compute.dataset.tokenizer import TokenizerTerms
 from fitchain.pod.compute.dataset.units import FILLED
 from fitchain.pod.values.errors import InputRefused
 
@@ -36,6 +38,8 @@ Ranges = dict[str, tuple[float, float]]
 MOST_REDRAWS, MOST_PASSES = 100, 6
 """How often numbers are drawn again, and how often of those all columns are gone through for it."""
 SPREAD = 2.0  # a range from constants: mean - 2 scale to mean + 2 scale
+FEWEST_TEXTS = 3
+"""Mock records of texts: one may be missing, one has the largest token, one the pad."""
 MISSING_SHARE = 0.1
 """The share of mock cells that are missing in a column whose cells may be."""
 
@@ -66,6 +70,7 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
     randoms = dict[str, np.random.Generator]()
     real = {} if of_card_alone else _bounds_of(table, _numbers_of(table))
     most = max(len(_categories_of(card, column.name)) for column in card.columns)
+    most = max(most, FEWEST_TEXTS if card.tokenizer is not None else 0)
     count = max(count, most)
     count += -count % (card.unit_records or 1)
     for column in card.columns:
@@ -86,6 +91,9 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
             randoms[column.name] = random
         arrays[column.name] = drawn
     _draw_equal_again(table, arrays, ranges, randoms)
+    for column in card.columns:
+        if column.kind is Kind.TOKENS and card.tokenizer is not None:
+            _complete_texts(column.name, card.tokenizer.terms, table, arrays)
     mock = Table.of(arrays, card.target, table.categories, mock=True)
     return replace(mock, columns=table.columns, task=card.task)
 
@@ -102,6 +110,8 @@ def _draw_truth(column: Column, card: Card, count: int, random: np.random.Genera
         gone = random.permutation(np.arange(count) < max(1, round(MISSING_SHARE * count)))
         _swap_first(gone, False)
         return gone
+    if column.kind is Kind.TOKENS and card.tokenizer is not None:
+        return _draw_tokens(card.tokenizer.terms, column, count, random)
     if column.kind is Kind.BOOLEAN:
         return random.integers(0, 2, (count, *column.shape)).astype(np.bool_)
     return None
@@ -111,6 +121,27 @@ def _swap_first(values: Array, wanted: Any) -> None:
     """Let a value come first that is somewhere, unless it is nowhere."""
     if (places := np.flatnonzero(values == wanted)).size:
         values[[0, places[0]]] = values[[places[0], 0]]
+
+
+def _draw_tokens(terms: TokenizerTerms, column: Column, count: int, random: np.random.Generator) -> Array:
+    """Tokens of the whole vocabulary, in texts of all lengths, which the pad fills up."""
+    (length,) = column.shape
+    lengths = random.integers(1, length, count, endpoint=True)
+    drawn = random.integers(0, terms.vocabulary, (count, length))
+    return np.where(np.arange(length) < lengths[:, None], drawn, terms.pad)
+
+
+def _complete_texts(name: str, terms: TokenizerTerms, table: Table, arrays: dict[str, Array]) -> None:
+    """Let missing texts be what they are in the records, the tokens of the empty text; all others
+    begin with the largest token, and each second one ends with the pad, so that whichever batch a
+    rehearsal takes has both."""
+    tokens, gone = arrays[name], arrays.get(missing_name(name), np.zeros(len(arrays[name]), np.bool_))
+    real = table.arrays.get(missing_name(name))
+    if real is not None and real.any():
+        tokens[gone] = table.arrays[name][np.argmax(real)]  # of the tokenizer, and of no record
+    present = np.flatnonzero(~gone)
+    tokens[present, 0] = terms.vocabulary - 1
+    tokens[present[1::2], -1] = terms.pad
 
 
 def _categories_of(card: Card, name: str) -> Sequence[Any]:
@@ -130,7 +161,7 @@ def _require_ranges(card: Card) -> None:
     Raises:
         InputRefused: it does; all such columns are named.
     """
-    numbers = [column for column in card.columns if column.dtype != "bool"]
+    numbers = [column for column in card.columns if column.dtype != "bool" and column.kind is not Kind.TOKENS]
     bare = [
         each.name
         for each in numbers

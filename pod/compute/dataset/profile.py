@@ -82,7 +82,7 @@ class Profile:
             self.met |= dict.fromkeys(all_texts[position] for position in gone[:100])
             left = sorted(set(range(len(all_texts))) - set(gone))
             all_texts, places = [all_texts[position] for position in left], [places[position] for position in left]
-        if not all_texts:
+        if not all_texts or self.asked is Kind.TOKENS:  # nothing else is looked for, and none is kept
             return
         self._count_distinct(all_texts)
         as_numbers = texts.with_point(all_texts) if comma else all_texts

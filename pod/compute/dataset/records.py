@@ -21,14 +21,23 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
-from fitchain.pod.compute.dataset.card import Card, CardPrivacy, CardSubgroup, CardUnit, Constants, fit_transform
-from fitchain.pod.compute.dataset.columns import Array, Classes, Column, Kind, schema_bytes
+from fitchain.pod.compute.dataset.card import (
+    Card,
+    CardPrivacy,
+    CardSubgroup,
+    CardTokenizer,
+    CardUnit,
+    Constants,
+    fit_transform,
+)
+from fitchain.pod.compute.dataset.columns import MEANT_BY_UNIT, Array, Classes, Column, schema_bytes
 from fitchain.pod.compute.dataset.leaves import Leaves
 from fitchain.pod.compute.dataset.policy import Policy
 from fitchain.pod.compute.dataset.source import Tick, no_tick
 from fitchain.pod.compute.dataset.subgroups import find_groups
 from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.compute.dataset.units import NO_UNIT, UNIT_BYTES, UnitColumn, unit_word, unit_words
+from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.digest import Digest, Root, root_from_path, tagged
 from fitchain.pod.values.errors import DatasetChanged, DigestMismatch, InputRefused
 from fitchain.pod.values.recipe.fields import Fields
@@ -156,6 +165,7 @@ def register(
     privacy: CardPrivacy | None = None,
     unit: UnitColumn | None = None,
     subgroups: Mapping[str, bool] | None = None,
+    tokenizer: Cid | None = None,
     constants: Constants | None = None,
     tick: Tick = no_tick,
 ) -> Registration:
@@ -169,6 +179,7 @@ def register(
         units: by column, for the card.
         unit: by which the table was read; None where a record is the unit of privacy.
         subgroups: columns by whose groups results are told, with whether models may take them.
+        tokenizer: CID of the file by which the table's free texts were read.
         constants: of the card, where they were computed before; else they are now.
         tick: told how far it is.
 
@@ -183,11 +194,12 @@ def register(
     leaves = record_leaves(table, key, tick)
     root = dataset_root(leaves)
     for column in units or {}:
-        if table.column(column).kind is Kind.TIME:
+        if table.column(column).kind in MEANT_BY_UNIT:
             raise InputRefused(f"the column {column!r} counts {table.column(column).unit}, and no other unit")
     if constants is None:
         hidden = [name for name, may_take in (subgroups or {}).items() if not may_take]
         constants = fit_transform(table, transform, ranges, classes, hidden)
+    read_by = None if table.reading is None else table.reading.schema.tokenizer
     groups, is_input = find_groups(table, subgroups or {}), subgroups or {}
     columns = tuple(replace(each, unit=(units or {}).get(each.name, each.unit)) for each in table.columns)
     card = Card(
@@ -206,6 +218,7 @@ def register(
         privacy=privacy,
         unit=None if unit is None else CardUnit(unit.column, unit.most_records, table.record_count),
         subgroups={name: CardSubgroup(groups[name], is_input[name]) for name in groups},
+        tokenizer=None if read_by is None or tokenizer is None else CardTokenizer(tokenizer, read_by),
     )
     return Registration(root, table.count, Card.from_json(card.json()), leaves)  # what is published can be read
 

@@ -18,7 +18,9 @@ from fitchain.pod.compute.dataset.rows import Rows, RowSink, Spill
 from fitchain.pod.compute.dataset.selection import ReadingTerms, select
 from fitchain.pod.compute.dataset.source import Refusals, Slab, Source, Tick, Typed, missing_of, no_tick
 from fitchain.pod.compute.dataset.task import Task
-from fitchain.pod.values.limits import MOST_COLUMN_NAME, MOST_COLUMNS
+from fitchain.pod.compute.dataset.tokenizer import TextFailed, Tokenizer, TokenizerTerms, is_too_long, refusal_of
+from fitchain.pod.compute.dataset.tokenizer_process import Met
+from fitchain.pod.values.limits import MOST_COLUMN_NAME, MOST_COLUMNS, MOST_TEXT_BYTES, size_text
 from fitchain.pod.values.recipe.fields import Fields, integer, text
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
 
@@ -97,6 +99,7 @@ class Schema:
         markers: texts that mean that a cell is missing, in lower case.
         differing: columns of whole numbers or categories of which no two records have the same.
         notes: what was guessed, a sentence each.
+        tokenizer: of the columns of tokens; None without one.
     """
 
     plans: tuple[ColumnPlan, ...]
@@ -106,6 +109,7 @@ class Schema:
     markers: frozenset[str] = texts.MISSING
     differing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    tokenizer: TokenizerTerms | None = None
 
     def json(self) -> dict[str, Any]:
         """The form that a registration keeps."""
@@ -115,6 +119,7 @@ class Schema:
             "task": None if self.task is None else str(self.task),
             "unit": None if self.unit is None else list(self.unit),
             "markers": sorted(self.markers),
+            "tokenizer": None if self.tokenizer is None else self.tokenizer.json(),
         }
 
     @classmethod
@@ -124,7 +129,7 @@ class Schema:
         Raises:
             InputRefused: it is another.
         """
-        fields = Fields("how a table is read", value, ("columns", "target", "task", "unit", "markers"))
+        fields = Fields("how a table is read", value, ("columns", "target", "task", "unit", "markers", "tokenizer"))
         plans = tuple(ColumnPlan.from_json(each) for each in fields.items("columns", 1, MOST_COLUMNS))
         unit = None
         if value["unit"] is not None:
@@ -137,6 +142,7 @@ class Schema:
             None if value["task"] is None else Task(fields.choice("task", list(Task))),
             unit,
             markers if "" in value["markers"] else markers - {""},
+            tokenizer=None if value["tokenizer"] is None else TokenizerTerms.from_json(value["tokenizer"]),
         )
 
     def of_names(self, names: Sequence[str]) -> Schema:
@@ -160,7 +166,7 @@ class Schema:
         return all(position < len(names) and names[position] == name for position, name in places)
 
     def read(
-        self, source: Source, spill: Spill | None = None, tick: Tick = no_tick
+        self, source: Source, spill: Spill | None = None, tick: Tick = no_tick, tokenizer: Tokenizer | None = None
     ) -> tuple[dict[str, Array], Rows | None, Array | None]:
         """Read a source as it was decided.
 
@@ -168,6 +174,7 @@ class Schema:
             source: its records.
             spill: where they go where they are many; None keeps them in memory.
             tick: told how far it is.
+            tokenizer: by which its free texts are read; it counts those that it cut.
 
         Returns:
             Arrays `[count, *shape]` by column, the rows that they are of where they are on disk,
@@ -178,7 +185,7 @@ class Schema:
                 one message.
         """
         if not self._stands_in(source.names):
-            return self.of_names(source.names).read(source, spill, tick)
+            return self.of_names(source.names).read(source, spill, tick, tokenizer)
         sink = RowSink(self.columns, spill)
         units, numbers = list[Array](), dict[str, int]()
         refusals = Refusals(source.place_word)
@@ -186,7 +193,7 @@ class Schema:
             tick("reading", slab.done)
             cells = dict[str, Array]()
             for plan in self.plans:
-                values, gone = _Encoder(plan, self.markers, refusals)(slab)
+                values, gone = _Encoder(plan, self.markers, refusals, tokenizer)(slab)
                 cells[plan.column.name] = values
                 if plan.may_miss:
                     cells[missing_name(plan.column.name)] = gone
@@ -223,6 +230,7 @@ class _Encoder:
     plan: ColumnPlan
     markers: frozenset[str]
     refusals: Refusals
+    tokenizer: Tokenizer | None = None
 
     def __call__(self, slab: Slab) -> tuple[Array, Array]:
         """Values `[n, *shape]`, and which of them are missing, `[n]`."""
@@ -238,6 +246,8 @@ class _Encoder:
             gone[texts.missing(as_texts, self.markers)] = True
         if column.kind is Kind.CATEGORY:
             return self._places(as_texts, gone, slab.places), gone
+        if column.kind is Kind.TOKENS:
+            return self._tokens(as_texts, gone, slab.places), gone
         if gone.any() and not self.plan.may_miss:
             self._refuse("the cell is missing", np.flatnonzero(gone), slab.places)
         if slab.comma and column.kind in (Kind.NUMBER, Kind.WHOLE):
@@ -300,6 +310,28 @@ class _Encoder:
         if (values < 0).any():
             self._refuse(no_class(len(codes)), np.flatnonzero(values < 0), places, UNDECLARED)
         return values
+
+    def _tokens(self, as_texts: list[str], gone: Array, places: Sequence[int]) -> Array:
+        """Tokens of free texts, `[n, length]`; a missing one has those of the empty text."""
+        name, (length,), tokenizer = self.plan.column.name, self.plan.column.shape, self.tokenizer
+        assert tokenizer is not None, "who reads tokens brings their tokenizer"
+        long = [position for position, text in enumerate(as_texts) if is_too_long(text)]
+        if long:
+            self._refuse(f"the text has more than {size_text(MOST_TEXT_BYTES)}", long, places, "shorten it")
+        usable = ["" if is_gone or at in long else as_texts[at] for at, is_gone in enumerate(gone)]
+        try:
+            tokens, met = tokenizer.encode(usable, length)
+        except TextFailed as failure:
+            advice = "leave that record out, or take another tokenizer"
+            self._refuse("the tokenizer takes more memory or time over it than it may", failure.args, places, advice)
+            self.refusals.raise_any()  # with its process nothing more can be read
+            raise
+        for reason in (Met.NO_TOKEN, Met.BEYOND):
+            if (which := np.flatnonzero(met == reason)).size:
+                sentence, advice = refusal_of(reason, tokenizer.terms)
+                self._refuse(sentence, which, places, advice)
+        tokenizer.cut[name] = tokenizer.cut.get(name, 0) + int((met == Met.CUT).sum())
+        return tokens
 
     def _of_typed(self, typed: Typed, places: Sequence[int]) -> tuple[Array, Array]:
         column, gone, shape = self.plan.column, missing_of(typed), typed.values.shape[1:]

@@ -9,6 +9,7 @@ from fitchain.pod.compute.dataset.cells import MISSING
 from fitchain.pod.compute.dataset.columns import Classes, Kind
 from fitchain.pod.compute.dataset.source import plain_name
 from fitchain.pod.compute.dataset.task import Task
+from fitchain.pod.compute.dataset.tokenizer import Tokenizing
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import MOST_COLUMN_NAME, MOST_COLUMNS
 from fitchain.pod.values.suggestions import near_names
@@ -32,6 +33,7 @@ class ReadingTerms:
         task: what the target is predicted as, where that is not to be guessed.
         missing: further texts that mean that a cell is missing.
         keep: texts that mean themselves, though tools write them for missing cells.
+        tokenizing: how columns of the kind `tokens` are read.
     """
 
     drop: tuple[str, ...] = ()
@@ -43,6 +45,7 @@ class ReadingTerms:
     task: Task | None = None
     missing: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
+    tokenizing: Tokenizing | None = None
 
     @property
     def markers(self) -> frozenset[str]:

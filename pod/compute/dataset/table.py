@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,7 @@ from fitchain.pod.compute.dataset.schema import Schema
 from fitchain.pod.compute.dataset.selection import ReadingTerms
 from fitchain.pod.compute.dataset.source import Source, Tick, no_tick
 from fitchain.pod.compute.dataset.task import Task
+from fitchain.pod.compute.dataset.tokenizer import Tokenizer, Tokenizing, open_tokenizer
 from fitchain.pod.compute.dataset.units import FILLED, UnitColumn, slots_of
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound, host_error, reason_of
 from fitchain.pod.values.limits import MOST_COLUMNS, TABLE_BYTES
@@ -54,6 +55,29 @@ def _of_file(path: Path) -> Iterator[None]:
         raise type(error)(f"{path.name}: {error.message}", error.hint) from None
 
 
+def _opened(tokenizing: Tokenizing | None, limit_bytes: int) -> AbstractContextManager[Tokenizer | None]:
+    """The tokenizer that an owner names, in its process."""
+    if tokenizing is None:
+        return nullcontext()
+    return open_tokenizer(tokenizing.file, pad=tokenizing.pad, room_bytes=limit_bytes)
+
+
+def _opened_again(schema: Schema, file: bytes | None, limit_bytes: int) -> AbstractContextManager[Tokenizer | None]:
+    """The tokenizer by which a table was read.
+
+    Raises:
+        InputRefused: it was read by one, and there is none.
+    """
+    if schema.tokenizer is None:
+        return nullcontext()
+    if file is None:
+        raise InputRefused(
+            f"the table's free texts are read by the tokenizer {schema.tokenizer.digest}, which is not here",
+            "fetch it by the CID on the dataset's card",
+        )
+    return open_tokenizer(file, terms=schema.tokenizer, room_bytes=limit_bytes)
+
+
 @dataclass(frozen=True)
 class Table:
     """Named columns of one length.
@@ -71,6 +95,7 @@ class Table:
         left_out: how many records of the source were more than K of their unit.
         reading: how it was read of its source; None where it comes of none.
         rows: its records on disk; None where they are in memory.
+        cut: how many free texts of the source have more tokens than a record holds, by column.
     """
 
     columns: tuple[Column, ...]
@@ -83,6 +108,7 @@ class Table:
     left_out: int = 0
     reading: Reading | None = None
     rows: Rows | None = field(default=None, compare=False)
+    cut: Mapping[str, int] = field(default_factory=dict)
 
     # Many parameters: a file, and all that decides how it is read.
     @classmethod
@@ -117,14 +143,14 @@ class Table:
             HostUnusable: its disk, or its rights, do not let it be read now.
         """
         terms = replace(terms or ReadingTerms(), unit=None if unit is None else unit.column)
-        with _of_file(path):
+        with _of_file(path), _opened(terms.tokenizing, limit_bytes) as tokenizer:
             source = open_source(path, dialect, limit_bytes)
             draft = None if spill is None or unit is not None else Draft(spill, terms.markers)
-            schema = decide(source, terms, tick, draft)
+            schema = decide(source, terms, tick, draft, tokenizer)
             if draft is not None and (drafted := draft.taken_for(schema)) is not None:
                 return cls._of_arrays(source, schema, *drafted)
             del draft  # its records are somewhere, and are read again
-            return cls._of_source(source, schema, limit_bytes, unit, spill, tick)
+            return cls._of_source(source, schema, limit_bytes, unit, spill, tick, tokenizer)
 
     # Many parameters: those of `read`.
     @classmethod
@@ -136,26 +162,21 @@ class Table:
         unit: UnitColumn | None = None,
         spill: Spill | None = None,
         tick: Tick = no_tick,
+        tokenizer: bytes | None = None,
     ) -> Table:
         """Read a file again as it was read before; the terms are `read`'s.
 
+        Args:
+            tokenizer: the file by which its free texts were read; None where it has none.
+
         Raises:
             NotFound, InputRefused, HostUnusable: as `read`.
+            DigestMismatch, EnvironmentRefused: it is another tokenizer, or another release of its
+                library is here.
         """
-        with _of_file(path):
+        with _of_file(path), _opened_again(reading.schema, tokenizer, limit_bytes) as texts:
             source = open_source(path, reading.dialect, limit_bytes)
-            return cls._of_source(source, reading.schema, limit_bytes, unit, spill, tick)
-
-    @classmethod
-    def read_like(cls, path: Path, schema: Schema, limit_bytes: int = TABLE_BYTES, spill: Spill | None = None) -> Table:
-        """Read another file whose columns of the schema's names are of its kinds.
-
-        Raises:
-            NotFound, InputRefused, HostUnusable: as `read`.
-        """
-        with _of_file(path):
-            source = open_source(path, None, limit_bytes)
-            return cls._of_source(source, schema.of_names(source.names), limit_bytes, None, spill, no_tick)
+            return cls._of_source(source, reading.schema, limit_bytes, unit, spill, tick, texts)
 
     @classmethod
     def load(cls, path: Path, limit_bytes: int = TABLE_BYTES) -> Table:
@@ -181,9 +202,12 @@ class Table:
         unit: UnitColumn | None,
         spill: Spill | None,
         tick: Tick,
+        tokenizer: Tokenizer | None,
     ) -> Table:
-        arrays, rows, whose = schema.read(source, spill, tick)
+        arrays, rows, whose = schema.read(source, spill, tick, tokenizer)
         table = cls._of_arrays(source, schema, arrays, rows)
+        if tokenizer is not None:
+            table = replace(table, cut=dict(tokenizer.cut))
         if unit is None:
             return table
         assert whose is not None

@@ -25,6 +25,7 @@ from fitchain.pod.compute.dataset import (
     Table,
     Task,
     Tick,
+    TokenizerTerms,
     UnitColumn,
     check_unchanged,
     find_groups,
@@ -39,6 +40,7 @@ from fitchain.pod.compute.dataset import (
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import DatasetRow
 from fitchain.pod.jobs.policy_panels import keep_policy_panels, look_at_policy
+from fitchain.pod.jobs.tokenizers import tokenizer_file
 from fitchain.pod.ports.chain.base import write_file
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.registry import Role
@@ -168,6 +170,11 @@ class PreparedDataset:
     groups: Mapping[str, tuple[Group, ...]] = field(default_factory=dict)
     mock_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
+    @property
+    def tokenizer(self) -> TokenizerTerms | None:
+        """What reads its free texts, and is published as it is; None where there are none."""
+        return None if self.table.reading is None else self.table.reading.schema.tokenizer
+
 
 def prepare_dataset(home: Home, offer: DatasetOffer, tick: Tick = no_tick) -> PreparedDataset:
     """Read a table, and look at what would be published of it; nothing leaves.
@@ -243,6 +250,7 @@ def register_prepared(home: Home, prepared: PreparedDataset, tick: Tick = no_tic
     home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
     salt = registration_salt(home.keys, registrations(home))
     key = registration_key(home, salt)
+    tokenizing = offer.reading.tokenizing
     registration = register(
         table,
         key,
@@ -258,6 +266,7 @@ def register_prepared(home: Home, prepared: PreparedDataset, tick: Tick = no_tic
         privacy=privacy,
         unit=offer.unit,
         subgroups=offer.subgroups,
+        tokenizer=None if tokenizing is None else home.store.add(tokenizing.file),
         constants=prepared.constants,
         tick=tick,
     )
@@ -434,9 +443,9 @@ def read_registered(home: Home, row: DatasetRow) -> Table:
 
 def read_with_leaves(home: Home, row: DatasetRow) -> tuple[Table, Leaves]:
     """The same, with the leaves of the records' tree, for openings. Raises as `read_registered`."""
-    reading = row.reading
+    reading, tokenizer = row.reading, tokenizer_file(home, Card.parse(row.card))
     try:
-        table = read_table(row.source, reading, spill_of(home))
+        table = read_table(row.source, reading, tokenizer, spill_of(home))
     except InputRefused as error:
         raise DatasetChanged(f"the dataset is not the registered one: {error.message}", error.hint) from None
     leaves = home.dataset_folder(row.id) / LEAVES
@@ -450,11 +459,13 @@ def spill_of(home: Home) -> Spill:
     return Spill(home.settings.home)
 
 
-def read_table(source: Path, reading: Mapping[str, Any], spill: Spill | None = None) -> Table:
-    """Read a table as it was read for its registration; raises as `Table.read`."""
+def read_table(
+    source: Path, reading: Mapping[str, Any], tokenizer: bytes | None = None, spill: Spill | None = None
+) -> Table:
+    """Read a table as it was read for its registration; raises as `Table.read_as`."""
     unit = None if reading["unit"] is None else UnitColumn.from_json(reading["unit"])
     how = Reading.from_json({name: part for name, part in reading.items() if name != "unit"})
-    return Table.read_as(source, how, unit=unit, spill=spill)
+    return Table.read_as(source, how, unit=unit, spill=spill, tokenizer=tokenizer)
 
 
 def keep_row(home: Home, row: DatasetRow) -> None:

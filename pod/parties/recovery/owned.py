@@ -9,6 +9,7 @@ from fitchain.pod.compute.dataset import Card, Reading, Table, UnitColumn, check
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import DatasetRow
 from fitchain.pod.jobs.life import owners_life
+from fitchain.pod.jobs.tokenizers import tokenizer_file
 from fitchain.pod.parties.owner.data import (
     SOURCE,
     SOURCE_VERSION,
@@ -80,7 +81,7 @@ def _row(home: Home, entry: DatasetEntry, named: Path | None) -> tuple[DatasetRo
         return None, "where its file lies is not known"
     source = named.absolute()
     reading = noted.reading if noted is not None else _reading_of(card)
-    table = read_table(source, reading, spill_of(home))
+    table = read_table(source, reading, tokenizer_file(home, card), spill_of(home))
     salt = noted.salt if noted is not None else _salt(home, table, entry)
     check_unchanged(table, registration_key(home, salt), entry.root)
     return DatasetRow(entry.id, source, reading, salt, entry.root, card.encode(), str(entry.card)), ""

@@ -30,6 +30,7 @@ from fitchain.pod.compute.dataset import (
 from fitchain.pod.compute.dataset.schema import ColumnPlan
 from fitchain.pod.compute.dataset.table import column_names
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.tokenizers import tokenizer_file
 from fitchain.pod.jobs.worker import Context, run_worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Evaluated
 from fitchain.pod.jobs.worker.task import Evaluate
@@ -101,7 +102,7 @@ def evaluate(home: Home, id: AgreementId, source: Path | OwnTable, predictions: 
     received, folder = delivery(home, id), home.job_folder(id)
     recipe = check(home, id, received).statement.recipe
     card = read_card(home, home.agreements.read(id).terms.dataset)
-    table = read_own(own, card, recipe, Spill(home.settings.home))
+    table = read_own(own, card, recipe, Spill(home.settings.home), tokenizer_file(home, card))
     if recipe.target not in table.arrays and predictions is None:
         raise InputRefused(
             f"{own.path.name} has no column {recipe.target!r:.80}, and nothing to compare predictions with",
@@ -136,7 +137,9 @@ def _written(job: JobFolder, records: int) -> ModelEvaluation:
     return details
 
 
-def read_own(own: OwnTable, card: Card, recipe: Recipe, spill: Spill | None = None) -> Table:
+def read_own(
+    own: OwnTable, card: Card, recipe: Recipe, spill: Spill | None = None, tokenizer: bytes | None = None
+) -> Table:
     """Read a table with the columns that a recipe wants, in the card's terms.
 
     The target, and columns of subgroups, may be missing; other columns are left out.
@@ -148,7 +151,7 @@ def read_own(own: OwnTable, card: Card, recipe: Recipe, spill: Spill | None = No
     """
     schema = _schema(card, recipe, column_names(own.path, own.dialect))
     schema = replace(schema, markers=ReadingTerms(missing=own.missing).markers)
-    return Table.read_as(own.path, Reading(own.dialect, schema), spill=spill)
+    return Table.read_as(own.path, Reading(own.dialect, schema), spill=spill, tokenizer=tokenizer)
 
 
 def _schema(card: Card, recipe: Recipe, names: Collection[str]) -> Schema:
