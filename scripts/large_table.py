@@ -34,13 +34,14 @@ from fitchain.pod.compute.dataset import (
     require_no_concern,
     verify_record,
 )
+from fitchain.pod.compute.dataset.arrow_cells import pyarrow
 from fitchain.pod.compute.dataset.npz_file import write_npz
 from fitchain.pod.compute.dataset.readers import open_source
 from fitchain.pod.values.limits import TABLE_BYTES
 
 COLUMNS, OPENED, TARGET, HELD_OUT = 30, 1000, "y", 0.01
 KEY = bytes(range(32))
-LINES_AT_ONCE = 10_000
+LINES_AT_ONCE, RECORDS_AT_ONCE = 10_000, 100_000
 
 
 def write(path: Path, count: int) -> None:
@@ -51,7 +52,21 @@ def write(path: Path, count: int) -> None:
             for low in range(0, count, LINES_AT_ONCE):
                 file.write(_lines(low, min(LINES_AT_ONCE, count - low)))
         return
+    if path.suffix == ".parquet":
+        _write_parquet(path, count)
+        return
     write_npz(path, _columns(count), mock=False)
+
+
+def _write_parquet(path: Path, count: int) -> None:
+    pa = pyarrow()
+    fields = [(f"c{number}", pa.float32() if number % 2 else pa.float64()) for number in range(COLUMNS)]
+    schema = pa.schema([*fields, (TARGET, pa.int64())])
+    with pa.parquet.ParquetWriter(path, schema) as file:
+        for low in range(0, count, RECORDS_AT_ONCE):
+            numbers, size = np.random.default_rng(low), min(RECORDS_AT_ONCE, count - low)
+            cells = [numbers.normal(size=size).astype(kind.to_pandas_dtype()) for _, kind in fields]
+            file.write_table(pa.table([*cells, numbers.integers(0, 2, size)], schema=schema))
 
 
 def _lines(seed: int, count: int) -> str:

@@ -40,6 +40,8 @@ def sample_recipe(
             "transform": {},
             "loss": {"name": "cross_entropy", "arguments": {}},
             "optimizer": {"name": "AdamW", "arguments": {}},
+            "gradient_clip": None,
+            "parameter_groups": [],
             "learning_rates": [[steps, 0.001]],
             "batch_size": batch,
             "steps": steps,

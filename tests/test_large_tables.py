@@ -38,7 +38,8 @@ def peaks(folder: Path, ending: str, count: int) -> tuple[float, float]:
 @pytest.mark.parametrize(
     ("ending", "count"),
     [
-        pytest.param("npz", 1_000_000, marks=pytest.mark.long),
+        pytest.param("parquet", 1_000_000, marks=[pytest.mark.long, pytest.mark.sources]),
+        pytest.param("parquet", 10_000_000, marks=[pytest.mark.nightly, pytest.mark.sources]),
         pytest.param("npz", 10_000_000, marks=pytest.mark.nightly),
         pytest.param("csv", 10_000_000, marks=pytest.mark.nightly),
     ],

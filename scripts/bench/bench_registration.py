@@ -16,7 +16,7 @@ from typing import cast
 from scripts.bench.figures import Figure
 
 ROOT = Path(__file__).parents[2]
-COUNTS = {"npz": 1_000_000, "csv": 200_000}
+COUNTS = {"parquet": 1_000_000, "npz": 1_000_000, "csv": 200_000}
 ROUNDS, GOAL, MEMORY_GOAL_MB = 3, 3.0, 600.0
 
 
