@@ -182,7 +182,7 @@ def test_an_error_is_one_line_and_one_hint(tmp_path: Path, capsys: pytest.Captur
     assert run(["devnet", "fund", "0x00", "--fit", "many", "--home", str(tmp_path)]) == 3
     assert capsys.readouterr().err.splitlines() == [
         "error: the amount 'many' is not a decimal number of FIT",
-        " hint: write it as 12.5, without a sign",
+        " hint: write it as 12.5, with a point and without a sign",
     ]
 
 
