@@ -281,12 +281,12 @@ def test_a_text_in_another_encoding_is_named_with_what_to_do(tmp_path: Path, how
     data, told = NOT_UTF8[how]
     for name in ("settings.toml", "key.hex", "recipe.toml", "passphrase"):
         secret_file(tmp_path / name, "").write_bytes(data.lstrip(b"\n") if name == "passphrase" else data)
-    told_of_line_1 = told.replace("line 2", "line 1")
+    of_line_1 = told.replace("line 2", "line 1")
     for read, wanted in (
         (lambda: load(tmp_path, environ={}), told),
         (lambda: import_key(tmp_path, "a", tmp_path / "key.hex", "secret"), told),
         (lambda: read_recipe(tmp_path / "recipe.toml"), told),
-        (lambda: read_passphrase(tmp_path / "passphrase"), told_of_line_1),
+        (lambda: read_passphrase(tmp_path / "passphrase"), of_line_1),
     ):
         with pytest.raises(InputRefused, match=wanted) as error:
             read()

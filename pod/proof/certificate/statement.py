@@ -459,14 +459,14 @@ def require_versions(data: bytes) -> None:
 def _require_versions(value: Json) -> None:
     """As `require_versions`, of a statement's JSON value."""
     predicate = _part(value, "predicate")
-    for what, part, known, field in (
+    for what, part, own, field in (
         ("the certificate's statement", value, STATEMENT_TYPE, "_type"),
         ("the certificate", value, PREDICATE_TYPE, "predicateType"),
         ("the certificate", predicate, VERSION, "version"),
         ("the certificate's recipe", _part(predicate, "recipe"), RECIPE_VERSION, "version"),
         ("the certificate's card", _part(_part(predicate, "dataset"), "card"), CARD_VERSION, "version"),
     ):
-        require_version(what, part, known, field)
+        require_version(what, part, own, field)
 
 
 def _part(value: Json, key: str) -> Json:
