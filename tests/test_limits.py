@@ -721,7 +721,7 @@ def test_table_of_the_formats_is_made_of_the_limits() -> None:
 
 
 OWN_JSON = {
-    "cli/commands/data.py": "a card that this process encoded",
+    "cli/views/dataset.py": "a card that this process encoded",
     "cli/demo/parties.py": "what a command of ours printed",
     "pod/compute/environment/checking.py": "a home's memory of its host",
     "pod/jobs/journal.py": "rows of a home's journal",
