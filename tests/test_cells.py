@@ -109,6 +109,7 @@ def test_a_cell_is_what_it_says(tmp_path: Path, text: str, kind: Kind, value: An
         (["9007199254740993"], r"whole numbers beyond 2\*\*53"),
         (["1700000000000000001"], r"whole numbers beyond 2\*\*53"),
         (["1", "007"], "a number with leading zeros is a code, and 007 is not 7"),
+        (["1", "01E5"], "a number with leading zeros is a code"),
         (["0.1234567890123456789"], "does not hold all digits"),
         (["1e-400"], "does not hold all digits"),
         (["1", "2", "1,234.5"], "line 4, column 'x': the cell is a number that is written in another way"),
