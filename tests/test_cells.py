@@ -231,6 +231,7 @@ def test_json_lines_keep_numbers_as_they_are_written(tmp_path: Path) -> None:
     [
         ('{"a": 9007199254740993}', r"whole numbers beyond 2\*\*53"),
         ('{"a": [1]}', "line 1, column 'a': the cell is a list or an object"),
+        ('{"a": "\\ud83d"}', "line 1, column 'a': the cell holds half of a character"),
         ('{"a": 1, "a": 2}', "line 1: a key stands twice"),
         ("[1]", "line 1 is no object"),
         ("{" * 100_000, "line 1 is no JSON"),

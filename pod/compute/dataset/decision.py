@@ -220,7 +220,10 @@ class _Decider:
         return self.kind in kinds
 
     def text_plan(self, position: int, digest: str, length: int) -> ColumnPlan | None:
-        """The plan of a column of free text; None where no record has one, which is noted."""
+        """The plan of a column of free text; None where no record has one, or categories are asked
+        for, which is noted."""
+        if self.categories and not self._admits_categories():
+            return None
         if not self.profile.present:
             self._refuse("no record has a value", f"leave it out (--drop {self.name!r})")
             return None

@@ -95,7 +95,8 @@ class ImageFolder:
         self.path, self.limit_bytes = path, limit_bytes
         self._found, left_out = _walk(path)
         self._form = replace(form or ImageForm(), left_out=left_out)
-        self._columns = {IMAGE: list[str]()} | self._labels()
+        labels, self._comma = self._labels()
+        self._columns = {IMAGE: list[str]()} | labels
 
     @property
     def dialect(self) -> Mapping[str, Any]:
@@ -107,8 +108,8 @@ class ImageFolder:
         """`image`, then the labels'."""
         return tuple(self._columns)
 
-    def _labels(self) -> dict[str, list[str]]:
-        """Texts by column, one for each image."""
+    def _labels(self) -> tuple[dict[str, list[str]], bool]:
+        """Texts by column, one for each image, and whether their numbers have a decimal comma."""
         beside = [name for name in LABEL_FILES if (self.path / name).is_file()]
         if len(beside) > 1:
             raise InputRefused(f"there are both {' and '.join(beside)}", "leave one of them")
@@ -124,7 +125,7 @@ class ImageFolder:
         classes = [plain_name(each.path.parts[0]) for each in self._found]
         if not all(name.isprintable() for name in set(classes)):  # a name that is not UTF-8 is not, either
             raise InputRefused("the name of a class's folder has characters that cannot be printed", "rename it")
-        return {LABEL: classes}
+        return {LABEL: classes}, False
 
     def slabs(self, columns: Collection[int]) -> Iterator[Slab]:
         """The images, some megabytes at a time."""
@@ -139,7 +140,7 @@ class ImageFolder:
             }
             if shape is not None:
                 cells[0] = Typed(self._decoded(part, shape, refusals))
-            yield Slab([each.number for each in part], cells)
+            yield Slab([each.number for each in part], cells, comma=self._comma)
         refusals.raise_any()
 
     def _decoded(self, part: Sequence[_Found], shape: Shape, refusals: Refusals) -> Array:
@@ -240,8 +241,9 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _labels_beside(path: Path, images: Sequence[_Found], limit_bytes: int) -> dict[str, list[str]]:
-    """What a CSV file says of each image, by column."""
+def _labels_beside(path: Path, images: Sequence[_Found], limit_bytes: int) -> tuple[dict[str, list[str]], bool]:
+    """What a CSV file says of each image, by column, and whether its numbers have a decimal
+    comma."""
     file = CsvFile(path, None, limit_bytes)
     names = list(file.names)
     key = next((names.index(name) for name in FILE_COLUMNS if name in names), None)
@@ -269,9 +271,10 @@ def _labels_beside(path: Path, images: Sequence[_Found], limit_bytes: int) -> di
     without.add([each.number for each in images if _plain_path(str(each.path)) not in rows])
     if without.count:
         raise InputRefused(f"{without.where('image')}: {path.name} does not name it", f"give each a line; {WHICH}")
-    return {
+    labels = {
         names[position]: [rows[_plain_path(str(each.path))][names[position]] for each in images] for position in others
     }
+    return labels, file.dialect["decimal"] == "comma"
 
 
 def _plain_path(text: str) -> str:
