@@ -109,6 +109,7 @@ def test_a_cell_is_what_it_says(tmp_path: Path, text: str, kind: Kind, value: An
         (["9007199254740993"], r"whole numbers beyond 2\*\*53"),
         (["1700000000000000001"], r"whole numbers beyond 2\*\*53"),
         (["1", "007"], "a number with leading zeros is a code, and 007 is not 7"),
+        (["1", "01E5"], "a number with leading zeros is a code"),
         (["0.1234567890123456789"], "does not hold all digits"),
         (["1e-400"], "does not hold all digits"),
         (["1", "2", "1,234.5"], "line 4, column 'x': the cell is a number that is written in another way"),
@@ -230,6 +231,7 @@ def test_json_lines_keep_numbers_as_they_are_written(tmp_path: Path) -> None:
     [
         ('{"a": 9007199254740993}', r"whole numbers beyond 2\*\*53"),
         ('{"a": [1]}', "line 1, column 'a': the cell is a list or an object"),
+        ('{"a": "\\ud83d"}', "line 1, column 'a': the cell holds half of a character"),
         ('{"a": 1, "a": 2}', "line 1: a key stands twice"),
         ("[1]", "line 1 is no object"),
         ("{" * 100_000, "line 1 is no JSON"),

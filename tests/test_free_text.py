@@ -157,6 +157,7 @@ def test_several_columns_share_a_tokenizer_and_json_lines_have_texts_too(tmp_pat
         ({"tokenizing": None}, "no tokenizer is named"),
         ({"kinds": {}}, "no column of free text"),
         ({"target": "note"}, "is the target"),
+        ({"categories": {"note": ("a", "b")}}, "its categories are named, and a tokens has none of these"),
         ({"drop": ("note",)}, "left out|dropped"),
         ({"tokenizing": Tokenizing(AROUND_FILE, 2)}, "puts 2 tokens around each text"),
         ({"tokenizing": Tokenizing(FILE, 6, "[MASK]")}, "has not the token"),

@@ -103,6 +103,23 @@ def test_three_digits_after_each_sign_may_be_thousands(tmp_path: Path, number: s
         Table.read(path, None, CsvDialect(decimal="point" if sign == "comma" else "comma"))
 
 
+def test_thousands_may_come_after_the_lines_that_are_sniffed(tmp_path: Path) -> None:
+    rows = numbered("{n};{b}", 60)
+    path = written(tmp_path, "charges;sepsis", *rows, "1.234;1")
+    with pytest.raises(InputRefused, match="line 62: the point in its numbers may part decimals, or thousands"):
+        Table.read(path)
+    assert Table.read(path, None, CsvDialect(decimal="point")).arrays["charges"][-1] == 1.234
+    told = Table.read(written(tmp_path, "charges;sepsis", *rows, "1.234;1", "1.5;0"))
+    assert told.arrays["charges"][-2:].tolist() == [1.234, 1.5]
+
+
+def test_a_target_of_decimal_commas_is_an_amount_or_a_class(tmp_path: Path) -> None:
+    path = written(tmp_path, "age;crp;sepsis", *numbered("{n};{n},25;{b},0"))
+    amount, classes = (Table.read(path, ReadingTerms(target=name)) for name in ("crp", "sepsis"))
+    assert (amount.task, classes.task) == (Task.REGRESSION, Task.CLASSIFICATION)
+    assert amount.arrays["crp"][:2].tolist() == [0.25, 1.25]
+
+
 def test_a_decimal_comma_changes_no_category_and_takes_no_point(tmp_path: Path) -> None:
     path = written(tmp_path, "dose;crp;sepsis", *numbered("0,5;{n},25;{b}"))
     assert Table.read(path, ReadingTerms(kinds={"dose": Kind.CATEGORY})).categories["dose"] == ("0,5",)

@@ -73,7 +73,7 @@ def test_a_column_is_named_by_its_place_everywhere(tmp_path: Path) -> None:
         ({"categories": {"whole": (0, 1, 2, 3)}}, "column 'whole': the cell is none of the 4 categories"),
         ({"categories": {"category": ("I",)}, "kinds": {"category": Kind.NUMBER}}, "a number has none of these"),
         ({"categories": {"time": (1, 2)}, "kinds": {"time": Kind.TIME}}, "a time has none of these"),
-        ({"kinds": {"whole": Kind.TOKENS}}, "no text is read as tokens"),
+        ({"kinds": {"whole": Kind.TOKENS}}, "is free text, and no tokenizer is named"),
         ({"target": "category", "drop": ("category",)}, "is the target, and is to be dropped"),
         ({"target": "number", "task": Task.CLASSIFICATION}, "classes are at most"),
     ],
@@ -133,5 +133,8 @@ def test_a_range_of_what_is_no_number_is_refused(tmp_path: Path, name: str) -> N
 def test_labels_are_there_or_not(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", y=np.eye(3)[np.arange(ROWS) % 3], z=np.full((ROWS, 3), 0.5))
     assert Table.read(tmp_path / "t.npz", ReadingTerms(target="y", task=Task.MULTI_LABEL)).task is Task.MULTI_LABEL
+    guessed = Table.read(tmp_path / "t.npz", ReadingTerms(target="y"))
+    assert guessed.task is Task.REGRESSION and guessed.reading is not None
+    assert "--task multi-label takes them for labels" in guessed.reading.schema.notes[0]
     with pytest.raises(InputRefused, match="labels are there or not, 1 or 0"):
         Table.read(tmp_path / "t.npz", ReadingTerms(target="z", task=Task.MULTI_LABEL))

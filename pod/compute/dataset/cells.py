@@ -62,7 +62,7 @@ MISSING = frozenset(
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_PADDED = re.compile(r"[+-]?0[0-9]+(\.[0-9]*)?")
+_PADDED = re.compile(r"[+-]?0[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 _SWAPPED = str.maketrans(".,", ",.")
 _SIGNS = re.compile(r"[%\u2030$\u20ac\u00a3\u00a5]")
 _GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2}([.,' ][0-9]{3})+")

@@ -115,6 +115,7 @@ class CsvFile:
             said.delimiter or named or _delimiter(lines, not head.endswith(lines) or len(head) == SNIFFED_CHARACTERS)
         )
         self._dialect = replace(self._dialect, delimiter=delimiter)
+        self._doubts_points = False
         self._dialect = replace(self._dialect, decimal=said.decimal or self._decimal(lines))
 
     @property
@@ -134,7 +135,8 @@ class CsvFile:
     def slabs(self, columns: Collection[int]) -> Iterator[Slab]:
         """Read the records, some thousand lines at a time, so that no more are held as text."""
         wanted = sorted(columns)
-        uneven, seen = BadCells(), 0
+        uneven, seen, thousands = BadCells(), 0, BadCells()
+        doubts = self._doubts_points
         with self._text() as text:
             rows, size = self._rows_of(text), max(self.path.stat().st_size, 1)
             width = len(rows.next() or [])
@@ -143,6 +145,7 @@ class CsvFile:
                 turned = list(zip(*records, strict=True))
                 parts: dict[int, Cells] = {position: list(turned[position]) for position in wanted}
                 seen += len(places)
+                doubts = doubts and not any(_tells_decimals(turned[position], places, thousands) for position in wanted)
                 yield Slab(places, parts, text.buffer.tell() / size, self._dialect.decimal == "comma")
         if uneven.count:
             raise InputRefused(
@@ -151,6 +154,8 @@ class CsvFile:
             )
         if not seen:
             raise InputRefused("the table has no record")
+        if doubts and thousands.count:
+            raise InputRefused(f"{thousands.where('line')}: {_MAY_BE_THOUSANDS.format('point')}", _SAY_WHICH)
 
     def _slab(self, rows: _Rows, width: int, uneven: BadCells) -> list[tuple[int, list[str]]]:
         slab: list[tuple[int, list[str]]] = []
@@ -205,11 +210,25 @@ class CsvFile:
         telling = with_comma or self._dialect.delimiter == "semicolon"
         if numbers and telling and not (with_comma and with_point) and all(map(cells.is_grouped, numbers)):
             sign = "comma" if with_comma else "point"
-            raise InputRefused(
-                f"the {sign} in its numbers may part decimals, or thousands: there are three digits after each",
-                "say which (--decimal comma or --decimal point); thousands are written without a sign",
-            )
+            raise InputRefused(_MAY_BE_THOUSANDS.format(sign), _SAY_WHICH)
+        self._doubts_points = not numbers and self._dialect.delimiter == "semicolon"
         return "comma" if with_comma and not with_point else "point"
+
+
+_MAY_BE_THOUSANDS = "the {} in its numbers may part decimals, or thousands: there are three digits after each"
+_SAY_WHICH = "say which (--decimal comma or --decimal point); thousands are written without a sign"
+
+
+def _tells_decimals(column: Sequence[str], places: Sequence[int], thousands: BadCells) -> bool:
+    """Whether a number of a column has a point that parts no thousands; places of others that it
+    has are noted."""
+    if "." not in "".join(column):
+        return False
+    texts = cells.clean(list(column))
+    pointed = [position for position, text in enumerate(texts) if "." in text and cells.is_number(text)]
+    grouped = [position for position in pointed if cells.is_grouped(texts[position])]
+    thousands.add([places[position] for position in grouped])
+    return len(grouped) < len(pointed)
 
 
 class _Rows:

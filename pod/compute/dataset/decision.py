@@ -220,7 +220,10 @@ class _Decider:
         return self.kind in kinds
 
     def text_plan(self, position: int, digest: str, length: int) -> ColumnPlan | None:
-        """The plan of a column of free text; None where no record has one, which is noted."""
+        """The plan of a column of free text; None where no record has one, or categories are asked
+        for, which is noted."""
+        if self.categories and not self._admits_categories():
+            return None
         if not self.profile.present:
             self._refuse("no record has a value", f"leave it out (--drop {self.name!r})")
             return None
@@ -400,7 +403,10 @@ def _task(target: ColumnPlan, profile: Profile, asked: Task | None, refusals: Re
         if kind in (Kind.CATEGORY, Kind.BOOLEAN) and not target.column.shape:
             return Task.CLASSIFICATION, ""
         if target.column.shape:
-            return (Task.MULTI_LABEL if kind is Kind.BOOLEAN else Task.REGRESSION), ""
+            note = f"the target {name!r} is taken for amounts, though all are 0 or 1; --task multi-label takes them"
+            note += " for labels, of which each is there or not"
+            is_labels = kind is Kind.BOOLEAN
+            return (Task.MULTI_LABEL, "") if is_labels else (Task.REGRESSION, note if profile.is_binary else "")
         if classes is None:
             return Task.REGRESSION, ""
         if _look_like_classes(classes):
@@ -430,7 +436,8 @@ def _class_numbers(profile: Profile) -> list[int] | None:
     a card can name, or they are too many."""
     if profile.distinct is None:
         return None
-    numbers = {int(each) if texts.is_whole(each) else float(each) for each in profile.distinct}
+    as_numbers = texts.with_point(sorted(profile.distinct)) if profile.comma else profile.distinct
+    numbers = {int(each) if texts.is_whole(each) else float(each) for each in as_numbers}
     whole = all(number == int(number) and abs(number) < texts.EXACT_WHOLE for number in numbers)
     return sorted(map(int, numbers)) if whole else None
 

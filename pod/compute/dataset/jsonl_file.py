@@ -7,6 +7,7 @@ not there are missing cells. What is nested has no column.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -61,7 +62,7 @@ class JsonLinesFile:
     def slabs(self, columns: Collection[int]) -> Iterator[Slab]:
         """The records, some thousands at a time; cells are texts."""
         wanted = {position: self._keys[position] for position in sorted(columns)}
-        nested = {key: BadCells() for key in wanted.values()}
+        nested, halves = ({key: BadCells() for key in wanted.values()} for _ in range(2))
         places, cells = list[int](), {position: list[str]() for position in wanted}
         for line, record, done in self._records():
             places.append(line)
@@ -69,18 +70,21 @@ class JsonLinesFile:
                 value = record.get(key)
                 if isinstance(value, list | dict):
                     nested[key].add([line])
+                elif isinstance(value, str) and not value.isascii() and _HALF.search(value):
+                    halves[key].add([line])
                 cells[position].append(_text(value))
             if len(places) == SLAB_ROWS:
                 yield Slab(places, dict(cells), done)
                 places, cells = [], {position: [] for position in wanted}
         if places:
             yield Slab(places, dict(cells), 1.0)
-        bad = [f"{each.where('line')}, column {key!r}" for key, each in nested.items() if each.count]
-        if bad:
-            raise InputRefused(
-                f"{'; '.join(bad[:8])}: the cell is a list or an object",
-                "leave the column out (--drop), or make each of its values a column",
-            )
+        for cells_by_key, what, advice in (
+            (nested, "the cell is a list or an object", "make each of its values a column"),
+            (halves, "the cell holds half of a character, as a text has that was cut", "mend it"),
+        ):
+            bad = [f"{each.where('line')}, column {key!r}" for key, each in cells_by_key.items() if each.count]
+            if bad:
+                raise InputRefused(f"{'; '.join(bad[:8])}: {what}", f"leave the column out (--drop), or {advice}")
 
     def _records(self) -> Iterator[tuple[int, dict[str, Any], float]]:
         """Each with its line, and the share of the file that ends with it."""
@@ -92,6 +96,10 @@ class JsonLinesFile:
                     raise InputRefused(f"line {number} has more than {JSON_LINE_BYTES} bytes")
                 if line.strip(b" \t\r\n\xef\xbb\xbf"):
                     yield number, _parse(line, number), file.tell() / size
+
+
+_HALF = re.compile("[\ud800-\udfff]")
+"""Of the two code units by which UTF-16 writes a rare character; one alone is in no text."""
 
 
 def _parse(line: bytes, number: int) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Profile:
         self.largest = 0
         self.time_units, self.offsets = set[str](), set[bool]()
         self.typed: Typed | None = None
+        self.comma = False
         self.infinite, self.far = BadCells(), BadCells()
 
     @property
@@ -70,6 +71,7 @@ class Profile:
             InputRefused: they have a type that no table has.
         """
         self.count += len(places)
+        self.comma = self.comma or comma
         if isinstance(cells, Typed):
             self._add_typed(cells, places)
         else:
