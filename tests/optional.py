@@ -20,6 +20,8 @@ from fitchain.pod.compute.environment.classes import DEFAULT
 from fitchain.pod.compute.sandbox import landlock_abi
 from fitchain.pod.ports.store.kubo import kubo, version
 from scripts.slither import version as version_of_slither
+from scripts.zoo.__main__ import LIBRARIES
+from scripts.zoo.__main__ import REQUIREMENTS as REQUIREMENTS_OF_ZOO
 
 OUTCOMES = ("passed", "failed", "error", "skipped")
 
@@ -68,12 +70,17 @@ def _mount() -> str:
     return "this account mounts disks" if mounted else ""
 
 
+def _zoo() -> str:
+    return f"the libraries at {LIBRARIES}" if (LIBRARIES / REQUIREMENTS_OF_ZOO.name).is_file() else ""
+
+
 REQUIREMENTS = {
     "ipfs": Requirement(_kubo, "there is no Kubo here: `make kubo` builds it"),
     "landlock": Requirement(_landlock, "this kernel has no Landlock: nothing keeps a root process out of a folder"),
     "slither": Requirement(version_of_slither, "there is no Slither here: `make slither` brings it"),
     "mount": Requirement(_mount, "this account may not mount a small disk, which then is full"),
     "accounting": Requirement(_accounting, "there is no dp-accounting here: set-up brings it (the extra `privacy`)"),
+    "zoo": Requirement(_zoo, "the libraries of `make zoo` are not here: `make zoo ARGS=--list` brings them"),
     "probe": Requirement(_probe, f"no probe of {DEFAULT.name} ships for the torch that is installed here"),
 }
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.model.fidelity import Witness, observe, require_fidelity
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
+from fitchain.pod.compute.model.output import giving_one
 from fitchain.pod.compute.model.shape_check import dry_run
 from fitchain.pod.compute.model.tensors import dtype_name, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Heard, Location, quiet, raising_location
@@ -36,7 +37,11 @@ MOST_BATCH = 1 << 16
 
 
 def export(
-    module: nn.Module, inputs: Sequence[Input], batch: int = 2, environment_class: EnvironmentClass | None = None
+    module: nn.Module,
+    inputs: Sequence[Input],
+    batch: int = 2,
+    environment_class: EnvironmentClass | None = None,
+    output: str = "",
 ) -> tuple[Graph, dict[str, TensorBytes]]:
     """Write a module down as a graph and tensors.
 
@@ -45,6 +50,8 @@ def export(
         inputs: its arguments; the batch dimension stands before each shape.
         batch: a batch size to trace with; the graph holds for others.
         environment_class: which must admit it; None for any.
+        output: which tensor of what it returns is the graph's (`one_tensor`); empty where it
+            returns one.
 
     Returns:
         The graph, and the bytes of all parameters, buffers and constants: copies.
@@ -52,14 +59,16 @@ def export(
     Raises:
         InputRefused: it cannot be written down; the message names the line.
     """
+    _refuse_whole_averages(module)
     tensors = _named_tensors(module)
     admits = ANY if environment_class is None else environment_class.admits
     modes = [(part, part.training) for part in module.modules()]
     try:
-        witness, require_run = _observed(module, inputs, max(2, batch))
-        (training, locate), (evaluation, _) = (
-            _trace(module, inputs, batch, mode, tensors, admits) for mode in (True, False)
-        )
+        with giving_one(module, len(inputs), output):
+            witness, require_run = _observed(module, inputs, max(2, batch))
+            (training, locate), (evaluation, _) = (
+                _trace(module, inputs, batch, mode, tensors, admits) for mode in (True, False)
+            )
     finally:
         for part, mode in modes:
             part.training = mode
@@ -94,6 +103,17 @@ def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
     return named
 
 
+def _refuse_whole_averages(module: nn.Module) -> None:
+    """A batch norm that averages over all steps divides by their count, which it reads back."""
+    for name, part in module.named_modules():
+        if getattr(part, "momentum", 0) is None and getattr(part, "num_batches_tracked", None) is not None:
+            raise InputRefused(
+                f"{type(part).__name__} {name!r} has momentum=None: it averages over all steps by a number that it"
+                " reads back from a buffer, which no graph can say",
+                "give it a momentum: 0.1 is torch's own",
+            )
+
+
 def _spec(name: str, tensor: Tensor) -> TensorSpec:
     kind = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
     dtype = dtype_name(f"the tensor {name!r}", tensor.dtype)
@@ -124,14 +144,18 @@ def _trace(
     if module.training != training:
         raise InputRefused(f"{type(module).__name__}.train({training}) leaves the module in the other mode")
     examples = tuple(_example(spec, max(2, batch)) for spec in inputs)
+    program: torch.export.ExportedProgram | None = None
     failure: BaseException | None = None
     with quiet() as heard, _slow_path():
         try:
-            program = _export(module, examples)
+            program = _export(module, examples, strict=False)
         except Exception as error:  # noqa: BLE001 - the module's code is the user's, and may raise anything
             failure = error
     if failure is not None:
-        _refuse(failure, heard)
+        with quiet(), _slow_path(), contextlib.suppress(Exception):  # the first attempt says more of why
+            program = _export(module, examples, strict=True)
+    if program is None:
+        _refuse(failure or RuntimeError(), heard)
     writer = Writer(program, module, tensors, admits)
     return writer.form(), writer.location
 
@@ -161,10 +185,12 @@ def _example(spec: Input, batch: int) -> Tensor:
     return torch.zeros((batch, *spec.shape), dtype=DTYPES[spec.dtype])
 
 
-def _export(module: nn.Module, examples: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
+def _export(module: nn.Module, examples: tuple[Tensor, ...], strict: bool) -> torch.export.ExportedProgram:
+    """Trace a module; strictly, its Python is read instead of run, which finds the batch size free
+    in some that compare sizes."""
     dimension = torch.export.Dim("batch", min=2, max=max(MOST_BATCH, examples[0].shape[0]))
     shapes = tuple({0: dimension} for _ in examples)
-    return torch.export.export(module, examples, dynamic_shapes=shapes, strict=False)
+    return torch.export.export(module, examples, dynamic_shapes=shapes, strict=strict)
 
 
 @contextlib.contextmanager

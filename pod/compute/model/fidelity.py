@@ -260,7 +260,7 @@ def _left_as_it_was(module: nn.Module) -> Iterator[None]:
             part._buffers.update(buffers)
         with torch.no_grad():
             for tensor, values, gradient in tensors:
-                if not isinstance(tensor, nn.Parameter):
+                if tensor.grad_fn is not None:  # a buffer that a step changed; a view of one may not be detached
                     tensor.detach_()
                 tensor.copy_(values)
                 tensor.grad = gradient

@@ -56,7 +56,13 @@ def read_card(home: Home, dataset: DatasetId) -> Card:
 
 
 def publish_model(
-    home: Home, module: ModuleSource | Path, dataset: DatasetId, *, name: str = "", parents: Sequence[ModelId] = ()
+    home: Home,
+    module: ModuleSource | Path,
+    dataset: DatasetId,
+    *,
+    name: str = "",
+    output: str = "",
+    parents: Sequence[ModelId] = (),
 ) -> PublishedModel:
     """Export a module of the scientist's own and register it.
 
@@ -69,6 +75,8 @@ def publish_model(
         dataset: the dataset whose columns give the shapes of the inputs.
         name: of the class, factory or instance in the file; without a file, what the model is
             called in this home, else by its class.
+        output: which tensor is trained where the module returns several: a key or an attribute,
+            such as `logits`, or a place.
         parents: the registered models that it descends from, at most 64.
 
     Raises:
@@ -82,7 +90,7 @@ def publish_model(
         raise InputRefused(f"{module} may define several modules, and none is named", "name one of them")
     card = read_card(home, dataset)
     taken = load_module(module, name) if isinstance(module, Path) else take_module(module)
-    graph, tensors = export(taken, model_inputs(card), EXAMPLE_BATCH)
+    graph, tensors = export(taken, model_inputs(card), EXAMPLE_BATCH, output=output)
     folder = part_of(home.settings.home / "models")
     folder.mkdir(mode=0o700, parents=True)
     try:

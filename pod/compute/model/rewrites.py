@@ -1,0 +1,72 @@
+"""Rewrites: the few operators that a graph says by another one, of which it is the same computation.
+
+Everything else is written down as it was traced. That a rewritten one computes the same is not
+believed: export runs module and graph side by side (`fidelity`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+
+_ATEN = torch.ops.aten
+
+
+class Call(NamedTuple):
+    """An operator of torch with what it is given."""
+
+    target: Any
+    arguments: tuple[Any, ...]
+    options: Mapping[str, Any]
+
+
+def rewritten(target: Any, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> Call:
+    """A call as a graph says it.
+
+    Args:
+        target: what was traced; operators of torch are rewritten, nothing else.
+        arguments, options: of the traced node.
+    """
+    call = Call(target, tuple(arguments), dict(options))
+    rule = _RULES.get(target)
+    return rule(call) if rule else call
+
+
+def _of_zeros(target: Any) -> Callable[[Call], Call]:
+    """Memory that is filled before it is read may hold zeros; no graph reads what nobody wrote."""
+
+    def zeros(call: Call) -> Call:
+        options = {key: value for key, value in call.options.items() if key not in ("memory_format", "pin_memory")}
+        return Call(target, call.arguments, options)
+
+    return zeros
+
+
+def _vector_norm(call: Call) -> Call:
+    """Torch itself takes the norm of vectors so, unless an order is given for two dimensions."""
+    schema = _ATEN.linalg_norm.default._schema.arguments
+    names = [argument.name for argument in schema if not argument.kwarg_only]
+    given = {**dict(zip(names, call.arguments, strict=False)), **call.options}
+    order, dimensions = given.get("ord"), given.get("dim")
+    tensor = given["self"]
+    rank = len(dimensions) if isinstance(dimensions, list | tuple) else 1
+    if dimensions is None:
+        rank = tensor.meta["val"].dim()
+    if order is not None and rank != 1:
+        return call
+    kept = {"dtype": given["dtype"]} if given.get("dtype") is not None else {}
+    return Call(
+        _ATEN.linalg_vector_norm.default,
+        (tensor, 2 if order is None else order, dimensions, bool(given.get("keepdim", False))),
+        kept,
+    )
+
+
+_RULES: Mapping[Any, Callable[[Call], Call]] = {
+    _ATEN.empty.memory_format: _of_zeros(_ATEN.zeros.default),
+    _ATEN.new_empty.default: _of_zeros(_ATEN.new_zeros.default),
+    _ATEN.empty_like.default: _of_zeros(_ATEN.zeros_like.default),
+    _ATEN.linalg_norm.default: _vector_norm,
+}
