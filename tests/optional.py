@@ -80,7 +80,7 @@ REQUIREMENTS = {
     "slither": Requirement(version_of_slither, "there is no Slither here: `make slither` brings it"),
     "mount": Requirement(_mount, "this account may not mount a small disk, which then is full"),
     "accounting": Requirement(_accounting, "there is no dp-accounting here: set-up brings it (the extra `privacy`)"),
-    "zoo": Requirement(_zoo, "the libraries of `make zoo` are not here: `make zoo ARGS=--list` brings them"),
+    "architectures": Requirement(_zoo, "the libraries of `make zoo` are not here: `make zoo ARGS=--list` brings them"),
     "probe": Requirement(_probe, f"no probe of {DEFAULT.name} ships for the torch that is installed here"),
 }
 

@@ -118,3 +118,13 @@ class Branching(nn.Module):
 
 def test_a_comparison_of_the_batch_with_itself_is_none() -> None:
     export(Branching(), [Input("x", "F32", (4,))])
+
+
+def test_what_nobody_reads_is_left_out_and_draws_stay() -> None:
+    def compute(x: Tensor, weight: Tensor) -> Tensor:
+        F.mse_loss(x * weight, x)
+        torch.rand(2)
+        return x * weight * torch.rand_like(x)
+
+    named = operators(compute)
+    assert "mse_loss.default" not in named and "rand.default" in named

@@ -40,7 +40,7 @@ def test_a_single_model_that_is_not_equal_fails_a_zoo_of_few(outcome: str, code:
 
 
 @pytest.mark.long
-@pytest.mark.zoo
+@pytest.mark.architectures
 def test_a_dozen_models_train_to_the_bit() -> None:
     results = [json.loads(line) for line in lines(DOZEN)]
     assert len(results) >= len(DOZEN)

@@ -22,8 +22,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fitchain.pod.compute.environment import DEFAULT, Environment, clean_variables, installed_torch
 from scripts.host import processor
@@ -84,13 +85,13 @@ def lines(arguments: Sequence[str]) -> Iterator[str]:
         raise SystemExit(f"the process that tries models ended with exit code {process.returncode}")
 
 
-def described(result: dict[str, str]) -> str:
+def described(result: Mapping[str, Any]) -> str:
     """A result as a line."""
     reason = f": {result['reason']}" if result["reason"] else ""
     return f"{result['family']:26}{result['name']:44}{result['outcome']}{reason}"
 
 
-def table(results: Sequence[dict[str, str]]) -> str:
+def table(results: Sequence[Mapping[str, Any]]) -> str:
     """Results by family: how many export, are equal, and are so as their library delivers them."""
     families = dict.fromkeys(result["family"] for result in results)
     rows = [(family, [result for result in results if result["family"] == family]) for family in families]
@@ -104,7 +105,7 @@ def table(results: Sequence[dict[str, str]]) -> str:
     )
 
 
-def counts(results: Sequence[dict[str, str]]) -> tuple[str, ...]:
+def counts(results: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """How many were built, are equal as they are delivered, export, and are equal."""
     built = [result for result in results if result["outcome"] != "not built"]
     equal = [result for result in built if result["outcome"] == "equal"]
@@ -112,13 +113,13 @@ def counts(results: Sequence[dict[str, str]]) -> tuple[str, ...]:
     return tuple(str(len(each)) for each in (built, [one for one in equal if not one["wrapped"]], exported, equal))
 
 
-def shares(results: Sequence[dict[str, str]]) -> tuple[float, ...]:
+def shares(results: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
     """The last three of these, over the first."""
     built, *rest = map(int, counts(results))
     return tuple(each / max(built, 1) for each in rest)
 
 
-def failed(results: Sequence[dict[str, str]]) -> int:
+def failed(results: Sequence[Mapping[str, Any]]) -> int:
     """1 where one differs or cannot be built, or fewer than promised are equal."""
     delivered, _, equal = shares(results)
     wrong = any(result["outcome"] in ("differs", "not built") for result in results)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
-from fitchain.pod.compute.model.rewrites import rewritten
+from fitchain.pod.compute.model.rewrites import read_nodes, rewritten
 from fitchain.pod.compute.model.tensors import dtype_name, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Location, noted_location
 from fitchain.pod.values.digest import blake3_digest
@@ -126,8 +126,9 @@ class Writer:
 
     def walk(self, traced: fx.GraphModule) -> list[Argument]:
         """Write down the nodes of a traced graph; returns its outputs."""
+        read = read_nodes(traced)
         for node in traced.graph.nodes:
-            if node.op == "call_function":
+            if node.op == "call_function" and node in read:
                 self.call(traced, node)
             elif node.op == "output":
                 outputs = node.args[0]

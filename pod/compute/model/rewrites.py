@@ -1,7 +1,8 @@
-"""Rewrites: the few operators that a graph says by another one, of which it is the same computation.
+"""Rewrites: the few operators that a graph says by another one, and what it leaves out.
 
-Everything else is written down as it was traced. That a rewritten one computes the same is not
-believed: export runs module and graph side by side (`fidelity`).
+A module of a library computes more than the one tensor that is asked for: losses, hidden states.
+What nobody reads is not written down. Everything else is, as it was traced. That a graph computes
+the same is not believed: export runs module and graph side by side (`fidelity`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
+from torch import fx
+
+from fitchain.pod.values.graph import OPERATORS
+from fitchain.pod.values.graph.operators.record import Guard
 
 _ATEN = torch.ops.aten
 
@@ -32,6 +37,29 @@ def rewritten(target: Any, arguments: tuple[Any, ...], options: Mapping[str, Any
     call = Call(target, tuple(arguments), dict(options))
     rule = _RULES.get(target)
     return rule(call) if rule else call
+
+
+def read_nodes(traced: fx.GraphModule) -> set[fx.Node]:
+    """The nodes of a traced graph that a graph says: the output's, what it is made of, and whatever
+    does something else than compute, with what that takes.
+
+    Args:
+        traced: as torch traced it; its nodes stand in their order.
+    """
+    kept: set[fx.Node] = set()
+    for node in reversed(traced.graph.nodes):
+        if node.op != "call_function" or _does_more(node.target) or any(user in kept for user in node.users):
+            kept.add(node)
+    return kept
+
+
+def _does_more(target: Any) -> bool:
+    """Whether an operator changes something, draws, moves statistics, or is no operator of torch."""
+    if not isinstance(target, torch._ops.OpOverload):
+        return isinstance(target, torch._ops.HigherOrderOperator)
+    record = OPERATORS.get(str(target))
+    statistics = record is not None and record.guard is Guard.STATISTICS
+    return target._schema.is_mutable or torch.Tag.nondeterministic_seeded in target.tags or statistics
 
 
 def _of_zeros(target: Any) -> Callable[[Call], Call]:
