@@ -84,16 +84,13 @@ def test_what_libraries_use_is_in_the_class_across_processors(compute: Compute, 
 @pytest.mark.parametrize(
     ("compute", "words"),
     [
-        (lambda x, w: x * w + torch.empty_like(x), "otherwise than the module"),
+        (lambda x, w: x * w + torch.empty_like(x), "torch.empty gives memory that nobody has written"),
         (lambda x, w: x * torch.linalg.norm(x * w, 2, (-2, -1), True), "linalg_norm"),
         (lambda x, w: x.index_put((torch.tensor([0, 0]),), w[None], accumulate=True), "adds up"),
         (autocast, "half precision"),
     ],
 )
 def test_what_only_looks_alike_is_refused(compute: Compute, words: str) -> None:
-    # Memory that is fresh from the system holds zeros: what was freed before holds something else.
-    dirty = [torch.full((3, *IMAGE), 7.0) for _ in range(64)]
-    del dirty
     with pytest.raises(InputRefused, match=words):
         operators(compute)
 
@@ -104,20 +101,38 @@ def test_a_batch_norm_that_averages_for_ever_is_named() -> None:
         export(module, [Input("x", "F32", (4,))])
 
 
-class Branching(nn.Module):
-    """It compares its batch with another size, which a run of it cannot leave open."""
+class Counting(nn.Module):
+    """It asks Python for the length of its batch, which a run of it cannot leave open."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.Linear(4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.layer(x)
-        return y if y.shape == (x.shape[0], 3) else y.sum(1)
+        y: Tensor = self.layer(x).reshape(len(x), 3, 1)
+        return y.flatten(1)
 
 
-def test_a_comparison_of_the_batch_with_itself_is_none() -> None:
-    export(Branching(), [Input("x", "F32", (4,))])
+def test_the_length_of_a_batch_may_be_asked_for() -> None:
+    graph, _ = export(Counting(), [Input("x", "F32", (4,))])
+    assert any(node.operator == "int.size" for node in graph.training.nodes)
+
+
+def test_an_assertion_about_numbers_is_left_out() -> None:
+    def compute(x: Tensor, weight: Tensor) -> Tensor:
+        y = x * weight
+        torch._check(int((y > 0).sum().item()) >= 0)  # type: ignore[no-untyped-call]
+        return y
+
+    assert operators(compute) == {"mul.Tensor"}
+
+
+def test_tensors_may_be_parts_of_one_memory_that_do_not_overlap() -> None:
+    module = nn.Linear(4, 3)
+    rows, columns = torch.rand(2, 4).unbind()
+    module.register_buffer("rows", rows)
+    module.register_buffer("columns", columns)
+    assert {"rows", "columns"} <= export(module, [Input("x", "F32", (4,))])[0].tensors.keys()
 
 
 def test_what_nobody_reads_is_left_out_and_draws_stay() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import NoReturn
 
 import torch
@@ -25,7 +26,7 @@ from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
 from fitchain.pod.compute.model.output import giving_one
 from fitchain.pod.compute.model.shape_check import dry_run
 from fitchain.pod.compute.model.tensors import dtype_name, tensor_bytes
-from fitchain.pod.compute.model.torch_output import Heard, Location, quiet, raising_location
+from fitchain.pod.compute.model.torch_output import Heard, quiet, raising_location
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Form, Graph, Input, TensorSpec
@@ -64,9 +65,9 @@ def export(
     admits = ANY if environment_class is None else environment_class.admits
     modes = [(part, part.training) for part in module.modules()]
     try:
-        with giving_one(module, len(inputs), output):
+        with giving_one(module, output):
             witness, require_run = _observed(module, inputs, max(2, batch))
-            (training, locate), (evaluation, _) = (
+            (training, writer), (evaluation, _) = (
                 _trace(module, inputs, batch, mode, tensors, admits) for mode in (True, False)
             )
     finally:
@@ -76,13 +77,15 @@ def export(
     written = Graph(tuple(inputs), specs, training, evaluation)
     graph = Graph.parse(written.encode())
     if refused := graph.structure.refusal:
-        raise InputRefused(at(locate(refused.node), refused.sentence), refused.hint)
+        raise InputRefused(at(writer.location(refused.node), refused.sentence), refused.hint)
     graph.check(admits)
     for mode in (True, False):
         dry_run(graph, max(2, batch), mode)
     written_down = {name: _copied(graph.tensors[name].kind, tensors[name]) for name in graph.tensors}
     require_run()
     if witness is not None:
+        if writer.empty:
+            witness.causes.setdefault("torch.empty gives memory that nobody has written", writer.empty[0])
         require_fidelity(graph, written_down, witness)
     return graph, written_down
 
@@ -90,15 +93,19 @@ def export(
 def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers by name, one that has several names by its first."""
     named: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    memory: dict[int, str] = {}
+    ends: list[tuple[int, int, str]] = []
     for name, tensor in named.items():
         if tensor.device.type != "cpu":
             raise InputRefused(f"the tensor {name!r} lies on {tensor.device}", "move the module with .cpu()")
         if not tensor.is_contiguous():
             raise InputRefused(f"the tensor {name!r} is not laid out row by row", "replace it by its .contiguous()")
-        if tensor.numel() and (other := memory.setdefault(tensor.untyped_storage().data_ptr(), name)) != name:
+        if tensor.numel():
+            ends.append((tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes, name))
+    ends.sort()
+    for (_, end, name), (begin, _, other) in pairwise(ends):
+        if begin < end:  # parts of one memory that do not overlap are as good as two
             raise InputRefused(
-                f"the tensors {name!r} and {other!r} share memory without being one", "clone one of them"
+                f"the tensors {other!r} and {name!r} share memory without being one", "clone one of them"
             )
     return named
 
@@ -137,9 +144,9 @@ def _trace(
     training: bool,
     tensors: dict[str, Tensor],
     admits: Admission,
-) -> tuple[Form, Callable[[int], Location | None]]:
+) -> tuple[Form, Writer]:
     """Trace one mode; constants that the trace finds are added to the tensors. Beside the form
-    comes what finds the module's line of a node."""
+    comes what wrote it, which knows the module's lines."""
     module.train(training)
     if module.training != training:
         raise InputRefused(f"{type(module).__name__}.train({training}) leaves the module in the other mode")
@@ -157,7 +164,7 @@ def _trace(
     if program is None:
         _refuse(failure or RuntimeError(), heard)
     writer = Writer(program, module, tensors, admits)
-    return writer.form(), writer.location
+    return writer.form(), writer
 
 
 def _observed(module: nn.Module, inputs: Sequence[Input], batch: int) -> tuple[Witness | None, Callable[[], None]]:
@@ -189,8 +196,8 @@ def _export(module: nn.Module, examples: tuple[Tensor, ...], strict: bool) -> to
     """Trace a module; strictly, its Python is read instead of run, which finds the batch size free
     in some that compare sizes."""
     dimension = torch.export.Dim("batch", min=2, max=max(MOST_BATCH, examples[0].shape[0]))
-    shapes = tuple({0: dimension} for _ in examples)
-    return torch.export.export(module, examples, dynamic_shapes=shapes, strict=strict)
+    shapes = tuple({0: dimension} for _ in examples)  # of `giving_one`'s `*arguments`
+    return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=strict)
 
 
 @contextlib.contextmanager

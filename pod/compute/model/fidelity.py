@@ -17,7 +17,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -233,14 +233,21 @@ def _digest(tensor: Tensor) -> bytes:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute as a job does by default, and leave torch's generator as it was."""
-    threads = torch.get_num_threads()
+    """Compute as a job does by default, and leave torch's generator and settings as they were.
+    Fresh memory is filled with NaN: a module that reads it is found out, whatever lay there."""
+    threads, memory = torch.get_num_threads(), cast(Any, torch.utils.deterministic)
+    orderly, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = memory.fill_uninitialized_memory
     torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=warns or not orderly)
+    memory.fill_uninitialized_memory = True
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
         torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(orderly, warn_only=warns)
+        memory.fill_uninitialized_memory = filled
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
-from fitchain.pod.compute.model.rewrites import read_nodes, rewritten
+from fitchain.pod.compute.model.rewrites import EMPTY, read_nodes, rewritten
 from fitchain.pod.compute.model.tensors import dtype_name, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Location, noted_location
 from fitchain.pod.values.digest import blake3_digest
@@ -56,7 +56,7 @@ _MEMORY_FORMATS = {
 
 
 class Writer:
-    """Writes a traced program down, node by node."""
+    """Writes a traced program down, node by node; `empty` has the lines that leave memory as it is."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Writer:
         self.program, self.module, self.tensors, self.admits = program, module, tensors, admits
         self.nodes: list[Node] = []
         self.stacks: list[str | None] = []
+        self.empty: list[Location | None] = []
         self.values: dict[fx.Node, Argument] = {}
 
     def form(self) -> Form:
@@ -156,6 +157,8 @@ class Writer:
         elif free_unbacked_symbols(node.meta.get("val")):
             raise InputRefused(at(noted_location(node.stack_trace), DATA_DEPENDENT), "choose with torch.where")
         else:
+            if target in EMPTY:
+                self.empty.append(noted_location(node.stack_trace))
             target, arguments, options = rewritten(target, node.args, node.kwargs)
             self.values[node] = self.append(node, self.name(node, target), arguments, options)
 

@@ -2,14 +2,13 @@
 
 Modules of libraries return dicts, tuples and dataclasses with much in them, and take arguments that
 nobody gives here. A graph takes its inputs by place and gives one tensor. So a module is called
-here, as far as its own code is run, through a `forward` that takes so many tensors and picks one.
+here, as far as its own code is run, through a `forward` that takes tensors and picks one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -70,12 +69,11 @@ def _tensors(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
 
 
 @contextlib.contextmanager
-def giving_one(module: nn.Module, inputs: int, name: str) -> Iterator[None]:
-    """Have a module take so many tensors by place and give one, for a while.
+def giving_one(module: nn.Module, name: str) -> Iterator[None]:
+    """Have a module take tensors by place and give one, for a while.
 
     Args:
-        module: whose `forward` is exchanged.
-        inputs: how many arguments it is given.
+        module: whose `forward` is exchanged for `forward(*arguments)`.
         name: of the tensor, as in `one_tensor`.
 
     Raises:
@@ -91,8 +89,6 @@ def giving_one(module: nn.Module, inputs: int, name: str) -> Iterator[None]:
     def give(*arguments: Tensor) -> Tensor:
         return one_tensor(forward(*arguments), name)
 
-    places = [inspect.Parameter(f"x{place}", inspect.Parameter.POSITIONAL_ONLY) for place in range(inputs)]
-    vars(give)["__signature__"] = inspect.Signature(places)  # torch reads it
     vars(module)["forward"] = give
     try:
         yield

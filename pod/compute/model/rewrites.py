@@ -19,6 +19,14 @@ from fitchain.pod.values.graph.operators.record import Guard
 _ATEN = torch.ops.aten
 
 
+EMPTY: Mapping[Any, Any] = {
+    _ATEN.empty.memory_format: _ATEN.zeros.default,
+    _ATEN.new_empty.default: _ATEN.new_zeros.default,
+    _ATEN.empty_like.default: _ATEN.zeros_like.default,
+}
+"""What leaves memory as it is, and what a graph says instead."""
+
+
 class Call(NamedTuple):
     """An operator of torch with what it is given."""
 
@@ -93,8 +101,6 @@ def _vector_norm(call: Call) -> Call:
 
 
 _RULES: Mapping[Any, Callable[[Call], Call]] = {
-    _ATEN.empty.memory_format: _of_zeros(_ATEN.zeros.default),
-    _ATEN.new_empty.default: _of_zeros(_ATEN.new_zeros.default),
-    _ATEN.empty_like.default: _of_zeros(_ATEN.zeros_like.default),
+    **{target: _of_zeros(filled) for target, filled in EMPTY.items()},
     _ATEN.linalg_norm.default: _vector_norm,
 }

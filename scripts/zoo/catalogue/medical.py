@@ -82,7 +82,6 @@ def _all() -> Iterator[Architecture]:
     yield one("Regressor", partial(nets.Regressor, (1, 16, 16, 16), (2,), (4, 8), (2, 2)), 16)
     yield one("SegResNetDS", partial(nets.SegResNetDS, 3, init_filters=8, blocks_down=(1, 1), out_channels=2), 16)
     yield one("Quicknat", partial(nets.Quicknat, 2, num_filters=4, num_channels=1), 32, flat=True)
-    yield one("LocalNet", partial(nets.LocalNet, 3, 1, 4, (0, 1), 2), 16)
 
 
 ARCHITECTURES = tuple(_all())

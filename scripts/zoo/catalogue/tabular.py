@@ -64,7 +64,7 @@ def _all() -> Iterator[Architecture]:
         start_scaling_init="random-signs",
         dropout=0.1,
     )
-    for arch in ("tabm-mini", "tabm-packed"):
+    for arch, start in {"tabm-mini": "random-signs", "tabm-packed": None}.items():
         make = partial(
             _make,
             "tabm",
@@ -77,7 +77,7 @@ def _all() -> Iterator[Architecture]:
                 "n_blocks": 2,
                 "d_block": 16,
                 "k": 4,
-                "start_scaling_init": "random-signs",
+                "start_scaling_init": start,
                 "dropout": 0.1,
                 "arch_type": arch,
             },

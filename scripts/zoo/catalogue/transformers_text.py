@@ -39,7 +39,7 @@ OTHERWISE: dict[str, dict[str, Any]] = {
     "SqueezeBert": {"embedding_size": 32, "q_groups": 2, "k_groups": 2, "v_groups": 2},
     "MobileBert": {"embedding_size": 16, "intra_bottleneck_size": 16, "num_feedforward_networks": 1},
     "ConvBert": {"embedding_size": 32},
-    "Nystromformer": {"num_landmarks": 4, "segment_means_seq_len": 8},
+    "Nystromformer": {"num_landmarks": 8, "segment_means_seq_len": 8},
     "Yoso": {"use_expectation": True},
     "Ernie": {},
     "MegatronBert": {},
