@@ -299,3 +299,20 @@ def test_a_gradient_that_was_there_is_left() -> None:
     module.weight.grad = torch.ones(3, 4)
     export(module, FLOATS, 4)
     assert torch.equal(module.weight.grad, torch.ones(3, 4)) and module.bias.grad is None
+
+
+class Capturing(Two):
+    """It puts a hook in at its first call, as transformers do, and counts on having done so once."""
+
+    def forward(self, x: Tensor) -> Any:
+        if not vars(self).get("captures"):
+            self.captures = True
+            self.enter.register_forward_hook(lambda part, x, output: output + 1)
+        return self.leave(self.between(self.enter(x)))
+
+
+def test_hooks_of_a_first_call_are_put_in_once() -> None:
+    module = Capturing()
+    graph, tensors = export(module, FLOATS, 4)
+    x = torch.rand(3, 4)
+    assert torch.equal(Program(graph, tensors, NATIVE)(x, training=True), module(x))

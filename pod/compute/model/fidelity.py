@@ -255,6 +255,13 @@ def _left_as_it_was(module: nn.Module) -> Iterator[None]:
     """Give a module its attributes back as they were, and its tensors with the same numbers: what
     it kept of the trial's numbers must not become a constant of the graph."""
     parts = [(part, dict(vars(part)), dict(part._parameters), dict(part._buffers)) for part in module.modules()]
+    # A library that puts hooks in at the first call notes in an attribute that it did: both go.
+    hooks = [
+        (value, value.copy())
+        for part in module.modules()
+        for name, value in vars(part).items()
+        if name.endswith(("_hooks", "_hooks_with_kwargs")) and isinstance(value, dict)
+    ]
     named = (*module.parameters(), *module.buffers())
     tensors = [(tensor, tensor.detach().clone(), tensor.grad) for tensor in named]
     try:
@@ -265,6 +272,9 @@ def _left_as_it_was(module: nn.Module) -> Iterator[None]:
             vars(part).update(attributes)
             part._parameters.update(parameters)
             part._buffers.update(buffers)
+        for value, before in hooks:
+            value.clear()
+            value.update(before)
         with torch.no_grad():
             for tensor, values, gradient in tensors:
                 if tensor.grad_fn is not None:  # a buffer that a step changed; a view of one may not be detached
