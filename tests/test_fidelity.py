@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fitchain.pod.compute.environment.classes import NATIVE
 from fitchain.pod.compute.model import Program
@@ -316,3 +317,20 @@ def test_hooks_of_a_first_call_are_put_in_once() -> None:
     graph, tensors = export(module, FLOATS, 4)
     x = torch.rand(3, 4)
     assert torch.equal(Program(graph, tensors, NATIVE)(x, training=True), module(x))
+
+
+class MaskedWhereTraced(nn.Module):
+    """Attention that is causal by a word where it runs and by a mask where it is traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Linear(4, 3 * 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = self.enter(x)[:, None].chunk(3, dim=-1)
+        mask = torch.ones(6, 6, dtype=torch.bool).tril() if torch.compiler.is_compiling() else None
+        return F.scaled_dot_product_attention(query, key, value, mask, is_causal=mask is None)
+
+
+def test_a_mask_that_is_written_out_where_a_module_is_traced_is_the_same() -> None:
+    export(MaskedWhereTraced(), [Input("x", "F32", (6, 4))])

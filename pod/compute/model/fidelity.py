@@ -234,13 +234,17 @@ def _digest(tensor: Tensor) -> bytes:
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Compute as a job does by default, and leave torch's generator and settings as they were.
-    Fresh memory is filled with NaN: a module that reads it is found out, whatever lay there."""
+    Fresh memory is filled with NaN: a module that reads it is found out, whatever lay there.
+    Attention is made of products, as in the default class: libraries write a mask out where they
+    are traced and leave it out where they are run, and torch's fused kernel tells the two apart."""
     threads, memory = torch.get_num_threads(), cast(Any, torch.utils.deterministic)
     orderly, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    filled = memory.fill_uninitialized_memory
+    filled, attention = memory.fill_uninitialized_memory, cast(Any, torch.backends.cuda)
+    fused = attention.flash_sdp_enabled()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=warns or not orderly)
     memory.fill_uninitialized_memory = True
+    attention.enable_flash_sdp(False)
     try:
         with torch.random.fork_rng(devices=[]):
             yield
@@ -248,6 +252,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(orderly, warn_only=warns)
         memory.fill_uninitialized_memory = filled
+        attention.enable_flash_sdp(fused)
 
 
 @contextlib.contextmanager

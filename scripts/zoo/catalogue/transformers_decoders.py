@@ -81,6 +81,8 @@ OTHERWISE: dict[str, dict[str, Any]] = {
 }
 RENAMED = {"Seed_oss": "SeedOss"}
 
+MIXTURES = ("Mixtral", "Qwen2Moe")
+
 
 def _all() -> Iterator[Architecture]:
     import transformers
@@ -92,12 +94,22 @@ def _all() -> Iterator[Architecture]:
         kind, config = getattr(transformers, f"{plain}{suffix}", None), getattr(transformers, f"{plain}Config", None)
         if plain == "Gemma3":
             config = transformers.Gemma3TextConfig
+        if plain in MIXTURES:
+            batched = partial(_make_batched, kind, config, options)
+            yield Architecture(f"transformers/{plain}, batched experts", "decoder LLM", batched, tokens(), "logits")
         make = partial(_make, kind, config, options)
         yield Architecture(f"transformers/{plain}", "decoder LLM", make, tokens(), "logits")
 
 
 def _make(kind: Any, config: Any, options: dict[str, Any]) -> Any:
     return kind(config(**options))
+
+
+def _make_batched(kind: Any, config: Any, options: dict[str, Any]) -> Any:
+    """Experts by batched products: what the library groups, it counts by values."""
+    made = config(**options)
+    made._experts_implementation = "batched_mm"
+    return kind(made)
 
 
 ARCHITECTURES = tuple(_all())
