@@ -334,3 +334,23 @@ class MaskedWhereTraced(nn.Module):
 
 def test_a_mask_that_is_written_out_where_a_module_is_traced_is_the_same() -> None:
     export(MaskedWhereTraced(), [Input("x", "F32", (6, 4))])
+
+
+class Indexed(Two):
+    """It makes its table of indices anew when it first sees how long its input is."""
+
+    places: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("places", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Any:
+        if self.places.shape != x.shape[1:]:
+            self.places = torch.arange(x.shape[1], dtype=torch.float32)
+        return self.leave(self.between(self.enter(x + self.places)))
+
+
+def test_a_buffer_that_a_first_call_makes_anew_is_there_then() -> None:
+    graph, tensors = export(Indexed(), FLOATS, 4)
+    assert tensors["places"].shape == (4,) and not graph.structure.written

@@ -61,12 +61,12 @@ def export(
         InputRefused: it cannot be written down; the message names the line.
     """
     _refuse_whole_averages(module)
-    tensors = _named_tensors(module)
     admits = ANY if environment_class is None else environment_class.admits
     modes = [(part, part.training) for part in module.modules()]
     try:
         with giving_one(module, output):
             witness, require_run = _observed(module, inputs, max(2, batch))
+            tensors = _named_tensors(module)
             (training, writer), (evaluation, _) = (
                 _trace(module, inputs, batch, mode, tensors, admits) for mode in (True, False)
             )

@@ -91,6 +91,7 @@ def observe(module: nn.Module, inputs: Sequence[Input], batch: int) -> Witness |
 def _observe(module: nn.Module, inputs: Sequence[Input], witness: Witness) -> Witness | None:
     moved = {name: tensor for name, tensor in module.named_parameters() if tensor.requires_grad}
     kept = list[dict[str, str]]()
+    buffers = tuple(module.buffers())
     of_zeros = _kept_of_zeros(module, inputs, witness.batch)
     with _left_as_it_was(module), _watched(module, witness.causes), one_thread():
         for step, (size, training) in enumerate(_calls(witness.batch)):
@@ -112,12 +113,12 @@ def _observe(module: nn.Module, inputs: Sequence[Input], witness: Witness) -> Wi
             _move(moved, gradients)
             kept.append(_plain_values(module))
         constants = {
-            (part, name): tensor
-            for (part, name), tensor in _kept_tensors(module).items()
+            (part, name): tensor.detach()
+            for (part, name), tensor in _kept_tensors(module, buffers).items()
             if of_zeros.get((part, name)) == _digest(tensor)
         }
     for (part, name), tensor in constants.items():
-        vars(part)[name] = tensor
+        (part._buffers if name in part._buffers else vars(part))[name] = tensor
     for name, value in kept[1].items():
         if kept[0].get(name, value) != value != kept[2].get(name, value):
             raise InputRefused(
@@ -173,17 +174,25 @@ def _kept_of_zeros(module: nn.Module, inputs: Sequence[Input], batch: int) -> di
     zeros = tuple(torch.zeros((batch, *spec.shape), dtype=DTYPES[spec.dtype]) for spec in inputs)
     with _left_as_it_was(module), one_thread(), torch.no_grad():
         module.train(True)
+        buffers = tuple(module.buffers())
         module(*zeros)
-        return {key: _digest(tensor) for key, tensor in _kept_tensors(module).items()}
+        return {key: _digest(tensor) for key, tensor in _kept_tensors(module, buffers).items()}
 
 
-def _kept_tensors(module: nn.Module) -> dict[tuple[nn.Module, str], Tensor]:
-    """Tensors outside parameters and buffers, by the module that keeps them and their name."""
+def _kept_tensors(module: nn.Module, buffers: Sequence[Tensor]) -> dict[tuple[nn.Module, str], Tensor]:
+    """Tensors outside parameters and buffers, by the module that keeps them and their name; and
+    what stands in a buffer's place since.
+
+    Args:
+        module: that keeps them.
+        buffers: that it had.
+    """
+    before = {id(each) for each in buffers}
     return {
         (part, name): value
         for part in module.modules()
-        for name, value in vars(part).items()
-        if isinstance(value, Tensor) and not value.requires_grad
+        for name, value in (*vars(part).items(), *part._buffers.items())
+        if isinstance(value, Tensor) and not value.requires_grad and id(value) not in before
     }
 
 

@@ -54,7 +54,6 @@ CNN = [
     "hardcorenas_a",
     "fasternet_t0",
     "rdnet_tiny",
-    "bat_resnext26ts",
     "lambda_resnet26t",
     "vovnet39a",
     "densenet121",
