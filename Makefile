@@ -6,7 +6,7 @@ PYTHON ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup kubo demo test test-long lint slither bench attacks faults nightly conformance lock
+.PHONY: help setup kubo demo test test-long lint slither bench attacks faults nightly conformance lock zoo
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 20
@@ -43,6 +43,9 @@ faults: setup ## a market of pods under kills, reorganisations, full disks; ARGS
 
 nightly: setup ## what takes hours, in parts that resume: ARGS=PART, ARGS=--again, ARGS=--list
 	@python -m scripts.nightly $(ARGS)
+
+zoo: setup ## public architectures, exported and trained to the bit; an hour; ARGS=FAMILY
+	@python -m scripts.zoo $(ARGS)
 
 conformance: setup ## what an environment class's exactness rests on
 	@python scripts/conformance.py $(ARGS)

@@ -12,7 +12,7 @@ is without AVX-512. Emulated reciprocal square roots may differ from real silico
 machine is better evidence: run `python -m fitchain.pod.compute.environment probe CLASS 1` there.
 
     python scripts/conformance.py [--class NAME] [--threads N]... [--on PLACE]...
-    [--quick] [--write]
+    [--only WORD]... [--quick] [--write]
 """
 
 from __future__ import annotations
@@ -103,12 +103,13 @@ def main() -> int:
     parser.add_argument("--threads", type=int, action="append", help="default: 1 and 2")
     parser.add_argument("--on", action="append", choices=[each.name for each in PLACES], help="default: everywhere")
     parser.add_argument("--quick", action="store_true", help="the probe's cases alone")
+    parser.add_argument("--only", action="append", default=[], metavar="WORD", help="cases with WORD in their names")
     parser.add_argument("--write", action="store_true", help=f"put the table into {NOTE.relative_to(ROOT)}")
     parser.add_argument("--compute", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.compute:
         return compute(**json.loads(args.compute))
-    if args.write and (args.quick or args.on or args.threads or args.name != DEFAULT.name):
+    if args.write and (args.quick or args.only or args.on or args.threads or args.name != DEFAULT.name):
         parser.error("--write puts down the whole table: it goes with no other option")
     if shutil.which("qemu-x86_64") is None:
         print("there is no qemu-x86_64 here: install qemu-user", file=sys.stderr)
@@ -119,7 +120,7 @@ def main() -> int:
         environment = Environment(args.name, threads, installed_torch())
         expected: Mapping[str, str] = {}
         for place in places:
-            found = Runner(environment, place, args.quick).results()
+            found = Runner(environment, place, args.quick, tuple(args.only)).results()
             expected = expected or found
             row = Row(place, threads, expected, found)
             print(row.describe(), flush=True)
@@ -136,8 +137,8 @@ def main() -> int:
 class Runner:
     """Runs all cases in one place and remembers each."""
 
-    def __init__(self, environment: Environment, place: Place, quick: bool) -> None:
-        self.environment, self.place, self.quick = environment, place, quick
+    def __init__(self, environment: Environment, place: Place, quick: bool, only: tuple[str, ...] = ()) -> None:
+        self.environment, self.place, self.quick, self.only = environment, place, quick, only
         conditions = [environment.json(), installed_build(), platform.python_version(), processor()]
         conditions += [place.cpu, qemu() if place.cpu else ""]
         file = f"{place.name.replace(' ', '-')}-{environment.threads}.jsonl"
@@ -146,10 +147,10 @@ class Runner:
 
     def results(self) -> dict[str, str]:
         """Each case's digest by name, computed as far as it is not remembered."""
-        known = dict(self.remembered())
+        known = {name: digest for name, digest in self.remembered() if is_wanted(name, self.only)}
         with tempfile.TemporaryDirectory() as folder:
             jobs = Path(folder) / "jobs"
-            if not self.quick:
+            if not self.quick and not self.only:
                 conformance_trainings.prepare(jobs, self.environment)
             ended = True
             while ended:  # a case that ends its process is passed over in the next one
@@ -186,6 +187,7 @@ class Runner:
             "threads": self.environment.threads,
             "filled": self.place.filled,
             "quick": self.quick,
+            "only": self.only,
             "jobs": str(jobs),
             "skipped": str(skipped),
         }
@@ -259,7 +261,12 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def compute(name: str, threads: int, filled: bool, quick: bool, jobs: str, skipped: str) -> int:
+def is_wanted(name: str, only: Sequence[str]) -> bool:
+    """Whether a case is compared: all are where no word is asked for."""
+    return not only or any(word in name for word in only)
+
+
+def compute(name: str, threads: int, filled: bool, quick: bool, only: list[str], jobs: str, skipped: str) -> int:
     """Print two lines for each case: that it begins, and its digest."""
     environment = Environment(name, threads, installed_torch())
     configure(environment)
@@ -269,9 +276,10 @@ def compute(name: str, threads: int, filled: bool, quick: bool, jobs: str, skipp
 
     torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
     works = all_works(name, quick)
-    if not quick:
+    if not quick and not only:
         trainings = sorted(Path(jobs).iterdir())
         works |= {TRAINING + folder.name: partial(conformance_trainings.run, folder) for folder in trainings}
+    works = {work: run for work, run in works.items() if is_wanted(work, only)}
     for work in sorted(works.keys() - set(json.loads(Path(skipped).read_text())), key=list(works).index):
         print("begins", work, flush=True)
         try:

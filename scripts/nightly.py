@@ -158,6 +158,12 @@ PARTS = (
         (("python", "scripts/conformance.py"),),
         lacks=lacks_emulator,
     ),
+    Part(
+        "zoo",
+        "public architectures, exported and trained to the bit",
+        (("python", "-m", "scripts.zoo"),),
+        paths=("pod", "scripts/zoo", "pyproject.toml"),
+    ),
 )
 
 

@@ -21,6 +21,8 @@ from fitchain.pod.compute.environment.classes import DEFAULT
 from fitchain.pod.compute.sandbox import landlock_abi
 from fitchain.pod.ports.store.kubo import kubo, version
 from scripts.slither import version as version_of_slither
+from scripts.zoo.__main__ import LIBRARIES
+from scripts.zoo.__main__ import REQUIREMENTS as REQUIREMENTS_OF_ZOO
 
 OUTCOMES = ("passed", "failed", "error", "skipped")
 
@@ -83,6 +85,10 @@ def browser() -> str:
     return next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := which(name))), "")
 
 
+def _zoo() -> str:
+    return f"the libraries at {LIBRARIES}" if (LIBRARIES / REQUIREMENTS_OF_ZOO.name).is_file() else ""
+
+
 REQUIREMENTS = {
     "ipfs": Requirement(_kubo, "there is no Kubo here: `make kubo` builds it"),
     "landlock": Requirement(_landlock, "this kernel has no Landlock: nothing keeps a root process out of a folder"),
@@ -91,6 +97,7 @@ REQUIREMENTS = {
     "accounting": Requirement(_accounting, "there is no dp-accounting here: set-up brings it (the extra `privacy`)"),
     "browser": Requirement(browser, "there is no Chromium here: `apt-get install chromium` brings it"),
     "sources": Requirement(_sources, "pyarrow, Pillow, pydicom or nibabel is not here: set-up brings them (extras)"),
+    "architectures": Requirement(_zoo, "the libraries of `make zoo` are not here: `make zoo ARGS=--list` brings them"),
     "probe": Requirement(_probe, f"no probe of {DEFAULT.name} ships for the torch that is installed here"),
 }
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fitchain.pod.compute.environment.classes import NATIVE
 from fitchain.pod.compute.model import Program
@@ -299,3 +300,57 @@ def test_a_gradient_that_was_there_is_left() -> None:
     module.weight.grad = torch.ones(3, 4)
     export(module, FLOATS, 4)
     assert torch.equal(module.weight.grad, torch.ones(3, 4)) and module.bias.grad is None
+
+
+class Capturing(Two):
+    """It puts a hook in at its first call, as transformers do, and counts on having done so once."""
+
+    def forward(self, x: Tensor) -> Any:
+        if not vars(self).get("captures"):
+            self.captures = True
+            self.enter.register_forward_hook(lambda part, x, output: output + 1)
+        return self.leave(self.between(self.enter(x)))
+
+
+def test_hooks_of_a_first_call_are_put_in_once() -> None:
+    module = Capturing()
+    graph, tensors = export(module, FLOATS, 4)
+    x = torch.rand(3, 4)
+    assert torch.equal(Program(graph, tensors, NATIVE)(x, training=True), module(x))
+
+
+class MaskedWhereTraced(nn.Module):
+    """Attention that is causal by a word where it runs and by a mask where it is traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Linear(4, 3 * 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = self.enter(x)[:, None].chunk(3, dim=-1)
+        mask = torch.ones(6, 6, dtype=torch.bool).tril() if torch.compiler.is_compiling() else None
+        return F.scaled_dot_product_attention(query, key, value, mask, is_causal=mask is None)
+
+
+def test_a_mask_that_is_written_out_where_a_module_is_traced_is_the_same() -> None:
+    export(MaskedWhereTraced(), [Input("x", "F32", (6, 4))])
+
+
+class Indexed(Two):
+    """It makes its table of indices anew when it first sees how long its input is."""
+
+    places: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("places", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Any:
+        if self.places.shape != x.shape[1:]:
+            self.places = torch.arange(x.shape[1], dtype=torch.float32)
+        return self.leave(self.between(self.enter(x + self.places)))
+
+
+def test_a_buffer_that_a_first_call_makes_anew_is_there_then() -> None:
+    graph, tensors = export(Indexed(), FLOATS, 4)
+    assert tensors["places"].shape == (4,) and not graph.structure.written

@@ -459,11 +459,6 @@ class ArcTangent(Refused):
         return x.atan()  # the line, in the default class
 
 
-class Dictionary(Refused):
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"y": x}
-
-
 class Pair(Refused):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return x, x
@@ -490,10 +485,9 @@ REFUSED: dict[type[nn.Module], str] = {
     Raising: "ValueError: my own words",
     WrongShape: "cannot be traced",
     OwnOperator: "aten.renorm.default",
-    Uninitialised: "aten.empty.memory_format",
+    Uninitialised: "the graph computes the output",
     ArcTangent: "does not admit the operator aten.atan.default",
-    Dictionary: "returns dict of 1 values",
-    Pair: "returns tuple of 2 values",
+    Pair: "returns a tuple of 2 tensors",
     Counting: "the attribute 'count' of Counting",
     ChangingInEvaluation: "the evaluation form changes the buffer 'total'",
 }

@@ -138,4 +138,5 @@ def test_a_part_names_commands_that_there_are(given: Part) -> None:
         assert all((ROOT / path).exists() for path in given.paths)
         module = [word for word in command if word.startswith("scripts")]
         assert command[0] in {"forge", "pytest", "python"}
-        assert all((ROOT / word.removesuffix(".py").replace(".", "/")).with_suffix(".py").exists() for word in module)
+        paths = [ROOT / word.removesuffix(".py").replace(".", "/") for word in module]
+        assert all(path.with_suffix(".py").exists() or (path / "__main__.py").exists() for path in paths)

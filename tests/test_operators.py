@@ -19,10 +19,10 @@ from fitchain.pod.compute.environment.probing import operator_works
 from fitchain.pod.compute.operators.arguments import check_arguments
 from fitchain.pod.compute.operators.cases import case_digest, case_name, make_sample, run_case
 from fitchain.pod.compute.operators.guards import CHECKS, GATES
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused, OperatorFailed
 from fitchain.pod.values.graph import OPERATORS
 from fitchain.pod.values.graph.operators import elementwise, layers, products, reductions, shapes
-from fitchain.pod.values.graph.operators.record import Case, Guard, Layout, Sample, case, unit
+from fitchain.pod.values.graph.operators.record import Case, Guard, Layout, Sample, case, constant, unit
 from tests.graph_fuzz import Call
 from tests.speeds import long_unless
 
@@ -115,7 +115,7 @@ def test_a_case_written_as_a_graph_gives_what_the_case_gives(kind: ModuleType) -
 
 @pytest.mark.parametrize("layout", Layout)
 def test_a_sample_has_the_same_numbers_in_every_layout(layout: Layout) -> None:
-    plain, laid = make_sample(Sample((5, 7)), 1), make_sample(Sample((5, 7), layout=layout), 1)
+    plain, laid = make_sample(Sample((5, 7, 3)), 1), make_sample(Sample((5, 7, 3), layout=layout), 1)
     assert torch.equal(plain, laid) and laid.is_contiguous() == (layout is Layout.ROWS) and laid.is_leaf
 
 
@@ -211,4 +211,35 @@ def test_norms_that_are_not_one_for_each_slice_are_refused(call: Case) -> None:
     """Torch's kernel read and wrote beyond them."""
     written = Call(OPERATORS["aten._weight_norm.default"], call)
     with pytest.raises(InputRefused, match="norm"):
+        written.program(written.graph(), NATIVE)(torch.rand(2, 3), training=True)
+
+
+FIXED = constant(unit(4, 3))
+WINDOW = (3, 2), (1, 1), (0, 0), (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "words"),
+    [
+        ("im2col.default", case(unit(2, 3, 9, 9), (3, 2), (1, 1), (1 << 62, 0), (1, 1)), "a window"),
+        ("im2col.default", case(unit(2, 3, 9, 9), (3, 2), (1, 1), (-1, 0), (1, 1)), "a window"),
+        ("col2im.default", case(unit(2, 18, 56), (1 << 40, 9), *WINDOW), "a window"),
+        ("upsample_bilinear2d.vec", case(unit(2, 3, 9, 9), (1 << 40, 1), False, None), "a new size"),
+        ("upsample_nearest2d.vec", case(unit(2, 3, 9, 9), None, (float("nan"), 2.0)), "a new size"),
+        ("upsample_bicubic2d.vec", case(unit(2, 3, 9, 9), None, True, (1e300, 2.0)), "a new size"),
+        ("index_put_.default", case(unit(5, 3), (Sample((4,), 0, 5, "I64"),), FIXED, True), "adds up"),
+        ("index_put.default", case(unit(5, 3), (Sample((5,), 0, 2, "BOOL"),), unit(3)), "a mask"),
+    ],
+    ids=str,
+)
+def test_sizes_and_indices_that_are_hostile_are_refused(name: str, call: Case, words: str) -> None:
+    written = Call(OPERATORS[f"aten.{name}"], call)
+    with pytest.raises(InputRefused, match=words):
+        written.program(written.graph(), NATIVE)(torch.rand(2, 3), training=True)
+
+
+@pytest.mark.parametrize("name", ["index_put_.default", "index_put.default"])
+def test_an_index_beyond_a_tensor_fails(name: str) -> None:
+    written = Call(OPERATORS[f"aten.{name}"], case(unit(5, 3), (Sample((4,), 7, 9, "I64"),), FIXED))
+    with pytest.raises(OperatorFailed, match=r"out of bounds|out of range"):
         written.program(written.graph(), NATIVE)(torch.rand(2, 3), training=True)

@@ -40,6 +40,8 @@ def names(requirements: list[str]) -> set[str]:
 
 MEASURED_AGAINST = {"opacus"}
 """What a bench compares with where somebody installed it: nothing rests on it."""
+ZOO = ROOT / "scripts" / "zoo" / "catalogue"
+"""It imports what `make zoo` brings into a folder of its own."""
 
 
 def imported_distributions(*folders: str) -> set[str]:
@@ -47,6 +49,8 @@ def imported_distributions(*folders: str) -> set[str]:
     modules = set()
     for folder in folders:
         for path in (ROOT / folder).rglob("*.py"):
+            if ZOO in path.parents:
+                continue
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Import):
                     modules |= {alias.name.split(".")[0] for alias in node.names}

@@ -60,6 +60,12 @@ def publish(
             "--parent", metavar="MODEL", help="A model that it descends from; may be repeated.", show_default=False
         ),
     ] = None,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", metavar="NAME", help="Which tensor, where it returns several: logits, say.", show_default=False
+        ),
+    ] = "",
 ) -> Report:
     """Export an nn.Module as a graph and weights, and register them."""
     from fitchain.pod.parties import scientist
@@ -71,7 +77,9 @@ def publish(
     parents = [find_model(home, text) for text in parent or ()]
     dataset_id = find_dataset(home, dataset)
     log(f"tracing {name} as a graph, then sealing and registering it")
-    published = scientist.publish_model(home, Path(path), dataset_id, name=name, parents=parents, inputs=inputs or ())
+    published = scientist.publish_model(
+        home, Path(path), dataset_id, name=name, output=output, parents=parents, inputs=inputs or ()
+    )
     values: dict[str, Any] = {
         "model": published.id,
         "graph": published.graph,

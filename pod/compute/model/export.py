@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import NoReturn
 
 import torch
@@ -22,9 +23,10 @@ from torch import Tensor, nn
 from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.model.fidelity import Witness, observe, require_fidelity
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
+from fitchain.pod.compute.model.output import giving_one
 from fitchain.pod.compute.model.shape_check import dry_run
 from fitchain.pod.compute.model.tensors import dtype_name, require_plain, tensor_bytes
-from fitchain.pod.compute.model.torch_output import Heard, Location, quiet, raising_location
+from fitchain.pod.compute.model.torch_output import Heard, quiet, raising_location
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Form, Graph, Input, TensorSpec
@@ -36,7 +38,11 @@ MOST_BATCH = 1 << 16
 
 
 def export(
-    module: nn.Module, inputs: Sequence[Input], batch: int = 2, environment_class: EnvironmentClass | None = None
+    module: nn.Module,
+    inputs: Sequence[Input],
+    batch: int = 2,
+    environment_class: EnvironmentClass | None = None,
+    output: str = "",
 ) -> tuple[Graph, dict[str, TensorBytes]]:
     """Write a module down as a graph and tensors.
 
@@ -45,6 +51,8 @@ def export(
         inputs: its arguments; the batch dimension stands before each shape.
         batch: a batch size to trace with; the graph holds for others.
         environment_class: which must admit it; None for any.
+        output: which tensor of what it returns is the graph's (`one_tensor`); empty where it
+            returns one.
 
     Returns:
         The graph, and the bytes of all parameters, buffers and constants: copies.
@@ -53,14 +61,17 @@ def export(
         InputRefused: it cannot be written down; the message names the line.
     """
     _refuse_quantised(module)
-    tensors = _named_tensors(module)
+    _named_tensors(module)  # what is refused of them is said before anything runs
+    _refuse_whole_averages(module)
     admits = ANY if environment_class is None else environment_class.admits
     modes = [(part, part.training) for part in module.modules()]
     try:
-        witness, require_run = _observed(module, inputs, max(2, batch))
-        (training, locate), (evaluation, _) = (
-            _trace(module, inputs, batch, mode, tensors, admits) for mode in (True, False)
-        )
+        with giving_one(module, output):
+            witness, require_run = _observed(module, inputs, max(2, batch))
+            tensors = _named_tensors(module)
+            (training, writer), (evaluation, _) = (
+                _trace(module, inputs, batch, mode, tensors, admits) for mode in (True, False)
+            )
     finally:
         for part, mode in modes:
             part.training = mode
@@ -68,13 +79,15 @@ def export(
     written = Graph(tuple(inputs), specs, training, evaluation)
     graph = Graph.parse(written.encode())
     if refused := graph.structure.refusal:
-        raise InputRefused(at(locate(refused.node), refused.sentence), refused.hint)
+        raise InputRefused(at(writer.location(refused.node), refused.sentence), refused.hint)
     graph.check(admits)
     for mode in (True, False):
         dry_run(graph, max(2, batch), mode)
     written_down = {name: _copied(graph.tensors[name].kind, tensors[name]) for name in graph.tensors}
     require_run()
     if witness is not None:
+        if writer.empty:
+            witness.causes.setdefault("torch.empty gives memory that nobody has written", writer.empty[0])
         require_fidelity(graph, written_down, witness)
     return graph, written_down
 
@@ -92,16 +105,31 @@ def _refuse_quantised(module: nn.Module) -> None:
 def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers by name, one that has several names by its first."""
     named: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    memory: dict[int, str] = {}
+    ends: list[tuple[int, int, str]] = []
     for name, tensor in named.items():
         require_plain(name, tensor)
         if not tensor.is_contiguous():
             raise InputRefused(f"the tensor {name!r} is not laid out row by row", "replace it by its .contiguous()")
-        if tensor.numel() and (other := memory.setdefault(tensor.untyped_storage().data_ptr(), name)) != name:
+        if tensor.numel():
+            ends.append((tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes, name))
+    ends.sort()
+    for (_, end, name), (begin, _, other) in pairwise(ends):
+        if begin < end:  # parts of one memory that do not overlap are as good as two
             raise InputRefused(
-                f"the tensors {name!r} and {other!r} share memory without being one", "clone one of them"
+                f"the tensors {other!r} and {name!r} share memory without being one", "clone one of them"
             )
     return named
+
+
+def _refuse_whole_averages(module: nn.Module) -> None:
+    """A batch norm that averages over all steps divides by their count, which it reads back."""
+    for name, part in module.named_modules():
+        if getattr(part, "momentum", 0) is None and getattr(part, "num_batches_tracked", None) is not None:
+            raise InputRefused(
+                f"{type(part).__name__} {name!r} has momentum=None: it averages over all steps by a number that it"
+                " reads back from a buffer, which no graph can say",
+                "give it a momentum: 0.1 is torch's own",
+            )
 
 
 def _spec(name: str, tensor: Tensor) -> TensorSpec:
@@ -127,23 +155,27 @@ def _trace(
     training: bool,
     tensors: dict[str, Tensor],
     admits: Admission,
-) -> tuple[Form, Callable[[int], Location | None]]:
+) -> tuple[Form, Writer]:
     """Trace one mode; constants that the trace finds are added to the tensors. Beside the form
-    comes what finds the module's line of a node."""
+    comes what wrote it, which knows the module's lines."""
     module.train(training)
     if module.training != training:
         raise InputRefused(f"{type(module).__name__}.train({training}) leaves the module in the other mode")
     examples = tuple(_example(spec, max(2, batch)) for spec in inputs)
+    program: torch.export.ExportedProgram | None = None
     failure: BaseException | None = None
     with quiet() as heard, _slow_path():
         try:
-            program = _export(module, examples)
+            program = _export(module, examples, strict=False)
         except Exception as error:  # noqa: BLE001 - the module's code is the user's, and may raise anything
             failure = error
     if failure is not None:
-        _refuse(failure, heard)
+        with quiet(), _slow_path(), contextlib.suppress(Exception):  # the first attempt says more of why
+            program = _export(module, examples, strict=True)
+    if program is None:
+        _refuse(failure or RuntimeError(), heard)
     writer = Writer(program, module, tensors, admits)
-    return writer.form(), writer.location
+    return writer.form(), writer
 
 
 def _observed(module: nn.Module, inputs: Sequence[Input], batch: int) -> tuple[Witness | None, Callable[[], None]]:
@@ -171,10 +203,12 @@ def _example(spec: Input, batch: int) -> Tensor:
     return torch.zeros((batch, *spec.shape), dtype=DTYPES[spec.dtype])
 
 
-def _export(module: nn.Module, examples: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
+def _export(module: nn.Module, examples: tuple[Tensor, ...], strict: bool) -> torch.export.ExportedProgram:
+    """Trace a module; strictly, its Python is read instead of run, which finds the batch size free
+    in some that compare sizes."""
     dimension = torch.export.Dim("batch", min=2, max=max(MOST_BATCH, examples[0].shape[0]))
-    shapes = tuple({0: dimension} for _ in examples)
-    return torch.export.export(module, examples, dynamic_shapes=shapes, strict=False)
+    shapes = tuple({0: dimension} for _ in examples)  # of `giving_one`'s `*arguments`
+    return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=strict)
 
 
 @contextlib.contextmanager

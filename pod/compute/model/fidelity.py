@@ -17,7 +17,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import torch
@@ -55,7 +55,8 @@ class Witness:
 
     Args:
         batch: the size of the first batch.
-        rows: whole numbers of its inputs are below it.
+        rows: whole numbers of its inputs are below it; where it is 1 all numbers lie between 0 and
+            1, since a module may look up rows of a table by any.
         runs: its calls.
         causes: what it did that no graph can say, with the line where that is known.
     """
@@ -84,13 +85,14 @@ def observe(module: nn.Module, inputs: Sequence[Input], batch: int) -> Witness |
     """
     try:
         return _observe(module, inputs, Witness(batch, 2))
-    except IndexError:  # an embedding of one row
+    except IndexError:  # an embedding of one row, or one whose rows are looked up by amounts
         return _observe(module, inputs, Witness(batch, 1))
 
 
 def _observe(module: nn.Module, inputs: Sequence[Input], witness: Witness) -> Witness | None:
     moved = {name: tensor for name, tensor in module.named_parameters() if tensor.requires_grad}
     kept = list[dict[str, str]]()
+    buffers = tuple(module.buffers())
     of_zeros = _kept_of_zeros(module, inputs, witness.batch)
     with _left_as_it_was(module), _watched(module, witness.causes), one_thread():
         for step, (size, training) in enumerate(_calls(witness.batch)):
@@ -112,12 +114,12 @@ def _observe(module: nn.Module, inputs: Sequence[Input], witness: Witness) -> Wi
             _move(moved, gradients)
             kept.append(_plain_values(module))
         constants = {
-            (part, name): tensor
-            for (part, name), tensor in _kept_tensors(module).items()
+            (part, name): tensor.detach()
+            for (part, name), tensor in _kept_tensors(module, buffers).items()
             if of_zeros.get((part, name)) == _digest(tensor)
         }
     for (part, name), tensor in constants.items():
-        vars(part)[name] = tensor
+        (part._buffers if name in part._buffers else vars(part))[name] = tensor
     for name, value in kept[1].items():
         if kept[0].get(name, value) != value != kept[2].get(name, value):
             raise InputRefused(
@@ -173,25 +175,34 @@ def _kept_of_zeros(module: nn.Module, inputs: Sequence[Input], batch: int) -> di
     zeros = tuple(torch.zeros((batch, *spec.shape), dtype=DTYPES[spec.dtype]) for spec in inputs)
     with _left_as_it_was(module), one_thread(), torch.no_grad():
         module.train(True)
+        buffers = tuple(module.buffers())
         module(*zeros)
-        return {key: _digest(tensor) for key, tensor in _kept_tensors(module).items()}
+        return {key: _digest(tensor) for key, tensor in _kept_tensors(module, buffers).items()}
 
 
-def _kept_tensors(module: nn.Module) -> dict[tuple[nn.Module, str], Tensor]:
-    """Tensors outside parameters and buffers, by the module that keeps them and their name."""
+def _kept_tensors(module: nn.Module, buffers: Sequence[Tensor]) -> dict[tuple[nn.Module, str], Tensor]:
+    """Tensors outside parameters and buffers, by the module that keeps them and their name; and
+    what stands in a buffer's place since.
+
+    Args:
+        module: that keeps them.
+        buffers: that it had.
+    """
+    before = {id(each) for each in buffers}
     return {
         (part, name): value
         for part in module.modules()
-        for name, value in vars(part).items()
-        if isinstance(value, Tensor) and not value.requires_grad
+        for name, value in (*vars(part).items(), *part._buffers.items())
+        if isinstance(value, Tensor) and not value.requires_grad and id(value) not in before
     }
 
 
 def _examples(inputs: Sequence[Input], size: int, rows: int, step: int) -> tuple[Tensor, ...]:
     """Random inputs of a step, `[size, *shape]` each."""
     numbers = torch.Generator().manual_seed(step)
+    draw = torch.randn if rows > 1 else torch.rand
     return tuple(
-        torch.randn((size, *spec.shape), generator=numbers, dtype=DTYPES[spec.dtype])
+        draw((size, *spec.shape), generator=numbers, dtype=DTYPES[spec.dtype])
         if DTYPES[spec.dtype].is_floating_point
         else torch.randint(0, rows, (size, *spec.shape), generator=numbers).to(DTYPES[spec.dtype])
         for spec in inputs
@@ -233,14 +244,26 @@ def _digest(tensor: Tensor) -> bytes:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute as a job does by default, and leave torch's generator as it was."""
-    threads = torch.get_num_threads()
+    """Compute as a job does by default, and leave torch's generator and settings as they were.
+    Fresh memory is filled with NaN: a module that reads it is found out, whatever lay there.
+    Attention is made of products, as in the default class: libraries write a mask out where they
+    are traced and leave it out where they are run, and torch's fused kernel tells the two apart."""
+    threads, memory = torch.get_num_threads(), cast(Any, torch.utils.deterministic)
+    orderly, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled, attention = memory.fill_uninitialized_memory, cast(Any, torch.backends.cuda)
+    fused = attention.flash_sdp_enabled()
     torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=warns or not orderly)
+    memory.fill_uninitialized_memory = True
+    attention.enable_flash_sdp(False)
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
         torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(orderly, warn_only=warns)
+        memory.fill_uninitialized_memory = filled
+        attention.enable_flash_sdp(fused)
 
 
 @contextlib.contextmanager
@@ -248,6 +271,13 @@ def _left_as_it_was(module: nn.Module) -> Iterator[None]:
     """Give a module its attributes back as they were, and its tensors with the same numbers: what
     it kept of the trial's numbers must not become a constant of the graph."""
     parts = [(part, dict(vars(part)), dict(part._parameters), dict(part._buffers)) for part in module.modules()]
+    # A library that puts hooks in at the first call notes in an attribute that it did: both go.
+    hooks = [
+        (value, value.copy())
+        for part in module.modules()
+        for name, value in vars(part).items()
+        if name.endswith(("_hooks", "_hooks_with_kwargs")) and isinstance(value, dict)
+    ]
     named = (*module.parameters(), *module.buffers())
     tensors = [(tensor, tensor.detach().clone(), tensor.grad) for tensor in named]
     try:
@@ -258,9 +288,12 @@ def _left_as_it_was(module: nn.Module) -> Iterator[None]:
             vars(part).update(attributes)
             part._parameters.update(parameters)
             part._buffers.update(buffers)
+        for value, before in hooks:
+            value.clear()
+            value.update(before)
         with torch.no_grad():
             for tensor, values, gradient in tensors:
-                if not isinstance(tensor, nn.Parameter):
+                if tensor.grad_fn is not None:  # a buffer that a step changed; a view of one may not be detached
                     tensor.detach_()
                 tensor.copy_(values)
                 tensor.grad = gradient

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
+from fitchain.pod.compute.model.rewrites import EMPTY, read_nodes, rewritten
 from fitchain.pod.compute.model.tensors import dtype_name, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Location, noted_location
 from fitchain.pod.values.digest import blake3_digest
@@ -55,7 +56,7 @@ _MEMORY_FORMATS = {
 
 
 class Writer:
-    """Writes a traced program down, node by node."""
+    """Writes a traced program down, node by node; `empty` has the lines that leave memory as it is."""
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class Writer:
         self.program, self.module, self.tensors, self.admits = program, module, tensors, admits
         self.nodes: list[Node] = []
         self.stacks: list[str | None] = []
+        self.empty: list[Location | None] = []
         self.values: dict[fx.Node, Argument] = {}
 
     def form(self) -> Form:
@@ -125,8 +127,9 @@ class Writer:
 
     def walk(self, traced: fx.GraphModule) -> list[Argument]:
         """Write down the nodes of a traced graph; returns its outputs."""
+        read = read_nodes(traced)
         for node in traced.graph.nodes:
-            if node.op == "call_function":
+            if node.op == "call_function" and node in read:
                 self.call(traced, node)
             elif node.op == "output":
                 outputs = node.args[0]
@@ -149,14 +152,18 @@ class Writer:
                 self.refuse(node, "operator.getitem")
         elif target is torch.ops.higher_order.wrap_with_set_grad_enabled:
             self.bracket(traced, node)
+        elif target is torch.ops.higher_order.wrap_with_autocast:
+            self.without_autocast(traced, node)
         elif free_unbacked_symbols(node.meta.get("val")):
             raise InputRefused(at(noted_location(node.stack_trace), DATA_DEPENDENT), "choose with torch.where")
         else:
-            self.values[node] = self.append(node, self.name(node), node.args, node.kwargs)
+            if target in EMPTY:
+                self.empty.append(noted_location(node.stack_trace))
+            target, arguments, options = rewritten(target, node.args, node.kwargs)
+            self.values[node] = self.append(node, self.name(node, target), arguments, options)
 
-    def name(self, node: fx.Node) -> str:
+    def name(self, node: fx.Node, target: Any) -> str:
         """The operator's name, admitted."""
-        target = node.target
         if target is torch.ops.aten.sym_size.int:
             name = "int.size"
         elif target is torch.ops.aten.sym_numel.default:
@@ -194,15 +201,30 @@ class Writer:
     def bracket(self, traced: fx.GraphModule, node: fx.Node) -> None:
         """Write down a stretch that records gradients or does not, in place."""
         recording, inner, *arguments = node.args
-        stretch = traced.get_submodule(str(getattr(inner, "target", "")))
-        if not isinstance(stretch, fx.GraphModule):
-            self.refuse(node, "wrap_with_set_grad_enabled")
-        holders = [inner_node for inner_node in stretch.graph.nodes if inner_node.op == "placeholder"]
+        self.add(Node(OPEN_GRADIENT, (bool(recording),), {}), None)
+        self.values[node] = self.stretch(traced, node, inner, arguments)
+        self.add(Node(CLOSE_GRADIENT, (), {}), None)
+
+    def without_autocast(self, traced: fx.GraphModule, node: fx.Node) -> None:
+        """Write down a stretch in which torch is told to convert nothing: it is as if nothing had
+        been said."""
+        _, _, enabled, _, inner, *arguments = node.args
+        if enabled:
+            raise InputRefused(
+                at(noted_location(node.stack_trace), "autocast computes here in half precision"),
+                "leave torch.autocast out, or give it enabled=False",
+            )
+        self.values[node] = self.stretch(traced, node, inner, arguments)
+
+    def stretch(self, traced: fx.GraphModule, node: fx.Node, inner: Any, arguments: Sequence[Any]) -> Argument:
+        """Write down the nodes of a stretch; returns its outputs."""
+        body = traced.get_submodule(str(getattr(inner, "target", "")))
+        if not isinstance(body, fx.GraphModule):
+            self.refuse(node, str(node.target))
+        holders = [inner_node for inner_node in body.graph.nodes if inner_node.op == "placeholder"]
         for holder, value in zip(holders, arguments, strict=True):
             self.values[holder] = self.argument(node, value)
-        self.add(Node(OPEN_GRADIENT, (bool(recording),), {}), None)
-        self.values[node] = tuple(self.walk(stretch))
-        self.add(Node(CLOSE_GRADIENT, (), {}), None)
+        return tuple(self.walk(body))
 
     def argument(self, node: fx.Node, value: Any) -> Argument:
         """What a graph writes for an argument of a traced node."""

@@ -123,6 +123,8 @@ def _laid(values: Tensor, layout: Layout) -> Tensor:
         return values
     if layout is Layout.TRANSPOSED:
         return values.transpose(-1, -2).contiguous().transpose(-1, -2)
+    if layout is Layout.CHANNELS:
+        return values.movedim(1, -1).contiguous().movedim(-1, 1)
     leading, last = values.shape[:-1], values.shape[-1]
     if layout is Layout.SLICED:
         view = torch.zeros((*leading, 2 * last), dtype=values.dtype)[..., ::2]

@@ -17,7 +17,7 @@ from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph.operators import OPERATORS
 from fitchain.pod.values.graph.operators.record import Guard
 
-MOST_PIECES = 65_536
+MOST_PIECES, MOST_SIZE = 65_536, 65_536
 META = torch.device("meta")
 
 
@@ -98,6 +98,33 @@ def _check_norms(meter: Meter, directions: Tensor, norms: Tensor, dimension: int
     _check_shape("the norms of a weight", norms, tuple(shape))
 
 
+def _check_windows(meter: Meter, tensor: Tensor, *sizes: Any) -> None:
+    """Sizes, dilation, padding and stride: with moderate ones no position in memory leaves 64 bits."""
+    _check_moderate("a window", *sizes)
+
+
+def _check_resized(meter: Meter, tensor: Tensor, *options: Any) -> None:
+    """Sizes, or scales, after which the last one comes."""
+    _check_moderate("a new size or scale", *(each for each in options if not isinstance(each, bool)))
+
+
+def _check_moderate(what: str, *values: Any) -> None:
+    for value in values:
+        if isinstance(value, list | tuple):
+            _check_moderate(what, *value)
+        elif value is not None and not 0 <= value <= MOST_SIZE:
+            raise InputRefused(f"{what} is {value} and lies between 0 and {MOST_SIZE}")
+
+
+def _check_written_once(meter: Meter, tensor: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> None:
+    """What is added up by index has no order of its own; a truth would be a shape that depends on
+    values."""
+    if accumulate:
+        raise InputRefused("index_put adds up what has the same index, in no order of its own", "leave accumulate out")
+    if any(isinstance(each, Tensor) and each.dtype in (torch.bool, torch.uint8) for each in indices):
+        raise InputRefused("a mask as an index makes a shape that depends on values", "use torch.where")
+
+
 def storage_of(tensor: Tensor) -> int:
     """What tells one tensor's memory from another's, also where there is none."""
     return int(tensor.untyped_storage()._cdata)
@@ -157,4 +184,7 @@ CHECKS: Mapping[Guard, Callable[..., None]] = {
     Guard.ONE_HOT: _check_one_hot,
     Guard.STATISTICS: _note_statistics,
     Guard.NORMS: _check_norms,
+    Guard.WINDOWS: _check_windows,
+    Guard.RESIZED: _check_resized,
+    Guard.WRITTEN_ONCE: _check_written_once,
 }

@@ -24,17 +24,22 @@ PART_OPERATIONS = 1024
 ten microseconds on a slow core (measured: 2 to 9 a group, 7 a piece)."""
 TRILINEAR_COPIES = 3
 SORTING, SCATTERED = 16, 4
+BICUBIC, TRILINEAR = 16, 8
 _WEIGHTS: Mapping[str, int] = {
     **dict.fromkeys(("aten::sort", "aten::topk", "aten::median"), SORTING),
     **dict.fromkeys(
         (
             *("aten::gather", "aten::index", "aten::index_select", "aten::lgamma", "aten::bernoulli"),
             *("aten::bernoulli_", "aten::rand", "aten::rand_like", "aten::randn", "aten::randn_like", "aten::randint"),
+            *("aten::uniform_", "aten::normal_", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"),
+            *("aten::upsample_linear1d", "aten::upsample_bilinear2d", "aten::im2col", "aten::col2im"),
         ),
         SCATTERED,
     ),
+    "aten::upsample_trilinear3d": TRILINEAR,
+    "aten::upsample_bicubic2d": BICUBIC,
 }
-"""How often an element counts where it is sorted, looked up or drawn."""
+"""How often an element counts where it is sorted, looked up, drawn, or mixed with its neighbours."""
 
 
 def operations_of(name: str, args: Sequence[Any], options: Mapping[str, Any], made: Sequence[Tensor]) -> int:

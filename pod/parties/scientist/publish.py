@@ -73,6 +73,7 @@ def publish_model(
     dataset: DatasetId,
     *,
     name: str = "",
+    output: str = "",
     parents: Sequence[ModelId] = (),
     inputs: Sequence[str] = (),
 ) -> PublishedModel:
@@ -87,6 +88,8 @@ def publish_model(
         dataset: the dataset whose columns give the shapes of the inputs.
         name: of the class, factory or instance in the file; without a file, what the model is
             called in this home, else by its class.
+        output: which tensor is trained where the module returns several: a key or an attribute,
+            such as `logits`, or a place.
         parents: the registered models that it descends from, at most 64.
         inputs: which columns enter which parameter of forward, `NAME=COLUMNS[:TYPE]` each
             (`fitchain.pod.compute.dataset.arguments`); a job request of this home repeats them.
@@ -108,7 +111,7 @@ def publish_model(
     parameters = Parameters.of(taken.forward)
     arguments = chosen_arguments(inputs, card, parameters) if inputs else usual_arguments(card, parameters)
     try:
-        graph, tensors = export(taken, [argument.input for argument in arguments], EXAMPLE_BATCH)
+        graph, tensors = export(taken, [argument.input for argument in arguments], EXAMPLE_BATCH, output=output)
     except InputRefused as error:
         raise InputRefused(error.message, error.hint or f"forward got {'; '.join(map(str, arguments))}") from None
     require_records_apart(graph)

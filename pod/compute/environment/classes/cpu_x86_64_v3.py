@@ -71,7 +71,7 @@ X86_64_V3 = _X8664V3(
         "the class cpu-x86-64-v3 does not admit", frozenset(ITEM_BYTES) - HALVES, True, frozenset(OwnKernel)
     ),
     shipped={
-        ("2.13.0+cu130", 1): "0x2ed88f17333a6b903dea99a08c095d6e6c9fff02c6ca36af4584260459930b13",
-        ("2.13.0+cu130", 2): "0xf8c5d711670e7a4c2f6cc4e569436814d585cf4dc4dcce657d9b9141b1c675ca",
+        ("2.13.0+cu130", 1): "0xf6f0083413c4023132a76da8263d731b34fd2d135d588198f1266d7298d2bde1",
+        ("2.13.0+cu130", 2): "0xbaf8faa619d179eb9aa8d00e2a2d7c265e3b829cb5d81fe620f8d40b6dabeec4",
     },
 )

@@ -4,8 +4,8 @@ A graph comes from a stranger, so an operator is admitted only if it is named he
 here only if it reads nothing but its arguments, checks every index it is given, and makes shapes
 that depend on shapes alone. Never admitted:
 
-- uninitialised, foreign or out-of-bounds memory: `empty*`, `new_empty*`, `as_strided*`, `set_`,
-  `resize_*`, `from_file`, `embedding_renorm_`, `max_unpool*`;
+- uninitialised, foreign or out-of-bounds memory: `empty*`, `new_empty*` (export writes zeros),
+  `as_strided*`, `set_`, `resize_*`, `from_file`, `embedding_renorm_`, `max_unpool*`;
 - shapes or branches that depend on values: `nonzero`, `masked_select`, `unique*`, `item`, `one_hot`
   without a number of classes;
 - anything sparse, quantised, complex, on disk, or with a kernel of its own.
@@ -29,9 +29,11 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType({record.name: record for re
 
 _NEVER = {
     "aten.empty": "uninitialised memory would enter the model; use zeros",
+    "aten.histc": 'it counts by value; transformers do without: config._experts_implementation = "batched_mm"',
     "aten.item": "the computation may not depend on a value read back into Python; use torch.where",
     "aten.nonzero": "shapes may not depend on values; use torch.where or a mask",
-    "aten.index_put": "nothing is written by index; use torch.where or a mask",
+    "aten.scatter": "nothing is written by index but with x[i] = y; use that, torch.where or a mask",
+    "aten.fft_": "its bits differ between processors; write a product with a constant matrix",
     "aten.as_strided": "it reads memory without checks; use slices, views or unfold",
 }
 

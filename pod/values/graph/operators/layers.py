@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fitchain.pod.values.graph.nodes import Symbol
 from fitchain.pod.values.graph.operators.record import (
     BODY,
@@ -11,11 +13,15 @@ from fitchain.pod.values.graph.operators.record import (
     SEQUENCE,
     SIGNAL,
     TABLE,
+    Case,
+    CaseArgument,
     Flow,
     Guard,
+    Layout,
     Sample,
     case,
     constant,
+    laid,
     operators,
     spread,
     unit,
@@ -77,6 +83,9 @@ RANDOM = (
     *operators("bernoulli", case(constant(Sample(TABLE, 0, 1)))),
     *operators("bernoulli.p", case(constant(unit(*TABLE)), 0.3)),
     *operators("randint", case(100, (5003,))),
+    *operators("bernoulli_.float", case(constant(unit(*TABLE)), 0.3), flow=Flow.SIZES),
+    *operators("uniform_", case(constant(unit(*TABLE))), case(constant(unit(*TABLE)), -0.3, 0.7), flow=Flow.SIZES),
+    *operators("normal_", case(constant(unit(*TABLE))), case(constant(unit(*TABLE)), 0.3, 0.7), flow=Flow.SIZES),
 )
 """From the default generator."""
 
@@ -91,29 +100,87 @@ POOLING = (
     *operators("adaptive_avg_pool3d", case(unit(*BODY), (4, 4, 4))),
 )
 
-_SEEN_ONCE = (
-    "it has been compared with one other CPU only; cpu-native admits it, and a transposed convolution resizes here"
-)
+
+def _resized(of: Sample, *options: CaseArgument) -> tuple[Case, ...]:
+    """A tensor made larger and smaller, by scales and to sizes that divide nothing; of channels
+    that lie last, as convolutions leave them."""
+    dimensions, channels = len(of.shape) - 2, laid(of, Layout.CHANNELS)
+    scales = [case(of, None, *options, (scale,) * dimensions) for scale in (2.0, 1.7, 0.6)]
+    sizes = [case(of, tuple(17 + each for each in range(dimensions)), *options, None)]
+    return (
+        *scales,
+        *sizes,
+        case(of, (5,) * dimensions, *options, None),
+        case(channels, None, *options, (2.0,) * dimensions),
+        case(channels, (9,) * dimensions, *options, None),
+        case(replace(of, odd=True), None, *options, (1.5,) * dimensions),
+    )
+
+
+def _smooth(of: Sample) -> tuple[Case, ...]:
+    """The same, with and without corners that stay where they are."""
+    return (*_resized(of, False), *_resized(of, True))
+
+
+_SHOT = unit(2, 37, 61, 83)
 RESIZING = (
-    *operators("upsample_nearest1d.vec", case(unit(*SIGNAL), None, (2.0,)), not_portable=_SEEN_ONCE),
-    *operators("upsample_nearest2d.vec", case(unit(*IMAGES), None, (2.0, 2.0)), not_portable=_SEEN_ONCE),
-    *operators("upsample_nearest3d.vec", case(unit(*BODY), None, (2.0, 2.0, 2.0)), not_portable=_SEEN_ONCE),
-    *operators("upsample_linear1d.vec", case(unit(*SIGNAL), None, False, (2.0,)), not_portable=_SEEN_ONCE),
+    *operators("upsample_nearest1d.vec _upsample_nearest_exact1d.vec", *_resized(unit(*SIGNAL)), guard=Guard.RESIZED),
+    *operators(
+        "upsample_nearest2d.vec _upsample_nearest_exact2d.vec",
+        *_resized(unit(*IMAGES)),
+        wide(_SHOT, (211, 157), None),
+        guard=Guard.RESIZED,
+    ),
+    *operators("upsample_nearest3d.vec _upsample_nearest_exact3d.vec", *_resized(unit(*BODY)), guard=Guard.RESIZED),
+    *operators("upsample_linear1d.vec", *_smooth(unit(*SIGNAL)), guard=Guard.RESIZED),
     *operators(
         "upsample_bilinear2d.vec",
-        case(unit(*IMAGES), None, False, (2.0, 2.0)),
-        case(unit(*IMAGES), (17, 17), True, None),
-        not_portable=_SEEN_ONCE,
+        *_smooth(unit(*IMAGES)),
+        *(
+            wide(each, (211, 157), corners, None)
+            for each in (_SHOT, laid(_SHOT, Layout.CHANNELS))
+            for corners in (False, True)
+        ),
+        guard=Guard.RESIZED,
     ),
+    *operators("upsample_trilinear3d.vec", *_smooth(unit(*BODY)), guard=Guard.RESIZED),
     *operators(
-        "_weight_norm",
-        case(unit(33, 129), unit(33, 1)),
-        case(unit(33, 129), unit(1, 129), 1),
-        case(unit(7, 5, 3), unit(1, 5, 1), 1),
-        not_portable=_SEEN_ONCE,
-        guard=Guard.NORMS,
+        "upsample_bicubic2d.vec",
+        *_smooth(unit(*IMAGES)),
+        *(wide(_SHOT, (211, 157), corners, None) for corners in (False, True)),
+        guard=Guard.RESIZED,
     ),
 )
 """By the overloads whose sizes and scales cannot contradict each other."""
 
-RECORDS = (*NORMALISATION, *ACTIVATIONS, *DROPOUT, *RANDOM, *POOLING, *RESIZING)
+_WINDOW = (3, 2), (1, 2), (1, 0), (2, 1)
+WINDOWS = (
+    *operators(
+        "im2col",
+        case(unit(*IMAGES), *_WINDOW),
+        case(laid(unit(*IMAGES), Layout.CHANNELS), *_WINDOW),
+        case(unit(6, 12, 12), (4, 4), (1, 1), (0, 0), (4, 4)),
+        guard=Guard.WINDOWS,
+    ),
+    *operators(
+        "col2im",
+        case(unit(4, 36, 60), (12, 12), *_WINDOW),
+        case(laid(unit(4, 36, 60), Layout.TRANSPOSED), (12, 12), *_WINDOW),
+        case(unit(96, 9), (12, 12), (4, 4), (1, 1), (0, 0), (4, 4)),
+        guard=Guard.WINDOWS,
+    ),
+)
+"""Windows cut out of an image side by side, and added up where they lay."""
+
+WEIGHT_NORM = operators(
+    "_weight_norm",
+    case(unit(33, 129), unit(33, 1)),
+    case(unit(33, 129), unit(1, 129), 1),
+    case(unit(7, 5, 3), unit(1, 5, 1), 1),
+    case(unit(7, 5, 3), unit(7, 1, 1)),
+    wide(unit(512, 1031), unit(512, 1)),
+    wide(unit(1031, 512), unit(1, 512), 1),
+    guard=Guard.NORMS,
+)
+
+RECORDS = (*NORMALISATION, *ACTIVATIONS, *DROPOUT, *RANDOM, *POOLING, *RESIZING, *WINDOWS, *WEIGHT_NORM)

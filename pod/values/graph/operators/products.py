@@ -25,7 +25,8 @@ from fitchain.pod.values.graph.operators.record import (
     wide,
 )
 
-_LAYOUTS = tuple(pair for pair in product(Layout, Layout) if pair != (Layout.ROWS, Layout.ROWS))
+_OF_MATRICES = Layout.TRANSPOSED, Layout.SLICED, Layout.OFFSET
+_LAYOUTS = tuple(product((Layout.ROWS, *_OF_MATRICES), repeat=2))[1:]
 _SIZES = ((1, 1, 1), (1, 129, 33), (64, 129, 1), (7, 1, 3), (31, 31, 300), (100, 100, 31), (200, 300, 200))
 _LARGE = ((64, 9001, 65), (1, 4097, 129), (512, 1000, 300), (1000, 64, 1000))
 _SEVERAL = unit(4, 16, 32), unit(4, 32, 9)

@@ -27,6 +27,9 @@ class Guard(Enum):
     ONE_HOT = "a number of classes"
     STATISTICS = "running statistics are changed in training"
     NORMS = "one norm for each slice"
+    WINDOWS = "windows of moderate sizes, cut out of an image or put together"
+    RESIZED = "moderate sizes and scales"
+    WRITTEN_ONCE = "numbers are written, and not added up, by index"
     LSTM = "four gates, two hidden states"
     GRU = "three gates, one hidden state"
     RNN = "one gate, one hidden state"
@@ -62,6 +65,7 @@ class Layout(Enum):
     TRANSPOSED = "the last two dimensions exchanged"
     SLICED = "every second element of rows twice as long"
     OFFSET = "rows that begin at an odd element of a longer one"
+    CHANNELS = "the second dimension last: torch's channels_last, where there are four dimensions"
 
 
 @dataclass(frozen=True, slots=True)

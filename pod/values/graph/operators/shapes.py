@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypedDict
 
 from fitchain.pod.values.graph.nodes import Symbol
@@ -12,11 +13,13 @@ from fitchain.pod.values.graph.operators.record import (
     Case,
     Flow,
     Guard,
+    Layout,
     Operator,
     Sample,
     below,
     case,
     constant,
+    laid,
     operators,
     unit,
 )
@@ -26,6 +29,19 @@ OPEN_GRADIENT, CLOSE_GRADIENT = "gradient.open", "gradient.close"
 forward)."""
 
 _F64, _I64 = Symbol("dtype", "F64"), Symbol("dtype", "I64")
+
+
+def _written(values: Callable[..., Sample]) -> tuple[Case, ...]:
+    """Numbers written by index: rows, columns, single ones, some twice, one to many."""
+    table, turned = unit(*TABLE), laid(unit(*TABLE), Layout.TRANSPOSED)
+    return (
+        case(table, (below(37, 9),), values(9, 129)),
+        case(table, (None, below(129, 7)), values(37, 7)),
+        case(table, (below(37, 64), below(129, 64)), values(64)),
+        case(table, (below(37, 5, 1), below(129, 1, 6)), values()),
+        case(turned, (below(37, 64), below(129, 64)), values(64)),
+    )
+
 
 LOOKUP = (
     *operators(
@@ -44,6 +60,8 @@ LOOKUP = (
         chosen_by=1,
     ),
     *operators("one_hot", case(below(9, 64), 9), guard=Guard.ONE_HOT, flow=Flow.COMPARES),
+    *operators("index_put", *_written(unit), guard=Guard.WRITTEN_ONCE, chosen_by=1),
+    *operators("index_put_", *_written(lambda *shape: constant(unit(*shape))), guard=Guard.WRITTEN_ONCE, chosen_by=1),
 )
 
 _TABLE, _IMAGES = unit(*TABLE), unit(*IMAGES)
@@ -91,6 +109,7 @@ _CONVERTED = case(_TABLE, dtype=_F64), case(_TABLE, device=Symbol("device", "mod
 COPIES = (
     *operators("tril triu", case(_TABLE, 1)),
     *operators("flip", case(_IMAGES, (1, 3))),
+    *operators("diff", case(_TABLE), case(_TABLE, 2, 0), case(_TABLE, 1, -1, unit(37, 1), unit(37, 3))),
     *operators("roll", case(_TABLE, (5,), (1,)), case(_TABLE, (7,))),
     *operators("rot90", case(_TABLE)),
     *operators("repeat tile", case(_TABLE, (2, 3))),
@@ -101,7 +120,9 @@ COPIES = (
     *operators("type_as to.other", case(_TABLE, Sample(TABLE, dtype="F64", requires_grad=False)), **_SAME),
     *operators("cat concat concatenate stack", case(_PIECES), case(_PIECES, 1)),
     *operators("hstack vstack dstack", case(_PIECES)),
+    *operators("column_stack", case(_PIECES), case((unit(7), unit(7, 3)))),
     *operators("meshgrid.indexing", case((unit(4), unit(5)), indexing="ij"), **_CUT),
+    *operators("broadcast_tensors", case((unit(4, 1), unit(5), unit(2, 1, 1))), **_CUT),
     *operators("pixel_shuffle", case(unit(2, 8, 3, 3), 2)),
     *operators("pixel_unshuffle", case(_IMAGES, 2)),
     *operators("channel_shuffle", case(_IMAGES, 3)),

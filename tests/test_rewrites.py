@@ -1,0 +1,145 @@
+"""Operators that libraries use, and those that a graph says by others: export runs each beside its
+module, so that what is exported is equal to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fitchain.pod.compute.environment.classes import X86_64_V3
+from fitchain.pod.compute.model.export import export
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.graph import Input
+
+Compute = Callable[[Tensor, Tensor], Tensor]
+IMAGE = (2, 4, 4)
+
+
+class Layer(nn.Module):
+    """Something made of an image and of a weight."""
+
+    def __init__(self, compute: Compute) -> None:
+        super().__init__()
+        self.weight, self.compute = nn.Parameter(torch.rand(IMAGE)), compute
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.compute(x, self.weight)
+
+
+def put(x: Tensor, weight: Tensor) -> Tensor:
+    y = x * weight
+    y[:, torch.tensor([1, 0])] = weight.flip(0)
+    return y
+
+
+def silent_autocast(x: Tensor, weight: Tensor) -> Tensor:
+    with torch.autocast("cpu", enabled=False):
+        return x * weight
+
+
+def autocast(x: Tensor, weight: Tensor) -> Tensor:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return (x @ weight).float()
+
+
+def operators(compute: Compute) -> set[str]:
+    """What a training form of it is made of, in the class across processors."""
+    graph, _ = export(Layer(compute), [Input("x", "F32", IMAGE)], 3, X86_64_V3)
+    return {node.operator.removeprefix("aten.") for node in graph.training.nodes}
+
+
+@pytest.mark.parametrize(
+    ("compute", "named"),
+    [
+        (lambda x, w: torch.diff(x * w), "diff.default"),
+        (lambda x, w: F.interpolate(x * w, scale_factor=2), "upsample_nearest2d.vec"),
+        (lambda x, w: F.interpolate(x * w, size=(7, 5), mode="nearest-exact"), "_upsample_nearest_exact2d.vec"),
+        (lambda x, w: F.interpolate(x * w, size=(7, 5), mode="bilinear"), "upsample_bilinear2d.vec"),
+        (lambda x, w: F.interpolate(x * w, size=(7, 5), mode="bicubic"), "upsample_bicubic2d.vec"),
+        (lambda x, w: F.interpolate((x * w)[:, None], scale_factor=1.5, mode="trilinear"), "upsample_trilinear3d.vec"),
+        (lambda x, w: F.interpolate((x * w)[:, 0], size=7, mode="linear"), "upsample_linear1d.vec"),
+        (lambda x, w: F.unfold(x * w, 2), "im2col.default"),
+        (lambda x, w: F.fold((x * w).reshape(-1, 8, 4), (4, 4), 2, stride=2), "col2im.default"),
+        (lambda x, w: torch.column_stack([x[:, 0, 0], (x * w)[:, 1, 1]]), "column_stack.default"),
+        (lambda x, w: torch.ops.aten.broadcast_tensors([x, w])[1] * x, "broadcast_tensors.default"),
+        (lambda x, w: torch._weight_norm(w, w.amax((1, 2), True), 0) * x, "_weight_norm.default"),
+        (lambda x, w: x * w * x.new_empty((x.shape[0], 1, 1, 1)).bernoulli_(0.7), "new_zeros.default"),
+        (lambda x, w: x * w + torch.empty_like(x).uniform_(-1, 1), "zeros_like.default"),
+        (lambda x, w: x * w + torch.empty(x.shape[0], 2, 4, 4).normal_(), "zeros.default"),
+        (lambda x, w: x / torch.linalg.norm(w), "linalg_vector_norm.default"),
+        (lambda x, w: x / torch.linalg.norm(x * w, dim=-1, keepdim=True), "linalg_vector_norm.default"),
+        (lambda x, w: x / torch.linalg.norm(x * w, 1, -1, True, dtype=torch.float64), "linalg_vector_norm.default"),
+        (put, "index_put_.default"),
+        (silent_autocast, "mul.Tensor"),
+    ],
+)
+def test_what_libraries_use_is_in_the_class_across_processors(compute: Compute, named: str) -> None:
+    assert named in operators(compute)
+
+
+@pytest.mark.parametrize(
+    ("compute", "words"),
+    [
+        (lambda x, w: x * w + torch.empty_like(x), "torch.empty gives memory that nobody has written"),
+        (lambda x, w: x * torch.linalg.norm(x * w, 2, (-2, -1), True), "linalg_norm"),
+        (lambda x, w: x.index_put((torch.tensor([0, 0]),), w[None], accumulate=True), "adds up"),
+        (autocast, "half precision"),
+    ],
+)
+def test_what_only_looks_alike_is_refused(compute: Compute, words: str) -> None:
+    with pytest.raises(InputRefused, match=words):
+        operators(compute)
+
+
+def test_a_batch_norm_that_averages_for_ever_is_named() -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, momentum=None))
+    with pytest.raises(InputRefused, match="BatchNorm1d '1' has momentum=None"):
+        export(module, [Input("x", "F32", (4,))])
+
+
+class Counting(nn.Module):
+    """It asks Python for the length of its batch, which a run of it cannot leave open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layer(x).reshape(len(x), 3, 1)
+        return y.flatten(1)
+
+
+def test_the_length_of_a_batch_may_be_asked_for() -> None:
+    graph, _ = export(Counting(), [Input("x", "F32", (4,))])
+    assert any(node.operator == "int.size" for node in graph.training.nodes)
+
+
+def test_an_assertion_about_numbers_is_left_out() -> None:
+    def compute(x: Tensor, weight: Tensor) -> Tensor:
+        y = x * weight
+        torch._check(int((y > 0).sum().item()) >= 0)  # type: ignore[no-untyped-call]
+        return y
+
+    assert operators(compute) == {"mul.Tensor"}
+
+
+def test_tensors_may_be_parts_of_one_memory_that_do_not_overlap() -> None:
+    module = nn.Linear(4, 3)
+    rows, columns = torch.rand(2, 4).unbind()
+    module.register_buffer("rows", rows)
+    module.register_buffer("columns", columns)
+    assert {"rows", "columns"} <= export(module, [Input("x", "F32", (4,))])[0].tensors.keys()
+
+
+def test_what_nobody_reads_is_left_out_and_draws_stay() -> None:
+    def compute(x: Tensor, weight: Tensor) -> Tensor:
+        F.mse_loss(x * weight, x)
+        torch.rand(2)
+        return x * weight * torch.rand_like(x)
+
+    named = operators(compute)
+    assert "mse_loss.default" not in named and "rand.default" in named
