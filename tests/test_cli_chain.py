@@ -275,11 +275,11 @@ def test_nothing_is_published_before_it_was_shown_and_a_person_said_yes(
 @pytest.mark.parametrize(
     ("options", "reason", "insisted"),
     [
-        (("--target", "patient"), "40 categories in 40 records", ("many-classes", "differing")),
+        (("--target", "patient"), "40 categories in 40 records", ("many-classes", "rare-classes", "differing")),
         (
             ("--kind", "patient=category", "--target", "outcome"),
             "'patient' differs in every",
-            ("many-classes", "differing"),
+            ("many-classes", "rare-classes", "differing"),
         ),
     ],
 )

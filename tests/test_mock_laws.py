@@ -211,7 +211,8 @@ def classes(*counts: int) -> Table:
         (classes(4, 20), {Rule.RARE_CLASSES}),
         (classes(*[5] * 100), set()),
         (classes(*[50] * 101), {Rule.MANY_CLASSES}),
-        (classes(1, *[4] * 10), {Rule.MANY_CLASSES}),
+        (classes(1, *[4] * 10), {Rule.MANY_CLASSES, Rule.RARE_CLASSES}),
+        (classes(4, *[50] * 100), {Rule.MANY_CLASSES, Rule.RARE_CLASSES}),  # who insists on many has not on these
     ],
 )
 def test_what_makes_few_people_public_is_a_concern(table: Table, broken: set[Rule]) -> None:

@@ -70,7 +70,8 @@ def test_show_tells_what_a_file_gives_and_refuses_what_is_unknown(
     keys = json.loads(capsys.readouterr().out)["keys"]
     assert keys["epochs"]["value"] == 7 and keys["steps"]["value"] is None
     assert run(["recipe", "show", str(file)]) == 0
-    assert "cosine" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "cosine" in shown and "\\n" not in shown and "\n\nHow long\n" in shown
     file.write_text("epoch = 7\n")
     assert run(["recipe", "show", str(file), "--json"]) == 3
     assert "epochs" in json.loads(capsys.readouterr().out)["error"]["hint"]

@@ -15,11 +15,15 @@ import pytest
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.owner import replay_job
 from fitchain.pod.parties.scientist import (
+    AuditOptions,
+    JobRequest,
     Scientist,
     accept_result,
     delivery,
+    draft_request,
     evaluate,
     fetch_model,
+    plan_audit,
     publish_model,
     read_card,
 )
@@ -121,12 +125,36 @@ def test_request_repeats_the_inputs_that_a_model_was_published_for(workshop: Wor
     assert [(each.name, each.columns[0]) for each in model.arguments] == [("x", "delta")]
     columns = [["delta", "alpha", "beta", "gamma"]]
     assert recipe_of(workshop, workshop.request(model=model.id)).json()["inputs"] == columns
+    assert draft_request(home, JobRequest(workshop.dataset.id, model.id, RECIPE)).json()["inputs"] == columns
     other = RECIPE | {"inputs": [["alpha", "beta", "gamma", "delta"]]}
     id = workshop.request(model=model.id, recipe_overrides=other)
     assert recipe_of(workshop, id).json()["inputs"] == other["inputs"]
     assert home.journal.model(workshop.model.id).inputs == ()  # the usual ones follow from each dataset
     with pytest.raises(InputRefused, match="forward has no parameter 'y': it takes 'x'"):
         publish_model(home, file, workshop.dataset.id, name="Turned", inputs=["y=alpha"])
+
+
+def test_audit_of_a_model_with_several_inputs_is_planned(workshop: Workshop, tmp_path: Path) -> None:
+    """The rehearsal that tells how long a phase takes trains what the request will ask for."""
+    home, source = workshop.scientist.home, tmp_path / "two.py"
+    source.write_text(
+        "from torch import nn\n\n\nclass Two(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.a, self.b = nn.Linear(1, 2), nn.Linear(3, 2)\n\n"
+        "    def forward(self, x, y):\n        return self.a(x) + self.b(y)\n"
+    )
+    model = publish_model(home, source, workshop.dataset.id, name="Two", inputs=["x=delta", "y=@rest"])
+    planned, _ = plan_audit(home, JobRequest(workshop.dataset.id, model.id, RECIPE), AuditOptions(verifiers=3))
+    assert planned.audit is not None and not planned.rehearsed  # it was
+
+
+def test_draft_refuses_what_the_request_would(workshop: Workshop, tmp_path: Path) -> None:
+    source, policy = private_table(tmp_path / "other.csv", seed=3), open_policy(minimum_batch=16)
+    here = replace(workshop, dataset=offer_table(workshop.owner, source, policy=policy))
+    with pytest.raises(InputRefused, match="batch") as drafted:
+        draft_request(here.scientist.home, JobRequest(here.dataset.id, here.model.id, RECIPE))
+    with pytest.raises(InputRefused) as requested:
+        here.request()
+    assert drafted.value.message == requested.value.message
 
 
 def test_request_for_a_dataset_without_the_models_columns_says_so(workshop: Workshop, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import typer
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import find_dataset, find_model
 from fitchain.cli.recipe_file import read_recipe
-from fitchain.cli.views.output import KeyValues, Report, Rows
+from fitchain.cli.views.output import KeyValues, Prose, Report, Rows
 
 app = group("recipe", "What may stand in a recipe; what is drafted of one.")
 
@@ -42,7 +42,7 @@ def show(session: Session, file: FileArgument = None) -> Report:
             (key.name, _toml(terms[key.name]) if key.name in terms else f"({key.default})", key.meaning)
             for key in part.keys
         ]
-        views += [f"\n{part.title}:", Rows(("key", "value" if file else "default", "meaning"), rows)]
+        views += [Prose(part.title, []), Rows(("key", "value" if file else "default", "meaning"), rows)]
     return Report({"keys": values}, views)
 
 
@@ -58,14 +58,13 @@ def draft(
 ) -> Report:
     """Show the whole recipe that a request would carry, without asking for anything."""
     from fitchain.cli.views import recipe as views
-    from fitchain.pod.parties.scientist import draft_recipe, read_card
+    from fitchain.pod.parties.scientist import JobRequest, draft_request
 
-    home = session.home
-    row = home.journal.model(find_model(home, model))
-    card = read_card(home, find_dataset(home, dataset))
-    drafted = draft_recipe(
-        home, card, row.graph, row.initial_model, read_recipe(recipe), "" if recipe is None else str(recipe)
+    home, source = session.home, "" if recipe is None else str(recipe)
+    request = JobRequest(
+        find_dataset(home, dataset), find_model(home, model), read_recipe(recipe), recipe_source=source
     )
+    drafted = draft_request(home, request)
     return Report(views.values(drafted), [KeyValues(views.pairs_of(drafted))])
 
 

@@ -78,7 +78,6 @@ def concerns_of(table: Table, constants: Constants) -> Iterator[Concern]:
                 f"the column {column.name!r} has {len(categories)} categories in {records} records, each of which would"
                 " be published",
             )
-            continue
         of_each = counts[column.name][[each != MISSING_CATEGORY for each in categories]]  # that is nobody's
         if rare := int(((of_each > 0) & (of_each < FEWEST_OF_A_CLASS)).sum()):
             yield Concern(

@@ -29,7 +29,7 @@ from fitchain.pod.parties.scientist.pod import Scientist, follow
 from fitchain.pod.parties.scientist.preview import Preview, preview_of
 from fitchain.pod.parties.scientist.publish import PublishedModel, publish_model, read_card
 from fitchain.pod.parties.scientist.receive import Delivery, check, delivery, fetch_model
-from fitchain.pod.parties.scientist.request import JobRequest, asked_terms, draft_recipe, request_job
+from fitchain.pod.parties.scientist.request import JobRequest, asked_terms, draft_recipe, draft_request, request_job
 from fitchain.pod.parties.scientist.watch import watch_job
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "delivery",
     "dispute",
     "draft_recipe",
+    "draft_request",
     "evaluate",
     "fetch_model",
     "find_datasets",

@@ -18,7 +18,7 @@ from fitchain.pod.compute.dataset import Card
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.metering import measured_work
 from fitchain.pod.parties.scientist.publish import read_card
-from fitchain.pod.parties.scientist.request import JobRequest, draft_recipe, rehearse_request, terms_of
+from fitchain.pod.parties.scientist.request import JobRequest, recipe_of, rehearse_request, terms_of
 from fitchain.pod.ports.agreement import AuditTerms
 from fitchain.pod.ports.trust import trusted_by
 from fitchain.pod.proof.audit.cost import Sampling
@@ -106,10 +106,7 @@ class _Draft:
 
     def recipe(self) -> Recipe:
         """The recipe as the request will draft it."""
-        row = self.home.journal.model(self.request.model)
-        overrides = dict(self.request.recipe_overrides) | {"audit": self.table}
-        source = self.request.recipe_source
-        return draft_recipe(self.home, self.card, row.graph, row.initial_model, overrides, source)
+        return recipe_of(self.home, self.card, self.request, self.table)
 
 
 def plan_audit(

@@ -115,10 +115,7 @@ def request_job(home: Home, request: JobRequest, on_cost: Callable[[PrivacyCost]
     card, row = read_card(home, request.dataset), home.journal.model(request.model)
     price = card.price if request.price is None else request.price
     audit = request.audit or AuditTerms()
-    overrides = dict(request.recipe_overrides) | ({"audit": _recipe_audit(audit)} if audit.seats else {})
-    wanted = _with_inputs(row, card, overrides)
-    recipe = draft_recipe(home, card, row.graph, row.initial_model, wanted, request.recipe_source)
-    recipe = _keeping_rows(home, request, recipe)
+    recipe = _keeping_rows(home, request, recipe_of(home, card, request, _recipe_audit(audit) if audit.seats else None))
     card.admit(recipe, price, home.keys.address, disclosure(audit, recipe, card))
     Graph.parse((row.folder / GRAPH).read_bytes()).check(environment.environment_class(recipe.environment.name).admits)
     dataset = home.registry.dataset(request.dataset)
@@ -146,6 +143,41 @@ def request_job(home: Home, request: JobRequest, on_cost: Callable[[PrivacyCost]
         home.journal.record(kept.agreement, history.Requested(request.dataset, request.model, str(price)), once="")
         home.journal.keep_fact(kept.agreement, UNHEARD, "")
     return kept.agreement
+
+
+def recipe_of(home: Home, card: Card, request: JobRequest, audit: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe of a request, with the columns that its model was published for; not yet with
+    held-out rows that an earlier job drew.
+
+    Args:
+        home: the scientist's.
+        card: of the dataset.
+        request: what is asked for.
+        audit: the recipe's table `audit`; None leaves what the request's overrides say.
+
+    Raises:
+        InputRefused: a term is unknown or out of bounds, or the dataset lacks a column.
+        NotFound: this home published no such model.
+        EnvironmentRefused: this host is not of the wanted class.
+    """
+    row = home.journal.model(request.model)
+    overrides = dict(request.recipe_overrides) | ({} if audit is None else {"audit": audit})
+    wanted = _with_inputs(row, card, overrides)
+    return draft_recipe(home, card, row.graph, row.initial_model, wanted, request.recipe_source)
+
+
+def draft_request(home: Home, request: JobRequest) -> Recipe:
+    """The recipe that a request would carry, as the dataset's policy admits it; nothing is sent.
+
+    Raises:
+        NotFound: no such dataset or model.
+        InputRefused: the recipe does not fit the dataset or its policy.
+        ChainUnusable: the node does not answer.
+    """
+    card = read_card(home, request.dataset)
+    recipe = _keeping_rows(home, request, recipe_of(home, card, request))
+    card.admit(recipe, card.price if request.price is None else request.price)
+    return recipe
 
 
 def _with_inputs(model: ModelRow, card: Card, overrides: Mapping[str, Any]) -> Mapping[str, Any]:
