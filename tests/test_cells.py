@@ -201,6 +201,23 @@ def test_what_means_missing_is_said(tmp_path: Path) -> None:
     assert (gone.categories["x"], gone.arrays["x"].tolist()) == (("", "DE"), [1, 0, 0])
 
 
+def test_a_marker_that_is_a_number_means_all_that_are_equal(tmp_path: Path) -> None:
+    read = column(tmp_path, ["1.5", "-999", "-999.0", "-9.99e2", "3"], missing=("-999",))
+    assert read.arrays["x is missing"].tolist() == [0, 1, 1, 1, 0]
+    markers = frozenset(["-999", "9"])
+    assert cells.missing(["-999,0", "1,5", "-999"], markers, comma=True) == [0, 2]
+    assert cells.missing(["009", "9", "90"], markers) == [1]
+
+
+def test_a_marker_that_no_cell_has_is_told(tmp_path: Path) -> None:
+    read = column(tmp_path, ["1", "-99", "3"], missing=("-99", "-999", "n.d."))
+    assert read.reading is not None
+    assert [note for note in read.reading.schema.notes if "no cell is" in note] == [
+        "no cell is '-999', which is said to mean a missing one",
+        "no cell is 'n.d.', which is said to mean a missing one",
+    ]
+
+
 def test_a_targets_missing_cell_is_refused_with_its_marker(tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match=r"line 3, column 'x': the cell is missing .'None'.") as caught:
         column(tmp_path, ["Mild", "None", "Severe"], target="x")

@@ -398,6 +398,8 @@ def test_numbers_of_a_result() -> None:
     assert outcome.auc == pytest.approx(1 - 5 / (52 * 39))
     low, high = outcome.auc_interval or (0, 0)
     assert low < (outcome.auc or 0) < high <= 1
+    perfect = Classes(2, 8, 8, (4, 0, 0, 4), 0.2, 32)
+    assert perfect.auc == 1 and perfect.auc_interval is None  # eight records prove no such thing
     amounts = Amounts(4, 0.25, 2.0, 1.5, 6.0)
     assert (amounts.mae, amounts.r2) == (0.5, 0.75)
     low, high = amounts.mae_interval or (0, 0)

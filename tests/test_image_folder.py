@@ -23,6 +23,7 @@ from fitchain.pod.compute.dataset import (
     Reading,
     ReadingTerms,
     Table,
+    Task,
     assemble,
     check_unchanged,
     fit_transform,
@@ -312,6 +313,20 @@ def test_more_pixels_than_the_limit_are_refused_before_one_is_decoded(folder: Pa
 
 
 # Labels beside
+
+
+def test_folders_are_classes_though_they_be_numbers(tmp_path: Path) -> None:
+    for number in range(9):
+        saved(tmp_path / "pictures" / ("3", "10", "200")[number % 3] / f"{number}.png", pixels(number))
+    table = Table.read(tmp_path / "pictures", LABELLED)
+    assert (table.task, table.categories["label"]) == (Task.CLASSIFICATION, ("10", "200", "3"))
+
+
+def test_folders_that_are_called_alike_are_refused(tmp_path: Path) -> None:
+    for number, name in enumerate(("caf\u00e9", "cafe\u0301")):
+        saved(tmp_path / "pictures" / name / f"{number}.png", pixels(number))
+    with pytest.raises(InputRefused, match="two folders of classes are called alike"):
+        Table.read(tmp_path / "pictures", LABELLED)
 
 
 def test_labels_beside_say_what_the_images_are(folder: Path) -> None:

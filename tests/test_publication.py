@@ -33,7 +33,8 @@ OF_RECORDS = ("columns", "count", "target", "task", "transform", "unit", "subgro
 
 def prepared_of(table: Table, transform: str = "standard", **offer: Any) -> PreparedDataset:
     """A table that was looked at, as a command does it before it asks."""
-    how = DatasetOffer("t.csv", name="x", target=table.target or "", policy=Policy(), transform=transform, **offer)
+    given: dict[str, Any] = {"name": "x", "target": table.target or "", "policy": Policy()} | offer
+    how = DatasetOffer("t.csv", transform=transform, **given)
     constants = fit_transform(
         table, transform, how.ranges, None, [n for n, is_input in how.subgroups.items() if not is_input]
     )
@@ -122,3 +123,10 @@ def test_groups_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     (tmp_path / "t.csv").write_text("\n".join(lines))
     prepared = prepared_of(Table.read(tmp_path / "t.csv", ReadingTerms(target="y")), subgroups={"site": False})
     assert "site: north, south" in shown(prepared, capsys)
+
+
+def test_what_is_asked_of_jobs_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    policy = Policy(minimum_price=5 * 10**18, minimum_batch=16, held_out=0.25)
+    table = Table.of({"x": np.arange(40.0), "y": np.arange(40) % 2}, target="y")
+    page = shown(prepared_of(table, policy=policy), capsys)
+    assert "at least 5 FIT, batches of 16 or more, 25% of the records or more held out" in page

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views.amounts import counted
+from fitchain.cli.views.dataset import conditions_of
 from fitchain.cli.views.output import KeyValues, Prose, Rows, View
 from fitchain.pod.values.amounts import amount_text
 
@@ -34,6 +35,10 @@ def publication_views(prepared: PreparedDataset, privacy: str | None, asked_by: 
         ("licence", offer.licence or None),
         ("price", f"{amount_text(offer.price)} FIT"),
         ("open to", asked_by),
+        (
+            "conditions",
+            ", ".join([f"at least {amount_text(offer.policy.minimum_price)} FIT", *conditions_of(offer.policy)]),
+        ),
         ("privacy", privacy),
         ("mock data", f"{counted(offer.mock_records, 'made-up record')}" if offer.mock_records else None),
         (

@@ -107,8 +107,9 @@ class Classes:
 
     @property
     def auc_interval(self) -> Interval | None:
-        """Of 95 %, by the standard error of Hanley and McNeil."""
-        if (auc := self.auc) is None:
+        """Of 95 %, by the standard error of Hanley and McNeil; None where that is 0, as it is where
+        all pairs are in order or none is, however few there are."""
+        if (auc := self.auc) is None or auc in (0, 1):
             return None
         negatives, positives = sum(self.confusion[:2]), sum(self.confusion[2:])
         q1, q2 = auc / (2 - auc), 2 * auc * auc / (1 + auc)

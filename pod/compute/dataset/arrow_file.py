@@ -14,7 +14,7 @@ from typing import Any
 
 from fitchain.pod.compute.dataset.arrow_cells import cells_of, pyarrow, require_types
 from fitchain.pod.compute.dataset.columns import SLAB_ROWS
-from fitchain.pod.compute.dataset.source import Slab, plain_name
+from fitchain.pod.compute.dataset.source import NO_KINDS, Slab, plain_name
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import TABLE_BYTES
 
@@ -35,6 +35,7 @@ class ArrowFile:
     """
 
     place_word = "record"
+    kinds = NO_KINDS
     mock = False
 
     def __init__(self, path: Path, limit_bytes: int = TABLE_BYTES) -> None:

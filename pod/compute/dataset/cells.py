@@ -200,12 +200,33 @@ def visible(text: str) -> str:
     return " ".join("".join(each for each in composed if unicodedata.category(each) not in ("Cf", "Cc")).split())
 
 
-def missing(texts: list[str], markers: frozenset[str]) -> list[int]:
-    """Places of the texts that mean that a cell is missing."""
+def missing(texts: list[str], markers: frozenset[str], comma: bool = False) -> list[int]:
+    """Places of the texts that mean that a cell is missing.
+
+    Args:
+        texts: of the cells.
+        markers: what means so, in lower case; one that is a number means every text of that number,
+            -999 also -999.0, but no code with leading zeros.
+        comma: whether the texts' numbers have a decimal comma.
+    """
+    numbers = _numbers_among(markers)
     # Of a column of millions of numbers, as they are as a rule, not each is looked at by itself.
-    if as_numbers(texts) is not None and not any(map(is_number, markers)):
+    if not numbers and as_numbers(texts) is not None:
         return []
-    return [position for position, text in enumerate(texts) if text.lower() in markers]
+    gone = [position for position, text in enumerate(texts) if text.lower() in markers]
+    if numbers:
+        plain = with_point(texts) if comma else texts
+        gone += [
+            position
+            for position, text in enumerate(plain)
+            if is_number(text) and not is_padded(text) and float(text) in numbers
+        ]
+    return sorted(set(gone))
+
+
+@lru_cache(16)
+def _numbers_among(markers: frozenset[str]) -> frozenset[float]:
+    return frozenset(float(marker) for marker in markers if is_number(marker))
 
 
 def padded(texts: Sequence[str]) -> list[int]:

@@ -101,6 +101,10 @@ def _counts_of(table: Table, constants: Constants) -> dict[str, Array]:
     return counts
 
 
+MOST_TOLD = 8
+"""Of further findings a refusal tells the number."""
+
+
 def require_no_concern(table: Table, constants: Constants, insisted: frozenset[Rule]) -> None:
     """Refuse a table for what its owner does not insist on.
 
@@ -109,8 +113,9 @@ def require_no_concern(table: Table, constants: Constants, insisted: frozenset[R
     """
     concerns = [concern for concern in concerns_of(table, constants) if concern.rule not in insisted]
     if concerns:
+        reasons, rest = [concern.reason for concern in concerns], len(concerns) - MOST_TOLD
         rules = " ".join(f"--insist {rule}" for rule in dict.fromkeys(concern.rule for concern in concerns))
         raise InputRefused(
-            "; ".join(concern.reason for concern in concerns[:8]),
+            "; ".join(reasons[:MOST_TOLD] + ([f"and {rest} more such findings"] if rest > 0 else [])),
             f"leave such columns out (--drop); what is published is public for good; {rules} offers it all the same",
         )

@@ -20,7 +20,7 @@ from typing import Any, TextIO
 
 from fitchain.pod.compute.dataset import cells
 from fitchain.pod.compute.dataset.columns import MOCK_MARK, SLAB_ROWS
-from fitchain.pod.compute.dataset.source import BadCells, Cells, Slab, plain_name
+from fitchain.pod.compute.dataset.source import NO_KINDS, BadCells, Cells, Slab, plain_name
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import TABLE_BYTES
 from fitchain.pod.values.recipe.fields import Fields
@@ -96,6 +96,7 @@ class CsvFile:
     """
 
     place_word = "line"
+    kinds = NO_KINDS
 
     def __init__(self, path: Path, dialect: CsvDialect | None = None, limit_bytes: int = TABLE_BYTES) -> None:
         if (size := path.stat().st_size) > limit_bytes:

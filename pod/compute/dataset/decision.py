@@ -7,7 +7,7 @@ it in one message.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -50,7 +50,8 @@ def decide(
     # In this order: what is named has to be there before anything is looked at, and what each
     # column is has to be known before it is asked what its target is predicted as.
     selection = select(source.names, terms)
-    kinds = _by_name(source, terms.kinds, selection, "whose kind is given")
+    own_kinds = {name: kind for name, kind in source.kinds.items() if name in selection.places}
+    kinds = own_kinds | _by_name(source, terms.kinds, selection, "whose kind is given")
     categories = _by_name(source, terms.categories, selection, "whose categories are named")
     if not [name for name in selection.places if name != selection.unit]:
         raise InputRefused("the table has no column")
@@ -98,9 +99,19 @@ def decide(
         and not (plan is target and task is Task.REGRESSION)
     )
     unit = None if selection.unit is None else (selection.places[selection.unit], selection.unit)
-    notes = (note,) if note else ()
+    notes = (*((note,) if note else ()), *_unmet(terms, profiles.values()))
     own = None if tokenizer is None else tokenizer.terms
     return Schema(tuple(plans), selection.target, task, unit, terms.markers, differing, notes, own)
+
+
+def _unmet(terms: ReadingTerms, profiles: Collection[Profile]) -> list[str]:
+    """Sentences about texts that were said to mean a missing cell, and that no cell has."""
+    cells = [text for profile in profiles for text in profile.met]
+    return [
+        f"no cell is {marker!r:.80}, which is said to mean a missing one"
+        for marker in terms.missing
+        if not texts.missing(cells, frozenset([marker.strip().lower()]), any(each.comma for each in profiles))
+    ]
 
 
 def _cells_of_text(

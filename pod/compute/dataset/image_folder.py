@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from fitchain.pod.compute.dataset.columns import SLAB_BYTES, SLAB_ROWS, Array
+from fitchain.pod.compute.dataset.columns import SLAB_BYTES, SLAB_ROWS, Array, Kind
 from fitchain.pod.compute.dataset.csv_file import CsvFile
 from fitchain.pod.compute.dataset.image_file import ENDINGS, ImageForm, Shape, decode_image, image_shape
 from fitchain.pod.compute.dataset.scan_file import (
@@ -31,7 +31,7 @@ from fitchain.pod.compute.dataset.scan_file import (
     dicom_shape,
     nifti_shape,
 )
-from fitchain.pod.compute.dataset.source import BadCells, Cells, Refusals, Slab, Typed, plain_name
+from fitchain.pod.compute.dataset.source import NO_KINDS, BadCells, Cells, Refusals, Slab, Typed, plain_name
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import TABLE_BYTES
 
@@ -96,6 +96,7 @@ class ImageFolder:
         self._found, left_out = _walk(path)
         self._form = replace(form or ImageForm(), left_out=left_out)
         labels, self._comma = self._labels()
+        self._has_labels_beside = any((path / name).is_file() for name in LABEL_FILES)
         self._columns = {IMAGE: list[str]()} | labels
 
     @property
@@ -107,6 +108,11 @@ class ImageFolder:
     def names(self) -> Sequence[str]:
         """`image`, then the labels'."""
         return tuple(self._columns)
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """A folder's name is a class, though it be a number."""
+        return NO_KINDS if self._has_labels_beside else {LABEL: Kind.CATEGORY}
 
     def _labels(self) -> tuple[dict[str, list[str]], bool]:
         """Texts by column, one for each image, and whether their numbers have a decimal comma."""
@@ -125,6 +131,11 @@ class ImageFolder:
         classes = [plain_name(each.path.parts[0]) for each in self._found]
         if not all(name.isprintable() for name in set(classes)):  # a name that is not UTF-8 is not, either
             raise InputRefused("the name of a class's folder has characters that cannot be printed", "rename it")
+        folders = {each.path.parts[0] for each in self._found}
+        if len({plain_name(each) for each in folders}) < len(folders):
+            raise InputRefused(
+                "two folders of classes are called alike, but for blanks or composed letters", "rename one"
+            )
         return {LABEL: classes}, False
 
     def slabs(self, columns: Collection[int]) -> Iterator[Slab]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fitchain.pod.compute.dataset.columns import SLAB_ROWS
-from fitchain.pod.compute.dataset.source import BadCells, Slab, plain_name
+from fitchain.pod.compute.dataset.source import NO_KINDS, BadCells, Slab, plain_name
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import JSON_LINE_BYTES, MOST_COLUMNS, TABLE_BYTES
 
@@ -32,6 +32,7 @@ class JsonLinesFile:
     """
 
     place_word = "line"
+    kinds = NO_KINDS
     mock = False
 
     def __init__(self, path: Path, limit_bytes: int = TABLE_BYTES) -> None:

@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from fitchain.pod.compute.dataset.columns import DTYPES, MOCK_MARK, SLAB_ROWS, Array
-from fitchain.pod.compute.dataset.source import Slab, Typed, plain_name
+from fitchain.pod.compute.dataset.source import NO_KINDS, Slab, Typed, plain_name
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import ARCHIVE_DIRECTORY_BYTES, ARRAY_HEADER_BYTES, MOST_COLUMNS, MOST_RANK, TABLE_BYTES
 
@@ -45,6 +45,7 @@ class NpzFile:
     """
 
     place_word = "record"
+    kinds = NO_KINDS
 
     def __init__(self, path: Path, limit_bytes: int = TABLE_BYTES) -> None:
         self.path, self.limit_bytes = path, limit_bytes

@@ -15,7 +15,7 @@ from typing import Any
 
 from fitchain.pod.compute.dataset.arrow_cells import cell_bytes, cells_of, holds_words, pyarrow, require_types
 from fitchain.pod.compute.dataset.columns import SLAB_ROWS
-from fitchain.pod.compute.dataset.source import Slab, plain_name
+from fitchain.pod.compute.dataset.source import NO_KINDS, Slab, plain_name
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import PARQUET_FOOTER_BYTES, TABLE_BYTES
 
@@ -37,6 +37,7 @@ class ParquetFile:
     """
 
     place_word = "record"
+    kinds = NO_KINDS
     mock = False
 
     def __init__(self, path: Path, limit_bytes: int = TABLE_BYTES) -> None:

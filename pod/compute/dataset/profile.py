@@ -78,10 +78,10 @@ class Profile:
             self._add_texts(texts.clean(cells), places, comma)
 
     def _add_texts(self, all_texts: list[str], places: Sequence[int], comma: bool) -> None:
-        gone = texts.missing(all_texts, self.markers)
+        gone = texts.missing(all_texts, self.markers, comma)
         if gone:
             self.missing.add([places[position] for position in gone])
-            self.met |= dict.fromkeys(all_texts[position] for position in gone[:100])
+            self.met |= dict.fromkeys(all_texts[position] for position in gone)
             left = sorted(set(range(len(all_texts))) - set(gone))
             all_texts, places = [all_texts[position] for position in left], [places[position] for position in left]
         if not all_texts or self.asked is Kind.TOKENS:  # nothing else is looked for, and none is kept

@@ -243,7 +243,7 @@ class _Encoder:
         else:
             as_texts = texts.clean(cells)
             gone = np.zeros(len(as_texts), np.bool_)
-            gone[texts.missing(as_texts, self.markers)] = True
+            gone[texts.missing(as_texts, self.markers, slab.comma)] = True
         if column.kind is Kind.CATEGORY:
             return self._places(as_texts, gone, slab.places), gone
         if column.kind is Kind.TOKENS:
@@ -373,7 +373,8 @@ def _unit_numbers(
         as_texts = [repr(value) for value in cells.values.tolist()]
     else:
         as_texts = texts.clean(cells)
-        gone = np.array([each.lower() in markers for each in as_texts], np.bool_)
+        gone = np.zeros(len(as_texts), np.bool_)
+        gone[texts.missing(as_texts, markers, slab.comma)] = True
     if gone.any():
         bad = [slab.places[position] for position in np.flatnonzero(gone).tolist()]
         refusals.add(unit[1], "the unit's cell is missing, or no single value", "leave those records out", bad)

@@ -11,12 +11,13 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from fitchain.pod.compute.dataset.columns import Array
+from fitchain.pod.compute.dataset.columns import Array, Kind
 from fitchain.pod.values.errors import InputRefused
 
 
@@ -71,6 +72,10 @@ def no_tick(what: str, done: float) -> None:
     """Tell nobody."""
 
 
+NO_KINDS: Mapping[str, Kind] = MappingProxyType({})
+"""Of a source that says nothing of what its columns are."""
+
+
 class Source(Protocol):
     """Records of one file or folder.
 
@@ -79,6 +84,7 @@ class Source(Protocol):
             and not necessarily different.
         place_word: what a place is called: `line` or `record`.
         mock: whether it is marked as mock data.
+        kinds: of its columns, where the source itself says them; what its owner says goes before.
         dialect: how it was read, where that was a guess or could have been said; the same words are
             taken back as terms.
     """
@@ -89,6 +95,8 @@ class Source(Protocol):
     def place_word(self) -> str: ...
     @property
     def mock(self) -> bool: ...
+    @property
+    def kinds(self) -> Mapping[str, Kind]: ...
     @property
     def dialect(self) -> Mapping[str, Any]: ...
 
