@@ -8,7 +8,7 @@ Each architecture is built by its library, in its smallest variant and with rand
 as `fitchain model publish` does, and trained three steps in the default class beside the eager
 module, under the same settings: losses, parameters and buffers are equal to the bit, or it counts
 as different. What is refused is named with its reason. Nothing is downloaded but the libraries, at
-the versions of `requirements.txt`, into a folder of their own: `.zoo`, or `$FITCHAIN_ZOO`.
+the versions of `requirements.txt`, into a folder of their own: `.zoo`, or `$ZOO_LIBRARIES`.
 
 Each is tried in a process of its own, with limits of time and memory. The exit code is 1 where one
 differs, or where fewer than the promised share are equal.
@@ -30,7 +30,7 @@ from fitchain.pod.compute.environment import DEFAULT, Environment, clean_variabl
 from scripts.host import processor
 
 ROOT = Path(__file__).parents[2]
-LIBRARIES = Path(os.environ.get("FITCHAIN_ZOO") or ROOT / ".zoo")
+LIBRARIES = Path(os.environ.get("ZOO_LIBRARIES") or ROOT / ".zoo")
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 PROMISED_EQUAL, PROMISED_DELIVERED = 0.95, 0.80
 ENVIRONMENT = Environment(DEFAULT.name, 1, installed_torch())

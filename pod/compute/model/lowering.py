@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
 from fitchain.pod.compute.model.rewrites import EMPTY, read_nodes, rewritten
@@ -110,7 +111,8 @@ class Writer:
         """Keep a tensor that the module holds outside its buffers as a buffer: by its own name, or
         by its content."""
         value = self.program.constants[target]
-        if not isinstance(value, Tensor) or value.device.type != "cpu":
+        # A strict trace may leave a tensor without numbers behind.
+        if not isinstance(value, Tensor) or isinstance(value, FakeTensor) or value.device.type != "cpu":
             raise InputRefused(f"the constant {target} is a {type(value).__name__} that a graph cannot hold")
         value = value.detach().contiguous()
         lent = tensor_bytes("buffer", value)
