@@ -74,7 +74,7 @@ def observe(module: nn.Module, inputs: Sequence[Input], batch: int) -> Witness |
     Args:
         module: on the CPU.
         inputs: its arguments.
-        batch: a batch size; every other step takes one more.
+        batch: a batch size; every other step takes one less, or one more where that would be one.
 
     Returns:
         What it did; None where it gives no tensor, which is for the trace to say.
@@ -166,7 +166,8 @@ def _refuse(name: str, step: int, training: bool, causes: Mapping[str, Location 
 
 def _calls(batch: int) -> list[tuple[int, bool]]:
     """Sizes of the batches, and whether a call trains."""
-    return [(batch + step % 2, True) for step in range(STEPS)] + [(batch, False)]
+    other = batch - 1 if batch > 2 else batch + 1  # a batch norm wants two records
+    return [((batch, other)[step % 2], True) for step in range(STEPS)] + [(batch, False)]
 
 
 def _kept_of_zeros(module: nn.Module, inputs: Sequence[Input], batch: int) -> dict[tuple[nn.Module, str], bytes]:
