@@ -393,7 +393,7 @@ LEAKS = (
     Leak("ring buffer", RingBuffer, refusal="writes what it reads of the records into the buffer 'ring_KF'"),
     Leak("hidden labels in a buffer", HiddenLabels, refusal="the buffer 'ring_K' remembers what was learnt"),
     Leak("copy_ of a record", CopiedOnce, refusal="writes what it reads of the records into the buffer 'ring_KF'"),
-    Leak("rows put by index", PutByIndex, refusal="no class admits the operator aten.index_put_.default"),
+    Leak("rows put by index", PutByIndex, refusal="writes what it reads of the records into the buffer 'ring_KF'"),
     Leak("rows put by a mask", PutByMask, refusal="writes what it reads of the records into the buffer 'ring_KF'"),
     Leak(
         "a buffer by the name of a parameter",
