@@ -194,9 +194,10 @@ def reading_terms(
     from fitchain.pod.compute.dataset import Kind, ReadingTerms, Task
     from fitchain.pod.values.recipe.fields import choice
 
+    options = [kind for kind in Kind if kind not in (Kind.TOKENS, Kind.MISSING)]
     free_texts = dict.fromkeys(texts, Kind.TOKENS)
     return ReadingTerms(
-        kinds={name: Kind(choice("--kind", kind, list(Kind))) for name, kind in kinds_of(kinds).items()} | free_texts,
+        kinds={name: Kind(choice("--kind", kind, options)) for name, kind in kinds_of(kinds).items()} | free_texts,
         categories=categories_of(categories),
         task=None if task is None else Task(choice("--task", task, list(Task))),
         missing=tuple(missing),

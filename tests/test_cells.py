@@ -259,3 +259,8 @@ def test_json_lines_that_cannot_be_read_are_refused(tmp_path: Path, line: str, r
     (tmp_path / "t.jsonl").write_text(line)
     with pytest.raises(InputRefused, match=reason):
         Table.read(tmp_path / "t.jsonl")
+
+
+def test_a_number_of_a_column_of_times_is_a_moment() -> None:
+    assert cells.moment_text(-20752.84, "days since 1970-01-01") == "1913-03-08"
+    assert cells.moment_text(1770150559000000.0, "microseconds since 1970-01-01") == "2026-02-03T20:29:19.000000"

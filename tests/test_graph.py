@@ -179,7 +179,6 @@ def test_half_precision_is_in_no_class_whose_cases_do_not_cover_it(dtype: str, p
     ("operator", "arguments", "hint"),
     [
         ("aten.atan.default", [], "atan2"),
-        ("aten.upsample_bilinear2d.vec", [], "transposed convolution"),
         ("aten.asin.default", [], "atan2"),
         ("aten.log2.default", [], "log()"),
     ],

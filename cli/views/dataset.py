@@ -133,8 +133,17 @@ def constants_text(card: Card, column: Column) -> str:
         return "whether that cell is missing"
     constants = card.transform.get(column.name, {})
     return ", ".join(
-        f"{name} {constants[name]:.6g}" for name in ("mean", "scale", "low", "high", "fill") if name in constants
+        f"{name} {constants[name]:.6g}{calendar_text(column, name, constants[name])}"
+        for name in ("mean", "scale", "low", "high", "fill")
+        if name in constants
     )
+
+
+def calendar_text(column: Column, name: str, value: float) -> str:
+    """What a constant of a column of times is on a calendar, ` (2026-11-27)`; else nothing."""
+    from fitchain.pod.compute.dataset.cells import moment_text
+
+    return f" ({moment_text(value, column.unit)})" if column.kind == "time" and name != "scale" else ""
 
 
 def published(card: Card, column: Column) -> str | None:
@@ -156,7 +165,9 @@ def certificate_lines(card: Card) -> list[str]:
         lines.append(f"the epsilon that the training spent, {for_each_unit(card.unit.column if card.unit else None)}")
         lines.append("what the model does on records that are held out, where the recipe holds some, with noise added")
     elif policy.metrics_leave:
-        lines.append("what the model does on records that are held out, where the recipe holds some, in exact counts")
+        how = "as mean error and R2" if card.task == "regression" else "in exact counts"
+        when = ", where the recipe holds some" if policy.held_out is None else ""
+        lines.append(f"what the model does on records that are held out{when}, {how}")
         if card.subgroups:
             lines.append(f"the same by {' and by '.join(card.subgroups)}, of groups of enough records")
     else:
@@ -170,8 +181,15 @@ def certificate_lines(card: Card) -> list[str]:
 def commands_of(shown: ShownDataset) -> list[str]:
     """What one types next."""
     id = shown.entry.id.short
+    codes = [column.name for column in columns_of(shown.card) if column.kind == "category"]
+    inputs = " --input x=@rest --input codes=@category:int64" if codes else ""
     return [
         f"fitchain model publish FILE.py:NAME --dataset {id}",
+        *(
+            [f"fitchain model publish FILE.py:NAME --dataset {id}{inputs}  (categories into an embedding)"]
+            if codes
+            else []
+        ),
         f"fitchain job request --dataset {id} --model MODEL --recipe FILE.toml",
     ]
 

@@ -321,6 +321,16 @@ _NANOSECONDS = {
 }
 
 
+def moment_text(count: float, unit: str) -> str:
+    """What a number of a column of times is on a calendar, to its unit: `2026-11-27`.
+
+    Args:
+        count: since the epoch; an average may lie between two.
+        unit: as the column says it.
+    """
+    return str(np.array(round(count), np.int64).astype(f"datetime64[{TIME_UNITS[unit_of(unit)]}]"))
+
+
 def unit_text(unit: str) -> str:
     """How a column says what its times count: `days since 1970-01-01` (CF conventions, 4.4)."""
     return f"{unit} since {EPOCH}"

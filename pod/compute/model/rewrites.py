@@ -84,18 +84,18 @@ def _vector_norm(call: Call) -> Call:
     """Torch itself takes the norm of vectors so, unless an order is given for two dimensions."""
     schema = _ATEN.linalg_norm.default._schema.arguments
     names = [argument.name for argument in schema if not argument.kwarg_only]
-    given = {**dict(zip(names, call.arguments, strict=False)), **call.options}
-    order, dimensions = given.get("ord"), given.get("dim")
-    tensor = given["self"]
+    values = {**dict(zip(names, call.arguments, strict=False)), **call.options}
+    order, dimensions = values.get("ord"), values.get("dim")
+    tensor = values["self"]
     rank = len(dimensions) if isinstance(dimensions, list | tuple) else 1
     if dimensions is None:
         rank = tensor.meta["val"].dim()
     if order is not None and rank != 1:
         return call
-    kept = {"dtype": given["dtype"]} if given.get("dtype") is not None else {}
+    kept = {"dtype": values["dtype"]} if values.get("dtype") is not None else {}
     return Call(
         _ATEN.linalg_vector_norm.default,
-        (tensor, 2 if order is None else order, dimensions, bool(given.get("keepdim", False))),
+        (tensor, 2 if order is None else order, dimensions, bool(values.get("keepdim", False))),
         kept,
     )
 

@@ -27,6 +27,7 @@ from fitchain.pod.compute.dataset import (
     Table,
     missing_name,
 )
+from fitchain.pod.compute.dataset.columns import UNDECLARED
 from fitchain.pod.compute.dataset.schema import ColumnPlan
 from fitchain.pod.compute.dataset.table import column_names
 from fitchain.pod.jobs.home import Home
@@ -151,7 +152,13 @@ def read_own(
     """
     schema = _schema(card, recipe, column_names(own.path, own.dialect))
     schema = replace(schema, markers=ReadingTerms(missing=own.missing).markers)
-    return Table.read_as(own.path, Reading(own.dialect, schema), spill=spill, tokenizer=tokenizer)
+    try:
+        return Table.read_as(own.path, Reading(own.dialect, schema), spill=spill, tokenizer=tokenizer)
+    except InputRefused as error:
+        if error.hint != UNDECLARED:
+            raise
+        fixed = "the card's classes and categories are all that the model knows: leave such records out"
+        raise InputRefused(error.message, fixed) from None
 
 
 def _schema(card: Card, recipe: Recipe, names: Collection[str]) -> Schema:

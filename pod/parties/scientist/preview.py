@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fitchain.pod.compute.dataset import Card, Column, Kind, Table, missing_name
-from fitchain.pod.compute.dataset.cells import TIME_UNITS, unit_of
+from fitchain.pod.compute.dataset.cells import moment_text
 from fitchain.pod.compute.dataset.columns import Array
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.values.errors import FitchainError
@@ -72,7 +72,7 @@ def _cell(card: Card, table: Table, column: Column, row: int) -> str:
         case Kind.CATEGORY:
             return _category(card, column.name, value)
         case Kind.TIME:
-            return str(np.array(value, np.int64).astype(f"datetime64[{TIME_UNITS[unit_of(column.unit)]}]"))
+            return moment_text(int(value), column.unit)
         case Kind.BOOLEAN:
             return "true" if value else "false"
         case Kind.NUMBER:
