@@ -81,7 +81,7 @@ def test_a_certificate_says_it_by_group_and_refuses_other_groups(
     for party in (workshop.owner, workshop.scientist):
         assert said in describe_entry(party.home.journal.last(id, HeldOutTold))
     statement = verdict.statement
-    tested_as_the_owner_did(workshop, id, statement, tmp_path)
+    evaluates_as_the_owner_did(workshop, id, statement, tmp_path)
     for subgroups, message in (
         ({}, "told by \\['sex'\\], and the recipe's columns are \\[\\]"),
         ({"sex": ("f", "x")}, "the groups of 'sex' by which the result on held-out records is told are"),
@@ -90,7 +90,7 @@ def test_a_certificate_says_it_by_group_and_refuses_other_groups(
             claims.check_leaves(replace(statement, recipe=replace(statement.recipe, subgroups=subgroups)))
 
 
-def tested_as_the_owner_did(workshop: Workshop, id: AgreementId, statement: Statement, folder: Path) -> None:
+def evaluates_as_the_owner_did(workshop: Workshop, id: AgreementId, statement: Statement, folder: Path) -> None:
     """A scientist who had the held-out records would get the certificate's result, to the last bit;
     where the table has no target, predictions alone."""
     home, claim = workshop.scientist.home, statement.held_out
