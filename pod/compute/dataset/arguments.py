@@ -297,7 +297,7 @@ def _require_index(argument: str, name: str, card: Card) -> None:
         raise InputRefused(f"{what}, and its cells are numbers with a fraction", f"let it enter as {FLOAT}")
     if column.dtype == "uint64":
         raise InputRefused(f"{what}, which does not hold all of uint64", "ask its owner to offer it as int64")
-    if missing_name(name) in card.feature_names and column.kind is not Kind.CATEGORY:
+    if missing_name(name) in card.feature_names and column.kind not in (Kind.CATEGORY, Kind.TOKENS):
         raise InputRefused(
             f"{what}, and cells of it may be missing", f"let it enter as {FLOAT}: a missing one is filled then"
         )

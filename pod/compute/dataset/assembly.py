@@ -133,7 +133,7 @@ def _numbers(table: Table, name: str, constants: Mapping[str, Any] | None, want:
     if want == "int64":
         if not table.column(name).integral or array.dtype == np.uint64:
             raise InputRefused(f"the model takes int64 and column {name!r} holds {array.dtype}")
-        if gone is not None:
+        if gone is not None and not table.column(name).shape:  # a missing text has the tokens of the empty one
             raise InputRefused(f"the model takes int64 and cells of the column {name!r} may be missing")
         return lambda indices: array[indices].astype(np.int64)
     constants = {"mean": 0.0, "scale": 1.0} if constants is None else constants
