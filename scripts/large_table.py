@@ -143,12 +143,19 @@ def train(folder: Path, steps: int) -> dict[str, float]:
     (folder / "graph.json").write_bytes(graph.encode())
     write_safetensors(folder / "initial.safetensors", initial)
     ended = run_worker(folder, Train(Context(ZERO, sha256(b"seed"))))
-    return {"steps": getattr(ended, "step", 0), "peak_MB": peak_MB(resource.RUSAGE_CHILDREN)}
+    return {"steps": getattr(ended, "step", 0), "peak_MB": peak_of_children_MB()}
 
 
-def peak_MB(whose: int = resource.RUSAGE_SELF) -> float:
-    """The most memory that this process, or one of its children, ever had."""
-    return resource.getrusage(whose).ru_maxrss * 1024 / 1e6
+def peak_MB() -> float:
+    """The most memory that this process ever had. What `getrusage` says of it counts whoever
+    started it, too, before it became this program (proc(5): VmHWM does not)."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines["VmHWM"].split()[0]) * 1024 / 1e6
+
+
+def peak_of_children_MB() -> float:
+    """The most memory that a child of this process ever had, or this one when it started it."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
 
 
 def main() -> None:
