@@ -1,4 +1,5 @@
-"""Cells of Arrow's types, in which Parquet files and Arrow's own give their columns.
+"""Cells of Arrow's types, in which Parquet files and Arrow's own give their columns; and what both
+kinds of files have in common.
 
 What a column is, such a file says: integers, floats, truth values, dates and times have their type.
 Texts and decimal numbers are texts here, as a CSV file has them, so that both print back. Lists of
@@ -8,19 +9,83 @@ is read; no extension type is looked up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fitchain.pod.compute.dataset.source import BadCells, Cells, Refusals, Typed
+from fitchain.pod.compute.dataset.source import NO_KINDS, BadCells, Cells, Refusals, Typed, plain_name, require_size
 from fitchain.pod.values.errors import HostUnusable, InputRefused
-from fitchain.pod.values.limits import MOST_RANK
+from fitchain.pod.values.limits import MOST_RANK, TABLE_BYTES
 
 UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 TEXT_BYTES = 8
 """What a text takes at least in a table: the place of its category, or the number that it is."""
 _EXTENSION = b"ARROW:extension:name"
+
+
+class ArrowSource(ABC):
+    """What both kinds of files have in common, as a source of records.
+
+    Args:
+        path: the file.
+        limit_bytes: the most that is read of it, packed and unpacked.
+
+    Raises:
+        HostUnusable: pyarrow is not installed.
+        InputRefused: it is too large.
+        OSError: it cannot be read.
+    """
+
+    place_word = "record"
+    kinds = NO_KINDS
+    mock = False
+
+    def __init__(self, path: Path, limit_bytes: int = TABLE_BYTES) -> None:
+        self.path, self.limit_bytes = path, limit_bytes
+        pyarrow()
+        require_size(path, limit_bytes)
+
+    @property
+    def dialect(self) -> Mapping[str, Any]:
+        """Nothing of it is a guess."""
+        return {}
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the columns."""
+        return tuple(map(plain_name, self.schema.names))
+
+    @cached_property
+    def schema(self) -> Any:
+        """Arrow's."""
+        schema = self._read_schema()
+        if not schema.names:
+            raise InputRefused("the table has no column")
+        return schema
+
+    @abstractmethod
+    def _read_schema(self) -> Any:
+        """Decode it from the file."""
+
+
+@contextmanager
+def intact(what: str) -> Iterator[None]:
+    """Refuse a file of which pyarrow says that it is damaged.
+
+    Args:
+        what: it should be.
+    """
+    try:
+        yield
+    except (pyarrow().ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise InputRefused(f"the file is no intact {what}", "write it anew") from None
 
 
 def pyarrow() -> Any:

@@ -6,64 +6,38 @@ of a stranger's make Parquet.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fitchain.pod.compute.dataset.arrow_cells import cells_of, pyarrow, require_types
+from fitchain.pod.compute.dataset.arrow_cells import ArrowSource, cells_of, intact, pyarrow, require_types
 from fitchain.pod.compute.dataset.columns import SLAB_ROWS
-from fitchain.pod.compute.dataset.source import NO_KINDS, Slab, plain_name
+from fitchain.pod.compute.dataset.source import Slab
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import TABLE_BYTES
 
 MAGIC, FEATHER_1 = b"ARROW1", b"FEA1"
 
 
-class ArrowFile:
+class ArrowFile(ArrowSource):
     """A file of Arrow's as a source of records.
 
-    Args:
-        path: the file.
-        limit_bytes: the most that is read of it, packed and unpacked.
-
     Raises:
-        HostUnusable: pyarrow is not installed.
-        InputRefused: it is no such file, or too large.
-        OSError: it cannot be read.
+        InputRefused: it is no such file.
     """
 
-    place_word = "record"
-    kinds = NO_KINDS
-    mock = False
-
     def __init__(self, path: Path, limit_bytes: int = TABLE_BYTES) -> None:
-        self.path, self.limit_bytes = path, limit_bytes
-        pyarrow()
-        if (size := path.stat().st_size) > limit_bytes:
-            raise InputRefused(f"the file has {size} bytes and the limit is {limit_bytes}")
+        super().__init__(path, limit_bytes)
         with path.open("rb") as file:
             start = file.read(len(MAGIC))
         if not start.startswith(MAGIC):
             what = "a Feather file of version 1" if start.startswith(FEATHER_1) else "no file of Arrow's (IPC)"
             raise InputRefused(f"the file is {what}", "write it anew as Feather of version 2, or as Parquet")
 
-    @property
-    def dialect(self) -> Mapping[str, Any]:
-        """Nothing of it is a guess."""
-        return {}
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Of the columns."""
-        return tuple(map(plain_name, self._schema.names))
-
-    @cached_property
-    def _schema(self) -> Any:
+    def _read_schema(self) -> Any:
         with self._opened() as file:
-            if not file.schema.names:  # whose names are decoded here, where damage is told
-                raise InputRefused("the table has no column")
+            list(file.schema.names)  # which are decoded here, where damage is told
             return file.schema
 
     @contextmanager
@@ -72,18 +46,17 @@ class ArrowFile:
         options = arrow.ipc.IpcReadOptions(
             included_fields=None if columns is None else list(columns), use_threads=False
         )
-        try:
-            with arrow.OSFile(str(self.path)) as raw, arrow.ipc.open_file(raw, options=options) as file:
-                yield file
-        except (arrow.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
-            if isinstance(error, OSError) and error.errno:
-                raise
-            raise InputRefused("the file is no intact file of Arrow's", "write it anew") from None
+        with (
+            intact("file of Arrow's"),
+            arrow.OSFile(str(self.path)) as raw,
+            arrow.ipc.open_file(raw, options=options) as file,
+        ):
+            yield file
 
     def slabs(self, columns: Collection[int]) -> Iterator[Slab]:
         """The records, some thousands at a time."""
         wanted, names, done, unpacked = sorted(columns), self.names, 0, 0
-        require_types([(names[position], self._schema.field(position)) for position in wanted], self.place_word)
+        require_types([(names[position], self.schema.field(position)) for position in wanted], self.place_word)
         with self._opened(wanted) as file:
             for number in range(file.num_record_batches):
                 batch = file.get_batch(number)

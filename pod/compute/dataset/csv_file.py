@@ -20,7 +20,7 @@ from typing import Any, TextIO
 
 from fitchain.pod.compute.dataset import cells
 from fitchain.pod.compute.dataset.columns import MOCK_MARK, SLAB_ROWS
-from fitchain.pod.compute.dataset.source import NO_KINDS, BadCells, Cells, Slab, plain_name
+from fitchain.pod.compute.dataset.source import NO_KINDS, BadCells, Cells, Slab, plain_name, require_size
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import TABLE_BYTES
 from fitchain.pod.values.recipe.fields import Fields
@@ -99,8 +99,7 @@ class CsvFile:
     kinds = NO_KINDS
 
     def __init__(self, path: Path, dialect: CsvDialect | None = None, limit_bytes: int = TABLE_BYTES) -> None:
-        if (size := path.stat().st_size) > limit_bytes:
-            raise InputRefused(f"the file has {size} bytes and the limit is {limit_bytes}")
+        require_size(path, limit_bytes)
         self.path = path
         said = dialect or CsvDialect()
         with path.open("rb") as raw:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fitchain.pod.compute.dataset.columns import SLAB_ROWS
-from fitchain.pod.compute.dataset.source import NO_KINDS, BadCells, Slab, plain_name
+from fitchain.pod.compute.dataset.source import NO_KINDS, BadCells, Slab, plain_name, require_size
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import JSON_LINE_BYTES, MOST_COLUMNS, TABLE_BYTES
 
@@ -36,8 +36,7 @@ class JsonLinesFile:
     mock = False
 
     def __init__(self, path: Path, limit_bytes: int = TABLE_BYTES) -> None:
-        if (size := path.stat().st_size) > limit_bytes:
-            raise InputRefused(f"the file has {size} bytes and the limit is {limit_bytes}")
+        require_size(path, limit_bytes)
         self.path = path
 
     @property

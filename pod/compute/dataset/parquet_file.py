@@ -7,15 +7,23 @@ time, whatever the size of a row group.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fitchain.pod.compute.dataset.arrow_cells import cell_bytes, cells_of, holds_words, pyarrow, require_types
+from fitchain.pod.compute.dataset.arrow_cells import (
+    ArrowSource,
+    cell_bytes,
+    cells_of,
+    holds_words,
+    intact,
+    pyarrow,
+    require_types,
+)
 from fitchain.pod.compute.dataset.columns import SLAB_ROWS
-from fitchain.pod.compute.dataset.source import NO_KINDS, Slab, plain_name
+from fitchain.pod.compute.dataset.source import Slab
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import PARQUET_FOOTER_BYTES, TABLE_BYTES
 
@@ -23,71 +31,46 @@ MAGIC, ENCRYPTED = b"PAR1", b"PARE"
 _READ_BYTES = 1 << 20
 
 
-class ParquetFile:
+class ParquetFile(ArrowSource):
     """A Parquet file as a source of records.
 
-    Args:
-        path: the file.
-        limit_bytes: the most that is read of it, packed and unpacked.
-
     Raises:
-        HostUnusable: pyarrow is not installed.
-        InputRefused: it is no such file, or too large.
-        OSError: it cannot be read.
+        InputRefused: it is no such file.
     """
 
-    place_word = "record"
-    kinds = NO_KINDS
-    mock = False
-
     def __init__(self, path: Path, limit_bytes: int = TABLE_BYTES) -> None:
-        self.path, self.limit_bytes = path, limit_bytes
-        pyarrow()
-        _require_footer(path, limit_bytes)
+        super().__init__(path, limit_bytes)
+        _require_footer(path)
 
-    @property
-    def dialect(self) -> Mapping[str, Any]:
-        """Nothing of it is a guess."""
-        return {}
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Of the columns."""
-        return tuple(map(plain_name, self._schema.names))
-
-    @cached_property
-    def _schema(self) -> Any:
+    def _read_schema(self) -> Any:
         with self._opened() as file:
-            if not file.schema_arrow.names:  # whose names are decoded here, where damage is told
-                raise InputRefused("the table has no column")
+            list(file.schema_arrow.names)  # which are decoded here, where damage is told
             return file.schema_arrow
 
     @contextmanager
     def _opened(self, words: Sequence[str] = ()) -> Iterator[Any]:
         """The open file, whose columns `words` are read as words and places."""
-        try:
-            with pyarrow().parquet.ParquetFile(
+        with (
+            intact("Parquet file"),
+            pyarrow().parquet.ParquetFile(
                 self.path,
                 read_dictionary=list(words),
                 pre_buffer=False,  # else the packed bytes of all row groups lie in memory together
                 buffer_size=_READ_BYTES,
                 page_checksum_verification=True,
                 arrow_extensions_enabled=False,
-            ) as file:
-                yield file
-        except (pyarrow().ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
-            if isinstance(error, OSError) and error.errno:
-                raise
-            raise InputRefused("the file is no intact Parquet file", "write it anew") from None
+            ) as file,
+        ):
+            yield file
 
     def slabs(self, columns: Collection[int]) -> Iterator[Slab]:
         """The records, some thousands at a time."""
-        arrow_names, names = self._schema.names, self.names
+        arrow_names, names = self.schema.names, self.names
         wanted = sorted(columns)
-        require_types([(names[position], self._schema.field(position)) for position in wanted], self.place_word)
+        require_types([(names[position], self.schema.field(position)) for position in wanted], self.place_word)
         # A name may stand twice: its columns come in the order of the file.
         turns = {position: arrow_names[:position].count(arrow_names[position]) for position in wanted}
-        words = [arrow_names[position] for position in wanted if holds_words(self._schema.field(position).type)]
+        words = [arrow_names[position] for position in wanted if holds_words(self.schema.field(position).type)]
         done = unpacked = 0
         with self._opened(words) as file:
             self._require_within(file, wanted)
@@ -124,7 +107,7 @@ class ParquetFile:
         What it says of single pieces of columns is not asked: pyarrow ends the process where that
         is damaged.
         """
-        fields = {self._schema.names[position]: self._schema.field(position).type for position in wanted}
+        fields = {self.schema.names[position]: self.schema.field(position).type for position in wanted}
         for column in map(file.schema.column, range(file.metadata.num_columns)):
             name = column.path if column.path in fields else column.path.partition(".")[0]
             if name in fields and column.physical_type == "INT96":
@@ -147,13 +130,11 @@ def _own_bytes(column: Any) -> int:
     return int((column.indices if pyarrow().types.is_dictionary(column.type) else column).nbytes)
 
 
-def _require_footer(path: Path, limit_bytes: int) -> None:
+def _require_footer(path: Path) -> None:
     """Refuse what is no Parquet file, or says that it is described in more bytes than it may be."""
-    if (size := path.stat().st_size) > limit_bytes:
-        raise InputRefused(f"the file has {size} bytes and the limit is {limit_bytes}")
     with path.open("rb") as file:
         start = file.read(4)
-        file.seek(max(0, size - 8))
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 8))
         end = file.read(8)
     if ENCRYPTED in (start, end[4:]):
         raise InputRefused("the file is an encrypted Parquet file", "write it without encryption")

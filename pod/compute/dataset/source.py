@@ -11,6 +11,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -74,6 +75,17 @@ def no_tick(what: str, done: float) -> None:
 
 NO_KINDS: Mapping[str, Kind] = MappingProxyType({})
 """Of a source that says nothing of what its columns are."""
+
+
+def require_size(path: Path, limit_bytes: int) -> None:
+    """Refuse a file of more bytes than are read.
+
+    Raises:
+        InputRefused: it has more.
+        OSError: it is not there.
+    """
+    if (size := path.stat().st_size) > limit_bytes:
+        raise InputRefused(f"the file has {size} bytes and the limit is {limit_bytes}")
 
 
 class Source(Protocol):
