@@ -41,12 +41,9 @@ MOST_KEPT = 10_000
 """So many values outside tensors are looked at from call to call."""
 
 
-@dataclass(frozen=True)
-class Call:
-    """What one call did: digests of tensors, by what they are of; None for a gradient where the
-    output does not depend on a parameter."""
-
-    digests: Mapping[str, bytes | None]
+Call = Mapping[str, bytes | None]
+"""What one call did: digests of tensors, by what they are of; None for a gradient where the output
+does not depend on a parameter."""
 
 
 @dataclass
@@ -94,7 +91,7 @@ def _observe(module: nn.Module, inputs: Sequence[Input], witness: Witness) -> Wi
     kept = list[dict[str, str]]()
     buffers = tuple(module.buffers())
     of_zeros = _kept_of_zeros(module, inputs, witness.batch)
-    with _left_as_it_was(module), _watched(module, witness.causes), one_thread():
+    with _left_as_it_was(module), _watched(module, witness.causes), _as_in_a_job():
         for step, (size, training) in enumerate(_calls(witness.batch)):
             module.train(training)
             examples, drawn = _examples(inputs, size, witness.rows, step), _foreign_draws(module)
@@ -109,9 +106,7 @@ def _observe(module: nn.Module, inputs: Sequence[Input], witness: Witness) -> Wi
                     " graph would repeat the one draw that was traced",
                     "draw with torch (torch.rand, nn.Dropout): its generator is seeded before each step",
                 )
-            gradients = _gradients(output, moved, step) if training else {}
-            witness.runs.append(_call(output, gradients, dict(module.named_buffers())))
-            _move(moved, gradients)
+            witness.runs.append(_stepped(output, moved, dict(module.named_buffers()), step, training))
             kept.append(_plain_values(module))
         constants = {
             (part, name): tensor.detach()
@@ -142,16 +137,14 @@ def require_fidelity(graph: Graph, tensors: Mapping[str, TensorBytes], witness: 
             is known, what no graph can say.
     """
     program = Program(graph, tensors, NATIVE)
-    with one_thread():
+    with _as_in_a_job():
         for step, ((size, training), run) in enumerate(zip(_calls(witness.batch), witness.runs, strict=True)):
             torch.manual_seed(step)
             output = program(*_examples(graph.inputs, size, witness.rows, step), training=training)
-            gradients = _gradients(output, program.trainable, step) if training else {}
-            replayed = _call(output, gradients, program.buffers)
-            for name, digest in run.digests.items():
-                if name in replayed.digests and replayed.digests[name] != digest:
+            replayed = _stepped(output, program.trainable, program.buffers, step, training)
+            for name, digest in run.items():
+                if name in replayed and replayed[name] != digest:
                     _refuse(name, step, training, witness.causes)
-            _move(program.trainable, gradients)
 
 
 def _refuse(name: str, step: int, training: bool, causes: Mapping[str, Location | None]) -> NoReturn:
@@ -174,7 +167,7 @@ def _kept_of_zeros(module: nn.Module, inputs: Sequence[Input], batch: int) -> di
     """Digests of the tensors that a module keeps after a call on zeros: those that it keeps after
     others, too, are constants, and may become the graph's."""
     zeros = tuple(torch.zeros((batch, *spec.shape), dtype=DTYPES[spec.dtype]) for spec in inputs)
-    with _left_as_it_was(module), one_thread(), torch.no_grad():
+    with _left_as_it_was(module), _as_in_a_job(), torch.no_grad():
         module.train(True)
         buffers = tuple(module.buffers())
         module(*zeros)
@@ -222,29 +215,32 @@ def _gradients(output: Tensor, moved: Mapping[str, Tensor], step: int) -> dict[s
     return {name: tensor.grad for name, tensor in moved.items()}
 
 
-def _move(moved: Mapping[str, Tensor], gradients: Mapping[str, Tensor | None]) -> None:
+def _stepped(
+    output: Tensor, moved: Mapping[str, Tensor], buffers: Mapping[str, Tensor], step: int, training: bool
+) -> Call:
+    """What a call did; where it trains its parameters are moved, too."""
+    gradients = _gradients(output, moved, step) if training else {}
+    named: dict[str, Tensor | None] = {"the output": output}
+    named |= {f"the gradient of {name!r}": tensor for name, tensor in gradients.items()}
+    named |= {f"the buffer {name!r}": tensor for name, tensor in buffers.items()}
+    call = {name: None if tensor is None else _digest(tensor) for name, tensor in named.items()}
     with torch.no_grad():
         for name, tensor in moved.items():
             if (gradient := gradients.get(name)) is not None:
                 tensor.sub_(gradient, alpha=RATE)
             tensor.grad = None
-
-
-def _call(output: Tensor, gradients: Mapping[str, Tensor | None], buffers: Mapping[str, Tensor]) -> Call:
-    named: dict[str, Tensor | None] = {"the output": output}
-    named |= {f"the gradient of {name!r}": tensor for name, tensor in gradients.items()}
-    named |= {f"the buffer {name!r}": tensor for name, tensor in buffers.items()}
-    return Call({name: None if tensor is None else _digest(tensor) for name, tensor in named.items()})
+    return call
 
 
 def _digest(tensor: Tensor) -> bytes:
     plain = tensor.detach().contiguous()
-    lead = f"{plain.dtype} {tuple(plain.shape)} ".encode()
-    return blake3(lead + plain.reshape(-1).view(torch.uint8).numpy().tobytes()).digest()
+    hasher = blake3(f"{plain.dtype} {tuple(plain.shape)} ".encode())
+    hasher.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    return hasher.digest()
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
+def _as_in_a_job() -> Iterator[None]:
     """Compute as a job does by default, and leave torch's generator and settings as they were.
     Fresh memory is filled with NaN: a module that reads it is found out, whatever lay there.
     Attention is made of products, as in the default class: libraries write a mask out where they
