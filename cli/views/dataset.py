@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -122,8 +123,11 @@ def kind_text(column: Column) -> str:
 
 def categories_of(card: Card, column: Column) -> list[str]:
     """A column's categories or groups, as texts; empty where it has none."""
-    groups = card.subgroups[column.name].groups if column.name in card.subgroups else ()
-    categories = card.transform.get(column.name, {}).get("categories", groups)
+    return category_texts(card.options(column.name))
+
+
+def category_texts(categories: Iterable[Any]) -> list[str]:
+    """Categories, of which the empty text is that of missing cells."""
     return [str(each) if each != "" else "(missing)" for each in categories]
 
 
@@ -131,19 +135,26 @@ def constants_text(card: Card, column: Column) -> str:
     """The numbers that the card publishes of a column: `mean 3.2, scale 1.1`."""
     if column.kind == "missing":
         return "whether that cell is missing"
-    constants = card.transform.get(column.name, {})
-    return ", ".join(
-        f"{name} {constants[name]:.6g}{calendar_text(column, name, constants[name])}"
-        for name in ("mean", "scale", "low", "high", "fill")
-        if name in constants
-    )
+    return ", ".join(constant_texts(column, card.transform.get(column.name, {}), "{:.6g}"))
 
 
-def calendar_text(column: Column, name: str, value: float) -> str:
-    """What a constant of a column of times is on a calendar, ` (2026-11-27)`; else nothing."""
+def constant_texts(column: Column, constants: Mapping[str, Any], form: str) -> list[str]:
+    """A column's constants one by one; those of times on a calendar, too: `low 20784 (2026-11-27)`.
+
+    Args:
+        column: whose they are.
+        constants: as a card has them.
+        form: in which numbers are written, for `str.format`.
+    """
     from fitchain.pod.compute.dataset.cells import moment_text
 
-    return f" ({moment_text(value, column.unit)})" if column.kind == "time" and name != "scale" else ""
+    texts = list[str]()
+    for name in ("mean", "scale", "low", "high", "fill"):
+        if name in constants:
+            is_moment = column.kind == "time" and name != "scale"
+            beside = f" ({moment_text(constants[name], column.unit)})" if is_moment else ""
+            texts.append(f"{name} {form.format(constants[name])}{beside}")
+    return texts
 
 
 def published(card: Card, column: Column) -> str | None:
@@ -181,15 +192,12 @@ def certificate_lines(card: Card) -> list[str]:
 def commands_of(shown: ShownDataset) -> list[str]:
     """What one types next."""
     id = shown.entry.id.short
-    codes = [column.name for column in columns_of(shown.card) if column.kind == "category"]
-    inputs = " --input x=@rest --input codes=@category:int64" if codes else ""
+    publish = f"fitchain model publish FILE.py:NAME --dataset {id}"
+    embedding = f"{publish} --input x=@rest --input codes=@category:int64  (categories into an embedding)"
+    has_codes = any(column.kind == "category" for column in columns_of(shown.card))
     return [
-        f"fitchain model publish FILE.py:NAME --dataset {id}",
-        *(
-            [f"fitchain model publish FILE.py:NAME --dataset {id}{inputs}  (categories into an embedding)"]
-            if codes
-            else []
-        ),
+        publish,
+        *([embedding] if has_codes else []),
         f"fitchain job request --dataset {id} --model MODEL --recipe FILE.toml",
     ]
 

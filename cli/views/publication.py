@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views.amounts import counted
-from fitchain.cli.views.dataset import calendar_text, conditions_of
+from fitchain.cli.views.dataset import category_texts, conditions_of, constant_texts
 from fitchain.cli.views.output import KeyValues, Prose, Rows, View
 from fitchain.pod.values.amounts import amount_text
 
@@ -92,18 +92,13 @@ def _published(prepared: PreparedDataset, column: Column) -> str:
     if categories := _categories(prepared, column):
         shown = ", ".join(categories) if len(categories) <= MOST_IN_A_ROW else "all of them, below"
         return f"{len(categories)} categories: {shown}"
-    words = [
-        f"{name} {constants[name]!r}{calendar_text(column, name, constants[name])}"
-        for name in ("mean", "scale", "low", "high", "fill")
-        if name in constants
-    ]
+    words = constant_texts(column, constants, "{!r}")
     words += [] if ends is None else [f"mock data from {ends[0]!r} to {ends[1]!r}"]
     return ", ".join(words) or "its name and kind"
 
 
 def _categories(prepared: PreparedDataset, column: Column) -> list[str]:
-    categories = prepared.constants.get(column.name, {}).get("categories", ())
-    return [str(each) if each != "" else "(missing)" for each in categories]
+    return category_texts(prepared.constants.get(column.name, {}).get("categories", ()))
 
 
 def _units(prepared: PreparedDataset) -> str | None:

@@ -365,6 +365,11 @@ class Card:
         """The target's categories, in the order of its class numbers; empty for a regression."""
         return tuple(self.transform.get(self.target or "", {}).get("categories", ()))
 
+    def options(self, name: str) -> tuple[Any, ...]:
+        """What a column's cells may be: its categories, or the groups by which results are told;
+        empty where the card names none."""
+        return tuple(self.transform.get(name, {}).get("categories", self.groups.get(name, ())))
+
     def column(self, name: str) -> Column:
         """Find a column.
 

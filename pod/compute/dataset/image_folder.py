@@ -95,8 +95,8 @@ class ImageFolder:
         self.path, self.limit_bytes = path, limit_bytes
         self._found, left_out = _walk(path)
         self._form = replace(form or ImageForm(), left_out=left_out)
+        self._labels_beside = [name for name in LABEL_FILES if (path / name).is_file()]
         labels, self._comma = self._labels()
-        self._has_labels_beside = any((path / name).is_file() for name in LABEL_FILES)
         self._columns = {IMAGE: list[str]()} | labels
 
     @property
@@ -112,11 +112,11 @@ class ImageFolder:
     @property
     def kinds(self) -> Mapping[str, Kind]:
         """A folder's name is a class, though it be a number."""
-        return NO_KINDS if self._has_labels_beside else {LABEL: Kind.CATEGORY}
+        return NO_KINDS if self._labels_beside else {LABEL: Kind.CATEGORY}
 
     def _labels(self) -> tuple[dict[str, list[str]], bool]:
         """Texts by column, one for each image, and whether their numbers have a decimal comma."""
-        beside = [name for name in LABEL_FILES if (self.path / name).is_file()]
+        beside = self._labels_beside
         if len(beside) > 1:
             raise InputRefused(f"there are both {' and '.join(beside)}", "leave one of them")
         if beside:

@@ -69,7 +69,7 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
     arrays, ranges = dict[str, Array](), dict[str, tuple[float, float]]()
     randoms = dict[str, np.random.Generator]()
     real = {} if of_card_alone else _bounds_of(table, _numbers_of(table))
-    most = max(len(_categories_of(card, column.name)) for column in card.columns)
+    most = max(len(card.options(column.name)) for column in card.columns)
     most = max(most, FEWEST_TEXTS if card.tokenizer is not None else 0)
     count = max(count, most)
     count += -count % (card.unit_records or 1)
@@ -101,7 +101,7 @@ def mock_table(card: Card, table: Table, count: int, key: bytes, of_card_alone: 
 def _draw_truth(column: Column, card: Card, count: int, random: np.random.Generator) -> Array | None:
     """What is drawn without a range: categories and groups, each of them at least once, and truth
     values; None for numbers."""
-    if categories := _categories_of(card, column.name):
+    if categories := card.options(column.name):
         places = random.permutation(np.concatenate([np.arange(len(categories)), _places(categories, count, random)]))
         _swap_first(places, len(categories) - 1)
         values = places if isinstance(categories[0], str) else np.array(categories)[places]
@@ -144,13 +144,6 @@ def _complete_texts(name: str, terms: TokenizerTerms, table: Table, arrays: dict
     tokens[present[1::2], -1] = terms.pad
 
 
-def _categories_of(card: Card, name: str) -> Sequence[Any]:
-    """A column's categories, or the groups that are public of it, of which each has many
-    records."""
-    categories: Sequence[Any] = card.transform.get(name, {}).get("categories", ())
-    return categories or (card.subgroups[name].groups if name in card.subgroups else ())
-
-
 def _places(categories: Sequence[Any], count: int, random: np.random.Generator) -> Array:
     return random.integers(0, len(categories), count - len(categories))
 
@@ -163,9 +156,7 @@ def _require_ranges(card: Card) -> None:
     """
     numbers = [column for column in card.columns if column.dtype != "bool" and column.kind is not Kind.TOKENS]
     bare = [
-        each.name
-        for each in numbers
-        if not (tells_range(card.transform.get(each.name, {})) or _categories_of(card, each.name))
+        each.name for each in numbers if not (tells_range(card.transform.get(each.name, {})) or card.options(each.name))
     ]
     if bare:
         which = f"columns {', '.join(map(repr, bare))}" if len(bare) > 1 else f"column {bare[0]!r}"

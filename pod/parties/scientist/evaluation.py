@@ -176,9 +176,7 @@ def _schema(card: Card, recipe: Recipe, names: Collection[str]) -> Schema:
 def _numbers(card: Card, plan: ColumnPlan) -> tuple[int, ...]:
     """The whole numbers that a column of classes may have; empty where any may be, or where texts
     or missing cells are told from others already."""
-    name = plan.column.name
-    groups = card.subgroups[name].groups if name in card.subgroups else ()
-    options = card.transform.get(name, {}).get("categories", groups)
+    options = card.options(plan.column.name)
     return () if plan.may_miss or plan.categories else tuple(each for each in options if isinstance(each, int))
 
 

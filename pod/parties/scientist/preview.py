@@ -82,8 +82,7 @@ def _cell(card: Card, table: Table, column: Column, row: int) -> str:
 
 
 def _category(card: Card, name: str, code: Array) -> str:
-    groups = card.subgroups[name].groups if name in card.subgroups else ()
-    texts = card.transform.get(name, {}).get("categories", groups)
+    texts = card.options(name)
     if not 0 <= int(code) < len(texts):
         return "(no category of the card)"
     return str(texts[int(code)]) or MISSING
