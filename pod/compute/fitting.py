@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fitchain.pod.compute.dataset import Assemble, input_width
+from fitchain.pod.compute.dataset.arguments import TYPES
 from fitchain.pod.compute.losses import fit, loss_function
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.shape_check import Cost, dry_run
@@ -24,7 +25,7 @@ from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import CLASSIFICATION
 
 OUTPUT_DTYPE = "F32"
-_TYPES = {"F32": "float32", "I64": "int64"}
+_TYPES = {written: type_ for type_, written in TYPES.items()}
 _CLASSES_ADVICE = "let the model put out one number for each class of the dataset's card"
 _LOOKUP_ADVICE = (
     "make each embedding as large as the categories, the range or the tokens of its columns in the dataset's card"

@@ -41,6 +41,7 @@ from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.digest import Digest, Root, root_from_path, tagged
 from fitchain.pod.values.errors import DatasetChanged, DigestMismatch, InputRefused
 from fitchain.pod.values.recipe.fields import Fields
+from fitchain.pod.values.recipe.subgroups import Group
 from fitchain.pod.values.recipe.terms import MOST_ROWS
 
 RECORD_TAG, DATASET_TAG = "fitchain/record/v2", "fitchain/dataset/v2"
@@ -167,6 +168,7 @@ def register(
     subgroups: Mapping[str, bool] | None = None,
     tokenizer: Cid | None = None,
     constants: Constants | None = None,
+    groups: Mapping[str, tuple[Group, ...]] | None = None,
     tick: Tick = no_tick,
 ) -> Registration:
     """Compute a dataset's leaves, root and card.
@@ -180,7 +182,7 @@ def register(
         unit: by which the table was read; None where a record is the unit of privacy.
         subgroups: columns by whose groups results are told, with whether models may take them.
         tokenizer: CID of the file by which the table's free texts were read.
-        constants: of the card, where they were computed before; else they are now.
+        constants, groups: of the card, where they were computed before; else they are now.
         tick: told how far it is.
 
     Raises:
@@ -200,7 +202,8 @@ def register(
         hidden = [name for name, may_take in (subgroups or {}).items() if not may_take]
         constants = fit_transform(table, transform, ranges, classes, hidden)
     read_by = None if table.reading is None else table.reading.schema.tokenizer
-    groups, is_input = find_groups(table, subgroups or {}), subgroups or {}
+    is_input = subgroups or {}
+    groups = find_groups(table, is_input) if groups is None else groups
     columns = tuple(replace(each, unit=(units or {}).get(each.name, each.unit)) for each in table.columns)
     card = Card(
         name=name,

@@ -268,6 +268,7 @@ def register_prepared(home: Home, prepared: PreparedDataset, tick: Tick = no_tic
         subgroups=offer.subgroups,
         tokenizer=None if tokenizing is None else home.store.add(tokenizing.file),
         constants=prepared.constants,
+        groups=prepared.groups,
         tick=tick,
     )
     card = registration.card

@@ -11,12 +11,22 @@ from scripts.zoo.architecture import Architecture
 
 COLUMNS: tuple[tuple[str, tuple[int, ...]], ...] = (("F32", (6,)),)
 BLOCKS = {"n_blocks": 2, "d_block": 16, "dropout": 0.1}
+TABM: dict[str, Any] = {**BLOCKS, "n_num_features": 6, "cat_cardinalities": [], "d_out": 2, "k": 4}
+COLUMN_TRANSFORMER = {
+    "categories": (3, 4),
+    "num_continuous": 6,
+    "dim": 16,
+    "depth": 2,
+    "heads": 2,
+    "dim_head": 8,
+    "dim_out": 2,
+}
 
 
 def _all() -> Iterator[Architecture]:
     def one(library: str, name: str, inputs: Any = COLUMNS, /, *arguments: Any, **options: Any) -> Architecture:
         make = partial(_make, library, name, arguments, options)
-        return Architecture(f"{library}/{name}", "tabular", make, inputs, options.pop("output", ""))
+        return Architecture(f"{library}/{name}", "tabular", make, inputs)
 
     yield one("rtdl_revisiting_models", "MLP", COLUMNS, d_in=6, d_out=2, **BLOCKS)
     yield one(
@@ -51,64 +61,14 @@ def _all() -> Iterator[Architecture]:
     for name in ("LinearReLUEmbeddings", "PeriodicEmbeddings"):
         options = {"n_frequencies": 4, "lite": False} if name.startswith("Periodic") else {}
         yield one("rtdl_num_embeddings", name, COLUMNS, 6, 8, **options)
-    yield one(
-        "tabm",
-        "TabM",
-        COLUMNS,
-        n_num_features=6,
-        cat_cardinalities=[],
-        d_out=2,
-        n_blocks=2,
-        d_block=16,
-        k=4,
-        start_scaling_init="random-signs",
-        dropout=0.1,
-    )
+    yield one("tabm", "TabM", COLUMNS, **TABM, start_scaling_init="random-signs")
     for arch, start in {"tabm-mini": "random-signs", "tabm-packed": None}.items():
-        make = partial(
-            _make,
-            "tabm",
-            "TabM",
-            (),
-            {
-                "n_num_features": 6,
-                "cat_cardinalities": [],
-                "d_out": 2,
-                "n_blocks": 2,
-                "d_block": 16,
-                "k": 4,
-                "start_scaling_init": start,
-                "dropout": 0.1,
-                "arch_type": arch,
-            },
-        )
-        yield Architecture(f"tabm/{arch}", "tabular", make, COLUMNS)
+        variant = {**TABM, "start_scaling_init": start, "arch_type": arch}
+        yield Architecture(f"tabm/{arch}", "tabular", partial(_make, "tabm", "TabM", (), variant), COLUMNS)
     yield Architecture("pytorch_tabnet/TabNet", "tabular", _tabnet, COLUMNS, "0")
     two = (("I64", (2,)), *COLUMNS)
-    yield one(
-        "tab_transformer_pytorch",
-        "TabTransformer",
-        two,
-        categories=(3, 4),
-        num_continuous=6,
-        dim=16,
-        depth=2,
-        heads=2,
-        dim_head=8,
-        dim_out=2,
-    )
-    yield one(
-        "tab_transformer_pytorch",
-        "FTTransformer",
-        two,
-        categories=(3, 4),
-        num_continuous=6,
-        dim=16,
-        depth=2,
-        heads=2,
-        dim_head=8,
-        dim_out=2,
-    )
+    for name in ("TabTransformer", "FTTransformer"):
+        yield one("tab_transformer_pytorch", name, two, **COLUMN_TRANSFORMER)
 
 
 def _make(library: str, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:

@@ -11,6 +11,14 @@ from scripts.zoo.architecture import Architecture, image
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 PATCHED = {**SMALL, "image_size": 32, "patch_size": 8}
 STAGES = {"depths": [1, 1, 1, 1], "hidden_sizes": [8, 16, 24, 32]}
+WINDOWED = {
+    "image_size": 32,
+    "patch_size": 4,
+    "embed_dim": 16,
+    "depths": [1, 1],
+    "num_heads": [2, 2],
+    "window_size": 4,
+}
 CLASSIFIERS: dict[str, dict[str, Any]] = {
     "ViT": PATCHED,
     "DeiT": PATCHED,
@@ -21,22 +29,8 @@ CLASSIFIERS: dict[str, dict[str, Any]] = {
     "ViTMSN": PATCHED,
     "IJepa": PATCHED,
     "Siglip": {"vision_config": PATCHED},
-    "Swin": {
-        "image_size": 32,
-        "patch_size": 4,
-        "embed_dim": 16,
-        "depths": [1, 1],
-        "num_heads": [2, 2],
-        "window_size": 4,
-    },
-    "Swinv2": {
-        "image_size": 32,
-        "patch_size": 4,
-        "embed_dim": 16,
-        "depths": [1, 1],
-        "num_heads": [2, 2],
-        "window_size": 4,
-    },
+    "Swin": WINDOWED,
+    "Swinv2": WINDOWED,
     "ConvNext": STAGES,
     "ConvNextV2": STAGES,
     "ResNet": {**STAGES, "embedding_size": 8},
