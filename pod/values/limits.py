@@ -127,6 +127,8 @@ TENSORS_HEADER = JsonLimits(16 * MIB, 1 << 18, 4)
 TENSORS_KINDS = JsonLimits(16 * MIB, 1 << 14, 2)
 MOST_TENSORS, MOST_RANK, MOST_TENSOR_NAME = 10_000, 8, 512
 TENSORS_BYTES = 16 * GIB
+DELTA = JsonLimits(8 * MIB, 1 << 18, 4)
+"""What a model's file says of its base, inside the header."""
 MOST_COLUMNS, MOST_COLUMN_NAME = 10_000, 200
 RECORDS_SCHEMA = JsonLimits(16 * MIB, 1 << 18, 4)
 TABLE_BYTES = 64 * GIB
@@ -242,6 +244,7 @@ FOREIGN: tuple[Row, ...] = (
         str(TENSORS_HEADER.depth),
         "linear; the header is read and compared with the file's size first",
     ),
+    _json("what a delta says of its base", DELTA),
     Row(
         "mock data (NPZ)",
         f"{size_text(MOCK_BYTES)} packed and unpacked, an array's header {ARRAY_HEADER_BYTES:,} bytes, "
