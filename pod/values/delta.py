@@ -19,7 +19,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from fitchain.pod.values.digest import Buffer, Digest, Root, blake3_digest, canonical_json, parse_json, published_root
+from fitchain.pod.values.digest import (
+    Buffer,
+    Digest,
+    Root,
+    blake3_digest,
+    canonical_json,
+    parse_json,
+    published_root,
+    tagged,
+)
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
 from fitchain.pod.values.limits import DELTA, MOST_RANK, MOST_TENSOR_NAME
 from fitchain.pod.values.state import (
@@ -38,6 +47,8 @@ from fitchain.pod.values.state import (
 DELTA_KEY = "fitchain-delta"
 """The metadata key under which a delta says what its base holds."""
 VERSION = "fitchain/delta/v2"
+WEIGHTS = tagged("fitchain/weights/v2")
+"""Stands in the registry as the graph of a base that is weights alone."""
 OF_A_MODEL = ("parameter", "buffer")
 USUAL_LIMITS = Limits()
 
@@ -185,6 +196,11 @@ class ModelFile:
         """Bytes of the tensors that are the base's."""
         shared = (self.inventory[each.name] for each in self.shared.values())
         return sum(byte_count(each.dtype, each.shape) for each in shared)
+
+    @property
+    def inventory_bytes(self) -> int:
+        """Bytes of all tensors of the base."""
+        return sum(byte_count(each.dtype, each.shape) for each in self.inventory.values())
 
     @property
     def whole_bytes(self) -> int:

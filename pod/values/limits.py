@@ -68,6 +68,9 @@ FIRST_OFFER_S, OFFER_S = 30.0, 600.0
 OFFER = FolderLimits(4 * GIB, OFFER_S, 2)
 LOOK_S = 60
 """How long a person waits at most for a look at what an offer says, file by file."""
+BASE_S = 3600.0
+BASE = FolderLimits(16 * GIB, BASE_S)
+"""The base of an offered model, which is fetched once."""
 DELIVERY = FolderLimits(8 * GIB)
 EVIDENCE = FolderLimits(64 * GIB, None, MOST_RECIPIENTS)
 """The largest evidence that is fetched: an owner whose evidence is larger has withheld it."""

@@ -90,6 +90,7 @@ def verify(
             check_kept_rows(statement.recipe, parents)
     claims.check_risk(statement)
     claims.check_early_end(statement)
+    claims.check_base(statement)
     claims.check_lineage(statement, models, history.agreement.terms.model)
     claims.check_leaves(statement)
     claims.check_transcript(statement, history)
