@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from fitchain.cli.app import run
+from fitchain.cli.views.verdict import describe_base
+from fitchain.pod.compute.model import restore
 from fitchain.pod.parties.owner import replay_job
-from fitchain.pod.parties.scientist import evaluate, publish_model
+from fitchain.pod.parties.scientist import evaluate, merge_result, publish_model
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.proof.certificate import verify
-from fitchain.pod.values.delta import ModelFile
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.delta import ModelFile, inventory_of
+from fitchain.pod.values.errors import DigestMismatch, InputRefused
 from fitchain.pod.values.state import model_root, read_safetensors
 from tests.chain_fixtures import Devnet
 from tests.fine_tuning import Adapted, Other, base_file
 from tests.pods import Party, Workshop, owner_runs, private_table, scientist_runs, workshop_of
+from tests.test_state import floats
 
 
 @pytest.fixture(scope="module")
@@ -63,5 +69,36 @@ def test_job_over_a_base_comes_to_a_certificate(tuned: Workshop, running_devnet:
     assert verdict.statement.base is not None and verdict.statement.base.id == base.id
     whole = file.whole(read_safetensors(home.bases.path(base.root))[0])
     assert model_root(whole) == home.agreements.run_record(id).model_root
+    comparing = verify(job.model, job.certificate, running_devnet.settings(tmp_path), base=base_file(tmp_path))
+    assert comparing.base_compared and not verdict.base_compared
+    assert "is a delta over" in str(describe_base(comparing))
+    with pytest.raises(DigestMismatch, match="the base has no tensor"):
+        verify(job.model, job.certificate, running_devnet.settings(tmp_path), base=job.model)
+    merged = merge_result(home, id, tmp_path / "whole.safetensors")
+    assert merged.root == home.agreements.run_record(id).model_root
+    assert ModelFile.read(merged.path).own.keys() == whole.keys()
+    restore(module := Adapted(), job.model)
+    restore(other := Adapted(), merged.path)
+    assert torch.equal(module.up.weight, other.up.weight) and not torch.equal(module.up.weight, Adapted().up.weight)
     assert evaluate(home, id, private_table(tmp_path / "own.csv", seed=2)).records == 40
     assert replay_job(tuned.owner.home, id, 3).equal
+
+
+# From the command line
+
+
+def test_merge_writes_the_whole_of_a_file_and_its_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, whole = base_file(tmp_path), {name: floats(1) for name in ("a", "b")}
+    held = read_safetensors(base)[0]
+    file = ModelFile.over(whole | {"base": held["0.weight"]}, inventory_of(held))
+    file.write(delta := tmp_path / "model.safetensors")
+    monkeypatch.setenv("FITCHAIN_HOME", str(tmp_path / "home"))
+    words = ["--json", "model", "merge", str(delta), "--to", str(tmp_path / "whole.safetensors")]
+    assert run(words) == 3 and "name the base's file with --base" in capsys.readouterr().out
+    assert run([*words, "--base", str(delta)]) == 3 and "a base is whole" in capsys.readouterr().out
+    assert run([*words, "--base", str(base)]) == 0
+    assert json.loads(capsys.readouterr().out)["root"] == str(file.root)
+    assert model_root(read_safetensors(tmp_path / "whole.safetensors")[0]) == file.root
+    assert run([*words, "--base", str(base)]) == 3 and "is there already" in capsys.readouterr().out

@@ -42,7 +42,7 @@ from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import AccessRefused, HostUnusable, NotFound, Unusable, host_errors
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, DatasetId, ModelId
-from fitchain.pod.values.job_folder import JobFolder, sweep_left
+from fitchain.pod.values.job_folder import BASES, JobFolder, sweep_left
 
 LOCK_TRIES, LOCK_S = 4, 0.05
 """How often a pod tries to be the home's only one, and seconds between."""
@@ -245,7 +245,7 @@ class Home(AbstractContextManager["Home"]):
     @cached_property
     def bases(self) -> Bases:
         """The models that others are deltas over."""
-        return Bases(self.settings.home / "bases", self.store)
+        return Bases(self.settings.home / BASES, self.store)
 
     @cached_property
     def launcher(self) -> Launcher:
@@ -288,7 +288,7 @@ class Home(AbstractContextManager["Home"]):
     def sweep(self) -> None:
         """Remove the scratch that killed pods and commands have left in this home."""
         home = self.settings.home
-        for folder in (home, home / "bases", *home.glob("jobs/*"), *home.glob("jobs/*/audit-*")):
+        for folder in (home, home / BASES, *home.glob("jobs/*"), *home.glob("jobs/*/audit-*")):
             sweep_left(folder)
         self.bases.release_unused()
 

@@ -47,7 +47,8 @@ from fitchain.pod.values.files import Usage, remove_tree, sync_folder, usage_of
 
 RECIPE, GRAPH, INITIAL = "recipe.json", "graph.json", "initial.safetensors"
 OFFER_FILES = (RECIPE, GRAPH, INITIAL)
-BASE = "base.safetensors"
+BASE, BASES = "base.safetensors", "bases"
+"""Beside an offer; and the folder of a home in which each base lies once."""
 MODEL, CERTIFICATE = "model.safetensors", "certificate.json"
 RISK_REPORT = "risk-report.json"
 DELIVERY_FILES = (MODEL, CERTIFICATE)

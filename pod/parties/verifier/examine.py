@@ -36,13 +36,13 @@ from fitchain.pod.values.errors import (
     StoreUnusable,
     Unusable,
 )
-from fitchain.pod.values.job_folder import DELIVERY_FILES, MODEL, RECIPE, JobFolder
+from fitchain.pod.values.job_folder import BASES, DELIVERY_FILES, MODEL, RECIPE, JobFolder
 from fitchain.pod.values.limits import FolderLimits
 from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 
-EVIDENCE, DELIVERY, BASES = "evidence", "delivery", "bases"
+EVIDENCE, DELIVERY = "evidence", "delivery"
 """Folders below the one that `examine` is given."""
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What foreign bytes may raise where a check of ours has a hole: the same on every host, so that

@@ -372,15 +372,21 @@ def check_transcript(statement: Statement, history: AgreementHistory) -> None:
         check_anchors(transcript_of(statement, statement.leaves), run.anchors, group_leaves)
 
 
-def check_file(statement: Statement, path: Path) -> int:
+def check_file(statement: Statement, path: Path, base: Path | None = None) -> int:
     """Compare the model's file with the final model root and with the digest that the certificate
     names.
 
+    Args:
+        statement: what is claimed.
+        path: of the model's file.
+        base: of the base's file, whose tensors are compared, too; None looks at what the model's
+            file says of them alone.
+
     Returns:
-        the bytes of its parameters.
+        the bytes of the parameters of the whole.
 
     Raises:
-        DigestMismatch: the file is another, or only its bytes are.
+        DigestMismatch: the file is another, or only its bytes are; or the base's file is.
         InputRefused: the file is no model at all, or is cut off: nothing can be said of it.
         NotFound: there is no such file.
     """
@@ -389,7 +395,7 @@ def check_file(statement: Statement, path: Path) -> int:
     digest, other = sha256_file(path), "it is not the model that this certificate is about"
     try:
         file = ModelFile.read(path)
-        root, base = file.root, file.base
+        root = file.root
     except InputRefused as error:
         what = kind_of_file(_beginning(path))
         hint = "name the model first, its certificate behind it" if what == "a certificate" else "fetch it again"
@@ -412,8 +418,20 @@ def check_file(statement: Statement, path: Path) -> int:
             f"{digest.value.hex()}, and the certificate says {statement.subject.value.hex()}",
             "the file was written anew by another program; the delivered file itself verifies",
         )
-    require_equal(f"the model in {path} is a delta over", base, statement.recipe.base, "the recipe says")
+    require_equal(f"the model in {path} is a delta over", file.base, statement.recipe.base, "the recipe says")
+    if base is not None:
+        _check_base_file(file, base)
     return file.parameter_bytes
+
+
+def _check_base_file(file: ModelFile, path: Path) -> None:
+    """Compare the tensors that a model shares with its base with the base's file."""
+    if file.base is None:
+        raise InputRefused(f"the model is whole, and {path} is named as its base", "leave --base out")
+    try:
+        file.whole(ModelFile.read(path).own)
+    except DigestMismatch as error:
+        raise DigestMismatch(f"{path}: {error.message}", error.hint) from None
 
 
 def _beginning(path: Path) -> bytes:
