@@ -105,7 +105,7 @@ class Bases:
     def published(self, root: Root) -> tuple[BasePlace, ModelId] | None:
         """Where this pod put a base, and under which id it registered it; None where it did not."""
         try:
-            value = parse_json(self._note(root).read_bytes(), SHORT)
+            value = parse_json(self.note_of(root).read_bytes(), SHORT)
         except FileNotFoundError:
             return None
         if (id := ModelId(Digest.parse(value["model"]))) == NO_MODEL:
@@ -119,9 +119,11 @@ class Bases:
         Args:
             root: of a base that is kept.
             id: under which it is registered.
-            is_public: whether everybody may read it; one that was sealed before is added anew then.
+            is_public: whether everybody may read it; one that was sealed before is added anew then,
+                and so is one that the store has lost.
         """
-        if (before := self.published(root)) and not (is_public and before[0].identity):
+        before = self.published(root)
+        if before and self.store.has(before[0].cid) and not (is_public and before[0].identity):
             return before[0]
         if is_public:
             place = BasePlace(root, self.store.add(self.path(root)), None)
@@ -170,7 +172,7 @@ class Bases:
                     self.store, place.cid, folder / "base", place.identity, FolderLimits(most, limits.seconds, 1)
                 )
             except NotFound as error:
-                hint = "who published the model has it: as long as its store is reached, it can be fetched"
+                hint = "who published the model has it, and can publish it again with --base"
                 raise NotFound(
                     f"the base {place.root.short} of the model cannot be had: {error.message}", hint
                 ) from None
@@ -201,12 +203,13 @@ class Bases:
                 path.unlink(missing_ok=True)
                 note.unlink()
 
-    def _note(self, root: Root) -> Path:
+    def note_of(self, root: Root) -> Path:
+        """The file that says where a base lies, whether it is there or not."""
         return self.folder / f"{root}.json"
 
     def _write_note(self, place: BasePlace, id: ModelId) -> None:
         note = {"cid": str(place.cid), "identity": place.identity, "model": str(id)}
-        write_file(self._note(place.root), canonical_json(note), 0o600)
+        write_file(self.note_of(place.root), canonical_json(note), 0o600)
 
     @contextmanager
     def _shared(self) -> Iterator[None]:
