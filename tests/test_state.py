@@ -154,7 +154,13 @@ def test_roots_take_only_their_own_kinds() -> None:
 def test_a_known_data_digest_is_not_taken_again() -> None:
     digest = blake3_digest(floats(5.0).data)
     assert tensor_entry("w", floats(1.0), digest) == tensor_entry("w", floats(5.0))
-    assert model_root({"w": floats(1.0)}, {"w": digest}) == model_root({"w": floats(5.0)})
+
+
+def test_a_root_takes_the_entries_of_tensors_that_are_not_at_hand() -> None:
+    both = {"w": floats(1.0), "x": floats(5.0)}
+    entries = {name: tensor_entry(name, tensor) for name, tensor in both.items()}
+    assert model_root({"w": both["w"]}, {"x": entries["x"]}) == model_root(both) == model_root(both, {"x": ZERO})
+    assert model_root({}, entries) == model_root(both)
 
 
 def test_other_readers_understand_our_file(tmp_path: Path) -> None:

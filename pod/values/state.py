@@ -136,21 +136,27 @@ def tensor_entry(name: str, tensor: TensorBytes, data_digest: Digest | None = No
     Returns:
         tagged("fitchain/tensor/v2", sha256(canonical [kind, name, dtype, shape]), blake3(data)).
     """
-    meaning = canonical_json([tensor.kind, name, tensor.dtype, list(tensor.shape)])
-    return tagged(TENSOR_TAG, sha256(meaning), data_digest or blake3_digest(tensor.data))
+    return described_entry(name, tensor.kind, tensor.dtype, tensor.shape, data_digest or blake3_digest(tensor.data))
 
 
-def model_root(tensors: Tensors, data_digests: Mapping[str, Digest] | None = None) -> Root:
+def described_entry(name: str, kind: str, dtype: str, shape: tuple[int, ...], data_digest: Digest) -> Digest:
+    """The entry of a tensor of which only the digest of its bytes is at hand, as `tensor_entry`
+    gives it."""
+    return tagged(TENSOR_TAG, sha256(canonical_json([kind, name, dtype, list(shape)])), data_digest)
+
+
+def model_root(tensors: Tensors, others: Mapping[str, Digest] | None = None) -> Root:
     """Name a model: the root over all its parameters and buffers, sorted by name.
 
     Args:
         tensors: parameters and buffers; nothing else.
-        data_digests: BLAKE3 of the bytes of tensors that have not changed since it was taken.
+        others: entries of further tensors, which need not be at hand; those of the same name count
+            for nothing.
 
     Raises:
         InputRefused: a tensor belongs to an optimizer.
     """
-    return _root(MODEL_TAG, ("parameter", "buffer"), tensors, data_digests or {})
+    return _root(MODEL_TAG, ("parameter", "buffer"), tensors, others or {})
 
 
 def with_kinds_of(tensors: Tensors, root: Root) -> Tensors | None:
@@ -187,14 +193,14 @@ def _choices(names: Sequence[str]) -> Iterator[frozenset[str]]:
     yield from map(frozenset, islice(choices, MOST_TRIED // max(1, len(names))))
 
 
-def optimizer_root(tensors: Tensors, data_digests: Mapping[str, Digest] | None = None) -> Root:
+def optimizer_root(tensors: Tensors) -> Root:
     """Name an optimizer's state: the root over all its tensors and scalars, sorted by name; it may
     be empty.
 
     Raises:
         InputRefused: a tensor belongs to a model.
     """
-    return _root(OPTIMIZER_TAG, ("optimizer",), tensors, data_digests or {})
+    return _root(OPTIMIZER_TAG, ("optimizer",), tensors, {})
 
 
 def state_digest(model: Root, optimizer: Root) -> Digest:
@@ -202,13 +208,14 @@ def state_digest(model: Root, optimizer: Root) -> Digest:
     return tagged(STATE_TAG, model, optimizer)
 
 
-def _root(tag: str, kinds: tuple[Kind, ...], tensors: Tensors, data_digests: Mapping[str, Digest]) -> Root:
+def _root(tag: str, kinds: tuple[Kind, ...], tensors: Tensors, others: Mapping[str, Digest]) -> Root:
     for name, tensor in tensors.items():
         if tensor.kind not in kinds:
             raise InputRefused(
                 f"the tensor {name!r} is of kind {tensor.kind}, and this root covers {' and '.join(kinds)}"
             )
-    return published_root(tag, [tensor_entry(name, tensors[name], data_digests.get(name)) for name in sorted(tensors)])
+    entries = {**others, **{name: tensor_entry(name, tensor) for name, tensor in tensors.items()}}
+    return published_root(tag, [entries[name] for name in sorted(entries)])
 
 
 def write_safetensors(path: Path, tensors: Tensors, metadata: Mapping[str, str] | None = None) -> None:

@@ -12,10 +12,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-from fitchain.pod.values.digest import Digest, Root, blake3_digest
+from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
 from fitchain.pod.values.files import open_plain
 from fitchain.pod.values.job_folder import LEAVES, STATES, part_of, state_name
@@ -27,6 +26,7 @@ from fitchain.pod.values.state import (
     optimizer_root,
     read_safetensors,
     sync_folder,
+    tensor_entry,
     write_safetensors,
 )
 
@@ -112,28 +112,24 @@ def _read(folder: Path, torn_end: bool = False) -> tuple[tuple[Checkpoint, ...],
     return tuple(checkpoints), sum(len(line) + 1 for line in lines), len(data)
 
 
+@dataclass(frozen=True)
 class Unmoved:
-    """What states leave to the initial model: tensors that no training moves, hashed once.
+    """What states leave to the initial model: entries of tensors that no training moves.
 
     Args:
-        tensors: of the agreed initial model, at least those that a state lacks.
+        entries: by name, of the agreed initial model, at least those that a state lacks.
     """
 
-    def __init__(self, tensors: Tensors) -> None:
-        self.tensors = tensors
+    entries: Mapping[str, Digest]
 
-    def whole(self, moving: Tensors) -> Tensors:
-        """A state's model with what it lacks."""
-        return {**self.tensors, **moving}
+    @classmethod
+    def of(cls, tensors: Tensors) -> Unmoved:
+        """Hash these tensors, once."""
+        return cls({name: tensor_entry(name, tensor) for name, tensor in tensors.items()})
 
     def model_root(self, moving: Tensors) -> Root:
         """The root over both."""
-        digests = {name: digest for name, digest in self._digests.items() if name not in moving}
-        return model_root(self.whole(moving), digests)
-
-    @cached_property
-    def _digests(self) -> dict[str, Digest]:
-        return {name: blake3_digest(tensor.data) for name, tensor in self.tensors.items()}
+        return model_root(moving, self.entries)
 
 
 @dataclass(frozen=True)

@@ -239,7 +239,7 @@ class Recorder(AbstractContextManager["Recorder"]):
             OSError: the folder cannot be written.
         """
         if self._unmoved is None:
-            self._unmoved = Unmoved(live.unmoved)
+            self._unmoved = Unmoved.of(live.unmoved)
         buffer = self._free.get()  # waits while all are busy
         self._raise()
         if buffer is None or buffer.keys != live.moving.keys():  # the optimizer has no tensors before its first step

@@ -18,10 +18,10 @@ from fitchain.pod.compute.model.executor import Plan, Wrap, unchanged
 from fitchain.pod.compute.model.shape_check import Cost, compared, dry_run
 from fitchain.pod.compute.model.tensors import dtype_name, fill, new_tensor, tensor_bytes
 from fitchain.pod.compute.operators.arguments import DTYPES
-from fitchain.pod.values.digest import Digest, Root, blake3_digest
+from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import LIMITS, Graph, Limits
-from fitchain.pod.values.state import TensorBytes, Tensors, model_root
+from fitchain.pod.values.state import TensorBytes, Tensors, model_root, tensor_entry
 
 
 class Program:
@@ -118,12 +118,12 @@ class Program:
 
     def root(self) -> Root:
         """The model root as it is now; what training never moves is hashed once."""
-        return model_root(self.tensors(), self._frozen_digests)
+        return model_root(self.moving(), self._frozen_entries)
 
     @cached_property
-    def _frozen_digests(self) -> dict[str, Digest]:
+    def _frozen_entries(self) -> dict[str, Digest]:
         tensors = self.tensors()
-        return {name: blake3_digest(tensors[name].data) for name in self.graph.frozen}
+        return {name: tensor_entry(name, tensors[name]) for name in self.graph.frozen}
 
     def load(self, tensors: Tensors) -> None:
         """Take on another state, copied into the program's own memory.
