@@ -61,7 +61,7 @@ class Tensors:
                 tensor += 1
 
 
-UNMOVED = Unmoved({"mask": tensor_bytes("buffer", Tensors.fresh().mask)})
+UNMOVED = Unmoved.of({"mask": tensor_bytes("buffer", Tensors.fresh().mask)})
 
 
 def recorder(

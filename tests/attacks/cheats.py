@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from fitchain.pod.compute.checkpoint import KeptState, Unmoved, append_leaf, read_leaves, read_state, write_state
+from fitchain.pod.compute.checkpoint import KeptState, append_leaf, read_leaves, read_state, write_state
 from fitchain.pod.compute.dataset import Opening, Table, batches, held_out_rows
 from fitchain.pod.jobs.worker.task import Train, read_task
 from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
@@ -57,7 +57,7 @@ def state_at(folder: Path, index: int) -> KeptState:
     if index == 0:
         return KeptState(initial, {})
     state = read_state(folder, read_leaves(folder)[index].leaf.step)
-    return replace(state, model=Unmoved(initial).whole(state.model))
+    return replace(state, model={**initial, **state.model})
 
 
 def put_state(folder: Path, index: int, state: KeptState) -> None:
