@@ -85,27 +85,30 @@ contract ProofOfTrain is IProofOfTrain {
         run_.deadline = deadline;
         run_.leaves = Transcript.leafCount(terms.steps, terms.segmentSteps);
         run_.groupBits = uint8(Tree.lastPeakHeight(terms.groupLeaves));
-        run_.progress = _commit(0, new bytes32[](0));
-        run_.seed = keccak256(abi.encode(ctx, blockHash, nonce));
+        bytes32 seed = keccak256(abi.encode(ctx, blockHash, nonce));
+        run_.progress = _commit(seed, 0, new bytes32[](0));
+        run_.seed = seed;
 
-        emit Begun(id, ctx, run_.seed, blockHash, nonce, noiseRoot);
+        emit Begun(id, ctx, seed, blockHash, nonce, noiseRoot);
     }
 
     // --- the transcript
 
     /// @inheritdoc IProofOfTrain
-    function anchor(AgreementId id, bytes32[] calldata peaks, bytes32 groupRoot, bytes calldata noteCid) external {
+    function anchor(AgreementId id, bytes32 seed, bytes32[] calldata peaks, bytes32 groupRoot, bytes calldata noteCid)
+        external
+    {
         Run storage run_ = _runs[id];
         (uint32 groups, uint8 groupBits) = (_groups(run_), run_.groupBits);
         _requireRunning(id, run_);
         if (groups >= run_.leaves >> groupBits) revert GroupsAreComplete(groups);
         if (groupRoot == 0) revert GroupRootIsZero();
         requireCidOrNone(noteCid);
-        _requirePeaks(run_, groups, peaks);
+        _requirePeaks(run_, seed, groups, peaks);
 
         bytes32[] memory grown = Tree.append(peaks, groups, groupRoot);
         groups++;
-        run_.progress = _commit(groups, grown);
+        run_.progress = _commit(seed, groups, grown);
         _noteAnchor(run_);
 
         emit Anchored(id, groups << groupBits, groupRoot, noteCid);
@@ -214,9 +217,9 @@ contract ProofOfTrain is IProofOfTrain {
         if (block.timestamp > deadline) revert DeadlinePassed(deadline, block.timestamp);
     }
 
-    /// @dev That the caller is the owner follows from it.
-    function _requirePeaks(Run storage run_, uint32 groups, bytes32[] calldata peaks) private view {
-        bytes28 given = bytes28(keccak256(abi.encode(msg.sender, groups, peaks)));
+    /// @dev That the caller is the owner, and the seed the run's, follows from it.
+    function _requirePeaks(Run storage run_, bytes32 seed, uint32 groups, bytes32[] calldata peaks) private view {
+        bytes28 given = bytes28(_commit(seed, groups, peaks));
         if (given != bytes28(run_.progress)) revert PeaksDiffer(given, bytes28(run_.progress));
     }
 
@@ -232,7 +235,7 @@ contract ProofOfTrain is IProofOfTrain {
         uint32 groups = count >> run_.groupBits;
         uint32 rest = count - (groups << run_.groupBits);
         if (groups != _groups(run_)) revert GroupCountDiffers(_groups(run_), groups);
-        _requirePeaks(run_, groups, ending.peaks);
+        _requirePeaks(run_, run_.seed, groups, ending.peaks);
         uint256 needed = Tree.peakCount(rest);
         if (ending.tail.length != needed) revert TailLengthDiffers(ending.tail.length, needed);
         needed = Tree.lastPeakHeight(count);
@@ -338,7 +341,9 @@ contract ProofOfTrain is IProofOfTrain {
         return uint32(uint256(run_.progress));
     }
 
-    function _commit(uint32 groups, bytes32[] memory peaks) private view returns (bytes32) {
-        return bytes28(keccak256(abi.encode(msg.sender, groups, peaks))) | bytes32(uint256(groups));
+    /// @dev With the seed, which costs less as an argument than to be read: an anchor of a run whose beginning a
+    ///      reorganisation undid would else fit the run that begins in its place, and that one could never end.
+    function _commit(bytes32 seed, uint32 groups, bytes32[] memory peaks) private view returns (bytes32) {
+        return bytes28(keccak256(abi.encode(msg.sender, seed, groups, peaks))) | bytes32(uint256(groups));
     }
 }

@@ -132,7 +132,9 @@ def anchored(parties: Parties, id: AgreementId, leaves: int) -> Transcript:
     run = calls.run_record(id)
     made = transcript(run.ctx, run.seed, leaves)
     groups = made.groups(GROUP)
-    pending = [calls.submit_anchor(id, group.peaks, group.root, NOTE if group.index else None) for group in groups]
+    pending = [
+        calls.submit_anchor(id, run.seed, group.peaks, group.root, NOTE if group.index else None) for group in groups
+    ]
     for one in pending:
         calls.chain.wait(one)
     return made

@@ -305,7 +305,7 @@ def played(parties: Parties, path: Path, salt: bytes, how: Play | None = None, *
         made = leaves_of(recipe, *parties.begin(id), upto, upto - 1 if how.delivered is None else how.delivered)
         made = how.bend(made) if how.bend else made
         for group in made.transcript.groups(recipe.group_leaves):
-            calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
+            calls.chain.wait(calls.submit_anchor(id, made.transcript.seed, group.peaks, group.root, None))
         last, index = made.states[made.transcript.count - 1], how.delivered
         shown = None if index is None else (index, made.states[index])
         identity = None if how.audit.verifiers else SOMETHING
@@ -335,7 +335,7 @@ def ended_at_once(parties: Parties, id: AgreementId, recipe: Recipe) -> MadeUp:
     try:
         sent = [chain.submit("ProofOfTrain", "begin", id, terms, NONCE, ZERO, gas=400_000)]
         groups = transcript.groups(recipe.group_leaves)
-        sent += [calls.submit_anchor(id, group.peaks, group.root, None) for group in groups]
+        sent += [calls.submit_anchor(id, transcript.seed, group.peaks, group.root, None) for group in groups]
         ending = _ending_out(transcript.ending(recipe.group_leaves, last, SOMETHING, SOMETHING))
         sent.append(chain.submit("ProofOfTrain", "finish", id, terms, ending, gas=1_500_000))
         chain.node.request("evm_mine")
@@ -357,7 +357,7 @@ def long_job(parties: Parties, path: Path, bend: Callable[[MadeUp], MadeUp] | No
     made = bend(made) if bend else made
     calls = Agreements(parties.owner.chain)
     for group in made.transcript.groups(recipe.group_leaves):
-        calls.chain.wait(calls.submit_anchor(id, group.peaks, group.root, None))
+        calls.chain.wait(calls.submit_anchor(id, made.transcript.seed, group.peaks, group.root, None))
     last = made.states[MOST_LEAVES]
     calls.finish(id, made.transcript.ending(recipe.group_leaves, last, SOMETHING, SOMETHING))
     write_safetensors(path, tensors(steps))

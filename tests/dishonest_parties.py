@@ -143,7 +143,7 @@ class Forger:
         owner = self.workshop.owner.home
         cid = send_note(owner.store, note, self.workshop.scientist.home.keys.recipient)
         root = self.transcript.groups(1)[0].root
-        owner.chain.wait(owner.agreements.submit_anchor(self.id, (), root, cid))
+        owner.chain.wait(owner.agreements.submit_anchor(self.id, self.transcript.seed, (), root, cid))
 
     def note(self) -> Note:
         """The honest note."""

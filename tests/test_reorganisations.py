@@ -24,7 +24,7 @@ from fitchain.pod.jobs.journal import REJECT, Decision
 from fitchain.pod.jobs.lanes import Work
 from fitchain.pod.jobs.orphans import Orphans
 from fitchain.pod.parties.owner import Owner, approve, reject
-from fitchain.pod.parties.owner.anchors import require_same_run
+from fitchain.pod.parties.owner.anchors import Anchors, require_same_run
 from fitchain.pod.parties.owner.disclosed import EVIDENCE_ASIDE, EVIDENCE_MADE, keep_disclosed, opened_before
 from fitchain.pod.parties.owner.run import begin, order_nonce
 from fitchain.pod.parties.scientist import Scientist, accept_result, dispute
@@ -37,10 +37,11 @@ from fitchain.pod.ports.chain.abi import interface
 from fitchain.pod.ports.chain.heads import Heads
 from fitchain.pod.ports.chain.permit import Permit
 from fitchain.pod.ports.chain.reader import STOP_S
-from fitchain.pod.values.digest import ZERO, sha256
-from fitchain.pod.values.errors import NodeUnreachable, NotFound, Unusable
+from fitchain.pod.values.digest import ZERO, Root, sha256
+from fitchain.pod.values.errors import NodeUnreachable, NotFound, Reverted, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef, Subject
 from fitchain.pod.values.job_folder import MOST_ASIDE, SECRETS, JobFolder
+from fitchain.pod.values.leaf import Checkpoint, Leaf
 from tests.audited_workshop import COUNTER_BOND, AuditedWorkshop, changed
 from tests.chain_fixtures import PASSPHRASE, Devnet, no_mining, take_back
 from tests.cli_fixtures import Fitchain
@@ -161,6 +162,38 @@ def test_a_run_that_the_chain_took_back_is_neither_anchored_nor_ended(workshop: 
     home.chain.catch_up()
     with pytest.raises(Unusable, match="but one under 0x"):
         require_same_run(home, id, run)
+
+
+def test_an_anchor_of_a_run_that_the_chain_takes_back_meanwhile_is_none_of_the_next(
+    workshop: Workshop, reader: Chain
+) -> None:
+    """It is signed just after: what the owner has looked up is of the run before, and its first
+    anchor would fit any other run as well, if it did not name the seed. Leaves of another run could
+    never be ended, and the bond would be lost."""
+    home, id = workshop.owner.home, workshop.request(price=PRICE + 80)
+    accepted = home.agreements.accept(id, commit_key(order_nonce(home, id))).block
+    begin(home, id)
+    run, moments = home.agreements.run_record(id), list[str]()
+
+    def judge(call: dict[str, Any]) -> None:
+        if call["method"] == "eth_getTransactionCount" and moments:
+            moments.clear()
+            take_back(reader, accepted)
+
+    leaves = [Checkpoint(Leaf(index, 2 * index, *[ZERO] * 5), Root(ZERO), Root(ZERO), {}, ZERO) for index in range(2)]
+    with (
+        proxy(home.chain.node.url, judge) as url,
+        Home.open(replace(home.settings, rpc=url), lambda: PASSPHRASE) as owner,
+    ):
+        anchors = Anchors(owner, id, run, 1, workshop.scientist.home.keys.recipient, metrics_leave=False)
+        anchors.take(leaves[0])
+        moments.append("between the last look and the signature")
+        with pytest.raises(Reverted, match="PeaksDiffer"):
+            anchors.take(leaves[1])
+            anchors.wait()
+    home.chain.catch_up()
+    record = home.agreements.run_record(id)
+    assert record.seed not in (run.seed, ZERO) and not record.anchors
 
 
 @pytest.mark.long

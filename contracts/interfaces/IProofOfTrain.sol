@@ -66,7 +66,8 @@ interface IProofOfTrain {
     error GroupsAreComplete(uint32 groups);
     /// @notice The root of a group is a hash, not zero.
     error GroupRootIsZero();
-    /// @notice The peaks are not those that the chain commits to, or the caller is not the owner.
+    /// @notice The peaks are not those that the chain commits to, the seed is another run's, or the caller is not the
+    ///         owner.
     error PeaksDiffer(bytes28 given, bytes28 kept);
     /// @notice Every full group of the transcript is anchored before the run ends, and none beyond it.
     error GroupCountDiffers(uint32 anchored, uint32 needed);
@@ -98,10 +99,12 @@ interface IProofOfTrain {
     function begin(AgreementId id, Terms calldata terms, bytes32 nonce, bytes32 noiseRoot) external;
 
     /// @notice Fixes the next A leaves of the transcript.
+    /// @param seed The run's, as Begun told it: whoever anchors says which run it has trained.
     /// @param peaks The perfect subtrees over the groups anchored so far, largest first.
     /// @param groupRoot RFC 6962 root of the next A leaves.
     /// @param noteCid Binary CID of a note sealed to the scientist; may be empty.
-    function anchor(AgreementId id, bytes32[] calldata peaks, bytes32 groupRoot, bytes calldata noteCid) external;
+    function anchor(AgreementId id, bytes32 seed, bytes32[] calldata peaks, bytes32 groupRoot, bytes calldata noteCid)
+        external;
 
     /// @notice Ends a run after its last step: fixes the transcript's root and the trained model.
     /// @param terms As requested.

@@ -602,6 +602,13 @@ RULES = (
         "AnchorTest|EndingTest",
     ),
     Rule(
+        "an anchor of another run",
+        "ProofOfTrain.sol",
+        "bytes28(keccak256(abi.encode(msg.sender, seed, groups, peaks)))",
+        "bytes28(keccak256(abi.encode(msg.sender, groups, peaks)))",
+        "AnchorTest",
+    ),
+    Rule(
         "a contract that is not the listed one",
         "Audits.sol",
         "if (listed.audits != address(this)) revert ListedElsewhere(address(this), listed.audits);",

@@ -80,8 +80,9 @@ def another_jobs_leaves(lab: AttackLab) -> Caught:
     made = anchored(parties, earlier, 9)
     parties.by_owner.finish(earlier, ending(made))
     id = parties.begun()
+    seed = parties.by_owner.seed(id)
     for group in made.groups(GROUP):
-        parties.owner.chain.wait(parties.by_owner.submit_anchor(id, group.peaks, group.root, None))
+        parties.owner.chain.wait(parties.by_owner.submit_anchor(id, seed, group.peaks, group.root, None))
     error = refused(lambda: parties.by_owner.finish(id, ending(made)))
     return Caught(CONTRACT, f"finish: {error}", "the run does not end")
 

@@ -167,7 +167,9 @@ def test_note_of_other_leaves_is_refuted(workshop: Workshop, forger: Forger) -> 
 def test_note_for_somebody_else_is_told_and_stands_in_nobodys_way(workshop: Workshop, forger: Forger) -> None:
     owner, scientist = workshop.owner.home, workshop.scientist
     cid = send_note(owner.store, forger.note(), new_identity()[1])
-    owner.chain.wait(owner.agreements.submit_anchor(forger.id, (), forger.transcript.groups(1)[0].root, cid))
+    transcript = forger.transcript
+    root = transcript.groups(1)[0].root
+    owner.chain.wait(owner.agreements.submit_anchor(forger.id, transcript.seed, (), root, cid))
     with pytest.raises(AccessRefused):
         follow(scientist.home, forger.id, True, scientist.say)
     assert follow(scientist.home, forger.deliver(), True, scientist.say) == State.SETTLED

@@ -12,13 +12,13 @@ import {ReferenceTree} from "./ReferenceTree.sol";
 contract AnchorTest is Fixture {
     bytes32[] private none;
 
-    function commit(uint256 groups, bytes32[] memory peaks) private view returns (bytes28) {
-        return bytes28(keccak256(abi.encode(owner, groups, peaks)));
+    function commit(AgreementId id, uint256 groups, bytes32[] memory peaks) private view returns (bytes28) {
+        return bytes28(keccak256(abi.encode(owner, runSeed[id], groups, peaks)));
     }
 
     function tryToAnchor(AgreementId id, bytes32[] memory peaks, bytes32 root) private {
         vm.prank(owner);
-        proof.anchor(id, peaks, root, cid("note"));
+        proof.anchor(id, runSeed[id], peaks, root, cid("note"));
     }
 
     // --- what it does
@@ -29,7 +29,7 @@ contract AnchorTest is Fixture {
 
         RunRecord memory known = proof.run(id);
         vm.assertEq(known.groups, 3, "another number of groups is anchored");
-        vm.assertEq(known.peaks, commit(3, ReferenceTree.peaks(digests, 0, 6)), "the peaks are not the tree's");
+        vm.assertEq(known.peaks, commit(id, 3, ReferenceTree.peaks(digests, 0, 6)), "the peaks are not the tree's");
     }
 
     function test_anchor_emitsAnchored() public {
@@ -47,7 +47,7 @@ contract AnchorTest is Fixture {
         AgreementId id = begun();
 
         vm.prank(owner);
-        proof.anchor(id, none, "first", "");
+        proof.anchor(id, runSeed[id], none, "first", "");
 
         vm.assertEq(proof.run(id).groups, 1, "the group is not anchored");
     }
@@ -94,7 +94,7 @@ contract AnchorTest is Fixture {
         }
 
         bytes32[] memory peaks = ReferenceTree.peaks(leaves, 0, 2 * groups);
-        vm.assertEq(proof.run(id).peaks, commit(groups, peaks), "the peaks are not the tree's");
+        vm.assertEq(proof.run(id).peaks, commit(id, groups, peaks), "the peaks are not the tree's");
     }
 
     // --- what it refuses
@@ -106,7 +106,7 @@ contract AnchorTest is Fixture {
         peaks[0] = "forged";
         bytes28 kept = proof.run(id).peaks;
 
-        vm.expectRevert(abi.encodeWithSelector(IProofOfTrain.PeaksDiffer.selector, commit(1, peaks), kept));
+        vm.expectRevert(abi.encodeWithSelector(IProofOfTrain.PeaksDiffer.selector, commit(id, 1, peaks), kept));
         tryToAnchor(id, peaks, "second");
     }
 
@@ -115,7 +115,7 @@ contract AnchorTest is Fixture {
         tryToAnchor(id, none, "first");
         bytes28 kept = proof.run(id).peaks;
 
-        vm.expectRevert(abi.encodeWithSelector(IProofOfTrain.PeaksDiffer.selector, commit(1, none), kept));
+        vm.expectRevert(abi.encodeWithSelector(IProofOfTrain.PeaksDiffer.selector, commit(id, 1, none), kept));
         tryToAnchor(id, none, "first");
     }
 
@@ -140,18 +140,30 @@ contract AnchorTest is Fixture {
 
         vm.expectRevert(abi.encodeWithSelector(CidLengthRefused.selector, CID_LIMIT + 1, CID_LIMIT));
         vm.prank(owner);
-        proof.anchor(id, none, "first", new bytes(CID_LIMIT + 1));
+        proof.anchor(id, runSeed[id], none, "first", new bytes(CID_LIMIT + 1));
     }
 
     function test_anchor_refusesAnybodyElse() public {
         AgreementId id = begun();
 
-        bytes28 given = bytes28(keccak256(abi.encode(scientist, uint256(0), none)));
+        bytes28 given = bytes28(keccak256(abi.encode(scientist, runSeed[id], uint256(0), none)));
         bytes28 kept = proof.run(id).peaks;
 
         vm.expectRevert(abi.encodeWithSelector(IProofOfTrain.PeaksDiffer.selector, given, kept));
         vm.prank(scientist);
-        proof.anchor(id, none, "first", "");
+        proof.anchor(id, runSeed[id], none, "first", "");
+    }
+
+    /// @dev Its peaks before the first group are those of every run: there are none.
+    function test_anchor_refusesTheFirstGroupOfARunUnderAnotherSeed() public {
+        AgreementId id = begun();
+        bytes32 seed = keccak256("the seed of a run whose beginning a reorganisation undid");
+        bytes28 given = bytes28(keccak256(abi.encode(owner, seed, uint256(0), none)));
+        bytes28 kept = proof.run(id).peaks;
+
+        vm.expectRevert(abi.encodeWithSelector(IProofOfTrain.PeaksDiffer.selector, given, kept));
+        vm.prank(owner);
+        proof.anchor(id, seed, none, "first", "");
     }
 
     function test_anchor_refusesBeforeBegin() public {

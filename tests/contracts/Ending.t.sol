@@ -253,7 +253,7 @@ contract EndingTest is Fixture {
     function test_finish_refusesOtherPeaks() public {
         Ending memory forged = end;
         forged.peaks[0] = "forged";
-        bytes28 given = bytes28(keccak256(abi.encode(owner, 3, forged.peaks)));
+        bytes28 given = bytes28(keccak256(abi.encode(owner, runSeed[id], 3, forged.peaks)));
 
         refusesToFinish(forged, abi.encodeWithSelector(IProofOfTrain.PeaksDiffer.selector, given, proof.run(id).peaks));
     }
@@ -322,7 +322,7 @@ contract EndingTest is Fixture {
             bytes32[] memory peaks = ReferenceTree.peaks(digests, 0, from);
             bytes32 root = ReferenceTree.root(digests, from, from + 2);
             vm.prank(owner);
-            proof.anchor(run, peaks, root, "");
+            proof.anchor(run, runSeed[run], peaks, root, "");
         }
     }
 

@@ -59,6 +59,8 @@ abstract contract Fixture {
     bytes32 internal modelRoot = keccak256("initial model root");
     /// What the parties know and the chain keeps as a hash.
     mapping(AgreementId id => Terms) internal termsOf;
+    /// The order seed of each run, as its owner notes it.
+    mapping(AgreementId id => bytes32) internal runSeed;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
@@ -270,6 +272,7 @@ abstract contract Fixture {
         Terms memory terms = termsOf[id];
         vm.prank(terms.owner);
         proof.begin(id, terms, NONCE, NOISE_ROOT);
+        runSeed[id] = proof.run(id).seed;
     }
 
     function begun(bytes32 salt, Terms memory terms, address by) internal returns (AgreementId id) {
@@ -294,7 +297,7 @@ abstract contract Fixture {
             bytes32[] memory peaks = ReferenceTree.peaks(digests, 0, from);
             bytes32 root = ReferenceTree.root(digests, from, from + terms.groupLeaves);
             vm.prank(terms.owner);
-            proof.anchor(id, peaks, root, cid("note"));
+            proof.anchor(id, runSeed[id], peaks, root, cid("note"));
         }
     }
 

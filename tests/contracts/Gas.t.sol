@@ -216,9 +216,9 @@ contract GasTest is AuditFixture {
         for (uint256 groups = 0; groups < 1000; groups++) {
             bytes32 root = keccak256(abi.encode(groups));
             vm.prank(owner);
-            proof.anchor(id, peaks, root, cid("note"));
+            proof.anchor(id, runSeed[id], peaks, root, cid("note"));
             uint256 used = vm.lastCallGas().gasTotalUsed;
-            uint256 floor = floorOf(abi.encodeCall(proof.anchor, (id, peaks, root, cid("note"))));
+            uint256 floor = floorOf(abi.encodeCall(proof.anchor, (id, runSeed[id], peaks, root, cid("note"))));
             vm.assertLe(used * 2, floor * 3, "an anchor costs more than 1.5 times the floor of its bytes");
             if (groups == 0) vm.snapshotValue("Anchor", "first", used);
             if (groups == 63) vm.snapshotValue("Anchor", "after 63 groups", used);
@@ -249,8 +249,11 @@ contract GasTest is AuditFixture {
         agreements.accept(id, terms, keyCommitment(), permit);
         note(group, "02 accept");
 
-        begin(id);
+        vm.roll(vm.getBlockNumber() + 1);
+        vm.prank(owner);
+        proof.begin(id, terms, NONCE, NOISE_ROOT);
         note(group, "03 begin");
+        runSeed[id] = proof.run(id).seed;
 
         (, bytes32[] memory digests) = transcript(id, leafCount(terms));
         for (uint256 i = 0; i < 3; i++) {
@@ -266,7 +269,7 @@ contract GasTest is AuditFixture {
         bytes32[] memory peaks = ReferenceTree.peaks(digests, 0, 2 * group);
         bytes32 root = ReferenceTree.root(digests, 2 * group, 2 * group + 2);
         vm.prank(owner);
-        proof.anchor(id, peaks, root, cid("note"));
+        proof.anchor(id, runSeed[id], peaks, root, cid("note"));
     }
 
     function note(string memory group, string memory step) private {

@@ -364,9 +364,8 @@ contract Handler {
         if (!_note("anchor", may, ok)) return;
 
         job.groups++;
-        job.peaks = _commit(
-            job.owner, job.groups, ReferenceTree.peaks(_digests[job.id], 0, job.groups * job.terms.groupLeaves)
-        );
+        job.peaks =
+            _commit(job, job.groups, ReferenceTree.peaks(_digests[job.id], 0, job.groups * job.terms.groupLeaves));
     }
 
     function _nextAnchor(Job storage job, bool fits, bool forged) private view returns (bytes memory) {
@@ -375,7 +374,7 @@ contract Handler {
         bytes32[] memory peaks = ReferenceTree.peaks(digests, 0, from);
         if (forged) peaks = new bytes32[](peaks.length + 1);
         bytes32 root = fits ? ReferenceTree.root(digests, from, from + job.terms.groupLeaves) : bytes32("beyond");
-        return abi.encodeCall(proof.anchor, (job.id, peaks, root, cid()));
+        return abi.encodeCall(proof.anchor, (job.id, proof.run(job.id).seed, peaks, root, cid()));
     }
 
     function finish(uint256 which, uint256 who, uint256 forge) external oneMove {
@@ -952,7 +951,7 @@ contract Handler {
             _digests[job.id].push(previous);
         }
         job.leaves = count;
-        job.peaks = _commit(job.owner, 0, new bytes32[](0));
+        job.peaks = _commit(job, 0, new bytes32[](0));
     }
 
     function _ending(Job storage job, uint256 count, bool forged) private view returns (Ending memory ending) {
@@ -978,8 +977,8 @@ contract Handler {
         job.peaks = 0;
     }
 
-    function _commit(address owner, uint256 groups, bytes32[] memory peaks) private pure returns (bytes28) {
-        return bytes28(keccak256(abi.encode(owner, groups, peaks)));
+    function _commit(Job storage job, uint256 groups, bytes32[] memory peaks) private view returns (bytes28) {
+        return bytes28(keccak256(abi.encode(job.owner, proof.run(job.id).seed, groups, peaks)));
     }
 
     function _noPermit() private pure returns (Permit memory) {

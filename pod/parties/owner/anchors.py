@@ -117,7 +117,7 @@ class Anchors:
         last = self._open[-1].leaf
         note = Note(self.id, self._open[0].leaf.index, last.step, leaves, self._metrics())
         cid = send_note(self.home.store, note, self.recipient)
-        pending = self.home.agreements.submit_anchor(self.id, tuple(self._peaks), root, cid)
+        pending = self.home.agreements.submit_anchor(self.id, self.run.seed, tuple(self._peaks), root, cid)
         self._pending.append((pending, last.index + 1))
         self._look()
 

@@ -310,18 +310,22 @@ class Agreements:
         self._await_seed(id)
         return self.chain.send("ProofOfTrain", "fix", id)
 
-    def submit_anchor(self, id: AgreementId, peaks: Sequence[Digest], root: Digest, note: Cid | None) -> Pending:
+    def submit_anchor(
+        self, id: AgreementId, seed: Digest, peaks: Sequence[Digest], root: Digest, note: Cid | None
+    ) -> Pending:
         """Send an anchor without waiting for it; `chain.wait` waits. Anchors of one account are
         mined in the order sent.
 
         Args:
             id: the agreement.
+            seed: of the run that was trained; in another, which began where a reorganisation of the
+                chain undid the first, the contract refuses it.
             peaks: the peaks before this group, largest first.
             root: root of this group's leaves.
             note: CID of the sealed note.
         """
         gas = ANCHOR_GAS + ANCHOR_GAS_PER_PEAK * len(peaks)
-        return self.chain.submit("ProofOfTrain", "anchor", id, list(peaks), root, cid_out(note), gas=gas)
+        return self.chain.submit("ProofOfTrain", "anchor", id, seed, list(peaks), root, cid_out(note), gas=gas)
 
     def finish(self, id: AgreementId, ending: Ending) -> Receipt:
         """End a completed training, once its anchors are mined."""

@@ -56,9 +56,9 @@ BOUND = frozenset(
         "Audits.acceptRelease",
     }
 )
-"""Calls that say something of what stood on the chain before them, without naming it: leaves under
-an order seed, evidence for a jury, a vote on it, a result. Sent again behind another seed they
-would anchor what nobody trained; pods do them anew, by what the chain says then."""
+"""Calls that say something of what stood on the chain before them: leaves under an order seed,
+evidence for a jury, a vote on it, a result; pods do them anew, by what the chain says then. Anchors
+and ends name their run, and the contract refuses them in another; refused calls cost gas, too."""
 ADDING = frozenset({"FitCoin.transfer", "Verifiers.stake", "Verifiers.unstake"})
 """Calls that move as much once more each time that they are sent. Whoever was told of an error
 instead of such a call, and repeats its command, must hear of the first, whoever saw it mined."""
