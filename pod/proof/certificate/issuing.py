@@ -15,11 +15,10 @@ from fitchain.pod.ports.registry import Registry
 from fitchain.pod.proof.certificate import claims
 from fitchain.pod.proof.certificate.early_end import EarlyEnd
 from fitchain.pod.proof.certificate.envelope import seal
+from fitchain.pod.proof.certificate.lineage import lineage_of
 from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.certificate.statement import (
-    MOST_ANCESTORS,
     MOST_LEAVES,
-    Ancestor,
     HeldOutClaim,
     PrivacyClaim,
     Statement,
@@ -29,7 +28,7 @@ from fitchain.pod.proof.certificate.statement import (
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import sha256_file
 from fitchain.pod.values.errors import AccessRefused
-from fitchain.pod.values.ids import AgreementId, ModelId
+from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import StateRoots
 from fitchain.pod.values.recipe import Recipe
 
@@ -95,7 +94,7 @@ def issue(
         initial_model=recipe.initial_model,
         final_model=states[leaf].model,
         last_model=states[last].model,
-        lineage=ancestors_of(registry, terms.model),
+        lineage=lineage_of(chain, terms.model, agreement.requested_block),
         recipe=recipe,
         environment=recipe.environment,
         dataset=terms.dataset,
@@ -123,15 +122,3 @@ def issue(
     claims.check_leaves(statement, most_leaves)
     claims.check_file(statement, model)
     return seal(statement.encode(), signer)
-
-
-def ancestors_of(registry: Registry, model: ModelId, most: int = MOST_ANCESTORS) -> tuple[Ancestor, ...]:
-    """A registered model and those from which it descends: breadth first, parents in the order in
-    which they are registered, each once, `most` at most."""
-    listed, ancestors = [model], list[Ancestor]()
-    while len(ancestors) < len(listed):
-        for entry in registry.models_of(listed[len(ancestors) :]):
-            ancestors.append(claims.ancestor_of(entry))
-            new = [parent for parent in dict.fromkeys(entry.parents) if parent not in listed]
-            listed += new[: most - len(listed)]
-    return tuple(ancestors)
