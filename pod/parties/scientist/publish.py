@@ -13,6 +13,7 @@ from fitchain.pod.compute.dataset import Argument, Card, Parameters, chosen_argu
 from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
+from fitchain.pod.parties.scientist.weights import InitialWeights, Origin
 from fitchain.pod.ports.registry import DatasetEntry
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.digest import Digest, Root
@@ -25,6 +26,7 @@ from fitchain.pod.values.state import model_root, write_safetensors
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.model import ModuleSource
+    from fitchain.pod.compute.model.weights import Loaded
 
 MODEL_FILES = (GRAPH, INITIAL)
 EXAMPLE_BATCH = 4
@@ -32,14 +34,15 @@ EXAMPLE_BATCH = 4
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A model as it was published; `cid` names its sealed files, which only this pod opens, and
-    `arguments` say which columns enter it."""
+    """A model as it was published; `cid` names its sealed files, which only this pod opens,
+    `arguments` say which columns enter it, and `loaded` which weights were not the module's own."""
 
     id: ModelId
     graph: Digest
     initial_model: Root
     cid: Cid
     arguments: tuple[Argument, ...] = ()
+    loaded: Loaded | None = None
 
 
 def read_card(home: Home, dataset: DatasetId) -> Card:
@@ -67,6 +70,7 @@ def card_of(entry: DatasetEntry, data: bytes) -> Card:
     return card
 
 
+# Many parameters: what a module does not say of itself, each of which has a default.
 def publish_model(
     home: Home,
     module: ModuleSource | Path,
@@ -76,6 +80,7 @@ def publish_model(
     output: str = "",
     parents: Sequence[ModelId] = (),
     inputs: Sequence[str] = (),
+    weights: InitialWeights | None = None,
 ) -> PublishedModel:
     """Export a module of the scientist's own and register it.
 
@@ -94,10 +99,13 @@ def publish_model(
         inputs: which columns enter which parameter of forward, `NAME=COLUMNS[:TYPE]` each
             (`fitchain.pod.compute.dataset.arguments`); a job request of this home repeats them.
             None gives all single values together to one, and each column of arrays to another.
+        weights: with which it begins instead of its own, and from which models these come
+            (`weights_of_file`, `weights_of_job`, `weights_of_certificate`); they are loaded into
+            the module.
 
     Raises:
         InputRefused: the module cannot be made or exported; the message names its line. Or the
-            inputs fit forward or the dataset not.
+            inputs fit forward or the dataset not, or the weights not the module.
         NotFound: there is no such file, name or dataset.
     """
     from fitchain.pod.compute.fitting import require_records_apart
@@ -108,6 +116,7 @@ def publish_model(
         raise InputRefused(f"{module} may define several modules, and none is named", "name one of them")
     card = read_card(home, dataset)
     taken = load_module(module, name) if isinstance(module, Path) else take_module(module)
+    loaded = None if weights is None else weights.load_into(taken)
     parameters = Parameters.of(taken.forward)
     arguments = chosen_arguments(inputs, card, parameters) if inputs else usual_arguments(card, parameters)
     try:
@@ -121,16 +130,33 @@ def publish_model(
         (folder / GRAPH).write_bytes(graph.encode())
         write_safetensors(folder / INITIAL, tensors)
         root = model_root(tensors)
-        cid = send_folder(home.store, folder, MODEL_FILES, [home.keys.recipient])
-        id = home.registry.register_model(graph.digest, root, parents=parents)
-        target = home.model_folder(id)
-        for file in MODEL_FILES:
-            (folder / file).replace(target / file)
+        origin = Origin(tuple(parents)) if weights is None else weights.origin.beside(parents)
+        id, cid = register_files(home, folder, graph.digest, root, origin)
     finally:
         shutil.rmtree(folder)
     known_as = name if isinstance(module, Path) else name or module_name(module)
     columns = tuple(argument.columns for argument in arguments)
     if columns == argument_columns(card.json()):
         columns = ()  # as every recipe has them that names none, for other datasets and targets, too
-    home.journal.keep_model(ModelRow(id, known_as, target, graph.digest, root, str(cid), columns))
-    return PublishedModel(id, graph.digest, root, cid, arguments)
+    home.journal.keep_model(ModelRow(id, known_as, home.model_folder(id), graph.digest, root, str(cid), columns))
+    return PublishedModel(id, graph.digest, root, cid, arguments, loaded)
+
+
+def register_files(home: Home, folder: Path, graph: Digest, root: Root, origin: Origin) -> tuple[ModelId, Cid]:
+    """Seal the files of a model to this pod, register it, and keep them in its folder.
+
+    Args:
+        home: the scientist's, opened with its key.
+        folder: where `MODEL_FILES` lie now.
+        graph, root: of these.
+        origin: what the registry says of where the model comes from.
+
+    Returns:
+        its id, and the CID of the sealed files.
+    """
+    cid = send_folder(home.store, folder, MODEL_FILES, [home.keys.recipient])
+    id = home.registry.register_model(graph, root, parents=origin.parents, derivation=origin.derivation)
+    target = home.model_folder(id)
+    for file in MODEL_FILES:
+        (folder / file).replace(target / file)
+    return id, cid

@@ -22,7 +22,7 @@ from fitchain.pod.ports.chain.reading import Reading, carry_out, together
 from fitchain.pod.ports.chain.reads import ReadCall
 from fitchain.pod.ports.registry import ModelEntry, Registry
 from fitchain.pod.ports.settings import Settings
-from fitchain.pod.ports.trust import Trusted
+from fitchain.pod.ports.trust import Trusted, look_at_panels, trusted_reading
 from fitchain.pod.proof.certificate import assurance as assuring
 from fitchain.pod.proof.certificate.claims import check_ended
 from fitchain.pod.proof.certificate.jury import Jury, juries_reading
@@ -95,6 +95,21 @@ def with_jobs(ancestors: Sequence[Ancestor], runs: Sequence[EndedRun]) -> tuple[
         if run.model in made and made[run.model].end_block >= run.requested_block:
             del made[run.model]
     return tuple(replace(each, trained_by=made[each.id].agreement if each.id in made else None) for each in ancestors)
+
+
+def trace(chain: Chain, model: ModelId) -> tuple[tuple[Ancestor, ...], tuple[Link, ...]]:
+    """What is known now of where a registered model comes from, to this checker.
+
+    Raises: as `lineage_of`.
+    """
+    height = chain.head()
+    lineage = lineage_of(chain, model, height + 1)
+
+    def reading() -> Reading[Trainings]:
+        trusted = yield from trusted_reading(chain, look_at_panels(chain, ()))
+        return (yield from trainings_reading(chain, lineage, trusted, height))
+
+    return lineage, check_links(lineage, carry_out(chain, reading()), height + 1, chain.settings)
 
 
 # Verifying
