@@ -1,5 +1,5 @@
 """Continuing: what a job delivered begins a model for another owner's dataset, and a stranger sees
-each link of its lineage."""
+each parentage of its lineage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fitchain.pod.parties.scientist import publish_model, weights_of_certificate
 from fitchain.pod.parties.scientist.continuing import notes_of, require_same_columns
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.derivation import trained_derivation
-from fitchain.pod.values.digest import sha256
+from fitchain.pod.values.digest import Root, sha256
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.recipe import Recipe, draft
@@ -37,7 +37,7 @@ def card_of(path: Path, lines: list[str], **how: Any) -> Card:
 def before(tmp_path: Path) -> tuple[Recipe, Card]:
     rows = [f"{row},{row / 3},{'smoker' if row % 3 else 'never'},{'ill' if row % 2 else 'well'}" for row in range(40)]
     card = card_of(tmp_path / "first.csv", ["age,weight,habit,finding", *rows])
-    return draft(sha256(b"graph"), sha256(b"model"), card.json(), "2.13.0+cpu", {"steps": 4}), card  # type: ignore[arg-type]
+    return draft(sha256(b"graph"), Root(sha256(b"model")), card.json(), "2.13.0+cpu", {"steps": 4}), card
 
 
 def other(tmp_path: Path, header: str = "weight,finding,age,more,habit", **cells: list[str]) -> Card:
@@ -105,7 +105,7 @@ def run_command(party: Party, *arguments: str) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.mark.long
-def test_job_goes_on_with_another_owner_and_a_stranger_checks_both_links(
+def test_job_goes_on_with_another_owner_and_a_stranger_checks_every_parent(
     open_party: Callable[..., Party], table_path: Path, running_devnet: Devnet, tmp_path: Path
 ) -> None:
     workshop = workshop_of(open_party("owner"), open_party("scientist"), table_path)
@@ -133,14 +133,21 @@ def test_job_goes_on_with_another_owner_and_a_stranger_checks_both_links(
         workshop.until_state(second, State.SETTLED)
         workshop.until(scientist.has(second, "received"))
 
-    # A stranger has the certificate of a third job's parent, and shares the weights of a part of it.
+    # A stranger verifies it, and goes on from there with a module of its own.
     delivered = home.job_folder(second)
     stranger = open_party("stranger")
     code, verdict = run_command(stranger, "proof", "verify", str(delivered.model), str(delivered.certificate))
     assert code == 0, verdict
-    (link,) = verdict["links"]
-    assert (link["model"], link["parent"], link["link"]) == (str(model), str(workshop.model.id), "trained")
-    assert link["trained_by"]["agreement"] == str(first) and link["trained_by"]["owner"] == workshop.owner.address
+    (parentage,) = verdict["parentages"]
+    assert (parentage["model"], parentage["parent"], parentage["kind"]) == (
+        str(model),
+        str(workshop.model.id),
+        "trained",
+    )
+    assert (
+        parentage["trained_by"]["agreement"] == str(first)
+        and parentage["trained_by"]["owner"] == workshop.owner.address
+    )
 
     third = run_command(
         *(stranger, "model", "publish", f"{module_file(tmp_path)}:Tiny", "--dataset", str(dataset)),
@@ -148,12 +155,15 @@ def test_job_goes_on_with_another_owner_and_a_stranger_checks_both_links(
     )[1]
     assert third["weights"]["is_whole"] and third["weights"]["parents"] == [str(model)]
     shown = run_command(stranger, "model", "show", third["model"])[1]
-    links = [(link["model"], link["parent"], link["link"]) for link in shown["links"]]
-    assert links == [
+    parentages = [(parentage["model"], parentage["parent"], parentage["kind"]) for parentage in shown["parentages"]]
+    assert parentages == [
         (third["model"], str(model), "trained"),
         (str(model), str(workshop.model.id), "trained"),
     ]
-    assert [link["trained_by"]["owner"] for link in shown["links"]] == [second_owner.address, workshop.owner.address]
+    assert [parentage["trained_by"]["owner"] for parentage in shown["parentages"]] == [
+        second_owner.address,
+        workshop.owner.address,
+    ]
 
     of_job = weights_of_job(home, second)
     assert of_job.root == weights_of_certificate(stranger.home, delivered.certificate, delivered.model).root

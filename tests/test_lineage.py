@@ -1,5 +1,5 @@
-"""Lineage: which links between a model and its parents the chain says, and which are only claimed;
-against a real chain, with transcripts that were not trained but fit."""
+"""Lineage: which parents of a model the chain tells, and which are only claimed; against a real
+chain, with transcripts that were not trained but fit."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from typing import Any
 import pytest
 
 from fitchain.cli.views.verdict import describe_verdict, values
+from fitchain.pod.parties.scientist.weights import Origin, certified_weights
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.registry import Registry
-from fitchain.pod.proof.certificate import LinkKind, Statement, Verdict, verify
+from fitchain.pod.proof.certificate import ParentageKind, Statement, Verdict, verify
 from fitchain.pod.proof.certificate.envelope import seal, unseal
 from fitchain.pod.values.derivation import trained_derivation
 from fitchain.pod.values.digest import Digest, Root, sha256
-from fitchain.pod.values.errors import ClaimMismatch, InputRefused
+from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, NotFound, SignatureMismatch
 from fitchain.pod.values.ids import AgreementId, ModelId
-from fitchain.pod.values.state import model_root
+from fitchain.pod.values.state import model_root, write_safetensors
 from tests.certified_jobs import OTHER, Job, Parties, played, registered, tensors
 from tests.chain_fixtures import Account
+from tests.cli_fixtures import Fitchain
 
 Plays = Callable[..., Job]
 
@@ -61,8 +63,8 @@ def begun_with(job: Job, play: Plays, salt: bytes, root: Root, model: ModelId) -
     return play(salt, recipe=replace(job.recipe, initial_model=root), model=model)
 
 
-def kinds_of(verdict: Verdict) -> list[tuple[ModelId, ModelId | None, LinkKind]]:
-    return [(link.child, link.parent, link.kind) for link in verdict.links]
+def kinds_of(verdict: Verdict) -> list[tuple[ModelId, ModelId | None, ParentageKind]]:
+    return [(parentage.child, parentage.parent, parentage.kind) for parentage in verdict.parentages]
 
 
 def test_lineage_of_three_jobs_is_checked_down_to_the_first_model(first: Job, play: Plays, reader: Chain) -> None:
@@ -72,31 +74,35 @@ def test_lineage_of_three_jobs_is_checked_down_to_the_first_model(first: Job, pl
     third = begun_with(first, play, b"third", final(second), grandchild)
     verdict = verify(third.model, third.certificate, reader)
     assert kinds_of(verdict) == [
-        (grandchild, child, LinkKind.TRAINED),
-        (child, first.parties.model, LinkKind.TRAINED),
+        (grandchild, child, ParentageKind.TRAINED),
+        (child, first.parties.model, ParentageKind.TRAINED),
     ]
-    assert [link.training and link.training.agreement for link in verdict.links] == [second.id, first.id]
+    assert [parentage.training and parentage.training.agreement for parentage in verdict.parentages] == [
+        second.id,
+        first.id,
+    ]
     shown = str(describe_verdict(verdict, third.model).views)
-    assert f"{child.short} is what the job {first.id.short} made of {first.parties.model.short}: by the chain" in shown
+    ended = f"{child.short} has the weights with which the job {first.id.short} ended, by the chain, which was to train"
+    assert f"{ended} {first.parties.model.short}" in shown
     assert "unaudited (no audit was agreed on" in shown and first.parties.owner.address in shown
     assert f"{first.parties.model}: its weights are those that its author registered; where they come from" in shown
     told = json.loads(json.dumps(values(verdict, third.model), default=str))
-    assert [link["trained_by"]["agreement"] for link in told["links"]] == [str(second.id), str(first.id)]
+    assert [parentage["trained_by"]["agreement"] for parentage in told["parentages"]] == [str(second.id), str(first.id)]
 
 
-def test_links_that_no_job_made_are_claimed(first: Job, play: Plays, reader: Chain) -> None:
+def test_parents_of_what_no_job_made_are_claimed(first: Job, play: Plays, reader: Chain) -> None:
     other = model_root(tensors(77))
     loaded = child_of(first, other, first.parties.model)  # some of the weights only, as its author says
     bare = child_of(first, other, loaded, derivation=Digest(bytes(32)))
     verdict = verify(*_delivered(begun_with(first, play, b"claimed", other, bare)), reader)
     assert kinds_of(verdict) == [
-        (bare, loaded, LinkKind.CLAIMED),
-        (loaded, first.parties.model, LinkKind.DERIVED),
+        (bare, loaded, ParentageKind.CLAIMED),
+        (loaded, first.parties.model, ParentageKind.DERIVED),
     ]
-    assert all(link.training is None for link in verdict.links)
+    assert all(parentage.training is None for parentage in verdict.parentages)
     shown = str(describe_verdict(verdict, first.model).views)
     assert f"{bare.short} is said to descend from {loaded.short} (claimed by its author)" in shown
-    assert "its weights were not compared" in shown and "by the chain it ended" not in shown
+    assert "its weights were not compared" in shown and "by the chain" not in shown
 
 
 def test_model_of_another_chain_is_said_to_derive_from_nothing_registered(
@@ -105,15 +111,15 @@ def test_model_of_another_chain_is_said_to_derive_from_nothing_registered(
     root = model_root(tensors(78))
     elsewhere = child_of(first, root, derivation=trained_derivation(AgreementId(sha256(b"far away")), root))
     verdict = verify(*_delivered(begun_with(first, play, b"elsewhere", root, elsewhere)), reader)
-    assert kinds_of(verdict) == [(elsewhere, None, LinkKind.DERIVED)]
+    assert kinds_of(verdict) == [(elsewhere, None, ParentageKind.DERIVED)]
     assert "said to derive from what is no model of this chain" in str(describe_verdict(verdict, first.model).views)
 
 
-def test_run_that_trained_no_parent_makes_no_link(first: Job, play: Plays, reader: Chain) -> None:
+def test_run_that_trained_no_parent_makes_no_parentage(first: Job, play: Plays, reader: Chain) -> None:
     stranger = child_of(first, model_root(tensors(79)))
     adopted = child_of(first, final(first), stranger)
     job = begun_with(first, play, b"adopted", final(first), adopted)
-    assert [link.kind for link in verify(*_delivered(job), reader).links[:1]] == [LinkKind.DERIVED]
+    assert [parentage.kind for parentage in verify(*_delivered(job), reader).parentages[:1]] == [ParentageKind.DERIVED]
     with pytest.raises(ClaimMismatch, match=f"the job {first.id} trained .*, which is no parent of it"):
         verify(job.model, naming(job, adopted, first.id), reader)
 
@@ -133,12 +139,14 @@ def test_job_of_which_a_certificate_says_too_much_is_refused(first: Job, play: P
         with pytest.raises(ClaimMismatch, match=message):
             verify(job.model, naming(job, child, agreement), reader)
     silent = verify(job.model, naming(job, child, None), reader)
-    assert [link.kind for link in silent.links] == [LinkKind.DERIVED]  # an owner that names none says less
+    assert [parentage.kind for parentage in silent.parentages] == [
+        ParentageKind.DERIVED
+    ]  # an owner that names none says less
 
 
-def test_first_model_has_no_link(first: Job, reader: Chain) -> None:
+def test_first_model_has_no_parent(first: Job, reader: Chain) -> None:
     verdict = verify(first.model, first.certificate, reader)
-    assert verdict.links == () and "first model" in str(describe_verdict(verdict, first.model).views)
+    assert verdict.parentages == () and "first model" in str(describe_verdict(verdict, first.model).views)
     with pytest.raises(ClaimMismatch, match=f"the job {first.id} ended as"):
         verify(first.model, naming(first, first.parties.model, first.id), reader)
 
@@ -149,6 +157,65 @@ def test_lineage_names_a_bounded_number_of_jobs(first: Job) -> None:
     value["predicate"]["model"]["lineage"] = [ancestor | {"id": str(sha256(b"%d" % n))} for n in range(65)]
     with pytest.raises(InputRefused, match="names 65 jobs, and the limit is 64"):
         Statement.from_json(value)
+
+
+def test_certified_weights_name_their_job_and_a_parent_only_on_this_chain(
+    first: Job, reader: Chain, tmp_path: Path
+) -> None:
+    derivation = trained_derivation(first.id, final(first))
+    here = _written(tmp_path / "here.json", first.certificate)
+    weights = certified_weights(reader, here, first.model)
+    assert (weights.job, weights.root) == (first.id, final(first))
+    assert weights.origin == Origin((first.parties.model,), derivation)
+    statement = Statement.parse(unseal(first.certificate)[0])
+    abroad = replace(statement, chain_id=statement.chain_id + 1).encode()
+    weights = certified_weights(reader, _written(tmp_path / "abroad.json", seal(abroad, first.keys)), first.model)
+    assert weights.origin == Origin((), derivation) and weights.job == first.id
+    other = _written(tmp_path / "other.json", seal(abroad, first.parties.scientist.keys))
+    with pytest.raises(SignatureMismatch, match="is signed by"):
+        certified_weights(reader, other, first.model)
+    with pytest.raises(NotFound, match=r"there is no file .*model\.safetensors, the model of"):
+        certified_weights(reader, here)
+    tampered = first.model.with_name("tampered.safetensors")
+    write_safetensors(tampered, tensors(99))
+    for certificate in (here, tmp_path / "abroad.json"):
+        with pytest.raises(DigestMismatch):
+            certified_weights(reader, certificate, tampered)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--parent", "JOB", "--parent", "JOB"), "two of the parents give weights"),
+        (("--parent", "JOB", "--parent", "certificate.json"), "two of the parents give weights"),
+        (("--parent", "JOB", "--weights", "some.safetensors"), "the job gives the weights to begin with"),
+        (("--parent", "MODEL", "--partial"), "--partial is of a file of weights, and none is named"),
+        (("--parent", "0xabcdef"), "no model or job begins with 0xabcdef"),
+        (("--parent", "none.json"), "there is no file model.safetensors, the model of none.json"),
+        (("--parent", "MODEL", "--weights", "weights.bin"), "there is no file weights.bin"),
+    ],
+)
+def test_parents_that_do_not_go_together_are_refused(
+    fitchain: Fitchain, first: Job, options: tuple[str, ...], message: str
+) -> None:
+    words = {"JOB": first.id.short, "MODEL": str(first.parties.model)}
+    named = [words.get(option, option) for option in options]
+    dataset = str(first.parties.dataset)
+    code, told, _ = fitchain(first.parties.scientist, "model", "publish", "x.py:X", "--dataset", dataset, *named)
+    assert code == 3 and message in told["error"]["message"]
+
+
+def test_model_show_tells_each_parent(fitchain: Fitchain, first: Job) -> None:
+    child = child_of(first, final(first), first.parties.model)
+    told = fitchain(first.parties.scientist, "model", "show", str(child))[1]
+    (parentage,) = told["parentages"]
+    assert (parentage["kind"], parentage["trained_by"]["agreement"]) == ("trained", str(first.id))
+    assert told["lineage_whole"]
+
+
+def _written(path: Path, certificate: bytes) -> Path:
+    path.write_bytes(certificate)
+    return path
 
 
 def _delivered(job: Job) -> tuple[Path, bytes]:

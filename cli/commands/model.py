@@ -22,7 +22,7 @@ from fitchain.cli.ids import (
 )
 from fitchain.cli.parents import read_parents
 from fitchain.cli.views.amounts import clock, day
-from fitchain.cli.views.lineage import lineage_pairs, link_values
+from fitchain.cli.views.lineage import lineage_pairs, parentage_values
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.cli.views.weights import weights_pairs, weights_values
 from fitchain.pod.ports.agreement import State
@@ -204,7 +204,7 @@ def show(session: Session, model: ModelArgument) -> Report:
 
     home = session.reader
     entry = home.registry.model(find_model(home, model))
-    lineage, links = trace(home.chain, entry.id)
+    lineage, parentages = trace(home.chain, entry.id)
     jobs = home.agreements.read_many(home.agreements.list())
     trained_it = [job for job in jobs if job.terms.model == entry.id]
     values = {
@@ -213,7 +213,7 @@ def show(session: Session, model: ModelArgument) -> Report:
         "graph": entry.graph,
         **_origin(entry),
         "active": entry.active,
-        "links": [link_values(link) for link in links],
+        "parentages": [parentage_values(each) for each in parentages],
         "lineage_whole": lineage_is_whole(lineage),
         "jobs": [
             {"agreement": job.id, "state": job.state.name.capitalize(), "requested": job.requested_at}
@@ -221,7 +221,7 @@ def show(session: Session, model: ModelArgument) -> Report:
         ],
     }
     pairs = [(label.replace("_", " "), _shown(value)) for label, value in values.items() if label not in _UNTOLD]
-    pairs += lineage_pairs(lineage, links, lineage_is_whole(lineage))
+    pairs += lineage_pairs(lineage, parentages, lineage_is_whole(lineage))
     rows = [(job.id.short, job.state.name.capitalize(), clock(job.requested_at)) for job in trained_it]
     return Report(values, [KeyValues(pairs), Rows(("job", "state", "requested"), rows)])
 
@@ -262,7 +262,7 @@ def retire(session: Session, model: ModelArgument) -> Report:
 
 
 MOST_LISTED = 12
-_UNTOLD = ("jobs", "active", "links", "lineage_whole")
+_UNTOLD = ("jobs", "active", "parentages", "lineage_whole")
 """What is shown as a table, or as part of one."""
 
 

@@ -6,62 +6,57 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fitchain.pod.proof.certificate import Link, LinkTraining
+    from fitchain.pod.proof.certificate import Parentage, ParentageTraining
     from fitchain.pod.proof.certificate.statement import Ancestor
 
 DERIVED = "derived"
-"""The kind of link of which its author says how it follows."""
+"""The kind of parentage of which its author says how it follows."""
 
 MOST_SHOWN = 12
-"""Links for people, the nearest; `--json` has all."""
+"""Lines for people, the nearest; `--json` has all."""
 
 
-def lineage_pairs(lineage: Sequence[Ancestor], links: Sequence[Link], is_whole: bool) -> list[tuple[str, str]]:
-    """What is known of where a model comes from, a line for each link and each first model.
+def lineage_pairs(
+    lineage: Sequence[Ancestor], parentages: Sequence[Parentage], is_whole: bool
+) -> list[tuple[str, str]]:
+    """What is known of where a model comes from, a line for each parent and each first model.
 
     Args:
         lineage: the model and those from which it descends, nearest first.
-        links: of each of them and its parents.
+        parentages: of each of them and its parents.
         is_whole: whether all of them are listed.
     """
-    pairs = [("lineage", describe_link(link)) for link in links[:MOST_SHOWN]]
-    if more := len(links) - len(pairs):
-        pairs.append(("", f"and {more} more links (--json lists them)"))
+    sentences = [describe_parentage(each) for each in parentages[:MOST_SHOWN]]
+    if more := len(parentages) - len(sentences):
+        sentences.append(f"and {more} more (--json lists them)")
     if not is_whole:
-        pairs.append(("", "and more models that are not listed: how the line goes on stands in the registry"))
-    pairs += [("first model", describe_first(each)) for each in first_models(lineage)[:MOST_SHOWN]]
-    return [
-        (label if label != before else "", text) for (label, text), before in zip(pairs, _before(pairs), strict=True)
-    ]
+        sentences.append("and more models that are not listed: how the line goes on stands in the registry")
+    firsts = [describe_first(each) for each in lineage if not each.parents][:MOST_SHOWN]
+    return [*_labelled("lineage", sentences), *_labelled("first model", firsts)]
 
 
-def _before(pairs: Sequence[tuple[str, str]]) -> list[str | None]:
-    return [None, *(label for label, _ in pairs[:-1])]
+def _labelled(label: str, sentences: Sequence[str]) -> list[tuple[str, str]]:
+    return [("" if number else label, sentence) for number, sentence in enumerate(sentences)]
 
 
-def first_models(lineage: Sequence[Ancestor]) -> list[Ancestor]:
-    """Those that name no parent."""
-    return [each for each in lineage if not each.parents]
-
-
-def describe_link(link: Link) -> str:
+def describe_parentage(parentage: Parentage) -> str:
     """What is known of a model and one of its parents, in a sentence."""
-    child, parent = link.child.short, "nothing registered here" if link.parent is None else link.parent.short
-    if link.training is not None:
-        return f"{child} is what the job {link.training.agreement.short} made of {parent}: {_checked(link.training)}"
-    if link.kind == DERIVED:
-        source = "what is no model of this chain" if link.parent is None else parent
+    child, parent = parentage.child.short, parentage.parent and parentage.parent.short
+    if parentage.training is not None:
+        return f"{child} has the weights with which {_checked(parentage.training, str(parent))}"
+    if parentage.kind == DERIVED:
+        source = parent or "what is no model of this chain"
         return f"{child} is said to derive from {source} (claimed by its author; its weights were not compared)"
     return f"{child} is said to descend from {parent} (claimed by its author)"
 
 
-def _checked(training: LinkTraining) -> str:
-    """What the chain says of a link's job, and what vouches for it."""
-    early = ", before its last step" if training.diverged else ""
-    ended = f"by the chain it ended with these very weights{early}, owner {training.owner}"
+def _checked(training: ParentageTraining, parent: str) -> str:
+    """What the chain says of the job that made a model, and what vouches for it."""
+    early = " before its last step" if training.diverged else ""
+    job = f"the job {training.agreement.short} ended{early}, by the chain, which was to train {parent}"
     if training.refuted:
-        return f"{ended}; NOT a training to rely on: {training.reason}"
-    return f"{ended}; {training.assurance} ({training.reason})"
+        return f"{job}; its owner is {training.owner}; NOT to be relied on: {training.reason}"
+    return f"{job}; its owner is {training.owner}; {training.assurance} ({training.reason})"
 
 
 def describe_first(first: Ancestor) -> str:
@@ -69,13 +64,13 @@ def describe_first(first: Ancestor) -> str:
     return f"{first.id}: its weights are those that its author registered; where they come from nobody checked"
 
 
-def link_values(link: Link) -> dict[str, Any]:
-    """A link in the words of `--json`."""
-    training = link.training
+def parentage_values(parentage: Parentage) -> dict[str, Any]:
+    """A parentage in the words of `--json`."""
+    training = parentage.training
     return {
-        "model": link.child,
-        "parent": link.parent,
-        "link": str(link.kind),
+        "model": parentage.child,
+        "parent": parentage.parent,
+        "kind": str(parentage.kind),
         "trained_by": training
         and {
             "agreement": training.agreement,

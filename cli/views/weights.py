@@ -37,9 +37,9 @@ def weights_pairs(weights: InitialWeights, published: PublishedModel) -> list[tu
     loaded = published.loaded
     assert loaded is not None
     pairs = [("weights", f"{counted(len(loaded.taken), 'tensor')} from {weights.source}")]
-    begin, here = loaded.prefixes
+    begin, own = loaded.prefixes
     if loaded.prefixes != ("", ""):
-        pairs.append(("", f"names that begin with {begin!r} there begin with {here!r} in the module"))
+        pairs.append(("", f"names that begin with {begin!r} there begin with {own!r} in the module"))
     for words, count in loaded.converted.items():
         pairs.append(
             ("", f"{counted(count, 'tensor')} converted {words} ({'rounded' if words in ROUNDED else 'exactly'})")

@@ -153,15 +153,15 @@ def _require_one(first: str, candidates: Sequence[str], tensors: Tensors, source
     """Refuse to choose between different numbers for one tensor."""
     kept = tensors[candidates[0]]
     for name in candidates[1:]:
-        if not _same(kept, tensors[name]):
+        if not _is_equal(kept, tensors[name]):
             raise InputRefused(
                 f"the module has one tensor under the names {_listed(candidates)}, and {source} different ones",
                 "untie them in the module, or leave one of them out of the file",
             )
 
 
-def _same(one: TensorBytes, other: TensorBytes) -> bool:
-    return (one.dtype, one.shape, one.data) == (other.dtype, other.shape, other.data)
+def _is_equal(tensor: TensorBytes, other: TensorBytes) -> bool:
+    return (tensor.dtype, tensor.shape, tensor.data) == (other.dtype, other.shape, other.data)
 
 
 def _require_enough(loaded: Loaded, source: str, is_partial: bool) -> None:
@@ -182,8 +182,8 @@ def _prefixes(own: Iterable[str], tensors: Tensors, source: str) -> tuple[str, s
     modules, files = set(own), set(tensors)
     most, best = len(modules & files), {frozenset[tuple[str, str]](): ("", "")}
     for begin, begin_here in product(_common_prefixes(files), _common_prefixes(modules)):
-        there = {name[len(begin) :] for name in files if name.startswith(begin)}
-        rest = {name[len(begin_here) :] for name in modules if name.startswith(begin_here)} & there
+        endings = {name[len(begin) :] for name in files if name.startswith(begin)}
+        rest = {name[len(begin_here) :] for name in modules if name.startswith(begin_here)} & endings
         if len(rest) < most or not rest or begin == begin_here:
             continue
         pairs = frozenset((begin + name, begin_here + name) for name in rest)
@@ -193,7 +193,7 @@ def _prefixes(own: Iterable[str], tensors: Tensors, source: str) -> tuple[str, s
     if ("", "") in best.values():
         return "", ""
     if len(best) > 1:
-        ways = " or ".join(f"{begin!r} for {here!r}" for begin, here in list(best.values())[:3])
+        ways = " or ".join(f"{begin!r} for {own!r}" for begin, own in list(best.values())[:3])
         raise InputRefused(
             f"the names of {source} fit the module's in {len(best)} ways: {ways}",
             "name its tensors as the module does",

@@ -129,8 +129,8 @@ def notes_of(recipe: Recipe, before: Card, card: Card) -> Iterator[str]:
         shown = ", ".join(scaled[:MOST_NAMED])
         more = f" and {len(scaled) - MOST_NAMED} more" if len(scaled) > MOST_NAMED else ""
         yield (
-            f"preprocessing is each owner's own: {shown}{more} enter by other constants (mean and scale, or range) than "
-            "in the training before, so that an equal cell is another number to the model"
+            f"preprocessing is each owner's own: {shown}{more} enter by other constants (mean and scale, or range) "
+            "than in the training before, so that an equal cell is another number to the model"
         )
     units = [name for name in (*inputs, recipe.target) if before.column(name).unit != card.column(name).unit]
     if units:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.scientist.receive import fetch_model
+from fitchain.pod.ports.chain import Chain
 from fitchain.pod.proof.certificate import Statement, verify
 from fitchain.pod.proof.certificate.claims import check_deployment, check_file
 from fitchain.pod.proof.certificate.envelope import CERTIFICATE_BYTES, unseal
@@ -145,18 +146,23 @@ def weights_of_certificate(home: Home, certificate: Path, model: Path | None = N
         NotFound: there is no such file.
         Refuted: the certificate does not hold.
     """
+    return certified_weights(home.chain, certificate, model)
+
+
+def certified_weights(chain: Chain, certificate: Path, model: Path | None = None) -> InitialWeights:
+    """The same by a connection, which needs no key."""
     file = certificate.with_name(MODEL) if model is None else model
     if not file.is_file():
         raise NotFound(f"there is no file {file}, the model of {certificate}", "name it with --weights")
     statement, signer = _statement(certificate)
     try:
-        check_deployment(statement, home.chain.chain_id, home.chain.addresses)
+        check_deployment(statement, chain.chain_id, chain.addresses)
     except NotFound:
         if signer != statement.owner:
             raise SignatureMismatch(f"{certificate} is signed by {signer}, and names {statement.owner}") from None
         check_file(statement, file)
         return _of_statement(statement, file, is_of_this_chain=False)
-    return _of_statement(verify(file, certificate, home.chain).statement, file, is_of_this_chain=True)
+    return _of_statement(verify(file, certificate, chain).statement, file, is_of_this_chain=True)
 
 
 def _of_statement(statement: Statement, model: Path, is_of_this_chain: bool) -> InitialWeights:

@@ -43,7 +43,7 @@ class EndedRun:
 def ends_reading(chain: Chain, roots: Iterable[Root], height: int) -> Reading[list[Event] | None]:
     """Events of runs that ended with one of several model roots up to a block, in the order of the
     chain; None where the node does not search as far as that."""
-    found = yield [
+    answers = yield [
         ReadEvents(
             ("ProofOfTrain",), name, {"modelRoot": root}, from_block=start, to_block=min(upto, height), optional=True
         )
@@ -52,9 +52,9 @@ def ends_reading(chain: Chain, roots: Iterable[Root], height: int) -> Reading[li
         for name in ("Finished", "DivergedAt")
         if start <= height
     ]
-    if None in found:
+    if None in answers:
         return None
-    return sorted((event for events in found for event in events), key=lambda event: (event.block, event.log_index))
+    return sorted((event for events in answers for event in events), key=lambda event: (event.block, event.log_index))
 
 
 def ended_runs_reading(chain: Chain, roots: Iterable[Root], height: int) -> Reading[list[EndedRun] | None]:

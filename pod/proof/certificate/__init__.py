@@ -17,7 +17,14 @@ from fitchain.pod.proof.certificate.issuing import issue
 from fitchain.pod.proof.certificate.jury import Jury, JurySeat
 from fitchain.pod.proof.certificate.statement import HeldOutClaim, Statement
 from fitchain.pod.proof.certificate.timing import Milestone, Timing
-from fitchain.pod.proof.certificate.verdict import Assurance, Link, LinkKind, LinkTraining, Repeat, Verdict
+from fitchain.pod.proof.certificate.verdict import (
+    Assurance,
+    Parentage,
+    ParentageKind,
+    ParentageTraining,
+    Repeat,
+    Verdict,
+)
 from fitchain.pod.proof.certificate.verifying import verify
 
 __all__ = [
@@ -25,10 +32,10 @@ __all__ = [
     "HeldOutClaim",
     "Jury",
     "JurySeat",
-    "Link",
-    "LinkKind",
-    "LinkTraining",
     "Milestone",
+    "Parentage",
+    "ParentageKind",
+    "ParentageTraining",
     "Repeat",
     "Statement",
     "Timing",

@@ -2,11 +2,11 @@
 that the chain says itself.
 
 The registry keeps what an author claims when it registers a model: parents, and a digest of how it
-follows from them. Of a link between a model and a parent a checker can know more only where a job
-of this very chain trained the parent and ended with the model's root: then these are the weights
-that the job's owner committed to, whoever registered them. Anybody can end a run with any root,
-though, so such a link is worth what that job is worth: its owner, and who audited it. What a link
-says is exactly that, and the certificate names the job, so that a checker need not search.
+follows from them. Of a model and a parent a checker can know more only where a job of this very
+chain trained the parent and ended with the model's root: then these are the weights that the job's
+owner committed to, whoever registered them. Anybody can end a run with any root, though, so a
+parentage is worth what that job is worth: its owner, and who audited it. What is said is exactly
+that, and the certificate names the job, so that a checker need not search.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fitchain.pod.proof.certificate import assurance as assuring
 from fitchain.pod.proof.certificate.claims import check_ended
 from fitchain.pod.proof.certificate.jury import Jury, juries_reading
 from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, MOST_TRAINED, Ancestor, Statement
-from fitchain.pod.proof.certificate.verdict import Assurance, Link, LinkKind, LinkTraining
+from fitchain.pod.proof.certificate.verdict import Assurance, Parentage, ParentageKind, ParentageTraining
 from fitchain.pod.values.derivation import trained_derivation
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import ClaimMismatch, require_equal
@@ -97,7 +97,7 @@ def with_jobs(ancestors: Sequence[Ancestor], runs: Sequence[EndedRun]) -> tuple[
     return tuple(replace(each, trained_by=made[each.id].agreement if each.id in made else None) for each in ancestors)
 
 
-def trace(chain: Chain, model: ModelId) -> tuple[tuple[Ancestor, ...], tuple[Link, ...]]:
+def trace(chain: Chain, model: ModelId) -> tuple[tuple[Ancestor, ...], tuple[Parentage, ...]]:
     """What is known now of where a registered model comes from, to this checker.
 
     Raises: as `lineage_of`.
@@ -109,7 +109,7 @@ def trace(chain: Chain, model: ModelId) -> tuple[tuple[Ancestor, ...], tuple[Lin
         trusted = yield from trusted_reading(chain, look_at_panels(chain, ()))
         return (yield from trainings_reading(chain, lineage, trusted, height))
 
-    return lineage, check_links(lineage, carry_out(chain, reading()), height + 1, chain.settings)
+    return lineage, check_parentages(lineage, carry_out(chain, reading()), height + 1, chain.settings)
 
 
 # Verifying
@@ -130,7 +130,7 @@ def check_lineage(statement: Statement, models: Sequence[ModelEntry | None], mod
     """
     for own, registered in zip(statement.lineage, models, strict=True):
         actual = ancestor_of(registered) if registered else None
-        said = replace(own, trained_by=None)  # which the registry does not know: `check_links`
+        said = replace(own, trained_by=None)  # which the registry does not know: `check_parentages`
         require_equal(f"the lineage's model {own.id}: the certificate says", said, actual)
     require_equal("the line's first model: the certificate says", statement.lineage[0].id, model)
     listed = {each.id: each for each in statement.lineage}
@@ -171,8 +171,10 @@ def trainings_reading(chain: Chain, lineage: Sequence[Ancestor], trusted: Truste
     return {id: (history, jury) for id, history, jury in zip(ids, histories, juries, strict=True)}
 
 
-def check_links(lineage: Sequence[Ancestor], trainings: Trainings, before: int, settings: Settings) -> tuple[Link, ...]:
-    """Compare each job that a lineage names with the chain, and say what is known of each link.
+def check_parentages(
+    lineage: Sequence[Ancestor], trainings: Trainings, before: int, settings: Settings
+) -> tuple[Parentage, ...]:
+    """Compare each job that a lineage names with the chain, and say what is known of each parent.
 
     Args:
         lineage: nearest first, as the registry has it.
@@ -181,7 +183,7 @@ def check_links(lineage: Sequence[Ancestor], trainings: Trainings, before: int, 
         settings: the checker's.
 
     Returns:
-        a link for each model and parent, nearest first.
+        a parentage for each model and parent, nearest first.
 
     Raises:
         ClaimMismatch: a job ended with another model, trained no parent of it, or ended too late.
@@ -195,7 +197,7 @@ def check_links(lineage: Sequence[Ancestor], trainings: Trainings, before: int, 
     for each in lineage:
         if each.trained_by is not None:
             _check_training(each, trainings[each.trained_by][0], asked.get(each.id, before))
-    return tuple(link for each in lineage for link in _links_of(each, trainings, settings))
+    return tuple(parentage for each in lineage for parentage in _parentages_of(each, trainings, settings))
 
 
 def _check_training(child: Ancestor, history: AgreementHistory, before: int) -> None:
@@ -218,19 +220,19 @@ def _check_training(child: Ancestor, history: AgreementHistory, before: int) -> 
         )
 
 
-def _links_of(child: Ancestor, trainings: Trainings, settings: Settings) -> Iterator[Link]:
+def _parentages_of(child: Ancestor, trainings: Trainings, settings: Settings) -> Iterator[Parentage]:
     says_how = child.derivation != ZERO and child.trained_by is None
     if not child.parents and says_how:
-        yield Link(child.id, None, LinkKind.DERIVED)
+        yield Parentage(child.id, None, ParentageKind.DERIVED)
     for parent in dict.fromkeys(child.parents):
         if child.trained_by is not None and trainings[child.trained_by][0].agreement.terms.model == parent:
             training = _training_of(*trainings[child.trained_by], settings)
-            yield Link(child.id, parent, LinkKind.TRAINED, training)
+            yield Parentage(child.id, parent, ParentageKind.TRAINED, training)
         else:
-            yield Link(child.id, parent, LinkKind.DERIVED if says_how else LinkKind.CLAIMED)
+            yield Parentage(child.id, parent, ParentageKind.DERIVED if says_how else ParentageKind.CLAIMED)
 
 
-def _training_of(history: AgreementHistory, juries: Sequence[Jury], settings: Settings) -> LinkTraining:
+def _training_of(history: AgreementHistory, juries: Sequence[Jury], settings: Settings) -> ParentageTraining:
     agreement = history.agreement
     level, reason, _ = assuring.assurance_of(history, juries, settings)
     is_refuted = False
@@ -239,7 +241,7 @@ def _training_of(history: AgreementHistory, juries: Sequence[Jury], settings: Se
         assuring.check_verdicts(history, juries)
     except ClaimMismatch as refusal:
         level, reason, is_refuted = Assurance.UNAUDITED, refusal.message, True
-    return LinkTraining(
+    return ParentageTraining(
         agreement.id,
         agreement.terms.owner,
         agreement.scientist,

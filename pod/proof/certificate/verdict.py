@@ -72,8 +72,8 @@ class Repeat:
         return None if self.jobs is None else (self.jobs - 1) * self.cost
 
 
-class LinkKind(StrEnum):
-    """How much of a link between a model and its parent is known."""
+class ParentageKind(StrEnum):
+    """How much of a model and one of its parents is known."""
 
     TRAINED = "trained"
     """A job of this chain trained the parent, and ended with the root that the model is registered
@@ -85,8 +85,9 @@ class LinkKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class LinkTraining:
-    """The job of a link, as the checker's chain has it; its own certificate is not looked at.
+class ParentageTraining:
+    """The job that made a model of its parent, as the checker's chain has it; its own certificate
+    is not looked at.
 
     Args:
         agreement, owner, scientist, dataset: of the job.
@@ -107,7 +108,7 @@ class LinkTraining:
 
 
 @dataclass(frozen=True)
-class Link:
+class Parentage:
     """What is known of a registered model and one of its parents.
 
     Args:
@@ -115,13 +116,13 @@ class Link:
         parent: None where its author names a derivation from what is no registered model here: of
             another chain, say.
         kind: how much is known.
-        training: of a `TRAINED` link.
+        training: where it is `TRAINED`: of the job.
     """
 
     child: ModelId
     parent: ModelId | None
-    kind: LinkKind
-    training: LinkTraining | None = None
+    kind: ParentageKind
+    training: ParentageTraining | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Verdict:
         reason: why the assurance is what it is: what was agreed, or what an audit came to and when.
         repeat: what repeating costs; None where nobody vouches.
         lineage_whole: whether the certificate lists every registered model from which it descends.
-        links: what is known of each of these and its parents, nearest first.
+        parentages: what is known of each of these and its parents, nearest first.
         descent_searched: whether the node said which jobs trained those; where records are held
             out, whose rows had to be kept is known by that.
     """
@@ -158,7 +159,7 @@ class Verdict:
     reason: str = ""
     repeat: Repeat | None = None
     lineage_whole: bool = True
-    links: tuple[Link, ...] = ()
+    parentages: tuple[Parentage, ...] = ()
     descent_searched: bool = True
 
     @property

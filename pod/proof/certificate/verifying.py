@@ -92,7 +92,9 @@ def verify(
     claims.check_risk(statement)
     claims.check_early_end(statement)
     lining.check_lineage(statement, models, history.agreement.terms.model)
-    links = lining.check_links(statement.lineage, trainings, history.agreement.requested_block, chain.settings)
+    parentages = lining.check_parentages(
+        statement.lineage, trainings, history.agreement.requested_block, chain.settings
+    )
     claims.check_leaves(statement)
     claims.check_transcript(statement, history)
     orders_checked = claims.check_orders(statement)
@@ -118,7 +120,7 @@ def verify(
         reason=reason,
         repeat=assuring.repeat_of(history, jury) if jury else None,
         lineage_whole=lining.lineage_is_whole(statement.lineage),
-        links=links,
+        parentages=parentages,
         descent_searched=descent_searched,
     )
 
