@@ -6,7 +6,8 @@ used, so `import fitchain` costs next to nothing, and whoever only verifies need
     who one is     create_keys, open_home; devnet is a chain to try things on
     an owner       register_dataset, list_jobs, approve, reject, replay_job
     a scientist    read_card, publish_model, plan_audit, request_job, watch_job, fetch_model,
-                   evaluate, restore, accept_result, dispute
+                   evaluate, restore, accept_result, dispute; weights_of_file, weights_of_job,
+                   weights_of_certificate, to begin with; continue_job
     anybody        verify
     running pods   serve an Owner, a Scientist or a Verifier beside the notebook
 
@@ -38,13 +39,16 @@ if TYPE_CHECKING:
     )
     from fitchain.pod.parties.scientist import (
         AuditOptions,
+        ContinuedModel,
         Delivery,
         Evaluation,
+        InitialWeights,
         JobRequest,
         OwnTable,
         PublishedModel,
         Scientist,
         accept_result,
+        continue_job,
         evaluate,
         fetch_model,
         plan_audit,
@@ -52,6 +56,9 @@ if TYPE_CHECKING:
         read_card,
         request_job,
         watch_job,
+        weights_of_certificate,
+        weights_of_file,
+        weights_of_job,
     )
     from fitchain.pod.parties.scientist.dispute import dispute
     from fitchain.pod.parties.verifier import Verifier
@@ -80,6 +87,7 @@ __all__ = [
     "AuditPlan",
     "AuditTerms",
     "Card",
+    "ContinuedModel",
     "DatasetId",
     "DatasetOffer",
     "Delivery",
@@ -87,6 +95,7 @@ __all__ = [
     "Evaluation",
     "FitchainError",
     "Home",
+    "InitialWeights",
     "JobRequest",
     "JobStatus",
     "KeyInfo",
@@ -110,6 +119,7 @@ __all__ = [
     "Verifier",
     "accept_result",
     "approve",
+    "continue_job",
     "create_keys",
     "devnet",
     "dispute",
@@ -129,6 +139,9 @@ __all__ = [
     "serve",
     "verify",
     "watch_job",
+    "weights_of_certificate",
+    "weights_of_file",
+    "weights_of_job",
 ]
 
 _NAMES = {
@@ -140,8 +153,9 @@ _NAMES = {
     "pod.jobs.watch": "list_jobs",
     "pod.parties.owner": "DatasetOffer Owner PrivacyOffer RegisteredDataset Replay approve register_dataset reject"
     " replay_job",
-    "pod.parties.scientist": "AuditOptions Delivery Evaluation JobRequest OwnTable PublishedModel Scientist"
-    " accept_result evaluate fetch_model plan_audit publish_model read_card request_job watch_job",
+    "pod.parties.scientist": "AuditOptions ContinuedModel Delivery Evaluation InitialWeights JobRequest OwnTable"
+    " PublishedModel Scientist accept_result continue_job evaluate fetch_model plan_audit publish_model read_card"
+    " request_job watch_job weights_of_certificate weights_of_file weights_of_job",
     "pod.parties.scientist.dispute": "dispute",
     "pod.parties.verifier": "Verifier",
     "pod.ports.agreement": "Agreement AuditTerms State",

@@ -91,6 +91,13 @@ def test_job_over_a_base_comes_to_a_certificate(tuned: Workshop, running_devnet:
     assert torch.equal(module.up.weight, other.up.weight) and not torch.equal(module.up.weight, Adapted().up.weight)
     assert evaluate(home, id, private_table(tmp_path / "own.csv", seed=2)).records == 40
     assert replay_job(tuned.owner.home, id, 3).equal
+    continued = continue_job(home, id, tuned.dataset.id).published
+    entry, file = (
+        home.registry.model(continued.id),
+        ModelFile.read(home.model_folder(continued.id) / "initial.safetensors"),
+    )
+    assert (entry.root, entry.base) == (file.root, base.id) and set(entry.parents) == {tuned.model.id, base.id}
+    assert sorted(file.own) == ["down.weight", "up.weight"] and file.root == merged.root
 
 
 # What lies beside a delta

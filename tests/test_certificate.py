@@ -31,13 +31,12 @@ from fitchain.pod.proof.certificate.claims import (
     check_early_end,
     check_file,
     check_leaves,
-    check_lineage,
     check_orders,
     check_recipe,
 )
 from fitchain.pod.proof.certificate.early_end import EarlyEnd
 from fitchain.pod.proof.certificate.envelope import HALF_ORDER, seal, signed_digest, unseal
-from fitchain.pod.proof.certificate.issuing import ancestors_of
+from fitchain.pod.proof.certificate.lineage import ancestors_of, check_lineage
 from fitchain.pod.proof.certificate.statement import MOST_ANCESTORS, MOST_LEAVES, NAMED_CONTRACTS, Outline
 from fitchain.pod.proof.certificate.timing import timing_of
 from fitchain.pod.values.digest import ZERO, canonical_json, sha256

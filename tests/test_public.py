@@ -30,6 +30,7 @@ NAMES = [
     "AuditPlan",
     "AuditTerms",
     "Card",
+    "ContinuedModel",
     "DatasetId",
     "DatasetOffer",
     "Delivery",
@@ -38,6 +39,7 @@ NAMES = [
     "FIT",
     "FitchainError",
     "Home",
+    "InitialWeights",
     "JobRequest",
     "JobStatus",
     "KeyInfo",
@@ -61,6 +63,7 @@ NAMES = [
     "Verifier",
     "accept_result",
     "approve",
+    "continue_job",
     "create_keys",
     "devnet",
     "dispute",
@@ -80,6 +83,9 @@ NAMES = [
     "serve",
     "verify",
     "watch_job",
+    "weights_of_certificate",
+    "weights_of_file",
+    "weights_of_job",
 ]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fitchain.cli.command import Session, command, group
+from fitchain.cli.commands import job
 from fitchain.cli.ids import (
     AgreementArgument,
     ModelArgument,
@@ -19,8 +20,11 @@ from fitchain.cli.ids import (
     find_model,
     require_retirable,
 )
+from fitchain.cli.parents import read_parents
 from fitchain.cli.views.amounts import clock, day, size_text
+from fitchain.cli.views.lineage import lineage_pairs, parentage_values
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
+from fitchain.cli.views.weights import weights_pairs, weights_values
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused
@@ -60,7 +64,10 @@ def publish(
     parent: Annotated[
         list[str] | None,
         typer.Option(
-            "--parent", metavar="MODEL", help="A model that it descends from; may be repeated.", show_default=False
+            "--parent",
+            metavar="MODEL|JOB|CERTIFICATE",
+            help="What it descends from: a model; or a job or a certificate's file, whose weights it begins with.",
+            show_default=False,
         ),
     ] = None,
     base: Annotated[
@@ -76,6 +83,18 @@ def publish(
     public: Annotated[
         bool, typer.Option("--public", help="Let everybody read the base; else only who is offered a model over it.")
     ] = False,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            metavar="FILE.safetensors",
+            help="Begin with these; beside a certificate, its model's file.",
+            show_default=False,
+        ),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Take those weights that fit, although some do not.")
+    ] = False,
     output: Annotated[
         str,
         typer.Option(
@@ -90,7 +109,7 @@ def publish(
     if not colon or not name.isidentifier():
         raise InputRefused(f"{source!r} does not name a module in a file", "write it as FILE.py:NAME")
     home = session.home
-    parents = [find_model(home, text) for text in parent or ()]
+    parents, initial = read_parents(home, parent or (), weights, partial)
     dataset_id = find_dataset(home, dataset)
     log(f"tracing {name} as a graph, then sealing and registering it")
     if public and base is None:
@@ -105,6 +124,7 @@ def publish(
         inputs=inputs or (),
         base=None if base is None else _base(home, base),
         is_public=public,
+        weights=initial,
     )
     values: dict[str, Any] = {
         "model": published.id,
@@ -117,6 +137,9 @@ def publish(
         (f"input {each.name}", f"{_listed(each.columns)} ({each.type}, {' x '.join(map(str, each.shape))})")
         for each in published.arguments
     ]
+    if initial is not None and published.loaded is not None:
+        values["weights"] = weights_values(initial, published)
+        pairs += weights_pairs(initial, published)
     values["inputs"] = [asdict(each) for each in published.arguments]
     values["base"] = None if published.base is None else dict(vars(published.base))
     if (used := published.base) is not None:
@@ -126,6 +149,53 @@ def publish(
         pairs.append(("travels with each job", size_text(used.own_bytes)))
     pairs.append(("next", f"fitchain job request --dataset {dataset_id.short} --model {published.id.short}"))
     return Report(values, [KeyValues(pairs)])
+
+
+@command(app, "continue")
+def continue_(
+    session: Session,
+    agreement: AgreementArgument,
+    dataset: Annotated[
+        str,
+        typer.Option("--dataset", metavar="ID", help="The dataset to go on with, of any owner.", show_default=False),
+    ],
+    request: Annotated[bool, typer.Option("--request", help="Ask its owner for the training at once.")] = False,
+    recipe: Annotated[
+        Path | None,
+        typer.Option("--recipe", metavar="FILE.toml", help="With --request: as in job request.", show_default=False),
+    ] = None,
+    price: Annotated[
+        str | None,
+        typer.Option("--price", metavar="FIT", help="With --request: what you pay.", show_default=False),
+    ] = None,
+) -> Report:
+    """Publish what a job delivered as a new model for another dataset.
+
+    Graph and columns are those of the first; its preprocessing is the other owner's own.
+    """
+    from fitchain.pod.parties import scientist
+
+    if not request and (recipe is not None or price is not None):
+        raise InputRefused("--recipe and --price are of a request", "add --request, or leave them out")
+    home = session.home
+    id, dataset_id = find_agreement(home, agreement), find_dataset(home, dataset)
+    continued = scientist.continue_job(home, id, dataset_id)
+    published = continued.published
+    values: dict[str, Any] = {
+        "model": published.id,
+        "graph": published.graph,
+        "initial_model": published.initial_model,
+        "continues": id,
+        "notes": list(continued.notes),
+        "folder": home.model_folder(published.id),
+    }
+    pairs: list[tuple[str, Any]] = [(label.replace("_", " "), values[label]) for label in values if label != "notes"]
+    pairs += [("note", note) for note in continued.notes]
+    if not request:
+        pairs.append(("next", f"fitchain job request --dataset {dataset_id.short} --model {published.id.short}"))
+        return Report(values, [KeyValues(pairs)])
+    asked = job.request(session, str(dataset_id), str(published.id), recipe=recipe, price=price)
+    return Report(values | {"request": asked.values}, [KeyValues(pairs), *asked.views])
 
 
 @command(app, "list")
@@ -163,8 +233,11 @@ def list_(session: Session) -> Report:
 @command(app, "show")
 def show(session: Session, model: ModelArgument) -> Report:
     """Show a published model and the jobs that trained it."""
+    from fitchain.pod.proof.certificate.lineage import lineage_is_whole, trace
+
     home = session.reader
     entry = home.registry.model(find_model(home, model))
+    lineage, parentages = trace(home.chain, entry.id)
     jobs = home.agreements.read_many(home.agreements.list())
     trained_it = [job for job in jobs if job.terms.model == entry.id]
     values = {
@@ -173,12 +246,15 @@ def show(session: Session, model: ModelArgument) -> Report:
         "graph": entry.graph,
         **_origin(entry),
         "active": entry.active,
+        "parentages": [parentage_values(each) for each in parentages],
+        "lineage_whole": lineage_is_whole(lineage),
         "jobs": [
             {"agreement": job.id, "state": job.state.name.capitalize(), "requested": job.requested_at}
             for job in trained_it
         ],
     }
     pairs = [(label.replace("_", " "), _shown(value)) for label, value in values.items() if label not in _UNTOLD]
+    pairs += lineage_pairs(lineage, parentages, lineage_is_whole(lineage))
     rows = [(job.id.short, job.state.name.capitalize(), clock(job.requested_at)) for job in trained_it]
     return Report(values, [KeyValues(pairs), Rows(("job", "state", "requested"), rows)])
 
@@ -251,7 +327,7 @@ def _base(home: Home, text: str) -> ModelId | Path:
 
 
 MOST_LISTED = 12
-_UNTOLD = ("jobs", "active")
+_UNTOLD = ("jobs", "active", "parentages", "lineage_whole")
 """What is shown as a table, or as part of one."""
 
 

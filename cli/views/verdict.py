@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views.amounts import counted, format_duration
 from fitchain.cli.views.held_out import held_out_sentence, subgroup_sentences
+from fitchain.cli.views.lineage import lineage_pairs, parentage_values
 from fitchain.cli.views.output import KeyValues, Prose, Report, View
 from fitchain.cli.views.recipe import unit_noun
 from fitchain.cli.views.risk import describe_summary, summary_values
@@ -83,6 +84,7 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "delivered": statement.delivered,
         "lineage": [each.json() for each in statement.lineage],
         "lineage_whole": verdict.lineage_whole,
+        "parentages": [parentage_values(each) for each in verdict.parentages],
         "recipe": statement.recipe.digest,
         "dataset": statement.dataset,
         "dataset_root": statement.dataset_root,
@@ -156,6 +158,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         *(("", sentence) for sentence in describe_subgroups(verdict)),
         ("chosen", describe_choice(verdict)),
         ("began with", _lineage(verdict)),
+        *lineage_pairs(statement.lineage, verdict.parentages, verdict.lineage_whole),
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
     ]
     return [(label, value) for label, value in pairs if value is not None]

@@ -20,6 +20,7 @@
     evaluation   what it does on a table of the scientist's own
     best         which leaf's model is delivered, by the results on held-out records
     leaf         what a transcript says of one checkpoint
+    derivation   how a model follows from what a job delivered, as its author says
     hash_chain   links that follow from one secret
     privacy      what a noised training charges, and its noise
     risk         what an attack on a trained model found

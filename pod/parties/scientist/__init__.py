@@ -4,6 +4,8 @@ checked.
     find      datasets that fit what is looked for
     preview   a look at a dataset's made-up records
     publish   a module of the scientist's own becomes a graph and weights
+    weights   initial weights from a file, or from what a job delivered
+    continuing  what a job delivered becomes a model for another owner's dataset
     request   a recipe is drafted, rehearsed, sealed to the owner, requested
     audit_options  what a request leaves open of its audit is filled in
     receive   what was delivered is opened and checked
@@ -23,6 +25,7 @@ checked.
 from fitchain.pod.parties.scientist.accept import accept_result
 from fitchain.pod.parties.scientist.audit_options import AuditOptions, plan_audit
 from fitchain.pod.parties.scientist.complaint import complain_of
+from fitchain.pod.parties.scientist.continuing import ContinuedModel, continue_job
 from fitchain.pod.parties.scientist.dispute import dispute
 from fitchain.pod.parties.scientist.evaluation import Evaluation, OwnTable, evaluate, names_of
 from fitchain.pod.parties.scientist.find import ColumnQuery, DatasetQuery, Listing, Search, find_datasets
@@ -33,13 +36,21 @@ from fitchain.pod.parties.scientist.publish import PublishedModel, publish_model
 from fitchain.pod.parties.scientist.receive import Delivery, check, delivery, fetch_model
 from fitchain.pod.parties.scientist.request import JobRequest, asked_terms, draft_recipe, draft_request, request_job
 from fitchain.pod.parties.scientist.watch import watch_job
+from fitchain.pod.parties.scientist.weights import (
+    InitialWeights,
+    weights_of_certificate,
+    weights_of_file,
+    weights_of_job,
+)
 
 __all__ = [
     "AuditOptions",
     "ColumnQuery",
+    "ContinuedModel",
     "DatasetQuery",
     "Delivery",
     "Evaluation",
+    "InitialWeights",
     "JobRequest",
     "Listing",
     "MergedModel",
@@ -52,6 +63,7 @@ __all__ = [
     "asked_terms",
     "check",
     "complain_of",
+    "continue_job",
     "delivery",
     "dispute",
     "draft_recipe",
@@ -69,4 +81,7 @@ __all__ = [
     "read_card",
     "request_job",
     "watch_job",
+    "weights_of_certificate",
+    "weights_of_file",
+    "weights_of_job",
 ]

@@ -13,6 +13,7 @@ from fitchain.pod.values.digest import Root
 from fitchain.pod.values.errors import InputRefused, NotFound, host_errors
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import base_name
+from fitchain.pod.values.state import Tensors
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def merge_model(model: Path, to: Path, base: Path) -> MergedModel:
     if to.exists():
         raise InputRefused(f"{to} is there already", "choose another name")
     file = ModelFile.read(model)
-    tensors = file.whole({} if file.base is None else read_base(file.base, base).own)
+    tensors = _with_base(file, base)
     merged = ModelFile(tensors, metadata={key: text for key, text in file.metadata.items() if key != PLACE_KEY})
     with host_errors(f"{to} cannot be written"):
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -69,6 +70,23 @@ def merge_result(home: Home, id: AgreementId, to: Path, base: Path | None = None
     if base is None:
         home.bases.lay(folder, agreed)
     return merge_model(model, to, base or home.bases.folder)
+
+
+def whole_model(model: Path, bases: Path | None = None) -> Tensors:
+    """Read all tensors of a model.
+
+    Args:
+        model: its file, which may be a delta.
+        bases: a folder of bases; None looks beside the model.
+
+    Raises:
+        As `merge_model`.
+    """
+    return _with_base(ModelFile.read(model), bases or model.parent)
+
+
+def _with_base(file: ModelFile, base: Path) -> Tensors:
+    return file.whole({} if file.base is None else read_base(file.base, base).own)
 
 
 def read_base(root: Root, base: Path) -> ModelFile:

@@ -15,10 +15,11 @@ from fitchain.pod.jobs.bases import BasePlace
 from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
+from fitchain.pod.parties.scientist.weights import InitialWeights, Origin
 from fitchain.pod.ports.registry import DatasetEntry
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.delta import WEIGHTS, ModelFile, inventory_of
-from fitchain.pod.values.digest import Digest, Root
+from fitchain.pod.values.digest import Digest, Root, sha256
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId
 from fitchain.pod.values.job_folder import BASE, GRAPH, INITIAL, part_of
@@ -28,6 +29,7 @@ from fitchain.pod.values.state import Tensors, read_safetensors
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.model import ModuleSource
+    from fitchain.pod.compute.model.weights import Loaded
 
 MODEL_FILES = (GRAPH, INITIAL)
 EXAMPLE_BATCH = 4
@@ -55,7 +57,8 @@ class UsedBase:
 @dataclass(frozen=True)
 class PublishedModel:
     """A model as it was published; `cid` names its sealed files, which only this pod opens,
-    `arguments` say which columns enter it, `base` over which model it is a delta."""
+    `arguments` say which columns enter it, `base` over which model it is a delta, and `loaded` which
+    weights were not the module's own."""
 
     id: ModelId
     graph: Digest
@@ -63,6 +66,7 @@ class PublishedModel:
     cid: Cid
     arguments: tuple[Argument, ...] = ()
     base: UsedBase | None = None
+    loaded: Loaded | None = None
 
 
 def read_card(home: Home, dataset: DatasetId) -> Card:
@@ -90,6 +94,7 @@ def card_of(entry: DatasetEntry, data: bytes) -> Card:
     return card
 
 
+# Many parameters: what a module does not say of itself, each of which has a default.
 def publish_model(
     home: Home,
     module: ModuleSource | Path,
@@ -101,6 +106,7 @@ def publish_model(
     inputs: Sequence[str] = (),
     base: ModelId | Path | None = None,
     is_public: bool = False,
+    weights: InitialWeights | None = None,
 ) -> PublishedModel:
     """Export a module of the scientist's own and register it.
 
@@ -123,10 +129,13 @@ def publish_model(
             safetensors file, which is registered on the way. It becomes a parent, too.
         is_public: whether everybody may read the base; else it is sealed to those who are offered a
             model over it.
+        weights: with which it begins instead of its own, and from which models these come
+            (`weights_of_file`, `weights_of_job`, `weights_of_certificate`); they are loaded into
+            the module.
 
     Raises:
         InputRefused: the module cannot be made or exported; the message names its line. Or the
-            inputs fit forward or the dataset not.
+            inputs fit forward or the dataset not, or the weights not the module.
         NotFound: there is no such file, name, dataset or base.
     """
     from fitchain.pod.compute.fitting import require_records_apart
@@ -137,6 +146,7 @@ def publish_model(
         raise InputRefused(f"{module} may define several modules, and none is named", "name one of them")
     card = read_card(home, dataset)
     taken = load_module(module, name) if isinstance(module, Path) else take_module(module)
+    loaded = None if weights is None else weights.load_into(taken)
     parameters = Parameters.of(taken.forward)
     arguments = chosen_arguments(inputs, card, parameters) if inputs else usual_arguments(card, parameters)
     try:
@@ -145,30 +155,63 @@ def publish_model(
         raise InputRefused(error.message, error.hint or f"forward got {'; '.join(map(str, arguments))}") from None
     require_records_apart(graph)
     under = None if base is None else publish_base(home, base, is_public)
-    file = ModelFile(tensors) if under is None else delta_over(home, tensors, under)
+    origin = Origin(tuple(parents)) if weights is None else weights.origin.beside(parents)
+    registered = register_files(home, graph.encode(), tensors, origin, under)
+    known_as = name if isinstance(module, Path) else name or module_name(module)
+    columns = tuple(argument.columns for argument in arguments)
+    if columns == argument_columns(card.json()):
+        columns = ()  # as every recipe has them that names none, for other datasets and targets, too
+    id, cid, root = registered.id, registered.cid, registered.file.root
+    home.journal.keep_model(ModelRow(id, known_as, home.model_folder(id), graph.digest, root, str(cid), columns))
+    used = None if under is None else under.used_by(registered.file)
+    return PublishedModel(id, graph.digest, root, cid, arguments, used, loaded)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A model as the registry and the store have it: its id, the CID of its sealed files, and the
+    content of its weights' file."""
+
+    id: ModelId
+    cid: Cid
+    file: ModelFile
+
+
+def register_files(
+    home: Home, graph: bytes, tensors: Tensors, origin: Origin, base: PublishedBase | None
+) -> Registered:
+    """Register a model, seal its files to this pod, and keep them in its folder.
+
+    Args:
+        home: the scientist's, opened with its key.
+        graph: the model's, encoded.
+        tensors: all of the model.
+        origin: what the registry says of where it comes from.
+        base: over which its file is a delta; a parent of its, too. None writes it whole.
+
+    Raises:
+        InputRefused: it shares no tensor with the base.
+    """
+    file = ModelFile(tensors) if base is None else delta_over(home, tensors, base)
+    above = NO_MODEL if base is None else base.id
+    origin = origin if base is None else origin.beside([above])
     folder = part_of(home.settings.home / "models")
     folder.mkdir(mode=0o700, parents=True)
     try:
-        (folder / GRAPH).write_bytes(graph.encode())
+        (folder / GRAPH).write_bytes(graph)
         file.write(folder / INITIAL)
-        if under is not None:
-            os.link(home.bases.path(under.place.root), folder / BASE)
+        if base is not None:
+            os.link(home.bases.path(base.place.root), folder / BASE)
         cid = send_folder(home.store, folder, MODEL_FILES, [home.keys.recipient])
-        above = NO_MODEL if under is None else under.id
-        parents = [*parents, *([above] if above not in (NO_MODEL, *parents) else [])]
-        id = home.registry.register_model(graph.digest, file.root, base=above, parents=parents)
+        id = home.registry.register_model(
+            sha256(graph), file.root, base=above, parents=origin.parents, derivation=origin.derivation
+        )
         target = home.model_folder(id)
         for path in folder.iterdir():
             path.replace(target / path.name)
     finally:
         shutil.rmtree(folder)
-    known_as = name if isinstance(module, Path) else name or module_name(module)
-    columns = tuple(argument.columns for argument in arguments)
-    if columns == argument_columns(card.json()):
-        columns = ()  # as every recipe has them that names none, for other datasets and targets, too
-    home.journal.keep_model(ModelRow(id, known_as, target, graph.digest, file.root, str(cid), columns))
-    used = None if under is None else under.used_by(file)
-    return PublishedModel(id, graph.digest, file.root, cid, arguments, used)
+    return Registered(id, cid, file)
 
 
 @dataclass(frozen=True)

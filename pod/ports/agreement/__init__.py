@@ -1,9 +1,10 @@
 """Agreements: terms and life cycle, as typed calls and events.
 
 `terms` holds the values, `calls` and `audits` the transactions and reads, `history` what a checker
-reads of an agreement's whole life, `verifier_history` what it reads of a verifier's, `descent`
-which jobs trained the models from which a job's descends. It knows roots, digests and money; how a
-transcript or a peak comes about it does not know. Nothing here imports torch.
+reads of an agreement's whole life, `verifier_history` what it reads of a verifier's, `trainings`
+which runs ended with a model, `descent` which jobs trained the models from which a job's descends.
+It knows roots, digests and money; how a transcript or a peak comes about it does not know. Nothing
+here imports torch.
 """
 
 from fitchain.pod.ports.agreement.audits import Audit, Audits, Draw, Release, Seat, Submission, Vote

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fitchain.pod.ports.agreement.calls import run_record_of, terms_of
-from fitchain.pod.ports.agreement.history import searched_ranges
-from fitchain.pod.ports.chain.base import Event
+from fitchain.pod.ports.agreement.trainings import MOST_RUNS, ends_reading
 from fitchain.pod.ports.chain.client import Chain
 from fitchain.pod.ports.chain.reading import Reading, carry_out
 from fitchain.pod.ports.chain.reads import ReadCall, ReadEvents
@@ -24,8 +23,6 @@ from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 
 MOST_ANCESTORS = 64
 """Registered models that are looked at, the nearest."""
-MOST_RUNS = 256
-"""Runs that are looked at, the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +79,9 @@ def _reading(
 ) -> Reading[tuple[TrainedParent, ...] | None]:
     now = chain.head()  # what the registry says of a model or a dataset's ledger never changes
     roots = yield from _roots_reading(model, now)
-    ended = yield [
-        ReadEvents(
-            ("ProofOfTrain",), name, {"modelRoot": root}, from_block=start, to_block=min(upto, height), optional=True
-        )
-        for root in roots
-        for start, upto in searched_ranges(chain, now)
-        for name in ("Finished", "DivergedAt")
-        if start <= height
-    ]
-    if None in ended:
+    in_order = yield from ends_reading(chain, roots, height)
+    if in_order is None:
         return None
-    in_order = sorted((event for events in ended for event in events), key=_place)
     ids = list(dict.fromkeys(AgreementId(event.args["id"]) for event in in_order))[:MOST_RUNS]
     kept = yield [ReadCall("Agreements", "agreement", (id,), now) for id in ids]
     blocks = {id: entry["requestBlock"] for id, entry in zip(ids, kept, strict=True) if entry["owner"] == owner}
@@ -129,7 +117,3 @@ def _roots_reading(model: ModelId, height: int) -> Reading[list[Root]]:
             new = [parent for parent in dict.fromkeys(parents) if parent not in listed]
             listed += new[: MOST_ANCESTORS - len(listed)]
     return list(dict.fromkeys(roots))
-
-
-def _place(event: Event) -> tuple[int, int]:
-    return event.block, event.log_index

@@ -165,8 +165,9 @@ def read_history(chain: Chain, id: AgreementId, height: int | None = None) -> Ag
 
 
 # One step after another, each of which needs the one before: the order is that of the requests.
-def history_reading(chain: Chain, id: AgreementId, height: int) -> Reading[AgreementHistory]:
-    """The same as a reading; arguments and errors are those of `read_history`."""
+def history_reading(chain: Chain, id: AgreementId, height: int, with_others: bool = True) -> Reading[AgreementHistory]:
+    """The same as a reading; arguments and errors are those of `read_history`. Without others the
+    blocks are not searched for agreements beside this one."""
     first = AuditRef(id)
     kept, run, counts, seen_at, *answers = yield [
         ReadCall("Agreements", "agreement", (id,), height),
@@ -184,7 +185,7 @@ def history_reading(chain: Chain, id: AgreementId, height: int) -> Reading[Agree
     audits = {0: audit_of(first, answers)}
     panels = {0: int(kept["panel"])}
     own = ReadEvents(CONTRACTS, id=id, without=QUESTIONS, from_block=kept["requestBlock"], to_block=height)
-    searches = list(_searches(chain, kept["owner"], kept["scientist"], height))
+    searches = list(_searches(chain, kept["owner"], kept["scientist"], height)) if with_others else []
     events, *searched = yield [own, *searches]
     if not events or events[0].name != "Requested":
         raise ChainUnusable(f"the node does not give the request of {id}", "ask a node that keeps the whole history")
@@ -236,7 +237,7 @@ def history_reading(chain: Chain, id: AgreementId, height: int) -> Reading[Agree
         consented_count=counts[1],
         related=related,
         beside=len(beside),
-        beside_whole=None not in searched and _searched_whole(chain, height),
+        beside_whole=with_others and None not in searched and _searched_whole(chain, height),
         seen_at=seen_at,
     )
 

@@ -5,7 +5,8 @@ torch and no data.
 owner's account), `claims` compares what is claimed with the chain, the leaves and the file,
 `risk` is what it says of an attack on the model, `early_end` of a training that did not come to its
 last step, `jury` reads who was drawn for its audits, `assurance` what they come to for a checker,
-`timing` how long it took; `issuing` and `verifying` put them together, `verdict` is the answer.
+`lineage` from which models the initial one descends and what of that the chain says, `timing` how
+long it took; `issuing` and `verifying` put them together, `verdict` is the answer.
 What only time can tell (settlement, times, other agreements) is never in the file: it is read from
 the checker's own chain. Nothing here imports torch.
 """
@@ -16,7 +17,14 @@ from fitchain.pod.proof.certificate.issuing import issue
 from fitchain.pod.proof.certificate.jury import Jury, JurySeat
 from fitchain.pod.proof.certificate.statement import HeldOutClaim, Statement
 from fitchain.pod.proof.certificate.timing import Milestone, Timing
-from fitchain.pod.proof.certificate.verdict import Assurance, Repeat, Verdict
+from fitchain.pod.proof.certificate.verdict import (
+    Assurance,
+    Parentage,
+    ParentageKind,
+    ParentageTraining,
+    Repeat,
+    Verdict,
+)
 from fitchain.pod.proof.certificate.verifying import verify
 
 __all__ = [
@@ -25,6 +33,9 @@ __all__ = [
     "Jury",
     "JurySeat",
     "Milestone",
+    "Parentage",
+    "ParentageKind",
+    "ParentageTraining",
     "Repeat",
     "Statement",
     "Timing",

@@ -8,7 +8,7 @@ an Unusable instead.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from io import BytesIO
 from itertools import islice
@@ -19,16 +19,13 @@ import numpy as np
 from fitchain.pod.compute.dataset import batches
 from fitchain.pod.ports.agreement import AgreementHistory, State, Terms
 from fitchain.pod.ports.agreement.terms import AUDIT_AMOUNTS
-from fitchain.pod.ports.registry import ModelEntry
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
 from fitchain.pod.proof.audit.disclosure import opens_reference
 from fitchain.pod.proof.certificate.envelope import MODEL, kind_of_file
 from fitchain.pod.proof.certificate.risk import may_show_summary
 from fitchain.pod.proof.certificate.statement import (
-    MOST_ANCESTORS,
     MOST_LEAVES,
-    Ancestor,
     HeldOutClaim,
     Outline,
     PrivacyClaim,
@@ -51,7 +48,7 @@ from fitchain.pod.values.errors import (
     require_equal,
 )
 from fitchain.pod.values.held_out import OF_UNITS, HeldOut, NoisedClasses, NoisedMean
-from fitchain.pod.values.ids import NO_MODEL, WHOLE_POOL, ModelId
+from fitchain.pod.values.ids import NO_MODEL, WHOLE_POOL
 from fitchain.pod.values.leaf import Leaf, records_digest, results_word
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import SEGMENT
@@ -226,38 +223,6 @@ def check_risk(statement: Statement) -> None:
     require_equal(f"the risk report's non-members: {said}", summary.non_members, others, "the recipe holds out")
 
 
-def check_lineage(statement: Statement, models: Sequence[ModelEntry | None], model: ModelId) -> None:
-    """Compare the registered models from which the initial model descends with the registry's.
-
-    Args:
-        statement: what is claimed.
-        models: what the registry has under the ids that the certificate lists, in its order; None
-            where it has nothing.
-        model: the registered model that the agreement names.
-
-    Raises:
-        ClaimMismatch: a model is another than it says, or the list is not the nearest ancestors
-            breadth first.
-    """
-    for own, registered in zip(statement.lineage, models, strict=True):
-        actual = ancestor_of(registered) if registered else None
-        require_equal(f"the lineage's model {own.id}: the certificate says", own, actual)
-    require_equal("the line's first model: the certificate says", statement.lineage[0].id, model)
-    listed = {each.id: each for each in statement.lineage}
-    expected = [model]
-    for id in expected:
-        ancestor = listed.get(id)
-        for parent in ancestor.parents if ancestor else ():
-            if parent not in expected and len(expected) < MOST_ANCESTORS:
-                expected.append(parent)
-    require_equal(
-        "the lineage: the certificate lists",
-        [str(each.id) for each in statement.lineage],
-        [str(id) for id in expected],
-        "the registered parents give",
-    )
-
-
 def check_base(statement: Statement) -> None:
     """Compare the base with the recipe, and with the registered model as the lineage has it, which
     `check_lineage` compares with the registry.
@@ -275,17 +240,6 @@ def check_base(statement: Statement) -> None:
     if base.id not in registered.parents or base.id not in roots:
         raise ClaimMismatch(f"the model is a delta over {base.id}, which is none of its parents")
     require_equal(f"the base's model root: {said}", base.root, roots[base.id], "it is registered with")
-
-
-def lineage_is_whole(statement: Statement) -> bool:
-    """Whether every registered model from which the initial one descends is listed."""
-    listed = {each.id for each in statement.lineage}
-    return all(parent in listed for each in statement.lineage for parent in each.parents)
-
-
-def ancestor_of(entry: ModelEntry) -> Ancestor:
-    """A registered model as a lineage lists it."""
-    return Ancestor(entry.id, entry.graph, entry.root, entry.base, entry.parents, entry.derivation)
 
 
 def check_leaves(statement: Statement, most_leaves: int = MOST_LEAVES) -> None:

@@ -15,11 +15,10 @@ from fitchain.pod.ports.registry import Registry
 from fitchain.pod.proof.certificate import claims
 from fitchain.pod.proof.certificate.early_end import EarlyEnd
 from fitchain.pod.proof.certificate.envelope import seal
+from fitchain.pod.proof.certificate.lineage import lineage_of
 from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.certificate.statement import (
-    MOST_ANCESTORS,
     MOST_LEAVES,
-    Ancestor,
     BaseClaim,
     HeldOutClaim,
     PrivacyClaim,
@@ -97,7 +96,7 @@ def issue(
         final_model=states[leaf].model,
         last_model=states[last].model,
         base=base_of(registry, terms.model),
-        lineage=ancestors_of(registry, terms.model),
+        lineage=lineage_of(chain, terms.model, agreement.requested_block),
         recipe=recipe,
         environment=recipe.environment,
         dataset=terms.dataset,
@@ -132,15 +131,3 @@ def base_of(registry: Registry, model: ModelId) -> BaseClaim | None:
     """The model that a registered one is a delta over; None where it is whole."""
     base = registry.model(model).base
     return None if base == NO_MODEL else BaseClaim(base, registry.model(base).root)
-
-
-def ancestors_of(registry: Registry, model: ModelId, most: int = MOST_ANCESTORS) -> tuple[Ancestor, ...]:
-    """A registered model and those from which it descends: breadth first, parents in the order in
-    which they are registered, each once, `most` at most."""
-    listed, ancestors = [model], list[Ancestor]()
-    while len(ancestors) < len(listed):
-        for entry in registry.models_of(listed[len(ancestors) :]):
-            ancestors.append(claims.ancestor_of(entry))
-            new = [parent for parent in dict.fromkeys(entry.parents) if parent not in listed]
-            listed += new[: most - len(listed)]
-    return tuple(ancestors)

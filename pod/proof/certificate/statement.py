@@ -45,11 +45,14 @@ MOST_LEAVES = 100_000
 """So many leaves are listed; of a longer transcript the certificate holds an outline."""
 MOST_ANCESTORS = 128
 """Registered models that a lineage lists, the nearest; what lies behind them is in the registry."""
+MOST_TRAINED = 64
+"""Ancestors of which a job is named that made them, the nearest: each is looked at whole."""
 MOST_PARENTS = 64
 """The registry takes no more."""
 MOST_UNITS = 2**128 - 1
 MOST_LEDGER = (1 << 16) - 1
 NAMED_CONTRACTS = (*CONTRACTS, DIRECTORY)
+_OF_ANCESTOR = ("id", "graph", "root", "base", "parents", "derivation", "trained_by")
 _HOLDING_LEAVES = ("leaves", "groups", "tail", "opened")
 
 
@@ -64,6 +67,8 @@ class Ancestor:
         base: the registered model that a training's states are deltas over; zero for none.
         parents: the registered models that it grew out of.
         derivation: digest of how it follows from them; zero where that is not said.
+        trained_by: the job that trained one of these parents and ended with this very model, which
+            the registry does not say, and the chain does; None where none is named.
     """
 
     id: ModelId
@@ -72,9 +77,10 @@ class Ancestor:
     base: ModelId
     parents: tuple[ModelId, ...]
     derivation: Digest
+    trained_by: AgreementId | None = None
 
     def json(self) -> dict[str, Json]:
-        """Its JSON value; `base` and `derivation` are null where there is none."""
+        """Its JSON value; `base`, `derivation` and `trained_by` are null where there is none."""
         return {
             "id": str(self.id),
             "graph": str(self.graph),
@@ -82,6 +88,7 @@ class Ancestor:
             "base": _or_null(self.base),
             "parents": [str(parent) for parent in self.parents],
             "derivation": _or_null(self.derivation),
+            "trained_by": None if self.trained_by is None else str(self.trained_by),
         }
 
     @classmethod
@@ -91,7 +98,7 @@ class Ancestor:
         Raises:
             InputRefused: it has another form.
         """
-        fields = Fields("an ancestor", value, ("id", "graph", "root", "base", "parents", "derivation"))
+        fields = Fields("an ancestor", value, _OF_ANCESTOR)
         return cls(
             id=ModelId(fields.digest("id")),
             graph=fields.digest("graph"),
@@ -99,6 +106,7 @@ class Ancestor:
             base=ModelId(_or_zero(fields, "base")),
             parents=tuple(ModelId(Digest.parse(each)) for each in fields.items("parents", 0, MOST_PARENTS)),
             derivation=_or_zero(fields, "derivation"),
+            trained_by=None if fields.value["trained_by"] is None else AgreementId(fields.digest("trained_by")),
         )
 
 
@@ -442,7 +450,7 @@ class Statement:
             final_model=model.root("final"),
             last_model=model.root("last"),
             base=None if model.value["base"] is None else BaseClaim.from_json(model.value["base"]),
-            lineage=tuple(Ancestor.from_json(each) for each in model.items("lineage", 1, MOST_ANCESTORS)),
+            lineage=_lineage(model),
             recipe=Recipe.from_json(part["recipe"]),
             environment=Environment.parse(part["environment"]),
             dataset=DatasetId(dataset.digest("id")),
@@ -522,6 +530,13 @@ def _or_null(digest: Digest) -> str | None:
 
 def _or_zero(fields: Fields, key: str) -> Digest:
     return NO_MODEL if fields.value[key] is None else fields.digest(key)
+
+
+def _lineage(model: Fields) -> tuple[Ancestor, ...]:
+    lineage = tuple(Ancestor.from_json(each) for each in model.items("lineage", 1, MOST_ANCESTORS))
+    if (named := sum(each.trained_by is not None for each in lineage)) > MOST_TRAINED:
+        raise InputRefused(f"the lineage names {named} jobs, and the limit is {MOST_TRAINED}")
+    return lineage
 
 
 def _evaluations(predicate: Fields) -> tuple[HeldOutClaim, ...]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from fitchain.pod.ports.agreement import AgreementHistory, State
 from fitchain.pod.proof.certificate.jury import Jury
 from fitchain.pod.proof.certificate.statement import Statement
 from fitchain.pod.proof.certificate.timing import Milestone, Timing
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 
 
 class Assurance(IntEnum):
@@ -72,6 +72,59 @@ class Repeat:
         return None if self.jobs is None else (self.jobs - 1) * self.cost
 
 
+class ParentageKind(StrEnum):
+    """How much of a model and one of its parents is known."""
+
+    TRAINED = "trained"
+    """A job of this chain trained the parent, and ended with the root that the model is registered
+    with."""
+    DERIVED = "derived"
+    """Its author named a derivation when it registered it; nobody compared it with the weights."""
+    CLAIMED = "claimed"
+    """Its author named the parent, and nothing more."""
+
+
+@dataclass(frozen=True)
+class ParentageTraining:
+    """The job that made a model of its parent, as the checker's chain has it; its own certificate
+    is not looked at.
+
+    Args:
+        agreement, owner, scientist, dataset: of the job.
+        diverged: whether it ended before its last step.
+        assurance: who vouches for it, to this checker.
+        reason: why it is that; where a verdict stands against it, which.
+        refuted: whether one does that counts for this checker.
+    """
+
+    agreement: AgreementId
+    owner: str
+    scientist: str
+    dataset: DatasetId
+    diverged: bool
+    assurance: Assurance
+    reason: str
+    refuted: bool = False
+
+
+@dataclass(frozen=True)
+class Parentage:
+    """What is known of a registered model and one of its parents.
+
+    Args:
+        child: the model.
+        parent: None where its author names a derivation from what is no registered model here: of
+            another chain, say.
+        kind: how much is known.
+        training: where it is `TRAINED`: of the job.
+    """
+
+    child: ModelId
+    parent: ModelId | None
+    kind: ParentageKind
+    training: ParentageTraining | None = None
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A certificate that holds.
@@ -90,6 +143,7 @@ class Verdict:
         reason: why the assurance is what it is: what was agreed, or what an audit came to and when.
         repeat: what repeating costs; None where nobody vouches.
         lineage_whole: whether the certificate lists every registered model from which it descends.
+        parentages: what is known of each of these and its parents, nearest first.
         descent_searched: whether the node said which jobs trained those; where records are held
             out, whose rows had to be kept is known by that.
         base_compared: whether the base's own file was compared with the model that is a delta over
@@ -107,6 +161,7 @@ class Verdict:
     reason: str = ""
     repeat: Repeat | None = None
     lineage_whole: bool = True
+    parentages: tuple[Parentage, ...] = ()
     descent_searched: bool = True
     base_compared: bool = False
 

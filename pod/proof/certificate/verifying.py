@@ -23,6 +23,7 @@ from fitchain.pod.ports.settings import Settings, load
 from fitchain.pod.ports.trust import look_at_panels, trusted_reading
 from fitchain.pod.proof.certificate import assurance as assuring
 from fitchain.pod.proof.certificate import claims
+from fitchain.pod.proof.certificate import lineage as lining
 from fitchain.pod.proof.certificate.envelope import CERTIFICATE_BYTES, read_envelope
 from fitchain.pod.proof.certificate.jury import Jury, juries_reading
 from fitchain.pod.proof.certificate.statement import Statement, require_versions
@@ -78,7 +79,7 @@ def verify(
     statement = Statement.parse(envelope.payload)
     claims.check_deployment(statement, chain.chain_id, chain.addresses)
     chain = chain.snapshot()
-    history, juries, models, origins = carry_out(chain, _everything(chain, statement, trust))
+    history, juries, models, origins, trainings = carry_out(chain, _everything(chain, statement, trust))
     claims.check_ended(history)
     claims.check_agreement(statement, history, signer, Agreements(chain).context(history.agreement))
     assuring.check_verdicts(history, juries)
@@ -94,7 +95,10 @@ def verify(
     claims.check_risk(statement)
     claims.check_early_end(statement)
     claims.check_base(statement)
-    claims.check_lineage(statement, models, history.agreement.terms.model)
+    lining.check_lineage(statement, models, history.agreement.terms.model)
+    parentages = lining.check_parentages(
+        statement.lineage, trainings, history.agreement.requested_block, chain.settings
+    )
     claims.check_leaves(statement)
     claims.check_transcript(statement, history)
     orders_checked = claims.check_orders(statement)
@@ -119,7 +123,8 @@ def verify(
         juries=juries,
         reason=reason,
         repeat=assuring.repeat_of(history, jury) if jury else None,
-        lineage_whole=claims.lineage_is_whole(statement),
+        lineage_whole=lining.lineage_is_whole(statement.lineage),
+        parentages=parentages,
         descent_searched=descent_searched,
         base_compared=base is not None,
     )
@@ -135,7 +140,9 @@ def _read(path: Path) -> bytes:
 
 def _everything(
     chain: Chain, statement: Statement, trust: Sequence[PanelId]
-) -> Reading[tuple[AgreementHistory, tuple[Jury, ...], list[ModelEntry | None], tuple[AgreementId, ...]]]:
+) -> Reading[
+    tuple[AgreementHistory, tuple[Jury, ...], list[ModelEntry | None], tuple[AgreementId, ...], lining.Trainings]
+]:
     """All that a checker asks a node for."""
     height = chain.head()
     try:
@@ -155,8 +162,11 @@ def _everything(
             "if that is long ago, the node lags behind: wait, or name another with --rpc; else the certificate is of "
             "another chain, or about a job that never was",
         ) from None
-    juries = yield from juries_reading(chain, history, trusted, chain.settings.open_stake)
-    return history, juries, models, origins
+    juries, trainings = yield from together(
+        juries_reading(chain, history, trusted, chain.settings.open_stake),
+        lining.trainings_reading(chain, statement.lineage, trusted, height),
+    )
+    return history, juries, models, origins, trainings
 
 
 def _models_reading(statement: Statement, height: int) -> Reading[list[ModelEntry | None]]:

@@ -1,0 +1,218 @@
+"""Initial weights from elsewhere: out of a file, or out of what a job delivered, with what the
+registry is told of where they come from.
+
+A file of weights is safetensors, whoever wrote it: nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.parties.scientist.merge import whole_model
+from fitchain.pod.parties.scientist.receive import fetch_model
+from fitchain.pod.ports.chain import Chain
+from fitchain.pod.proof.certificate import Statement, verify
+from fitchain.pod.proof.certificate.claims import check_deployment, check_file
+from fitchain.pod.proof.certificate.envelope import CERTIFICATE_BYTES, unseal
+from fitchain.pod.values.delta import ModelFile
+from fitchain.pod.values.derivation import trained_derivation
+from fitchain.pod.values.digest import ZERO, Digest, Root
+from fitchain.pod.values.errors import InputRefused, NotFound, SignatureMismatch, reason_of
+from fitchain.pod.values.ids import AgreementId, ModelId
+from fitchain.pod.values.job_folder import MODEL
+from fitchain.pod.values.limits import TENSORS_HEADER
+from fitchain.pod.values.state import Tensors, model_root, read_safetensors
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fitchain.pod.compute.model.weights import Loaded
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+"""Endings of files that PyTorch pickles."""
+_BEGINNINGS = (b"PK\x03\x04", b"\x80")
+"""With which such files begin: a ZIP archive of pickles, or a pickle."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the registry is told of where a model comes from; it is its author's claim.
+
+    Args:
+        parents: registered models that it descends from.
+        derivation: how it follows from them; zero where that is not said.
+    """
+
+    parents: tuple[ModelId, ...] = ()
+    derivation: Digest = ZERO
+
+    def beside(self, parents: Sequence[ModelId]) -> Origin:
+        """The same with further parents behind its own."""
+        return Origin(tuple(dict.fromkeys((*self.parents, *parents))), self.derivation)
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """Weights with which a module begins in place of its own.
+
+    Args:
+        tensors: by name.
+        source: what they are, in words.
+        origin: from which models they come.
+        is_partial: what fits is loaded, although something does not.
+        job: the job that made them; None where none did. What a job made has the names and types of
+            the module that it was made of, so that only equal ones are taken, and every other
+            tensor is the new module's own.
+    """
+
+    tensors: Tensors = field(repr=False)
+    source: str
+    origin: Origin = Origin()
+    is_partial: bool = False
+    job: AgreementId | None = None
+
+    @property
+    def root(self) -> Root:
+        """Root of the model that they are."""
+        return model_root(self.tensors)
+
+    def load_into(self, module: nn.Module) -> Loaded:
+        """Load them into a module.
+
+        Raises:
+            InputRefused: nothing fits, or not everything where it has to.
+        """
+        from fitchain.pod.compute.model.weights import load_weights
+
+        of_job = self.job is not None
+        return load_weights(
+            module,
+            self.tensors,
+            self.source,
+            is_partial=self.is_partial or of_job,
+            may_rename=not of_job,
+            may_convert=not of_job,
+        )
+
+
+def weights_of_file(path: Path, is_partial: bool = False) -> InitialWeights:
+    """Weights out of a safetensors file, whoever wrote it.
+
+    Args:
+        path: the file.
+        is_partial: whether it is enough that some of them fit the module.
+
+    Raises:
+        NotFound: there is no such file.
+        InputRefused: it is none, or a pickle.
+    """
+    _refuse_pickle(path)
+    try:
+        tensors, _ = read_safetensors(path)
+    except InputRefused as error:
+        hint = error.hint or "write it with safetensors.torch.save_file, or Transformers' save_pretrained"
+        raise InputRefused(f"{path} is no file of weights: {error.message}", hint) from None
+    return InitialWeights(tensors, path.name, is_partial=is_partial)
+
+
+def weights_of_job(home: Home, id: AgreementId) -> InitialWeights:
+    """Weights out of what a job of this home delivered, which is fetched and checked where that is
+    not done.
+
+    Raises:
+        NotFound: the job has not ended, or the store lacks something.
+        Refuted: its certificate does not hold.
+    """
+    delivered = fetch_model(home, id)
+    home.bases.lay(home.job_folder(id), ModelFile.read(delivered.model).base)
+    tensors = whole_model(delivered.model, home.bases.folder)
+    return _of_statement(_statement(delivered.certificate)[0], tensors, is_of_this_chain=True)
+
+
+def weights_of_certificate(home: Home, certificate: Path, model: Path | None = None) -> InitialWeights:
+    """Weights out of a model that somebody has a certificate of; it is verified.
+
+    Args:
+        home: whose chain is asked.
+        certificate: its file.
+        model: the model's file; None takes `model.safetensors` beside it.
+
+    Returns:
+        the weights. Where the certificate is of another chain or deployment nothing can be asked
+        about it: signature and file are compared, and the registry is told of no parent, but how
+        the weights derive.
+
+    Raises:
+        NotFound: there is no such file.
+        Refuted: the certificate does not hold.
+    """
+    return certified_weights(home.chain, certificate, model, home.bases.folder)
+
+
+def certified_weights(
+    chain: Chain, certificate: Path, model: Path | None = None, bases: Path | None = None
+) -> InitialWeights:
+    """The same by a connection, which needs no key.
+
+    Args:
+        bases: a folder of bases, where the model is a delta; None looks beside it.
+    """
+    file = certificate.with_name(MODEL) if model is None else model
+    if not file.is_file():
+        raise NotFound(f"there is no file {file}, the model of {certificate}", "name it with --weights")
+    statement, signer = _statement(certificate)
+    try:
+        check_deployment(statement, chain.chain_id, chain.addresses)
+    except NotFound:
+        if signer != statement.owner:
+            raise SignatureMismatch(f"{certificate} is signed by {signer}, and names {statement.owner}") from None
+        check_file(statement, file)
+        return _of_statement(statement, whole_model(file, bases), is_of_this_chain=False)
+    statement = verify(file, certificate, chain).statement
+    return _of_statement(statement, whole_model(file, bases), is_of_this_chain=True)
+
+
+def _of_statement(statement: Statement, tensors: Tensors, is_of_this_chain: bool) -> InitialWeights:
+    parents = (statement.lineage[0].id,) if is_of_this_chain else ()
+    derivation = trained_derivation(statement.agreement, statement.final_model)
+    source = f"what the job {statement.agreement.short} delivered"
+    return InitialWeights(tensors, source, Origin(parents, derivation), job=statement.agreement)
+
+
+def _statement(certificate: Path) -> tuple[Statement, str]:
+    """A certificate's statement, and who signed it."""
+    try:
+        with certificate.open("rb") as file:
+            data = file.read(CERTIFICATE_BYTES + 1)  # what is longer is refused by its length
+    except OSError as error:
+        raise NotFound(f"the certificate {certificate} cannot be read: {reason_of(error)}") from None
+    payload, signer = unseal(data)
+    return Statement.parse(payload), signer
+
+
+def _refuse_pickle(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            begin = file.read(8)
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {path}") from None
+    except OSError as error:
+        raise InputRefused(f"{path} cannot be read: {reason_of(error)}") from None
+    # A safetensors file begins with the length of its header, which may have a pickle's first byte.
+    is_pickle = begin.startswith(_BEGINNINGS) and int.from_bytes(begin, "little") > TENSORS_HEADER.text_bytes
+    if path.suffix.lower() in PICKLES or is_pickle:
+        pickled, target = path.name, path.with_suffix(".safetensors").name
+        renamed = ""
+        if pickled == target:  # torch goes by the ending, too
+            pickled = path.with_suffix(".pt").name
+            renamed = f"; import os; os.rename({path.name!r}, {pickled!r})"
+        raise InputRefused(
+            f"{path} is a pickle, which may run anything when it is read; it is not read here",
+            f"if you trust it, convert it by two lines of Python: `import torch, safetensors.torch{renamed}` and "
+            f"`safetensors.torch.save_file({{name: tensor.clone() for name, tensor in torch.load({pickled!r}, "
+            f"weights_only=True).items()}}, {target!r})`",
+        )
