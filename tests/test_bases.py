@@ -16,7 +16,7 @@ from fitchain.cli.views.verdict import describe_base
 from fitchain.pod.compute.model import restore
 from fitchain.pod.jobs.bases import PLACE_KEY, BasePlace, Bases
 from fitchain.pod.parties.owner import replay_job
-from fitchain.pod.parties.scientist import evaluate, merge_result, publish_model
+from fitchain.pod.parties.scientist import continue_job, evaluate, merge_result, publish_model
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.store.local import LocalStore
