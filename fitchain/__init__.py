@@ -7,6 +7,7 @@ used, so `import fitchain` costs next to nothing, and whoever only verifies need
     an owner       register_dataset, list_jobs, approve, reject, replay_job
     a scientist    read_card, publish_model, plan_audit, request_job, watch_job, fetch_model,
                    evaluate, restore, accept_result, dispute
+    who uses it    load, state_dict, preprocess
     anybody        verify
     running pods   serve an Owner, a Scientist or a Verifier beside the notebook
 
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         watch_job,
     )
     from fitchain.pod.parties.scientist.dispute import dispute
+    from fitchain.pod.parties.scientist.trained_model import TrainedModel, load, preprocess, state_dict
     from fitchain.pod.parties.verifier import Verifier
     from fitchain.pod.ports.agreement import Agreement, AuditTerms, State
     from fitchain.pod.ports.chain import devnet
@@ -105,6 +107,7 @@ __all__ = [
     "Scientist",
     "ServedPod",
     "State",
+    "TrainedModel",
     "Unusable",
     "Verdict",
     "Verifier",
@@ -117,8 +120,10 @@ __all__ = [
     "evaluate",
     "fetch_model",
     "list_jobs",
+    "load",
     "open_home",
     "plan_audit",
+    "preprocess",
     "publish_model",
     "read_card",
     "register_dataset",
@@ -127,6 +132,7 @@ __all__ = [
     "request_job",
     "restore",
     "serve",
+    "state_dict",
     "verify",
     "watch_job",
 ]
@@ -143,6 +149,7 @@ _NAMES = {
     "pod.parties.scientist": "AuditOptions Delivery Evaluation JobRequest OwnTable PublishedModel Scientist"
     " accept_result evaluate fetch_model plan_audit publish_model read_card request_job watch_job",
     "pod.parties.scientist.dispute": "dispute",
+    "pod.parties.scientist.trained_model": "TrainedModel load preprocess state_dict",
     "pod.parties.verifier": "Verifier",
     "pod.ports.agreement": "Agreement AuditTerms State",
     "pod.ports.chain": "devnet",

@@ -56,6 +56,7 @@ NAMES = [
     "Scientist",
     "ServedPod",
     "State",
+    "TrainedModel",
     "Unusable",
     "Verdict",
     "Verifier",
@@ -68,8 +69,10 @@ NAMES = [
     "evaluate",
     "fetch_model",
     "list_jobs",
+    "load",
     "open_home",
     "plan_audit",
+    "preprocess",
     "publish_model",
     "read_card",
     "register_dataset",
@@ -78,6 +81,7 @@ NAMES = [
     "request_job",
     "restore",
     "serve",
+    "state_dict",
     "verify",
     "watch_job",
 ]
@@ -133,4 +137,5 @@ def for_the_type_checker(home: fitchain.Home, job: fitchain.AgreementId, path: P
     assert_type(fitchain.verify(path, path), Verdict)
     assert_type(fitchain.fetch_model(home, job).model, Path)
     assert_type(fitchain.FIT, int)
+    assert_type(fitchain.load(path), fitchain.TrainedModel)
     assert_type(fitchain.__version__, str)

@@ -22,6 +22,7 @@ from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.agreement.history import MOST_RELATED
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import ZERO
+from fitchain.pod.values.job_folder import GRAPH, PREPROCESSING
 
 if TYPE_CHECKING:
     from fitchain.pod.ports.agreement import AgreementHistory, Related
@@ -80,6 +81,8 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "final_model": statement.final_model,
         "last_model": statement.last_model,
         "delivered": statement.delivered,
+        "described": verdict.described,
+        "beside": list(verdict.beside),
         "lineage": [each.json() for each in statement.lineage],
         "lineage_whole": verdict.lineage_whole,
         "recipe": statement.recipe.digest,
@@ -138,6 +141,19 @@ def not_proven(verdict: Verdict) -> list[str]:
     return lines
 
 
+def describe_preprocessing(verdict: Verdict) -> str:
+    """What was checked of how raw cells enter the model, in a sentence."""
+    if not verdict.described and PREPROCESSING not in verdict.beside:
+        return f"not checked: it is long, and {PREPROCESSING} is not beside the model"
+    which = [*(["in the file"] if verdict.described else []), *([PREPROCESSING] * (PREPROCESSING in verdict.beside))]
+    types = (
+        f"{GRAPH} is the agreed graph"
+        if GRAPH in verdict.beside
+        else f"the types of its inputs are the owner's word: {GRAPH} is not beside the model"
+    )
+    return f"{' and '.join(which)}: follows from the certificate's card and recipe; {types}"
+
+
 def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
     statement = verdict.statement
     last = statement.count - 1
@@ -145,6 +161,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
     pairs: list[tuple[str, Any]] = [
         ("model", model),
         ("sha-256", statement.subject),
+        ("preprocessing", describe_preprocessing(verdict)),
         ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} leaves{which}"),
         ("ended", statement.ended and f"{statement.ended.words} (as the owner states)"),
         ("on", f"{statement.card.record_count} records: {statement.card.name}"),

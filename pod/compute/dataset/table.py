@@ -179,6 +179,18 @@ class Table:
             return cls._of_source(source, reading.schema, limit_bytes, unit, spill, tick, texts)
 
     @classmethod
+    def read_source(
+        cls, source: Source, schema: Schema, tokenizer: bytes | None = None, limit_bytes: int = TABLE_BYTES
+    ) -> Table:
+        """Read a source that is open already by a schema; the terms are `read_as`'s.
+
+        Raises:
+            InputRefused, DigestMismatch, EnvironmentRefused: as `read_as`.
+        """
+        with _opened_again(schema, tokenizer, limit_bytes) as texts:
+            return cls._of_source(source, schema, limit_bytes, None, None, no_tick, texts)
+
+    @classmethod
     def load(cls, path: Path, limit_bytes: int = TABLE_BYTES) -> Table:
         """Read a file that `write_npz` or `write_for_worker` wrote: each array as it is.
 

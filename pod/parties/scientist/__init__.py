@@ -19,11 +19,12 @@ checked.
     watch     how a job stands, as it changes
 """
 
+from fitchain.pod.compute.dataset.own_table import OwnTable
 from fitchain.pod.parties.scientist.accept import accept_result
 from fitchain.pod.parties.scientist.audit_options import AuditOptions, plan_audit
 from fitchain.pod.parties.scientist.complaint import complain_of
 from fitchain.pod.parties.scientist.dispute import dispute
-from fitchain.pod.parties.scientist.evaluation import Evaluation, OwnTable, evaluate, names_of
+from fitchain.pod.parties.scientist.evaluation import Evaluation, evaluate, names_of
 from fitchain.pod.parties.scientist.find import ColumnQuery, DatasetQuery, Listing, Search, find_datasets
 from fitchain.pod.parties.scientist.pod import Scientist, follow
 from fitchain.pod.parties.scientist.preview import Preview, preview_of

@@ -8,7 +8,9 @@ an Unusable instead.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from io import BytesIO
 from itertools import islice
@@ -17,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from fitchain.pod.compute.dataset import batches
+from fitchain.pod.compute.dataset.preprocessing import METADATA_KEY, check_preprocessing
 from fitchain.pod.ports.agreement import AgreementHistory, State, Terms
 from fitchain.pod.ports.agreement.terms import AUDIT_AMOUNTS
 from fitchain.pod.ports.registry import ModelEntry
@@ -39,7 +42,7 @@ from fitchain.pod.proof.certificate.statement import (
 from fitchain.pod.proof.transcript import Transcript, check_anchors, grow
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.best import delivered_leaf
-from fitchain.pod.values.digest import ZERO, Digest, bag, root_from_path, sha256_file, tagged
+from fitchain.pod.values.digest import ZERO, Digest, bag, root_from_path, sha256, sha256_file, tagged
 from fitchain.pod.values.errors import (
     ChainUnusable,
     ClaimMismatch,
@@ -47,16 +50,22 @@ from fitchain.pod.values.errors import (
     InputRefused,
     NotFound,
     SignatureMismatch,
+    reason_of,
     require_equal,
 )
+from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.held_out import OF_UNITS, HeldOut, NoisedClasses, NoisedMean
 from fitchain.pod.values.ids import WHOLE_POOL, ModelId
+from fitchain.pod.values.job_folder import GRAPH, PREPROCESSING
 from fitchain.pod.values.leaf import Leaf, records_digest, results_word
+from fitchain.pod.values.limits import GRAPH as GRAPH_LIMITS
+from fitchain.pod.values.limits import PREPROCESSING as PREPROCESSING_LIMITS
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import SEGMENT
 from fitchain.pod.values.risk.report import findings_digest
 from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors, with_kinds_of
 
+DIGEST_TEXT = re.compile("0x[0-9a-f]{64}")
 PEEK_BYTES = 1 << 20
 MOST_DRAWS = 5_000_000
 """Places of epochs that are drawn anew to check the order of records: a few seconds."""
@@ -352,15 +361,18 @@ def check_transcript(statement: Statement, history: AgreementHistory) -> None:
         check_anchors(transcript_of(statement, statement.leaves), run.anchors, group_leaves)
 
 
-def check_file(statement: Statement, path: Path) -> int:
+def check_file(statement: Statement, path: Path) -> tuple[int, bool]:
     """Compare the model's file with the final model root and with the digest that the certificate
     names.
 
     Returns:
-        the bytes of its parameters.
+        the bytes of its parameters, and whether its metadata says how records enter the model
+        (`check_metadata`).
 
     Raises:
         DigestMismatch: the file is another, or only its bytes are.
+        ClaimMismatch: what its metadata says of the preprocessing does not follow from the
+            certificate's recipe and card.
         InputRefused: the file is no model at all, or is cut off: nothing can be said of it.
         NotFound: there is no such file.
     """
@@ -368,7 +380,7 @@ def check_file(statement: Statement, path: Path) -> int:
         raise NotFound(f"{path} is a folder and no model" if path.is_dir() else f"there is no file {path}")
     digest, other = sha256_file(path), "it is not the model that this certificate is about"
     try:
-        tensors = read_safetensors(path)[0]
+        tensors, metadata = read_safetensors(path)
         root = model_root(tensors)
     except InputRefused as error:
         what = kind_of_file(_beginning(path))
@@ -392,7 +404,87 @@ def check_file(statement: Statement, path: Path) -> int:
             f"{digest.value.hex()}, and the certificate says {statement.subject.value.hex()}",
             "the file was written anew by another program; the delivered file itself verifies",
         )
-    return sum(tensor.data.nbytes for tensor in tensors.values() if tensor.kind == "parameter")
+    described = check_metadata(statement, metadata)
+    return sum(tensor.data.nbytes for tensor in tensors.values() if tensor.kind == "parameter"), described
+
+
+def check_metadata(statement: Statement, metadata: Mapping[str, str]) -> bool:
+    """Check what the delivered file says of how records enter the model.
+
+    Returns:
+        whether it does; where that is long it names a digest, of which nothing is said here.
+
+    Raises:
+        ClaimMismatch: it says nothing, or what does not follow from the certificate's recipe and
+            card.
+    """
+    text = metadata.get(METADATA_KEY, "")
+    if DIGEST_TEXT.fullmatch(text):
+        return False
+    with _named_mismatch("the preprocessing in the metadata of the model's file"):
+        check_preprocessing(text.encode(), statement.recipe, statement.card)
+    return True
+
+
+def check_beside(statement: Statement, folder: Path) -> tuple[str, ...]:
+    """Check the other files of a delivery where they lie beside the model: the graph is the agreed
+    one, and the preprocessing follows from the certificate's recipe and card and that graph's
+    inputs.
+
+    Returns:
+        the names of those that are there.
+
+    Raises:
+        ClaimMismatch: one of them is another.
+    """
+    graph: Graph | None = None
+    beside = [name for name in (GRAPH, PREPROCESSING) if (folder / name).is_file()]
+    for name in beside:
+        with _named_mismatch(f"the file {name} beside the model"):
+            if name == GRAPH:
+                graph = read_graph(folder / GRAPH, statement.recipe)
+            else:
+                document = read_bounded(folder / PREPROCESSING, PREPROCESSING_LIMITS.text_bytes)
+                inputs = None if graph is None else graph.inputs
+                check_preprocessing(document, statement.recipe, statement.card, inputs)
+    return tuple(beside)
+
+
+def read_graph(path: Path, recipe: Recipe) -> Graph:
+    """Read the graph that a recipe names.
+
+    Raises:
+        ClaimMismatch: it is another.
+        InputRefused: it is no graph.
+        NotFound: there is no such file.
+    """
+    data = read_bounded(path, GRAPH_LIMITS.text_bytes)
+    require_equal("the graph's digest is", sha256(data), recipe.graph, "the certificate's recipe says")
+    return Graph.parse(data)
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """A file's bytes, no more than one beyond a limit, which its parser refuses by its length.
+
+    Raises:
+        NotFound: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(most + 1)
+    except OSError as error:
+        raise NotFound(f"{path} cannot be read: {reason_of(error)}") from None
+
+
+@contextmanager
+def _named_mismatch(what: str) -> Iterator[None]:
+    """Say of a delivered document that is not what it must be, which it is: the certificate does
+    not hold of it then."""
+    try:
+        yield
+    except (InputRefused, ClaimMismatch) as error:
+        hint = "fetch the delivery again; a file of that name that is no part of it belongs elsewhere"
+        raise ClaimMismatch(f"{what} is not what the certificate says: {error.message}", hint) from None
 
 
 def _beginning(path: Path) -> bytes:

@@ -92,6 +92,9 @@ class Verdict:
         lineage_whole: whether the certificate lists every registered model from which it descends.
         descent_searched: whether the node said which jobs trained those; where records are held
             out, whose rows had to be kept is known by that.
+        described: whether the file's metadata says how records enter the model, which follows from
+            card and recipe.
+        beside: names of the delivery's other files that lie beside the model, and are right.
     """
 
     statement: Statement
@@ -106,6 +109,8 @@ class Verdict:
     repeat: Repeat | None = None
     lineage_whole: bool = True
     descent_searched: bool = True
+    described: bool = True
+    beside: tuple[str, ...] = ()
 
     @property
     def state(self) -> State:

@@ -94,7 +94,8 @@ def verify(
     claims.check_leaves(statement)
     claims.check_transcript(statement, history)
     orders_checked = claims.check_orders(statement)
-    parameter_bytes = claims.check_file(statement, Path(model))
+    parameter_bytes, described = claims.check_file(statement, Path(model))
+    beside = claims.check_beside(statement, Path(model).parent)
     level, reason, jury = assuring.assurance_of(history, juries, chain.settings)
     if require is not None and level < require:
         raise AssuranceTooLow(
@@ -117,6 +118,8 @@ def verify(
         repeat=assuring.repeat_of(history, jury) if jury else None,
         lineage_whole=claims.lineage_is_whole(statement),
         descent_searched=descent_searched,
+        described=described,
+        beside=beside,
     )
 
 

@@ -1,0 +1,75 @@
+"""A delivery in a folder: model, certificate, graph and preprocessing, as one that belongs together.
+
+What lies in the folder is compared with the certificate that lies there, and the certificate with
+no chain: that is what `verify` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fitchain.pod.parties.scientist.receive import Delivery
+from fitchain.pod.proof.certificate import Statement
+from fitchain.pod.proof.certificate.claims import check_beside, check_file, read_bounded, read_graph
+from fitchain.pod.proof.certificate.envelope import CERTIFICATE_BYTES, read_envelope
+from fitchain.pod.proof.certificate.statement import require_versions
+from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.job_folder import CERTIFICATE, DELIVERY_FILES, GRAPH, MODEL, TOKENIZER, JobFolder
+from fitchain.pod.values.limits import TOKENIZER_BYTES
+from fitchain.pod.values.state import Tensors, read_safetensors
+
+Folder = Path | str | JobFolder | Delivery
+"""Where a delivery lies: the folder that `fitchain model fetch JOB --to FOLDER` wrote, or what
+`fetch_model` gave."""
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A delivery that belongs together.
+
+    Args:
+        folder: where it lies.
+        statement: what its certificate claims; no chain was asked.
+        graph: what the model computes.
+        tensors: its weights, whole.
+    """
+
+    folder: Path
+    statement: Statement
+    graph: Graph
+    tensors: Tensors
+
+    @classmethod
+    def read(cls, folder: Folder) -> Delivered:
+        """Read the files of a folder.
+
+        Raises:
+            NotFound: one of them is not there.
+            Refuted: one is another than the certificate says.
+            InputRefused: one is no such file.
+        """
+        path = folder.model.parent if isinstance(folder, Delivery) else Path(folder)
+        for name in DELIVERY_FILES:
+            if not (path / name).is_file():
+                raise NotFound(
+                    f"there is no {name} in {path}",
+                    "fetch the whole delivery into one folder: fitchain model fetch JOB --to FOLDER",
+                )
+        envelope = read_envelope(read_bounded(path / CERTIFICATE, CERTIFICATE_BYTES))
+        require_versions(envelope.payload)
+        statement = Statement.parse(envelope.payload)
+        check_file(statement, path / MODEL)
+        check_beside(statement, path)
+        return cls(path, statement, read_graph(path / GRAPH, statement.recipe), whole_tensors(path))
+
+    def tokenizer(self) -> bytes | None:
+        """The `tokenizer.json` beside the model; None where there is none."""
+        path = self.folder / TOKENIZER
+        return read_bounded(path, TOKENIZER_BYTES) if path.is_file() else None
+
+
+def whole_tensors(folder: Path) -> Tensors:
+    """All tensors of the model in a delivery's folder."""
+    return read_safetensors(folder / MODEL)[0]
