@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fitchain.pod.compute.dataset import Card, Policy
     from fitchain.pod.compute.model import ModuleSource, restore
+    from fitchain.pod.compute.trained_model import TrainedModel
     from fitchain.pod.jobs.home import Home, create_keys, open_home
     from fitchain.pod.jobs.job_status import JobStatus
     from fitchain.pod.jobs.serving import ServedPod, serve
@@ -54,8 +55,8 @@ if TYPE_CHECKING:
         request_job,
         watch_job,
     )
+    from fitchain.pod.parties.scientist.delivered import load, preprocess, state_dict
     from fitchain.pod.parties.scientist.dispute import dispute
-    from fitchain.pod.parties.scientist.trained_model import TrainedModel, load, preprocess, state_dict
     from fitchain.pod.parties.verifier import Verifier
     from fitchain.pod.ports.agreement import Agreement, AuditTerms, State
     from fitchain.pod.ports.chain import devnet
@@ -149,7 +150,8 @@ _NAMES = {
     "pod.parties.scientist": "AuditOptions Delivery Evaluation JobRequest OwnTable PublishedModel Scientist"
     " accept_result evaluate fetch_model plan_audit publish_model read_card request_job watch_job",
     "pod.parties.scientist.dispute": "dispute",
-    "pod.parties.scientist.trained_model": "TrainedModel load preprocess state_dict",
+    "pod.compute.trained_model": "TrainedModel",
+    "pod.parties.scientist.delivered": "load preprocess state_dict",
     "pod.parties.verifier": "Verifier",
     "pod.ports.agreement": "Agreement AuditTerms State",
     "pod.ports.chain": "devnet",

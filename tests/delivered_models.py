@@ -64,14 +64,15 @@ def deliver(
     source: Path,
     terms: ReadingTerms,
     module: nn.Module,
-    inputs: Sequence[Input],
     asked: Mapping[str, Any],
+    inputs: Sequence[Input] | None = None,
     **registration: Any,
 ) -> DeliveredModel:
-    """Train a module on an owner's file, and deliver it."""
+    """Train a module on an owner's file, and deliver it; without `inputs` it takes as many numbers as
+    its layer `last` does."""
     table = Table.read(source, terms)
     card = register(table, bytes(32), "A table", **registration).card
-    graph, weights = export(module, inputs)
+    graph, weights = export(module, inputs or (Input("x", "F32", (module.get_parameter("last.weight").shape[1],)),))
     recipe = draft(graph.digest, model_root(weights), card.json(), installed_torch(), {**TERMS, **asked})
     job = JobFolder(folder / "job").create()
     job.recipe.write_bytes(recipe.encode())

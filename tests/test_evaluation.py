@@ -23,8 +23,8 @@ from fitchain.pod.compute.environment.classes import DEFAULT
 from fitchain.pod.compute.evaluation import WrittenOutputs, evaluated, write_outputs
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.model.program import Program
+from fitchain.pod.compute.predictions import write_predictions
 from fitchain.pod.parties.scientist.evaluation import Evaluation, names_of
-from fitchain.pod.parties.scientist.predictions import write_predictions
 from fitchain.pod.values.digest import Root, sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.evaluation import CURVE_POINTS, GRID, AmountGrid, ModelEvaluation, Side

@@ -73,7 +73,7 @@ def _opened_again(schema: Schema, file: bytes | None, limit_bytes: int) -> Abstr
     if file is None:
         raise InputRefused(
             f"the table's free texts are read by the tokenizer {schema.tokenizer.digest}, which is not here",
-            "fetch it by the CID on the dataset's card",
+            "fetch it by the CID on the dataset's card; a loaded model wants it beside it as tokenizer.json",
         )
     return open_tokenizer(file, terms=schema.tokenizer, room_bytes=limit_bytes)
 

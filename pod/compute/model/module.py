@@ -8,7 +8,7 @@ torch has in this process.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.graph.admission import ANY
 from fitchain.pod.values.state import Tensors
 
+ModuleState: TypeAlias = dict[str, Tensor]
+"""Weights by the names of the module that was published."""
 _CACHES = ("_plans", "_admitted")
 
 
@@ -138,6 +140,18 @@ class GraphModule(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({**state, "graph": Graph.parse(state["graph"])})  # type: ignore[no-untyped-call]
         self._plans, self._admitted = {}, set()
+
+
+def module_state(graph: Graph, tensors: Tensors) -> ModuleState:
+    """The state dict of the module that was exported: tied tensors under each of their names, and
+    none that it lacks.
+
+    Raises:
+        InputRefused: the tensors are not those of the graph.
+    """
+    _require_tensors(graph, tensors)
+    made = {name: new_tensor(tensor) for name, tensor in tensors.items()}
+    return {name: made[of] for name, of in graph.state_names.items()}
 
 
 def _require_tensors(graph: Graph, tensors: Tensors) -> None:

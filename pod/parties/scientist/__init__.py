@@ -7,8 +7,8 @@ checked.
     request   a recipe is drafted, rehearsed, sealed to the owner, requested
     audit_options  what a request leaves open of its audit is filled in
     receive   what was delivered is opened and checked
+    delivered  what was delivered as a module, its weights, and what it takes of raw rows
     evaluation  a delivered model is run over a table of the scientist's own
-    predictions  what it predicts, as a CSV file
     accept    what holds is accepted, which pays
     standing  what was said of a result, and still stands
     audit     what an audit asks of the scientist: its draw, and what is released

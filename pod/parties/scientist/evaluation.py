@@ -18,12 +18,12 @@ import numpy as np
 
 from fitchain.pod.compute.dataset import Card, Spill
 from fitchain.pod.compute.dataset.own_table import OwnTable, read_own
+from fitchain.pod.compute.predictions import class_names, label_names, write_predictions
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.tokenizers import tokenizer_file
 from fitchain.pod.jobs.worker import Context, run_worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Evaluated
 from fitchain.pod.jobs.worker.task import Evaluate
-from fitchain.pod.parties.scientist.predictions import class_names, label_names, write_predictions
 from fitchain.pod.parties.scientist.publish import read_card
 from fitchain.pod.parties.scientist.receive import check, delivery
 from fitchain.pod.values.errors import InputRefused, Unusable

@@ -50,7 +50,6 @@ from fitchain.pod.values.errors import (
     InputRefused,
     NotFound,
     SignatureMismatch,
-    reason_of,
     require_equal,
 )
 from fitchain.pod.values.graph import Graph
@@ -60,6 +59,7 @@ from fitchain.pod.values.job_folder import GRAPH, PREPROCESSING
 from fitchain.pod.values.leaf import Leaf, records_digest, results_word
 from fitchain.pod.values.limits import GRAPH as GRAPH_LIMITS
 from fitchain.pod.values.limits import PREPROCESSING as PREPROCESSING_LIMITS
+from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import SEGMENT
 from fitchain.pod.values.risk.report import findings_digest
@@ -419,6 +419,11 @@ def check_metadata(statement: Statement, metadata: Mapping[str, str]) -> bool:
             card.
     """
     text = metadata.get(METADATA_KEY, "")
+    if not text:
+        raise ClaimMismatch(
+            "the model's file says nothing of how records enter the model, which its owner delivers in its metadata",
+            "fetch the delivery again",
+        )
     if DIGEST_TEXT.fullmatch(text):
         return False
     with _named_mismatch("the preprocessing in the metadata of the model's file"):
@@ -444,7 +449,7 @@ def check_beside(statement: Statement, folder: Path) -> tuple[str, ...]:
             if name == GRAPH:
                 graph = read_graph(folder / GRAPH, statement.recipe)
             else:
-                document = read_bounded(folder / PREPROCESSING, PREPROCESSING_LIMITS.text_bytes)
+                document = read_at_most(folder / PREPROCESSING, PREPROCESSING_LIMITS.text_bytes)
                 inputs = None if graph is None else graph.inputs
                 check_preprocessing(document, statement.recipe, statement.card, inputs)
     return tuple(beside)
@@ -458,22 +463,9 @@ def read_graph(path: Path, recipe: Recipe) -> Graph:
         InputRefused: it is no graph.
         NotFound: there is no such file.
     """
-    data = read_bounded(path, GRAPH_LIMITS.text_bytes)
+    data = read_at_most(path, GRAPH_LIMITS.text_bytes)
     require_equal("the graph's digest is", sha256(data), recipe.graph, "the certificate's recipe says")
     return Graph.parse(data)
-
-
-def read_bounded(path: Path, most: int) -> bytes:
-    """A file's bytes, no more than one beyond a limit, which its parser refuses by its length.
-
-    Raises:
-        NotFound: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return file.read(most + 1)
-    except OSError as error:
-        raise NotFound(f"{path} cannot be read: {reason_of(error)}") from None
 
 
 @contextmanager

@@ -1,9 +1,8 @@
-"""A trained model in a program: `load` gives a module that takes raw rows and answers in the owner's
-words (torch).
+"""A trained model in a program: a module that takes raw rows and answers in the owner's words (torch).
 
-Cells are read as those of the owner's file were, by the card in the certificate, and enter the
-model as they did in the training. Nothing is sandboxed: the graph is data, checked as a pod checks
-it, and the rows are the caller's own. The kernels are those of torch in this process, so that
+Cells are read as those of the owner's file were, by the dataset's card, and enter the model as they
+did in the training. Nothing is sandboxed: the graph is data, checked as a pod checks it, and the
+rows are the caller's own. The kernels are those of torch in this process, so that
 outputs may differ from the certified ones in their last bits; `evaluate` has the certified ones.
 """
 
@@ -13,28 +12,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fitchain.pod.compute.dataset import Table, assemble_inputs
+from fitchain.pod.compute.dataset import Card, assemble_inputs
 from fitchain.pod.compute.dataset.columns import Array
 from fitchain.pod.compute.dataset.memory import MemoryRows
 from fitchain.pod.compute.dataset.own_table import OwnTable, read_own, read_rows
 from fitchain.pod.compute.held_out import evaluation_seed
 from fitchain.pod.compute.model.module import GraphModule
-from fitchain.pod.compute.model.tensors import new_tensor
-from fitchain.pod.parties.scientist.delivered import Delivered, Folder
-from fitchain.pod.parties.scientist.predictions import answers, class_values, probabilities
-from fitchain.pod.proof.certificate import Statement
+from fitchain.pod.compute.predictions import answers, class_values, probabilities
+from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import BINARY, OF_CLASSES
+from fitchain.pod.values.state import Tensors
 
 Rows = Any
 """A list of dicts, a dict of columns, a data frame; or a file or a folder of images, by its path or
 as an `OwnTable`."""
+InputTensors: TypeAlias = tuple[Tensor, ...]
+"""What a `forward` takes: a tensor `[N, *shape]` for each argument."""
 _DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64"}
 
 
@@ -42,18 +43,31 @@ class TrainedModel(GraphModule):
     """What a job trained, as a module: `predict` on rows, and all that an `nn.Module` has.
 
     Args:
-        delivered: the delivery.
+        graph: what it computes.
+        tensors: its weights.
+        recipe, card: of the job.
+        seed: its order seed.
+        tokenizer: the file by which free texts are read; None where there is none.
 
     Attributes:
-        statement: what its certificate claims: recipe, card, results. No chain was asked: that is
-            what `verify` does.
+        recipe: how it was trained.
+        card: of the dataset that it was trained on.
     """
 
-    def __init__(self, delivered: Delivered) -> None:
-        super().__init__(delivered.graph, delivered.tensors)
-        self.statement: Statement = delivered.statement
-        self._tokenizer = delivered.tokenizer()
+    # Many parameters: what was agreed, and what came of it.
+    def __init__(
+        self, graph: Graph, tensors: Tensors, recipe: Recipe, card: Card, seed: Digest, tokenizer: bytes | None = None
+    ) -> None:
+        super().__init__(graph, tensors)
+        self.recipe, self.card, self._seed, self._tokenizer = recipe, card, seed, tokenizer
         self.eval()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made of."""
+        return super().__getstate__() | {"recipe": self.recipe.encode(), "card": self.card.encode()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({**state, "recipe": Recipe.parse(state["recipe"]), "card": Card.parse(state["card"])})
 
     def predict(self, rows: Rows, missing: tuple[str, ...] = ()) -> list[Any]:
         """What the model says of each row: its class in the owner's words, an amount in the target's
@@ -68,7 +82,7 @@ class TrainedModel(GraphModule):
             InputRefused: a column is not there, or cells are not what the card says; the message
                 names rows, from 0 on, and columns, never a cell's content.
         """
-        return answers(self.outputs(rows, missing), self.statement.recipe, self.statement.card)
+        return answers(self.outputs(rows, missing), self.recipe, self.card)
 
     def predict_proba(self, rows: Rows, missing: tuple[str, ...] = ()) -> Array:
         """How likely the model takes each class to be, `[N, K]` in the order of `classes`; of labels
@@ -77,16 +91,16 @@ class TrainedModel(GraphModule):
         Raises:
             NotFound, InputRefused: as `predict`; or the model predicts amounts.
         """
-        return probabilities(self.outputs(rows, missing), self.statement.recipe, self.statement.card)
+        return probabilities(self.outputs(rows, missing), self.recipe, self.card)
 
     @property
     def classes(self) -> list[str | int | bool]:
         """What the class numbers stand for; empty where it predicts amounts, and for the classes of
         a target that the card does not name."""
-        recipe, card = self.statement.recipe, self.statement.card
-        if recipe.loss.name not in OF_CLASSES or card.column(recipe.target).shape:
+        loss = self.recipe.loss.name
+        if loss not in OF_CLASSES or self.card.column(self.recipe.target).shape:
             return []
-        return class_values(recipe, card, 2 if recipe.loss.name == BINARY else 0)
+        return class_values(self.recipe, self.card, 2 if loss == BINARY else 0)
 
     def outputs(self, rows: Rows, missing: tuple[str, ...] = ()) -> Array:
         """The model's outputs as they are, `[N, *shape]`: scores, logits, amounts as they enter the
@@ -95,7 +109,7 @@ class TrainedModel(GraphModule):
         Raises:
             NotFound, InputRefused: as `predict`.
         """
-        recipe, outputs = self.statement.recipe, list[Array]()
+        recipe, outputs = self.recipe, list[Array]()
         count, take = self._prepared(rows, missing)
         with self._evaluating():
             for low in range(0, count, recipe.batch_size):
@@ -114,7 +128,7 @@ class TrainedModel(GraphModule):
         return self._tensors(take, 0, count)
 
     def _prepared(self, rows: Rows, missing: tuple[str, ...]) -> tuple[int, Callable[[Array], tuple[Array, ...]]]:
-        return prepared(self.statement, self.graph, rows, missing, self._tokenizer)
+        return prepared(self.recipe, self.card, self.graph, rows, missing, self._tokenizer)
 
     def _tensors(self, take: Callable[[Array], tuple[Array, ...]], low: int, high: int) -> tuple[Tensor, ...]:
         tensors = [torch.from_numpy(np.array(each)) for each in take(np.arange(low, high, dtype=np.uint64))]
@@ -130,64 +144,28 @@ class TrainedModel(GraphModule):
         self.eval()
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                torch.manual_seed(evaluation_seed(self.statement.seed))
+                torch.manual_seed(evaluation_seed(self._seed))
                 yield
         finally:
             self.train(was_training)
 
 
-def load(folder: Folder) -> TrainedModel:
-    """Load what a job trained.
-
-    The files are compared with the certificate beside them, and the certificate with no chain: call
-    `verify` first where it matters who made it.
-
-    Args:
-        folder: where `fitchain model fetch JOB --to FOLDER` put it, or what `fetch_model` gave.
-
-    Returns:
-        a module in evaluation mode. `predict` takes raw rows; to train it further, take its
-        `parameters()` and `preprocess`.
+# Many parameters: those of `prepared`.
+def input_tensors(
+    recipe: Recipe, card: Card, graph: Graph, rows: Rows, missing: tuple[str, ...], tokenizer: bytes | None
+) -> InputTensors:
+    """What a graph takes of raw rows, a tensor for each argument.
 
     Raises:
-        NotFound: a file of the delivery is not there.
-        Refuted: a file is another than the certificate says.
-        InputRefused: a file is malformed.
+        NotFound, InputRefused: as `TrainedModel.predict`.
     """
-    return TrainedModel(Delivered.read(folder))
-
-
-def state_dict(folder: Folder) -> dict[str, Tensor]:
-    """The trained weights under the names of the module that was published: what its
-    `load_state_dict` takes, strictly. Tied weights stand under each of their names; constants of
-    the graph, and buffers that are not persistent, are left out.
-
-    Raises:
-        NotFound, Refuted, InputRefused: as `load`.
-    """
-    delivered = Delivered.read(folder)
-    made = {name: new_tensor(tensor) for name, tensor in delivered.tensors.items()}
-    return {name: made[of] for name, of in delivered.graph.state_names.items()}
-
-
-def preprocess(folder: Folder, rows: Rows, missing: tuple[str, ...] = ()) -> tuple[Tensor, ...]:
-    """What the published module's `forward` takes of raw rows: a tensor `[N, *shape]` for each
-    argument.
-
-    Args:
-        folder: as of `load`.
-        rows, missing: as of `TrainedModel.predict`.
-
-    Raises:
-        NotFound, Refuted, InputRefused: as `load` and `TrainedModel.predict`.
-    """
-    delivered = Delivered.read(folder)
-    count, take = prepared(delivered.statement, delivered.graph, rows, missing, delivered.tokenizer())
+    count, take = prepared(recipe, card, graph, rows, missing, tokenizer)
     return tuple(torch.from_numpy(np.array(each)) for each in take(np.arange(count, dtype=np.uint64)))
 
 
+# Many parameters: what was agreed, and what is read.
 def prepared(
-    statement: Statement, graph: Graph, rows: Rows, missing: tuple[str, ...], tokenizer: bytes | None
+    recipe: Recipe, card: Card, graph: Graph, rows: Rows, missing: tuple[str, ...], tokenizer: bytes | None
 ) -> tuple[int, Callable[[Array], tuple[Array, ...]]]:
     """Read rows, and prepare taking batches of what they become.
 
@@ -197,14 +175,10 @@ def prepared(
     Raises:
         NotFound, InputRefused: as `TrainedModel.predict`.
     """
-    table = _table(statement, rows, missing, tokenizer)
-    return table.count, assemble_inputs(statement.recipe, table, [_DTYPES[each.dtype] for each in graph.inputs])
-
-
-def _table(statement: Statement, rows: Rows, missing: tuple[str, ...], tokenizer: bytes | None) -> Table:
-    recipe, card = statement.recipe, statement.card
     if isinstance(rows, str | Path):
         rows = OwnTable(Path(rows))
     if isinstance(rows, OwnTable):
-        return read_own(replace(rows, missing=rows.missing + missing), card, recipe, tokenizer=tokenizer)
-    return read_rows(MemoryRows(rows), card, recipe, missing, tokenizer)
+        table = read_own(replace(rows, missing=rows.missing + missing), card, recipe, tokenizer=tokenizer)
+    else:
+        table = read_rows(MemoryRows(rows), card, recipe, missing, tokenizer)
+    return table.count, assemble_inputs(recipe, table, [_DTYPES[each.dtype] for each in graph.inputs])
