@@ -29,6 +29,7 @@ from fitchain.pod.values.held_out import Amounts, Classes, NoisedClasses
 from fitchain.pod.values.state import read_safetensors
 from tests.certified_jobs import SOMETHING
 from tests.delivered_models import DeliveredModel, deliver
+from tests.source_text import ROOT, blocks_of
 from tests.texts import file_of, tokenizer
 
 Staged = tuple[Path, DeliveredModel]
@@ -412,3 +413,17 @@ def test_the_document_of_other_inputs_is_refused_where_the_graph_is_there(staged
     check_preprocessing(other, made.recipe, made.card)
     with pytest.raises(ClaimMismatch):
         check_preprocessing(other, made.recipe, made.card, (Input("x", "F32", (8,)),))
+
+
+def test_the_page_shows_what_runs(staged: Staged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, made = staged
+    shutil.copytree(made.folder, tmp_path / "result")
+    shutil.copyfile(source, tmp_path / "rows.csv")
+    monkeypatch.chdir(tmp_path)
+    blocks = blocks_of((ROOT / "docs/using-a-model.md").read_text(), "python")
+    *offline, verifying = blocks
+    names: dict[str, Any] = {"Classifier": lambda: Linear(8, 3)}
+    for block in offline:
+        exec(block, names)  # noqa: S102 - of a page of ours
+    assert len(names["scores"]) == len(raw_rows(source)) and "fitchain.verify(" in verifying
+    # No chain has this certificate: what verifies is run where one has (`test_free_text_job`).

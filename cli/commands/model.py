@@ -20,7 +20,7 @@ from fitchain.cli.ids import (
     require_retirable,
 )
 from fitchain.cli.views.amounts import clock, day
-from fitchain.cli.views.output import KeyValues, Report, Rows, log
+from fitchain.cli.views.output import KeyValues, Prose, Report, Rows, log
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused
@@ -156,7 +156,7 @@ def fetch(
     session: Session,
     agreement: AgreementArgument,
     to: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Copy the two files there too.", show_default=False)
+        Path | None, typer.Option(metavar="FOLDER", help="Copy the files there too.", show_default=False)
     ] = None,
 ) -> Report:
     """Fetch, open and check what a job trained."""
@@ -167,12 +167,17 @@ def fetch(
     delivery = scientist.fetch_model(home, id)
     if to is not None:
         delivery = delivery.copy_into(to)
-    values = {"model": delivery.model, "certificate": delivery.certificate}
+    values = {
+        "model": delivery.model,
+        "certificate": delivery.certificate,
+        "graph": delivery.graph,
+        "preprocessing": delivery.preprocessing,
+    }
     check = f"fitchain proof verify {shlex.quote(str(delivery.model))} {shlex.quote(str(delivery.certificate))}"
     pairs: list[tuple[str, Any]] = [*values.items(), ("next", check)]
     if home.agreements.read(id).state in (State.TRAINED, State.DIVERGED):
         pairs.append(("then", f"fitchain job accept {id.short}"))
-    return Report(values, [KeyValues(pairs)])
+    return Report(values, [KeyValues(pairs), Prose("In Python", _use(delivery.model.parent), verbatim=True)])
 
 
 @command(app, "retire")
@@ -184,6 +189,11 @@ def retire(session: Session, model: ModelArgument) -> Report:
     require_retirable(home, f"the model {id.short}", entry.author, entry.active)
     home.registry.retire_model(id)
     return Report({"model": id, "active": False}, [f"retired {id.short}: no new request can name it"])
+
+
+def _use(folder: Path) -> list[str]:
+    """How a delivered model is used, line by line."""
+    return ["import fitchain", f"model = fitchain.load({str(folder)!r})", 'print(model.predict("rows.csv"))']
 
 
 MOST_LISTED = 12
