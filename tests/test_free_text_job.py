@@ -10,6 +10,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,7 +154,9 @@ def assert_predicts_as_certified(folder: Path, source: Path) -> None:
         notes = list(csv.DictReader(file))
     rows = [notes[place] for place in held_out_rows(statement.recipe, statement.seed).tolist()]
     model = fitchain.load(folder)
-    taken = Counter(zip((int(row["outcome"]) for row in rows), model.predict(rows), strict=True))
+    taken: Counter[tuple[Any, Any]] = Counter(
+        zip((int(row["outcome"]) for row in rows), model.predict(rows), strict=True)
+    )
     assert statement.held_out is not None and isinstance(statement.held_out.result.outcome, Classes)
     confusion = tuple(taken[true, other] for true in model.classes for other in model.classes)
     assert confusion == statement.held_out.result.outcome.confusion
