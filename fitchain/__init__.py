@@ -8,6 +8,7 @@ used, so `import fitchain` costs next to nothing, and whoever only verifies need
     a scientist    read_card, publish_model, plan_audit, request_job, watch_job, fetch_model,
                    evaluate, restore, accept_result, dispute; weights_of_file, weights_of_job,
                    weights_of_certificate, to begin with; continue_job
+    who uses it    load, state_dict, preprocess
     anybody        verify
     running pods   serve an Owner, a Scientist or a Verifier beside the notebook
 
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fitchain.pod.compute.dataset import Card, Policy
     from fitchain.pod.compute.model import ModuleSource, restore
+    from fitchain.pod.compute.trained_model import TrainedModel
     from fitchain.pod.jobs.home import Home, create_keys, open_home
     from fitchain.pod.jobs.job_status import JobStatus
     from fitchain.pod.jobs.serving import ServedPod, serve
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
         weights_of_file,
         weights_of_job,
     )
+    from fitchain.pod.parties.scientist.delivered import load, preprocess, state_dict
     from fitchain.pod.parties.scientist.dispute import dispute
     from fitchain.pod.parties.verifier import Verifier
     from fitchain.pod.ports.agreement import Agreement, AuditTerms, State
@@ -114,6 +117,7 @@ __all__ = [
     "Scientist",
     "ServedPod",
     "State",
+    "TrainedModel",
     "Unusable",
     "Verdict",
     "Verifier",
@@ -127,8 +131,10 @@ __all__ = [
     "evaluate",
     "fetch_model",
     "list_jobs",
+    "load",
     "open_home",
     "plan_audit",
+    "preprocess",
     "publish_model",
     "read_card",
     "register_dataset",
@@ -137,6 +143,7 @@ __all__ = [
     "request_job",
     "restore",
     "serve",
+    "state_dict",
     "verify",
     "watch_job",
     "weights_of_certificate",
@@ -157,6 +164,8 @@ _NAMES = {
     " PublishedModel Scientist accept_result continue_job evaluate fetch_model plan_audit publish_model read_card"
     " request_job watch_job weights_of_certificate weights_of_file weights_of_job",
     "pod.parties.scientist.dispute": "dispute",
+    "pod.compute.trained_model": "TrainedModel",
+    "pod.parties.scientist.delivered": "load preprocess state_dict",
     "pod.parties.verifier": "Verifier",
     "pod.ports.agreement": "Agreement AuditTerms State",
     "pod.ports.chain": "devnet",

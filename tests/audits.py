@@ -137,6 +137,8 @@ class Case:
         place.mkdir()
         shutil.copyfile(self.folder / "run/final.safetensors", place / "model.safetensors")
         (place / "certificate.json").write_bytes(b"{}")
+        (place / "preprocessing.json").write_bytes(b"{}")
+        shutil.copyfile(self.folder / "graph.json", place / "graph.json")
         if tamper is not None:
             tamper(place)
         return send_folder(self.store, place, DELIVERY_FILES, [JOB_RECIPIENT])

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fitchain.pod.compute.dataset import Card, Policy, ReadingTerms, Table, batches, register
+from fitchain.pod.compute.dataset.preprocessing import preprocessing_metadata, preprocessing_of
 from fitchain.pod.ports.agreement import Agreements, AuditTerms, Terms, commit_key, commit_nonce, order_seed
 from fitchain.pod.ports.agreement.calls import _ending_out, _terms_out
 from fitchain.pod.ports.keys import Keys
@@ -27,6 +28,7 @@ from fitchain.pod.proof.certificate.envelope import unseal
 from fitchain.pod.proof.certificate.statement import MOST_LEAVES
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, Root, sha256
+from fitchain.pod.values.graph import Input
 from fitchain.pod.values.held_out import Classes, HeldOut, Subgroup, held_out_salt
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.leaf import Leaf, StateRoots, metrics_digest, records_digest, state_word
@@ -41,6 +43,8 @@ NONCE = sha256(b"nonce")
 SOMETHING = Cid.of(0x55, bytes(32))
 NO_AUDIT = AuditTerms()
 OTHER = "0x" + "7" * 64
+INPUTS = (Input("x", "F32", (1,)),)
+"""Of the graph, which nobody looks at."""
 
 
 def tensors(after: int) -> Tensors:
@@ -312,7 +316,8 @@ def played(parties: Parties, path: Path, salt: bytes, how: Play | None = None, *
         ending = made.transcript.ending(recipe.group_leaves, last, SOMETHING, identity, shown)
         (calls.diverge if how.upto else calls.finish)(id, ending)
     index = made.transcript.count - 1 if how.delivered is None else how.delivered
-    write_safetensors(path, tensors(made.transcript.leaves[index].step))
+    metadata = preprocessing_metadata(preprocessing_of(recipe, parties.card, INPUTS))
+    write_safetensors(path, tensors(made.transcript.leaves[index].step), metadata)
     job = Job(parties, id, made, recipe, path, index, b"")
     return replace(job, certificate=b"" if how.bend else job.issue())
 
@@ -360,7 +365,7 @@ def long_job(parties: Parties, path: Path, bend: Callable[[MadeUp], MadeUp] | No
         calls.chain.wait(calls.submit_anchor(id, made.transcript.seed, group.peaks, group.root, None))
     last = made.states[MOST_LEAVES]
     calls.finish(id, made.transcript.ending(recipe.group_leaves, last, SOMETHING, SOMETHING))
-    write_safetensors(path, tensors(steps))
+    write_safetensors(path, tensors(steps), preprocessing_metadata(preprocessing_of(recipe, parties.card, INPUTS)))
     return Job(parties, id, made, recipe, path, MOST_LEAVES, b"")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from fitchain.pod.compute.dataset.preprocessing import preprocessing_metadata, preprocessing_of
 from fitchain.pod.jobs.exchange import Note, send_folder, send_key, send_note
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.metering import measured_work
@@ -29,10 +30,11 @@ from fitchain.pod.proof.certificate import issue
 from fitchain.pod.proof.certificate.early_end import EarlyEnd
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.leaf import Leaf, StateRoots, leaf_salt, metrics_digest, records_digest
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.state import optimizer_root
+from fitchain.pod.values.state import optimizer_root, read_safetensors, write_safetensors
 from tests.pods import BOND, HOUR_S, PRICE, RECIPE, Workshop
 
 
@@ -128,12 +130,18 @@ class Forger:
             previous=ZERO,
         )
         transcript = Transcript(run.ctx, run.seed, (leaf,))
-        card, model = workshop.dataset.card, folder / "initial.safetensors"
+        card, model = workshop.dataset.card, folder / "untrained.safetensors"
+        graph = (folder / "graph.json").read_bytes()
+        preprocessing = preprocessing_of(recipe, card, Graph.parse(graph).inputs)
+        untrained = read_safetensors(folder / "initial.safetensors")[0]
+        write_safetensors(model, untrained, preprocessing_metadata(preprocessing))
         ended = EarlyEnd(0, "the loss is nan")
         certificate = issue(owner.chain, owner.keys, id, recipe, card, transcript, {0: start}, model, ended=ended)
         files = {
-            "model.safetensors": (folder / "initial.safetensors").read_bytes(),
+            "model.safetensors": model.read_bytes(),
             "certificate.json": certificate,
+            "graph.json": graph,
+            "preprocessing.json": preprocessing,
         }
         secret, recipient = new_identity()
         return cls(workshop, id, recipe, start, transcript, files, secret, id, scientist.keys.recipient, recipient)

@@ -17,6 +17,8 @@ from fitchain.pod.compute.model import restore
 from fitchain.pod.jobs.bases import PLACE_KEY, BasePlace, Bases
 from fitchain.pod.parties.owner import replay_job
 from fitchain.pod.parties.scientist import continue_job, evaluate, merge_result, publish_model
+from fitchain.pod.parties.scientist.delivered import load
+from fitchain.pod.parties.scientist.receive import delivery
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.ports.store.local import LocalStore
@@ -86,6 +88,9 @@ def test_job_over_a_base_comes_to_a_certificate(tuned: Workshop, running_devnet:
     merged = merge_result(home, id, tmp_path / "whole.safetensors")
     assert merged.root == home.agreements.run_record(id).model_root
     assert ModelFile.read(merged.path).own.keys() == whole.keys()
+    copied = delivery(home, id).copy_into(tmp_path / "result")
+    loaded = load(copied.model.parent)
+    assert loaded.state_dict()["up.weight"].shape == Adapted().up.weight.shape
     restore(module := Adapted(), job.model)
     restore(other := Adapted(), merged.path)
     assert torch.equal(module.up.weight, other.up.weight) and not torch.equal(module.up.weight, Adapted().up.weight)

@@ -18,12 +18,13 @@ from torch import nn
 from fitchain.cli.views.evaluation import draw_evaluation, evaluation_values, evaluation_views
 from fitchain.cli.views.output import KeyValues, Rows
 from fitchain.pod.compute.dataset import Card, ReadingTerms, Table, Task, assemble_inputs, assemble_target, register
+from fitchain.pod.compute.dataset.own_table import OwnTable, read_own
 from fitchain.pod.compute.environment.classes import DEFAULT
 from fitchain.pod.compute.evaluation import WrittenOutputs, evaluated, write_outputs
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.model.program import Program
-from fitchain.pod.parties.scientist.evaluation import Evaluation, OwnTable, names_of, read_own
-from fitchain.pod.parties.scientist.predictions import write_predictions
+from fitchain.pod.compute.predictions import write_predictions
+from fitchain.pod.parties.scientist.evaluation import Evaluation, names_of
 from fitchain.pod.values.digest import Root, sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.evaluation import CURVE_POINTS, GRID, AmountGrid, ModelEvaluation, Side

@@ -6,13 +6,22 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shlex
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import fitchain
+from fitchain.pod.compute.dataset import held_out_rows
+from fitchain.pod.proof.certificate import Statement
+from fitchain.pod.proof.certificate.envelope import unseal
 from fitchain.pod.values.digest import sha256
+from fitchain.pod.values.held_out import Classes
+from tests.source_text import ROOT, blocks_of
 from tests.terminals import Walkers, terminals_at
 from tests.texts import WORDS, file_of, tokenizer
 
@@ -127,7 +136,27 @@ def test_notes_become_a_certificate_that_a_stranger_verifies(walkers: Walkers, t
     assert sha256((tmp_path / "walk/scientist/tokenizer.json").read_bytes()) == sha256(file_of(tokenizer()))
     with np.load(tmp_path / "walk/scientist/mock.npz") as mock:
         assert mock["note"].shape[1:] == (LENGTH,) and mock["note"].max() == len(WORDS) - 1
+    assert "model = fitchain.load(" in scientist.log
+    verifying = blocks_of((ROOT / "docs/using-a-model.md").read_text(), "python")[-1]
+    code, printed = walkers.terminals["stranger"].run(f"python -c {shlex.quote(f'import fitchain; {verifying}')}")
+    assert code == 0, printed
+    assert_predicts_as_certified(tmp_path / "result", tmp_path / "walk/owner/notes.csv")
     said = [terminal.log.encode() for terminal in walkers.terminals.values()]
     places = ("devnet", "walk/scientist", "result")
     kept = [path.read_bytes() for place in places for path in (tmp_path / place).rglob("*") if path.is_file()]
     assert code == 0 and len(kept) > 20 and not [data for data in said + kept if SECRET.encode() in data]
+
+
+def assert_predicts_as_certified(folder: Path, source: Path) -> None:
+    """Whoever has the delivery alone gets of the owner's held-out notes what the certificate counts."""
+    statement = Statement.parse(unseal((folder / "certificate.json").read_bytes())[0])
+    with source.open(newline="") as file:
+        notes = list(csv.DictReader(file))
+    rows = [notes[place] for place in held_out_rows(statement.recipe, statement.seed).tolist()]
+    model = fitchain.load(folder)
+    taken: Counter[tuple[Any, Any]] = Counter(
+        zip((int(row["outcome"]) for row in rows), model.predict(rows), strict=True)
+    )
+    assert statement.held_out is not None and isinstance(statement.held_out.result.outcome, Classes)
+    confusion = tuple(taken[true, other] for true in model.classes for other in model.classes)
+    assert confusion == statement.held_out.result.outcome.confusion

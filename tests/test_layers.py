@@ -124,6 +124,7 @@ def test_only_what_computes_imports_torch() -> None:
         "compute.risk",
         "compute.side_by_side",
         "compute.training",
+        "compute.trained_model",
         "jobs.worker",
     }
 

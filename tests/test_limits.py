@@ -29,6 +29,7 @@ import pytest
 
 from fitchain.pod.compute.dataset import Card, Kind, ReadingTerms, Table, Tokenizing
 from fitchain.pod.compute.dataset.npz_file import check_npz
+from fitchain.pod.compute.dataset.preprocessing import parse_inputs
 from fitchain.pod.compute.dataset.tokenizer import open_tokenizer
 from fitchain.pod.jobs.exchange import fetch_folder, fetch_key, fetch_note, fetch_refusal, send_folder, send_refusal
 from fitchain.pod.jobs.worker.events import parse_event
@@ -125,6 +126,7 @@ DOCUMENTS: dict[str, list[tuple[JsonLimits, Reader]]] = {
     "recipe": [(limits.RECIPE, lambda data, _: Recipe.parse(data))],
     "graph": [(limits.GRAPH, lambda data, _: Graph.parse(data))],
     "card": [(limits.CARD, lambda data, _: Card.parse(data))],
+    "preprocessing": [(limits.PREPROCESSING, lambda data, _: parse_inputs(data))],
     "`evidence.json`": [
         (limits.evidence_document(2), from_file(EVIDENCE, lambda place: Evidence.read(place, 2))),
     ],

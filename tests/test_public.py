@@ -58,6 +58,7 @@ NAMES = [
     "Scientist",
     "ServedPod",
     "State",
+    "TrainedModel",
     "Unusable",
     "Verdict",
     "Verifier",
@@ -71,8 +72,10 @@ NAMES = [
     "evaluate",
     "fetch_model",
     "list_jobs",
+    "load",
     "open_home",
     "plan_audit",
+    "preprocess",
     "publish_model",
     "read_card",
     "register_dataset",
@@ -81,6 +84,7 @@ NAMES = [
     "request_job",
     "restore",
     "serve",
+    "state_dict",
     "verify",
     "watch_job",
     "weights_of_certificate",
@@ -139,4 +143,5 @@ def for_the_type_checker(home: fitchain.Home, job: fitchain.AgreementId, path: P
     assert_type(fitchain.verify(path, path), Verdict)
     assert_type(fitchain.fetch_model(home, job).model, Path)
     assert_type(fitchain.FIT, int)
+    assert_type(fitchain.load(path), fitchain.TrainedModel)
     assert_type(fitchain.__version__, str)

@@ -23,7 +23,7 @@ from fitchain.cli.ids import (
 from fitchain.cli.parents import read_parents
 from fitchain.cli.views.amounts import clock, day, size_text
 from fitchain.cli.views.lineage import lineage_pairs, parentage_values
-from fitchain.cli.views.output import KeyValues, Report, Rows, log
+from fitchain.cli.views.output import KeyValues, Prose, Report, Rows, log
 from fitchain.cli.views.weights import weights_pairs, weights_values
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import ZERO
@@ -264,7 +264,7 @@ def fetch(
     session: Session,
     agreement: AgreementArgument,
     to: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Copy the two files there too.", show_default=False)
+        Path | None, typer.Option(metavar="FOLDER", help="Copy the files there too.", show_default=False)
     ] = None,
 ) -> Report:
     """Fetch, open and check what a job trained."""
@@ -275,12 +275,17 @@ def fetch(
     delivery = scientist.fetch_model(home, id)
     if to is not None:
         delivery = delivery.copy_into(to)
-    values = {"model": delivery.model, "certificate": delivery.certificate}
+    values = {
+        "model": delivery.model,
+        "certificate": delivery.certificate,
+        "graph": delivery.graph,
+        "preprocessing": delivery.preprocessing,
+    }
     check = f"fitchain proof verify {shlex.quote(str(delivery.model))} {shlex.quote(str(delivery.certificate))}"
     pairs: list[tuple[str, Any]] = [*values.items(), ("next", check)]
     if home.agreements.read(id).state in (State.TRAINED, State.DIVERGED):
         pairs.append(("then", f"fitchain job accept {id.short}"))
-    return Report(values, [KeyValues(pairs)])
+    return Report(values, [KeyValues(pairs), Prose("In Python", _use(delivery.model.parent), verbatim=True)])
 
 
 @command(app, "merge")
@@ -324,6 +329,11 @@ def retire(session: Session, model: ModelArgument) -> Report:
 def _base(home: Home, text: str) -> ModelId | Path:
     """The base that a person means: a file that is there, else a model by its id."""
     return path if (path := Path(text)).is_file() or path.suffix else find_model(home, text)
+
+
+def _use(folder: Path) -> list[str]:
+    """How a delivered model is used, line by line."""
+    return ["import fitchain", f"model = fitchain.load({str(folder)!r})", 'print(model.predict("rows.csv"))']
 
 
 MOST_LISTED = 12

@@ -23,6 +23,7 @@ from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.agreement.history import MOST_RELATED
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.digest import ZERO
+from fitchain.pod.values.job_folder import GRAPH, PREPROCESSING
 
 if TYPE_CHECKING:
     from fitchain.pod.ports.agreement import AgreementHistory, Related
@@ -82,6 +83,8 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "last_model": statement.last_model,
         "base": statement.base and statement.base.json() | {"compared": verdict.base_compared},
         "delivered": statement.delivered,
+        "described": verdict.described,
+        "beside": list(verdict.beside),
         "lineage": [each.json() for each in statement.lineage],
         "lineage_whole": verdict.lineage_whole,
         "parentages": [parentage_values(each) for each in verdict.parentages],
@@ -141,6 +144,19 @@ def not_proven(verdict: Verdict) -> list[str]:
     return lines
 
 
+def describe_preprocessing(verdict: Verdict) -> str:
+    """What was checked of how raw cells enter the model, in a sentence."""
+    if not verdict.described and PREPROCESSING not in verdict.beside:
+        return f"not checked: it is long, and {PREPROCESSING} is not beside the model"
+    which = [*(["in the file"] if verdict.described else []), *([PREPROCESSING] * (PREPROCESSING in verdict.beside))]
+    types = (
+        f"{GRAPH} is the agreed graph"
+        if GRAPH in verdict.beside
+        else f"the types of its inputs are the owner's word: {GRAPH} is not beside the model"
+    )
+    return f"{' and '.join(which)}: follows from the certificate's card and recipe; {types}"
+
+
 def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
     statement = verdict.statement
     last = statement.count - 1
@@ -149,6 +165,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("model", model),
         ("sha-256", statement.subject),
         ("base", describe_base(verdict)),
+        ("preprocessing", describe_preprocessing(verdict)),
         ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} leaves{which}"),
         ("ended", statement.ended and f"{statement.ended.words} (as the owner states)"),
         ("on", f"{statement.card.record_count} records: {statement.card.name}"),

@@ -11,6 +11,8 @@
     private_training  the same with each record's gradient clipped, and noise added
     held_out          what a trained model does on records that nobody trained on
     evaluation        what it does on a table of the scientist's own
+    predictions       what it says of each record, in the words and units of the dataset's card
+    trained_model     what it is in a program: a module that takes raw rows
     references        a risk report's reference training, leaf by leaf
     risk              attacks on a trained model: was it trained on a record?
     side_by_side      gradients of several records at once, each as if it were computed alone

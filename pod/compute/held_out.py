@@ -107,7 +107,12 @@ def evaluate_held_out(
 
 def seed_evaluation(program: Program, seed: Digest) -> None:
     """Seed the random numbers of an evaluation, where a graph draws some, from the order seed."""
-    program.environment_class.seed(generator_seed(tagged("fitchain/held-out-step/v2", seed)))
+    program.environment_class.seed(evaluation_seed(seed))
+
+
+def evaluation_seed(seed: Digest) -> int:
+    """What a generator is seeded with for an evaluation, by the order seed."""
+    return generator_seed(tagged("fitchain/held-out-step/v2", seed))
 
 
 Outputs = Callable[[slice], tuple[Tensor, Tensor]]

@@ -14,7 +14,9 @@
     run/state-digests.jsonl                      what an explanation yields
     run/risk-report.json                         what an assessment yields
     run/.scratch/                                in place of a home and of /tmp
-    model.safetensors certificate.json           what is delivered
+    model.safetensors certificate.json           what is delivered, beside graph.json
+    preprocessing.json                           how raw cells enter the delivered model
+    tokenizer.json                               by which its free texts are read, where it takes any
     risk-report.json                             what an attack on the trained model found
     identity.age                                 the job's own identity, sealed to its owner's pod
     aside-<seed>/                                a run whose beginning the chain took back
@@ -49,9 +51,10 @@ RECIPE, GRAPH, INITIAL = "recipe.json", "graph.json", "initial.safetensors"
 OFFER_FILES = (RECIPE, GRAPH, INITIAL)
 BASE, BASES = "base.safetensors", "bases"
 """Beside an offer; and the folder of a home in which each base lies once."""
-MODEL, CERTIFICATE = "model.safetensors", "certificate.json"
+MODEL, CERTIFICATE, PREPROCESSING = "model.safetensors", "certificate.json", "preprocessing.json"
 RISK_REPORT = "risk-report.json"
-DELIVERY_FILES = (MODEL, CERTIFICATE)
+TOKENIZER = "tokenizer.json"
+DELIVERY_FILES = (MODEL, CERTIFICATE, GRAPH, PREPROCESSING)
 RECORDS, TASK, LOG, WORKER_LOCK = "records.npz", "task.json", "worker.log", ".worker.lock"
 RUN = "run"
 LEAVES, STATES, FINAL = f"{RUN}/leaves.jsonl", f"{RUN}/states", f"{RUN}/final.safetensors"
@@ -233,9 +236,19 @@ class JobFolder:
         return self.path / CERTIFICATE
 
     @property
+    def preprocessing(self) -> Path:
+        """How raw cells enter the delivered model."""
+        return self.path / PREPROCESSING
+
+    @property
+    def tokenizer(self) -> Path:
+        """By which free texts are read that enter it."""
+        return self.path / TOKENIZER
+
+    @property
     def is_delivered(self) -> bool:
-        """Whether model and certificate are both there."""
-        return self.model.exists() and self.certificate.exists()
+        """Whether all that is delivered is there."""
+        return all((self.path / name).exists() for name in DELIVERY_FILES)
 
     # What is trained
 

@@ -87,6 +87,8 @@ EVENT = JsonLimits(64 * KIB, 1 << 13, 8)
 RECIPE = JsonLimits(32 * MIB, 1 << 22, 8)
 GRAPH = JsonLimits(16 * MIB, 1 << 21, 12)
 CARD = JsonLimits(8 * MIB, 1 << 18, 8)
+PREPROCESSING = JsonLimits(48 * MIB, 1 << 22, 8)
+"""What a card and a recipe at their limits make together."""
 ENVELOPE = JsonLimits(256 * MIB, 16, 4)
 STATEMENT = JsonLimits(192 * MIB, 1 << 23, 16)
 LEAF_LINE = JsonLimits(256 * KIB, 1 << 13, 6)
@@ -226,6 +228,7 @@ FOREIGN: tuple[Row, ...] = (
     _json("recipe", RECIPE),
     _json("graph", GRAPH, "metered, see [The work of a step](#the-work-of-a-step)"),
     _json("card", CARD),
+    _json("preprocessing", PREPROCESSING),
     Row(
         "`evidence.json`",
         f"{size_text(LEAF_LINE.text_bytes)} and {size_text(EVIDENCE_LEAF_BYTES)} a leaf of the challenge",

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.compute.dataset import Opening
 from fitchain.pod.ports.store.local import LocalStore
-from fitchain.pod.proof.audit.checking import check, check_delivery
+from fitchain.pod.proof.audit.checking import check, check_delivered_graph, check_delivery
 from fitchain.pod.proof.audit.evidence import most_records
 from fitchain.pod.proof.audit.records import OpenedRecords
 from fitchain.pod.values.digest import sha256
@@ -306,6 +306,13 @@ def test_another_delivered_model_is_found(honest: Case, tmp_path: Path) -> None:
     assert problem is not None
     assert problem.what.startswith("the delivered model has the root")
     assert check_delivery(honest.folder / "run/final.safetensors", honest.facts(None)) is None
+
+
+def test_another_delivered_graph_is_found(honest: Case) -> None:
+    facts = honest.facts(None)
+    assert check_delivered_graph(honest.folder / "graph.json", facts) is None
+    problem = check_delivered_graph(honest.folder / "recipe.json", facts)
+    assert problem is not None and problem.what.startswith("the delivered graph has the digest")
 
 
 def flip(path: Path, place: int, bit: int) -> None:

@@ -73,7 +73,7 @@ def _opened_again(schema: Schema, file: bytes | None, limit_bytes: int) -> Abstr
     if file is None:
         raise InputRefused(
             f"the table's free texts are read by the tokenizer {schema.tokenizer.digest}, which is not here",
-            "fetch it by the CID on the dataset's card",
+            "fetch it by the CID on the dataset's card; a loaded model wants it beside it as tokenizer.json",
         )
     return open_tokenizer(file, terms=schema.tokenizer, room_bytes=limit_bytes)
 
@@ -177,6 +177,18 @@ class Table:
         with _of_file(path), _opened_again(reading.schema, tokenizer, limit_bytes) as texts:
             source = open_source(path, reading.dialect, limit_bytes)
             return cls._of_source(source, reading.schema, limit_bytes, unit, spill, tick, texts)
+
+    @classmethod
+    def read_source(
+        cls, source: Source, schema: Schema, tokenizer: bytes | None = None, limit_bytes: int = TABLE_BYTES
+    ) -> Table:
+        """Read a source that is open already by a schema; the terms are `read_as`'s.
+
+        Raises:
+            InputRefused, DigestMismatch, EnvironmentRefused: as `read_as`.
+        """
+        with _opened_again(schema, tokenizer, limit_bytes) as texts:
+            return cls._of_source(source, schema, limit_bytes, None, None, no_tick, texts)
 
     @classmethod
     def load(cls, path: Path, limit_bytes: int = TABLE_BYTES) -> Table:

@@ -76,7 +76,7 @@ def export(
         for part, mode in modes:
             part.training = mode
     specs = {name: _spec(name, tensor) for name, tensor in tensors.items()}
-    written = Graph(tuple(inputs), specs, training, evaluation)
+    written = Graph(tuple(inputs), specs, training, evaluation, *_state_names(module, tensors))
     graph = Graph.parse(written.encode())
     if refused := graph.structure.refusal:
         raise InputRefused(at(writer.location(refused.node), refused.sentence), refused.hint)
@@ -119,6 +119,18 @@ def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
                 f"the tensors {other!r} and {name!r} share memory without being one", "clone one of them"
             )
     return named
+
+
+def _state_names(module: nn.Module, tensors: dict[str, Tensor]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """How the module's state dict differs from the graph's tensors: further names of tensors that
+    it has, and tensors that it lacks."""
+    names: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
+    for prefix, part in module.named_modules(remove_duplicate=False):
+        kept = {name: buffer for name, buffer in part._buffers.items() if name not in part._non_persistent_buffers_set}
+        names |= {f"{prefix}.{name}" if prefix else name: buffer for name, buffer in kept.items() if buffer is not None}
+    own = {id(tensor): name for name, tensor in tensors.items()}
+    tied = {name: own[id(tensor)] for name, tensor in names.items() if name not in tensors and id(tensor) in own}
+    return tied, tuple(sorted(name for name in tensors if name not in names))
 
 
 def _refuse_whole_averages(module: nn.Module) -> None:

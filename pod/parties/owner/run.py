@@ -7,12 +7,12 @@ job's folder is said by `pod/values/job_folder.py`.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Sequence
 
 from fitchain.pod.compute.checkpoint import read_leaves
+from fitchain.pod.compute.dataset.preprocessing import preprocessing_metadata, preprocessing_of
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_folder, send_key
 from fitchain.pod.jobs.home import Home
@@ -33,10 +33,12 @@ from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.sealed import recipient_of
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import HeldOutClaim, issue
+from fitchain.pod.proof.certificate.claims import read_graph
 from fitchain.pod.proof.certificate.early_end import EarlyEnd
 from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.best import delivered_of
+from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId
@@ -236,8 +238,11 @@ class TrainingSession:
         ended: EarlyEnd | None,
     ) -> None:
         journal, model = self.home.journal, self.folder.model
+        graph = read_graph(self.folder.graph, self.recipe)
+        preprocessing = preprocessing_of(self.recipe, self.card, graph.inputs)
+        write_file(self.folder.preprocessing, preprocessing)
         if not model.exists():
-            os.link(self.folder.final, model)
+            ModelFile.read(self.folder.final).write(model, preprocessing_metadata(preprocessing))
         states = {index: checkpoints[index].roots for index in (0, delivered, transcript.count - 1)}
         certificate = issue(
             *(self.home.chain, self.home.keys, self.id, self.recipe, self.card, transcript, states, model),

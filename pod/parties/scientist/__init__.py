@@ -10,8 +10,8 @@ checked.
     audit_options  what a request leaves open of its audit is filled in
     receive   what was delivered is opened and checked
     merge     what was delivered as a delta is written whole
+    delivered  what was delivered as a module, its weights, and what it takes of raw rows
     evaluation  a delivered model is run over a table of the scientist's own
-    predictions  what it predicts, as a CSV file
     accept    what holds is accepted, which pays
     standing  what was said of a result, and still stands
     audit     what an audit asks of the scientist: its draw, and what is released
@@ -22,12 +22,13 @@ checked.
     watch     how a job stands, as it changes
 """
 
+from fitchain.pod.compute.dataset.own_table import OwnTable
 from fitchain.pod.parties.scientist.accept import accept_result
 from fitchain.pod.parties.scientist.audit_options import AuditOptions, plan_audit
 from fitchain.pod.parties.scientist.complaint import complain_of
 from fitchain.pod.parties.scientist.continuing import ContinuedModel, continue_job
 from fitchain.pod.parties.scientist.dispute import dispute
-from fitchain.pod.parties.scientist.evaluation import Evaluation, OwnTable, evaluate, names_of
+from fitchain.pod.parties.scientist.evaluation import Evaluation, evaluate, names_of
 from fitchain.pod.parties.scientist.find import ColumnQuery, DatasetQuery, Listing, Search, find_datasets
 from fitchain.pod.parties.scientist.merge import MergedModel, merge_model, merge_result
 from fitchain.pod.parties.scientist.pod import Scientist, follow

@@ -9,32 +9,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from fitchain.pod.compute.dataset import (
-    Card,
-    CsvDialect,
-    Kind,
-    Reading,
-    ReadingTerms,
-    Schema,
-    Spill,
-    Table,
-    missing_name,
-)
-from fitchain.pod.compute.dataset.columns import UNDECLARED
-from fitchain.pod.compute.dataset.schema import ColumnPlan
-from fitchain.pod.compute.dataset.table import column_names
+from fitchain.pod.compute.dataset import Card, Spill
+from fitchain.pod.compute.dataset.own_table import OwnTable, read_own
+from fitchain.pod.compute.predictions import class_names, label_names, write_predictions
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.tokenizers import tokenizer_file
 from fitchain.pod.jobs.worker import Context, run_worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Evaluated
 from fitchain.pod.jobs.worker.task import Evaluate
-from fitchain.pod.parties.scientist.predictions import class_names, label_names, write_predictions
 from fitchain.pod.parties.scientist.publish import read_card
 from fitchain.pod.parties.scientist.receive import check, delivery
 from fitchain.pod.values.errors import InputRefused, Unusable
@@ -44,21 +32,6 @@ from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import JobFolder, Scratch, scratch
 from fitchain.pod.values.limits import EVALUATION
 from fitchain.pod.values.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class OwnTable:
-    """A table of the scientist's own.
-
-    Args:
-        path: the file.
-        dialect: how a CSV file is written, as far as that is said.
-        missing: further texts that mean that a cell is missing.
-    """
-
-    path: Path
-    dialect: CsvDialect | None = None
-    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,48 +107,6 @@ def _written(job: JobFolder, records: int) -> ModelEvaluation:
     if details.records != records or job.outputs.stat().st_size != size:
         raise Unusable("a worker that evaluates wrote outputs of other records", TAKEN_OVER)
     return details
-
-
-def read_own(
-    own: OwnTable, card: Card, recipe: Recipe, spill: Spill | None = None, tokenizer: bytes | None = None
-) -> Table:
-    """Read a table with the columns that a recipe wants, in the card's terms.
-
-    The target, and columns of subgroups, may be missing; other columns are left out.
-
-    Raises:
-        NotFound: there is no such file.
-        InputRefused: a column that the model takes is not there, or cells are not what the card
-            says; the message names lines and columns.
-    """
-    schema = _schema(card, recipe, column_names(own.path, own.dialect))
-    schema = replace(schema, markers=ReadingTerms(missing=own.missing).markers)
-    try:
-        return Table.read_as(own.path, Reading(own.dialect, schema), spill=spill, tokenizer=tokenizer)
-    except InputRefused as error:
-        if error.hint != UNDECLARED:
-            raise
-        fixed = "the card's classes and categories are all that the model knows: leave such records out"
-        raise InputRefused(error.message, fixed) from None
-
-
-def _schema(card: Card, recipe: Recipe, names: Collection[str]) -> Schema:
-    """How the wanted columns are read."""
-    base = {missing_name(column.name): column.name for column in card.columns}
-    taken = [name for argument in recipe.inputs for name in argument]
-    inputs = [base[name] if card.column(name).kind is Kind.MISSING else name for name in taken]
-    optional = [name for name in (recipe.target, *recipe.subgroups) if name in names]
-    schema = card.schema_of([*dict.fromkeys([*inputs, *optional])])
-    has_target = recipe.target in (*inputs, *optional)
-    plans = tuple(replace(plan, numbers=_numbers(card, plan)) for plan in schema.plans)
-    return replace(schema, plans=plans, unit=None, target=recipe.target if has_target else None)
-
-
-def _numbers(card: Card, plan: ColumnPlan) -> tuple[int, ...]:
-    """The whole numbers that a column of classes may have; empty where any may be, or where texts
-    or missing cells are told from others already."""
-    options = card.options(plan.column.name)
-    return () if plan.may_miss or plan.categories else tuple(each for each in options if isinstance(each, int))
 
 
 def names_of(evaluation: Evaluation) -> list[str]:

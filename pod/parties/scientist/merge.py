@@ -12,7 +12,7 @@ from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import Root
 from fitchain.pod.values.errors import InputRefused, NotFound, host_errors
 from fitchain.pod.values.ids import AgreementId
-from fitchain.pod.values.job_folder import base_name
+from fitchain.pod.values.job_folder import BASE, base_name
 from fitchain.pod.values.state import Tensors
 
 
@@ -77,12 +77,12 @@ def whole_model(model: Path, bases: Path | None = None) -> Tensors:
 
     Args:
         model: its file, which may be a delta.
-        bases: a folder of bases; None looks beside the model.
+        bases: a folder of bases, or the base's file; None takes `base.safetensors` beside the model.
 
     Raises:
         As `merge_model`.
     """
-    return _with_base(ModelFile.read(model), bases or model.parent)
+    return _with_base(ModelFile.read(model), bases or model.with_name(BASE))
 
 
 def _with_base(file: ModelFile, base: Path) -> Tensors:

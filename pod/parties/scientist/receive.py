@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from fitchain.pod.compute.dataset import Card
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import fetch_folder, fetch_key
 from fitchain.pod.jobs.home import Home
+from fitchain.pod.jobs.tokenizers import tokenizer_file
 from fitchain.pod.ports.agreement import Release, RunRecord, State
+from fitchain.pod.ports.chain.base import write_file
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import Verdict, verify
+from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import (
     AccessRefused,
@@ -26,7 +32,18 @@ from fitchain.pod.values.errors import (
     reason_of,
 )
 from fitchain.pod.values.ids import AgreementId, AuditRef
-from fitchain.pod.values.job_folder import DELIVERY_FILES, Scratch, scratch
+from fitchain.pod.values.job_folder import (
+    BASE,
+    CERTIFICATE,
+    DELIVERY_FILES,
+    GRAPH,
+    MODEL,
+    PREPROCESSING,
+    TOKENIZER,
+    JobFolder,
+    Scratch,
+    scratch,
+)
 from fitchain.pod.values.limits import DELIVERY
 
 RECEIVED = "received"
@@ -37,13 +54,34 @@ ENDED = (State.TRAINED, State.DIVERGED, State.AUDITING, State.SETTLED, State.HAL
 
 @dataclass(frozen=True)
 class Delivery:
-    """What a job delivered, opened: the trained model and its certificate."""
+    """What a job delivered, opened: the trained model and its certificate; graph and preprocessing
+    lie beside them."""
 
     model: Path
     certificate: Path
 
+    @property
+    def graph(self) -> Path:
+        """What the model computes."""
+        return self.model.with_name(GRAPH)
+
+    @property
+    def preprocessing(self) -> Path:
+        """How raw cells enter it."""
+        return self.model.with_name(PREPROCESSING)
+
+    @property
+    def base(self) -> Path:
+        """Over which the model is a delta; there is none where it is whole."""
+        return self.model.with_name(BASE)
+
+    @property
+    def tokenizer(self) -> Path:
+        """By which free texts are read that enter it; there is none where it takes none."""
+        return self.model.with_name(TOKENIZER)
+
     def copy_into(self, folder: Path) -> Delivery:
-        """Copy both files into a folder, made when absent; nothing there is overwritten.
+        """Copy the files into a folder, made when absent; nothing there is overwritten.
 
         Returns:
             the copies.
@@ -51,7 +89,10 @@ class Delivery:
         Raises:
             InputRefused: there is a file of that name, or the folder cannot be written.
         """
-        return Delivery(_copy(self.model, folder), _copy(self.certificate, folder))
+        files = [self.model, self.certificate, self.graph, self.preprocessing]
+        files += [path for path in (self.tokenizer, self.base) if path.exists()]
+        model, certificate, *_ = [_copy(path, folder) for path in files]
+        return Delivery(model, certificate)
 
 
 def _copy(path: Path, folder: Path) -> Path:
@@ -62,8 +103,8 @@ def _copy(path: Path, folder: Path) -> Path:
     except OSError as error:
         raise InputRefused(f"{target} cannot be written: {reason_of(error)}", "choose another folder") from None
     try:
-        with host_errors(f"{target} cannot be written"), file:
-            file.write(path.read_bytes())
+        with host_errors(f"{target} cannot be written"), file, path.open("rb") as source:
+            shutil.copyfileobj(source, file)
     except BaseException:
         target.unlink()  # half a model looks like one
         raise
@@ -99,7 +140,9 @@ def fetch_model(home: Home, id: AgreementId) -> Delivery:
         verdict = check(home, id, delivery(home, id))
     else:
         verdict = _fetch(home, id, folder.create().path)
+    _keep_tokenizer(home, folder, verdict.statement.card)
     received = delivery(home, id)
+    home.bases.lay(folder, ModelFile.read(received.model).base)
     entry = history.Received(str(received.model), str(received.certificate), str(verdict.assurance))
     home.journal.keep_fact(id, RECEIVED, root)
     if (claim := verdict.statement.held_out) is not None:
@@ -109,6 +152,17 @@ def fetch_model(home: Home, id: AgreementId) -> Delivery:
         home.journal.record(id, history.EndedEarly(ended.step, ended.reason), once=root)
     home.journal.record(id, entry, once=root)
     return received
+
+
+def _keep_tokenizer(home: Home, folder: JobFolder, card: Card) -> None:
+    """Put the dataset's tokenizer beside the model. Where no store has it now the model is received
+    all the same: whoever reads texts for it is told what is missing, and where it is."""
+    if card.tokenizer is None or folder.tokenizer.exists():
+        return
+    with suppress(NotFound, StoreUnusable):
+        file = tokenizer_file(home, card)
+        assert file is not None
+        write_file(folder.tokenizer, file)
 
 
 def has_received(home: Home, id: AgreementId) -> bool:
@@ -163,7 +217,7 @@ def _open(home: Home, id: AgreementId, folder: Path, sealed: Cid, released: Rele
         except (AccessRefused, InputRefused, DigestMismatch) as error:
             raise DeliveryUnopened(error.message, error.hint) from error
         try:
-            verdict = check(home, id, Delivery(*(opened / name for name in DELIVERY_FILES)))
+            verdict = check(home, id, Delivery(opened / MODEL, opened / CERTIFICATE))
         except Refuted as error:  # told by the files' own names: where they lie now has a new name every time
             raise type(error)(error.message.replace(f"{opened}/", ""), error.hint) from None
         for name in DELIVERY_FILES:
@@ -172,7 +226,8 @@ def _open(home: Home, id: AgreementId, folder: Path, sealed: Cid, released: Rele
 
 
 def check(home: Home, id: AgreementId, delivered: Delivery) -> Verdict:
-    """Verify a delivery's certificate against the chain, as that of this job and no other.
+    """Verify a delivery's certificate against the chain, as that of this job and no other; graph
+    and preprocessing are checked beside it.
 
     Raises:
         Refuted: it does not hold, or holds for another job.

@@ -18,7 +18,6 @@ from fitchain.pod.ports.chain import Chain
 from fitchain.pod.proof.certificate import Statement, verify
 from fitchain.pod.proof.certificate.claims import check_deployment, check_file
 from fitchain.pod.proof.certificate.envelope import CERTIFICATE_BYTES, unseal
-from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.derivation import trained_derivation
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import InputRefused, NotFound, SignatureMismatch, reason_of
@@ -128,8 +127,7 @@ def weights_of_job(home: Home, id: AgreementId) -> InitialWeights:
         Refuted: its certificate does not hold.
     """
     delivered = fetch_model(home, id)
-    home.bases.lay(home.job_folder(id), ModelFile.read(delivered.model).base)
-    tensors = whole_model(delivered.model, home.bases.folder)
+    tensors = whole_model(delivered.model)
     return _of_statement(_statement(delivered.certificate)[0], tensors, is_of_this_chain=True)
 
 

@@ -19,7 +19,14 @@ from fitchain.pod.jobs.worker import Context, Emit, SegmentAudited, audit
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit import reference
 from fitchain.pod.proof.audit.chain_record import ChainRecord
-from fitchain.pod.proof.audit.checking import Checked, Problem, agreed_recipe, check, check_delivery
+from fitchain.pod.proof.audit.checking import (
+    Checked,
+    Problem,
+    agreed_recipe,
+    check,
+    check_delivered_graph,
+    check_delivery,
+)
 from fitchain.pod.proof.audit.evidence import Evidence, files_of
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.values import limits as limits_of
@@ -36,7 +43,7 @@ from fitchain.pod.values.errors import (
     StoreUnusable,
     Unusable,
 )
-from fitchain.pod.values.job_folder import BASES, DELIVERY_FILES, MODEL, RECIPE, JobFolder
+from fitchain.pod.values.job_folder import BASES, DELIVERY_FILES, GRAPH, MODEL, RECIPE, JobFolder
 from fitchain.pod.values.limits import FolderLimits
 from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
@@ -171,11 +178,13 @@ def _lay_base(bases: Bases, evidence: Evidence, chain_record: ChainRecord, limit
 
 def _delivery_problems(folder: Path, chain_record: ChainRecord, base: Root | None) -> list[Problem]:
     """What is wrong with the delivery, where this audit opens it."""
-    model = folder / DELIVERY / MODEL
+    delivery = folder / DELIVERY
     if not chain_record.opens_delivery:
         return []
     try:
-        problem = check_delivery(model, chain_record, base)
+        problem = check_delivery(delivery / MODEL, chain_record, base) or check_delivered_graph(
+            delivery / GRAPH, chain_record
+        )
     except UNREADABLE as fault:
         problem = Problem(None, f"the delivered model cannot be read: {type(fault).__name__}")
     return [problem] if problem else []

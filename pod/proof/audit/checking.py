@@ -24,9 +24,10 @@ from fitchain.pod.proof.audit import reference
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.evidence import Evidence, evaluates, most_records, segment_records
 from fitchain.pod.proof.descent import check_kept_rows
+from fitchain.pod.values import limits
 from fitchain.pod.values.best import delivered_leaf
 from fitchain.pod.values.delta import ModelFile
-from fitchain.pod.values.digest import ZERO, Digest, Root, root_from_path, sha256_file, tagged
+from fitchain.pod.values.digest import ZERO, Digest, Root, root_from_path, sha256, sha256_file, tagged
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted, require_equal
 from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
 from fitchain.pod.values.job_folder import GRAPH, INITIAL, RECIPE, state_name
@@ -143,6 +144,16 @@ def check_delivery(model: Path, chain_record: ChainRecord, base: Root | None = N
         file = ModelFile.read(model)
         require_equal("the delivered model has the root", file.root, chain_record.model_root)
         require_equal("the delivered model is a delta over", file.base, base, "the recipe says")
+    except (Refuted, InputRefused) as error:
+        return Problem(None, error.message)
+    return None
+
+
+def check_delivered_graph(path: Path, chain_record: ChainRecord) -> Problem | None:
+    """Compare the graph that is delivered with the agreed one: with another the model is of no use."""
+    try:
+        digest = sha256(read_at_most(path, limits.GRAPH.text_bytes))
+        require_equal("the delivered graph has the digest", digest, chain_record.graph, "the recipe says")
     except (Refuted, InputRefused) as error:
         return Problem(None, error.message)
     return None

@@ -8,7 +8,9 @@ an Unusable instead.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from io import BytesIO
 from itertools import islice
@@ -17,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from fitchain.pod.compute.dataset import batches
+from fitchain.pod.compute.dataset.preprocessing import METADATA_KEY, check_preprocessing
 from fitchain.pod.ports.agreement import AgreementHistory, State, Terms
 from fitchain.pod.ports.agreement.terms import AUDIT_AMOUNTS
 from fitchain.pod.ports.store.base import Cid
@@ -37,7 +40,7 @@ from fitchain.pod.proof.transcript import Transcript, check_anchors, grow
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.best import delivered_leaf
 from fitchain.pod.values.delta import ModelFile
-from fitchain.pod.values.digest import ZERO, Digest, bag, root_from_path, sha256_file, tagged
+from fitchain.pod.values.digest import ZERO, Digest, bag, root_from_path, sha256, sha256_file, tagged
 from fitchain.pod.values.errors import (
     ChainUnusable,
     ClaimMismatch,
@@ -47,14 +50,20 @@ from fitchain.pod.values.errors import (
     SignatureMismatch,
     require_equal,
 )
+from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.held_out import OF_UNITS, HeldOut, NoisedClasses, NoisedMean
 from fitchain.pod.values.ids import NO_MODEL, WHOLE_POOL
+from fitchain.pod.values.job_folder import GRAPH, PREPROCESSING
 from fitchain.pod.values.leaf import Leaf, records_digest, results_word
+from fitchain.pod.values.limits import GRAPH as GRAPH_LIMITS
+from fitchain.pod.values.limits import PREPROCESSING as PREPROCESSING_LIMITS
+from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import SEGMENT
 from fitchain.pod.values.risk.report import findings_digest
 from fitchain.pod.values.state import optimizer_root, with_kinds_of
 
+DIGEST_TEXT = re.compile("0x[0-9a-f]{64}")
 PEEK_BYTES = 1 << 20
 MOST_DRAWS = 5_000_000
 """Places of epochs that are drawn anew to check the order of records: a few seconds."""
@@ -326,7 +335,7 @@ def check_transcript(statement: Statement, history: AgreementHistory) -> None:
         check_anchors(transcript_of(statement, statement.leaves), run.anchors, group_leaves)
 
 
-def check_file(statement: Statement, path: Path, base: Path | None = None) -> int:
+def check_file(statement: Statement, path: Path, base: Path | None = None) -> tuple[int, bool]:
     """Compare the model's file with the final model root and with the digest that the certificate
     names.
 
@@ -337,10 +346,13 @@ def check_file(statement: Statement, path: Path, base: Path | None = None) -> in
             file says of them alone.
 
     Returns:
-        the bytes of the parameters of the whole.
+        the bytes of the parameters of the whole, and whether its metadata says how records enter the model
+        (`check_metadata`).
 
     Raises:
         DigestMismatch: the file is another, or only its bytes are; or the base's file is.
+        ClaimMismatch: what its metadata says of the preprocessing does not follow from the
+            certificate's recipe and card.
         InputRefused: the file is no model at all, or is cut off: nothing can be said of it.
         NotFound: there is no such file.
     """
@@ -375,7 +387,78 @@ def check_file(statement: Statement, path: Path, base: Path | None = None) -> in
     require_equal(f"the model in {path} is a delta over", file.base, statement.recipe.base, "the recipe says")
     if base is not None:
         _check_base_file(file, base)
-    return file.parameter_bytes
+    return file.parameter_bytes, check_metadata(statement, file.metadata)
+
+
+def check_metadata(statement: Statement, metadata: Mapping[str, str]) -> bool:
+    """Check what the delivered file says of how records enter the model.
+
+    Returns:
+        whether it does; where that is long it names a digest, of which nothing is said here.
+
+    Raises:
+        ClaimMismatch: it says nothing, or what does not follow from the certificate's recipe and
+            card.
+    """
+    text = metadata.get(METADATA_KEY, "")
+    if not text:
+        raise ClaimMismatch(
+            "the model's file says nothing of how records enter the model, which its owner delivers in its metadata",
+            "fetch the delivery again",
+        )
+    if DIGEST_TEXT.fullmatch(text):
+        return False
+    with _named_mismatch("the preprocessing in the metadata of the model's file"):
+        check_preprocessing(text.encode(), statement.recipe, statement.card)
+    return True
+
+
+def check_beside(statement: Statement, folder: Path) -> tuple[str, ...]:
+    """Check the other files of a delivery where they lie beside the model: the graph is the agreed
+    one, and the preprocessing follows from the certificate's recipe and card and that graph's
+    inputs.
+
+    Returns:
+        the names of those that are there.
+
+    Raises:
+        ClaimMismatch: one of them is another.
+    """
+    graph: Graph | None = None
+    beside = [name for name in (GRAPH, PREPROCESSING) if (folder / name).is_file()]
+    for name in beside:
+        with _named_mismatch(f"the file {name} beside the model"):
+            if name == GRAPH:
+                graph = read_graph(folder / GRAPH, statement.recipe)
+            else:
+                document = read_at_most(folder / PREPROCESSING, PREPROCESSING_LIMITS.text_bytes)
+                inputs = None if graph is None else graph.inputs
+                check_preprocessing(document, statement.recipe, statement.card, inputs)
+    return tuple(beside)
+
+
+def read_graph(path: Path, recipe: Recipe) -> Graph:
+    """Read the graph that a recipe names.
+
+    Raises:
+        ClaimMismatch: it is another.
+        InputRefused: it is no graph.
+        NotFound: there is no such file.
+    """
+    data = read_at_most(path, GRAPH_LIMITS.text_bytes)
+    require_equal("the graph's digest is", sha256(data), recipe.graph, "the certificate's recipe says")
+    return Graph.parse(data)
+
+
+@contextmanager
+def _named_mismatch(what: str) -> Iterator[None]:
+    """Say of a delivered document that is not what it must be, which it is: the certificate does
+    not hold of it then."""
+    try:
+        yield
+    except (InputRefused, ClaimMismatch) as error:
+        hint = "fetch the delivery again; a file of that name that is no part of it belongs elsewhere"
+        raise ClaimMismatch(f"{what} is not what the certificate says: {error.message}", hint) from None
 
 
 def _check_base_file(file: ModelFile, path: Path) -> None:

@@ -148,6 +148,9 @@ class Verdict:
             out, whose rows had to be kept is known by that.
         base_compared: whether the base's own file was compared with the model that is a delta over
             it.
+        described: whether the file's metadata says how records enter the model, which follows from
+            card and recipe.
+        beside: names of the delivery's other files that lie beside the model, and are right.
     """
 
     statement: Statement
@@ -164,6 +167,8 @@ class Verdict:
     parentages: tuple[Parentage, ...] = ()
     descent_searched: bool = True
     base_compared: bool = False
+    described: bool = True
+    beside: tuple[str, ...] = ()
 
     @property
     def state(self) -> State:

@@ -102,7 +102,8 @@ def verify(
     claims.check_leaves(statement)
     claims.check_transcript(statement, history)
     orders_checked = claims.check_orders(statement)
-    parameter_bytes = claims.check_file(statement, Path(model), None if base is None else Path(base))
+    parameter_bytes, described = claims.check_file(statement, Path(model), None if base is None else Path(base))
+    beside = claims.check_beside(statement, Path(model).parent)
     level, reason, jury = assuring.assurance_of(history, juries, chain.settings)
     if require is not None and level < require:
         raise AssuranceTooLow(
@@ -127,6 +128,8 @@ def verify(
         parentages=parentages,
         descent_searched=descent_searched,
         base_compared=base is not None,
+        described=described,
+        beside=beside,
     )
 
 

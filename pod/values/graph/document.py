@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -53,12 +53,18 @@ class Graph:
         tensors: its parameters and buffers by name.
         training: what it does in training mode.
         evaluation: what it does in evaluation mode.
+        tied: by a further name that the module's state dict has for a tensor, the tensor's own: of
+            weights that are tied.
+        apart: tensors that the module's state dict lacks: constants, and buffers that are not
+            persistent.
     """
 
     inputs: tuple[Input, ...]
     tensors: Mapping[str, TensorSpec]
     training: Form
     evaluation: Form
+    tied: Mapping[str, str] = field(default_factory=dict)
+    apart: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, data: bytes, limits: Limits = LIMITS) -> Graph:
@@ -74,9 +80,12 @@ class Graph:
                 operator that no environment class admits, or a reference to what is not there.
         """
         value = parse_json(data, replace(GRAPH, text_bytes=limits.graph_bytes))
-        fields = Fields("the graph", value, ("inputs", "tensors", "training", "evaluation"), version=VERSION)
+        parts = ("inputs", "tensors", "training", "evaluation")
+        fields = Fields("the graph", value, parts, ("tied", "apart"), version=VERSION)
         reader = _Reader(limits, _inputs(fields, limits), _tensors(value["tensors"], limits))
-        graph = cls(reader.inputs, reader.tensors, reader.form(value, "training"), reader.form(value, "evaluation"))
+        forms = reader.form(value, "training"), reader.form(value, "evaluation")
+        names = _tied(value.get("tied", {}), reader.tensors, limits), _apart(value.get("apart", []), reader.tensors)
+        graph = cls(reader.inputs, reader.tensors, *forms, *names)
         if graph.encode() != data:
             raise InputRefused("the graph is not canonical JSON (RFC 8785)", "encode it with Graph.encode")
         return graph
@@ -93,8 +102,16 @@ class Graph:
                 },
                 "training": form_json(self.training),
                 "evaluation": form_json(self.evaluation),
+                **({"tied": dict(self.tied)} if self.tied else {}),
+                **({"apart": list(self.apart)} if self.apart else {}),
             }
         )
+
+    @cached_property
+    def state_names(self) -> Mapping[str, str]:
+        """The names of the module's state dict, and which tensor each stands for."""
+        own = {name: name for name in self.tensors if name not in frozenset(self.apart)}
+        return own | dict(self.tied)
 
     @cached_property
     def digest(self) -> Digest:
@@ -178,6 +195,24 @@ def _tensor(name: str, value: Any, limits: Limits) -> TensorSpec:
     if trainable and (kind != "parameter" or dtype not in ("F32", "F64")):
         raise InputRefused(f"{what} is a {kind} of {dtype}, which no optimizer moves")
     return TensorSpec(kind, dtype, _shape(what, value["shape"], limits), trainable)
+
+
+def _tied(value: Any, tensors: Mapping[str, TensorSpec], limits: Limits) -> Mapping[str, str]:
+    """Further names of tensors."""
+    if not isinstance(value, Mapping) or len(value) > limits.tensors:
+        raise InputRefused(f"the graph: tied is an object of at most {limits.tensors} names")
+    for name, of in value.items():
+        if text("a tied name", name, 512) in tensors or not isinstance(of, str) or of not in tensors:
+            raise InputRefused(f"the graph: {name!r:.80} is tied to {of!r:.80}, and has to be another name of a tensor")
+    return MappingProxyType(dict(value))
+
+
+def _apart(value: Any, tensors: Mapping[str, TensorSpec]) -> tuple[str, ...]:
+    """Names of tensors that stand in no state dict, rising."""
+    names = [text("a name apart", name, 512) for name in items("the graph: apart", value, 0, len(tensors))]
+    if names != sorted(set(names)) or any(name not in tensors for name in names):
+        raise InputRefused("the graph: apart lists tensors of its own, rising and each once")
+    return tuple(names)
 
 
 def _shape(what: str, value: Any, limits: Limits) -> tuple[int, ...]:

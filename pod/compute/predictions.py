@@ -21,7 +21,7 @@ from fitchain.pod.compute.dataset.columns import SLAB_ROWS, Array
 from fitchain.pod.values.errors import InputRefused, reason_of
 from fitchain.pod.values.held_out import MOST_CONFUSED
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import BINARY, CLASSIFICATION
+from fitchain.pod.values.recipe.terms import BINARY, CLASSIFICATION, OF_CLASSES
 
 DIGITS = 6
 """Significant digits of a probability."""
@@ -53,10 +53,62 @@ def write_predictions(path: Path, outputs_N: Array, recipe: Recipe, card: Card) 
 
 def class_names(recipe: Recipe, card: Card, count: int) -> list[str]:
     """What the class numbers of a target stand for."""
-    categories = recipe.transform.get(recipe.target, {}).get("categories", ())
+    values = class_values(recipe, card, count)
+    return [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
+
+
+def class_values(recipe: Recipe, card: Card, count: int) -> list[str | int | bool]:
+    """What the class numbers of a target stand for, as the owner has it: texts, whole numbers or
+    truth values."""
     if card.column(recipe.target).kind is Kind.BOOLEAN and count == 2:
-        return ["false", "true"]
-    return [str(category) for category in categories] or [str(number) for number in range(count)]
+        return [False, True]
+    return list(recipe.transform.get(recipe.target, {}).get("categories", ())) or list(range(count))
+
+
+def answers(outputs_N: Array, recipe: Recipe, card: Card) -> list[Any]:
+    """What a model says of each record: its class; of labels for each whether it is there; of an
+    amount the number in the target's own unit, of several a list.
+
+    Args:
+        outputs_N: the model's outputs, `[N, *shape]`.
+
+    Raises:
+        InputRefused: a record has more outputs than one row of answers.
+    """
+    outputs_NK, loss = _flat(outputs_N, recipe).astype(np.float64), recipe.loss.name
+    if loss in CLASSIFICATION:
+        values = class_values(recipe, card, outputs_NK.shape[1])
+        return [values[number] for number in outputs_NK.argmax(1).tolist()]
+    if loss == BINARY and _is_single(recipe, card):
+        values = class_values(recipe, card, 2)
+        return [values[hit] for hit in (outputs_NK[:, 0] > 0).tolist()]
+    if loss == BINARY:
+        return list((outputs_NK > 0).tolist())
+    amounts = outputs_NK * recipe.target_scale + recipe.target_centre
+    return list((amounts[:, 0] if amounts.shape[1] == 1 else amounts).tolist())
+
+
+def probabilities(outputs_N: Array, recipe: Recipe, card: Card) -> Array:
+    """How likely a model takes each class to be, `[N, K]`; of labels each to be there, `[N, L]`.
+
+    Raises:
+        InputRefused: the model predicts amounts, or a record has more outputs than one row.
+    """
+    outputs_NK = _flat(outputs_N, recipe).astype(np.float64)
+    if recipe.loss.name not in OF_CLASSES:
+        raise InputRefused(f"the model predicts amounts of {recipe.target!r:.80}, and no classes", "use predict")
+    chances_NK = _chances(outputs_NK, recipe)
+    is_single = recipe.loss.name == BINARY and _is_single(recipe, card)
+    return np.concatenate([1 - chances_NK, chances_NK], axis=1) if is_single else chances_NK
+
+
+def _chances(outputs_BK: Array, recipe: Recipe) -> Array:
+    """Outputs of a model of classes, or of labels, as probabilities."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if recipe.loss.name == BINARY:
+            return np.asarray(1 / (1 + np.exp(-outputs_BK)))
+        raised = np.exp(outputs_BK - outputs_BK.max(1, keepdims=True))
+        return np.asarray(raised / raised.sum(1, keepdims=True))
 
 
 def label_names(recipe: Recipe, count: int) -> list[str]:
@@ -72,7 +124,7 @@ def _flat(outputs_N: Array, recipe: Recipe) -> Array:
     if len(shape) > 1:
         raise InputRefused(
             f"the model puts out {' x '.join(map(str, shape))} numbers a record, which no line of a table holds",
-            "leave --predictions out",
+            "leave --predictions out; `outputs` of a loaded model gives them as an array",
         )
     return outputs_N.reshape(len(outputs_N), -1)
 
@@ -102,13 +154,12 @@ def _cells(outputs_BK: Array, recipe: Recipe, card: Card) -> Iterator[list[Any]]
     with np.errstate(over="ignore", invalid="ignore"):
         if loss in CLASSIFICATION:
             names = class_names(recipe, card, outputs_BK.shape[1])
-            raised = np.exp(outputs_BK - outputs_BK.max(1, keepdims=True))
-            chances = raised / raised.sum(1, keepdims=True) if len(names) <= MOST_CONFUSED else raised[:, :0]
+            chances = _chances(outputs_BK, recipe) if len(names) <= MOST_CONFUSED else outputs_BK[:, :0]
             for winner, chance in zip(outputs_BK.argmax(1).tolist(), chances.tolist(), strict=True):
                 yield [names[winner], *_rounded(chance)]
         elif loss == BINARY:
             names = class_names(recipe, card, 2) if _is_single(recipe, card) else ["0", "1"]
-            chances = 1 / (1 + np.exp(-outputs_BK))
+            chances = _chances(outputs_BK, recipe)
             for hits, chance in zip((outputs_BK > 0).tolist(), chances.tolist(), strict=True):
                 yield [*(names[hit] for hit in hits), *_rounded(chance)]
         else:
