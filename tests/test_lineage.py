@@ -13,15 +13,18 @@ import pytest
 
 from fitchain.cli.views.verdict import describe_verdict, values
 from fitchain.pod.parties.scientist.weights import Origin, certified_weights
+from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.registry import Registry
-from fitchain.pod.proof.certificate import ParentageKind, Statement, Verdict, verify
+from fitchain.pod.proof.certificate import Assurance, ParentageKind, Statement, Verdict, verify
 from fitchain.pod.proof.certificate.envelope import seal, unseal
+from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.derivation import trained_derivation
 from fitchain.pod.values.digest import Digest, Root, sha256
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, NotFound, SignatureMismatch
 from fitchain.pod.values.ids import AgreementId, ModelId
 from fitchain.pod.values.state import model_root, write_safetensors
+from tests.audit_actors import TERMS, StakedVerifiers
 from tests.certified_jobs import OTHER, Job, Parties, played, registered, tensors
 from tests.chain_fixtures import Account
 from tests.cli_fixtures import Fitchain
@@ -113,6 +116,29 @@ def test_model_of_another_chain_is_said_to_derive_from_nothing_registered(
     verdict = verify(*_delivered(begun_with(first, play, b"elsewhere", root, elsewhere)), reader)
     assert kinds_of(verdict) == [(elsewhere, None, ParentageKind.DERIVED)]
     assert "said to derive from what is no model of this chain" in str(describe_verdict(verdict, first.model).views)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.MATCH, Outcome.MISMATCH])
+def test_parent_is_worth_what_its_own_job_is_worth_to_the_checker(
+    outcome: Outcome, play: Plays, parties: Parties, staked_verifiers: StakedVerifiers, reader: Chain
+) -> None:
+    panel = staked_verifiers.panel(parties.scientist.chain, outcome.name)
+    audited = play(outcome.name.encode(), audit=replace(TERMS, mode=AuditMode.SAMPLED, panel=panel))
+    staked_verifiers.conclude(parties.owner.chain, audited.id, outcome)
+    child = child_of(audited, final(audited), parties.model)
+    plain = replace(audited, recipe=parties.recipe)
+    job = begun_with(plain, play, b"after " + outcome.name.encode(), final(audited), child)
+    verdicts = verify(job.model, job.certificate, reader), verify(job.model, job.certificate, reader, trust=[panel])
+    trainings = [verdict.parentages[0].training for verdict in verdicts]
+    levels = [(training.assurance, training.refuted) for training in trainings if training]
+    shown = str(describe_verdict(verdicts[0], job.model).views)
+    if outcome is Outcome.MATCH:
+        assert levels == [(Assurance.VOUCHED, False), (Assurance.SAMPLED, False)]
+        assert "vouched (the audit on which both agreed concluded Match" in shown
+    else:
+        assert levels == [(Assurance.UNAUDITED, True)] * 2
+        assert "NOT to be relied on: the audit on which both agreed" in shown
+    assert all(verdict.assurance is Assurance.UNAUDITED for verdict in verdicts)  # which is of its own job alone
 
 
 def test_run_that_trained_no_parent_makes_no_parentage(first: Job, play: Plays, reader: Chain) -> None:

@@ -112,6 +112,13 @@ def test_two_numbers_for_one_tied_tensor_are_refused() -> None:
     assert load_weights(Tied(), written(state), "the file").is_whole
 
 
+def test_tensor_that_cannot_be_written_to_is_refused_in_words() -> None:
+    module = nn.Linear(2, 2)
+    module.register_buffer("mask", torch.ones(1, 3).expand(4, 3))
+    with pytest.raises(InputRefused, match="'mask' repeats numbers without holding them"):
+        load_weights(module, written({"weight": torch.zeros(2, 2)}), "the file", is_partial=True)
+
+
 def test_of_a_job_only_equal_names_and_types_are_taken_and_the_rest_is_new() -> None:
     torch.manual_seed(1)
     old, new = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2)), nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3))

@@ -107,7 +107,7 @@ def lineage_of(recipe: Recipe) -> tuple[Ancestor, ...]:
     parents = tuple(ModelId(sha256(name)) for name in (b"one parent", b"another parent"))
     made = (ModelId(sha256(b"model")), recipe.graph, recipe.initial_model, NO_MODEL, parents, sha256(b"derivation"))
     others = [Ancestor(id, recipe.graph, Root(sha256(bytes(id))), NO_MODEL, (), ZERO) for id in parents]
-    return (Ancestor(*made), *others)
+    return (Ancestor(*made, AgreementId(sha256(b"the job that made it"))), *others)
 
 
 def signer() -> Keys:

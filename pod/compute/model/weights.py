@@ -137,6 +137,10 @@ def _own(module: nn.Module) -> dict[str, tuple[Tensor, tuple[str, ...], bool]]:
     tensors: dict[int, Tensor] = {}
     for name, tensor in named:
         require_plain(name, tensor)
+        if any(size > 1 and not stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)):
+            raise InputRefused(
+                f"the tensor {name!r} repeats numbers without holding them", "replace it by its .contiguous()"
+            )
         tensors[id(tensor)] = tensor
         aliases.setdefault(id(tensor), []).append(name)
     return {

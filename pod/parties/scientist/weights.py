@@ -20,7 +20,7 @@ from fitchain.pod.proof.certificate.claims import check_deployment, check_file
 from fitchain.pod.proof.certificate.envelope import CERTIFICATE_BYTES, unseal
 from fitchain.pod.values.derivation import trained_derivation
 from fitchain.pod.values.digest import ZERO, Digest, Root
-from fitchain.pod.values.errors import InputRefused, NotFound, SignatureMismatch, reason_of
+from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, SignatureMismatch, reason_of
 from fitchain.pod.values.ids import AgreementId, ModelId
 from fitchain.pod.values.job_folder import MODEL
 from fitchain.pod.values.limits import TENSORS_HEADER
@@ -123,9 +123,16 @@ def weights_of_job(home: Home, id: AgreementId) -> InitialWeights:
     not done.
 
     Raises:
-        NotFound: the job has not ended, or the store lacks something.
+        AccessRefused: the job is another account's.
+        NotFound: it has not ended, or the store lacks something.
         Refuted: its certificate does not hold.
     """
+    scientist = home.agreements.read(id).scientist
+    if scientist != home.keys.address:
+        raise AccessRefused(
+            f"the job {id.short} is {scientist}'s, and this home's account is {home.keys.address}",
+            "ask for model and certificate, and name the certificate",
+        )
     delivered = fetch_model(home, id)
     tensors = whole_model(delivered.model)
     return _of_statement(_statement(delivered.certificate)[0], tensors, is_of_this_chain=True)
