@@ -21,7 +21,18 @@ BESIDE: dict[str, dict[str, object]] = {
     **{name: {"loss": next(loss for loss in LOSSES if name in LOSSES[loss])} for name in ("weight", "label_smoothing")},
     **{
         name: {"loss": next(loss for loss in LOSSES if name in LOSSES[loss])}
-        for name in ("pos_weight", "focusing", "quantile", "beta", "delta")
+        for name in (
+            "pos_weight",
+            "ignore_index",
+            "focusing",
+            "quantile",
+            "beta",
+            "delta",
+            "smooth",
+            "log_input",
+            "full",
+            "log_target",
+        )
     },
     **{
         name: {"optimizer": next(kind for kind in OPTIMIZERS if name in OPTIMIZERS[kind])}

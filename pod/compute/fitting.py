@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fitchain.pod.compute.dataset import Assemble, input_width
 from fitchain.pod.compute.dataset.arguments import TYPES
-from fitchain.pod.compute.losses import fit, loss_function
+from fitchain.pod.compute.losses import counted, fit, loss_function
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.shape_check import Cost, dry_run
 from fitchain.pod.compute.training import as_tensors
@@ -99,7 +99,9 @@ def _require_output(cost: Cost, recipe: Recipe, batch: int) -> None:
         return
     output_BK = torch.empty(cost.shape, device="meta")
     fit(output_BK, torch.empty(batch, device="meta"), recipe.loss)
-    if recipe.loss.name in CLASSIFICATION and cost.shape[1] < len(categories):
+    ignored = recipe.loss.arguments.get("ignore_index")
+    largest = max((number for number in range(len(categories)) if number != ignored), default=0)
+    if recipe.loss.name in CLASSIFICATION and cost.shape[1] <= largest:
         raise InputRefused(
             f"the model puts out {cost.shape[1]} classes, and the target {recipe.target!r} has {len(categories)}",
             _CLASSES_ADVICE,
@@ -136,6 +138,7 @@ def require_computable(program: Program, recipe: Recipe, indices: Indices, assem
 
 
 def _require_classes(prediction_BK: Tensor, target_B: Tensor, recipe: Recipe) -> None:
+    target_B = target_B[counted(target_B, recipe.loss)]
     if recipe.loss.name in CLASSIFICATION and target_B.numel() and target_B.max() >= prediction_BK.shape[1]:
         raise InputRefused(
             f"the model puts out {prediction_BK.shape[1]} classes, and the target {recipe.target!r} has class numbers "

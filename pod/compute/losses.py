@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.recipe.terms import CLASS_WEIGHTS, CLASSIFICATION, Choice
+from fitchain.pod.values.recipe.terms import CLASS_WEIGHTS, CLASSIFICATION, DICE, KL, Choice
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -43,6 +43,8 @@ def fit(output: Tensor, target_B: Tensor, choice: Choice) -> Tensor:
         InputRefused: the shapes do not fit the loss.
     """
     shape, wanted = tuple(output.shape), tuple(target_B.shape)
+    if choice.name == DICE and len(wanted) > 1 and shape == (wanted[0], 1, *wanted[1:]):
+        return output.squeeze(1)  # one channel, of the mask
     if choice.name in CLASSIFICATION:
         if len(shape) < 2 or (shape[0], *shape[2:]) != wanted:
             raise InputRefused(
@@ -66,11 +68,39 @@ def count_correct(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> in
     return int(hits_of(prediction_BK, target_B, choice).sum())
 
 
+def counted(target_B: Tensor, choice: Choice) -> Tensor:
+    """Which targets count, bool of their shape: all but those of the class that a recipe ignores."""
+    ignored = choice.arguments.get("ignore_index")
+    return torch.ones_like(target_B, dtype=torch.bool) if ignored is None else target_B != ignored
+
+
+def mean_of(choice: Choice) -> Choice:
+    """The same loss as a mean, whatever the recipe makes of a batch's."""
+    return Choice(choice.name, {**choice.arguments, "reduction": "batchmean" if choice.name == KL else "mean"})
+
+
+def mean_weight(target_B: Tensor, choice: Choice) -> float:
+    """By what a loss divides where it takes a mean: the number of targets that count, of records,
+    or the sum of class weights."""
+    if choice.name == DICE or (choice.name == KL and choice.arguments.get("reduction") == "batchmean"):
+        return len(target_B)
+    counted_B = counted(target_B, choice)
+    if choice.name in CLASSIFICATION and choice.name != "focal_loss" and "weight" in choice.arguments:
+        weights_K = torch.tensor(choice.arguments["weight"], dtype=torch.float32).double()
+        return float(weights_K[target_B[counted_B]].sum())
+    return int(counted_B.sum())
+
+
+def as_amounts(prediction_B: Tensor, choice: Choice) -> Tensor:
+    """Predictions in the target's own unit: of a loss that takes their logarithm, what that is of."""
+    return prediction_B.exp() if choice.is_logarithm else prediction_B
+
+
 def hits_of(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> Tensor:
     """Which predictions hit, bool of the target's shape: the largest class, or for a binary loss
-    the sign of the logit."""
+    the sign of the logit; none of a target that does not count."""
     if choice.name in CLASSIFICATION:
-        return prediction_BK.argmax(1) == target_B
+        return (prediction_BK.argmax(1) == target_B) & counted(target_B, choice)
     return (prediction_BK > 0) == (target_B > 0.5)
 
 
@@ -80,14 +110,32 @@ def _focal_loss(
     reduction: str = "mean",
     focusing: float = 2.0,
     weight: Tensor | None = None,
+    ignore_index: int = -100,
 ) -> Tensor:
     """Cross entropy of which a record counts the less the surer it is, by (1 - p)^focusing.
 
     Source: Lin et al., Focal Loss for Dense Object Detection (2017), equation 4, over K classes.
     """
-    entropy_B = F.cross_entropy(prediction_BK, target_B, reduction="none")
+    entropy_B = F.cross_entropy(prediction_BK, target_B, reduction="none", ignore_index=ignore_index)
     focal_B = (1 - torch.exp(-entropy_B)).clamp_min(0) ** focusing * entropy_B
-    return _reduced(focal_B if weight is None else focal_B * weight[target_B], reduction)
+    ignored_B = target_B == ignore_index
+    if weight is not None:
+        focal_B = focal_B * weight[target_B.masked_fill(ignored_B, 0)]
+    if reduction == "mean":
+        return focal_B.sum() / (ignored_B.numel() - ignored_B.sum())  # of an ignored target it is 0
+    return _reduced(focal_B, reduction)
+
+
+def _dice_loss(prediction_BK: Tensor, target_BK: Tensor, reduction: str = "mean", smooth: float = 1.0) -> Tensor:
+    """1 - (2 |P and T| + smooth) / (|P| + |T| + smooth) of each record, over all its numbers: P are
+    the sigmoids of the logits, T the mask; of two empty masks it is near 0.
+
+    Source: Milletari, Navab & Ahmadi, V-Net (2016), with the sums of P and T themselves, not of
+    their squares, and Laplace's smoothing.
+    """
+    p_BN, target_BN = prediction_BK.sigmoid().reshape(len(target_BK), -1), target_BK.reshape(len(target_BK), -1)
+    both_B, sizes_B = (p_BN * target_BN).sum(1), p_BN.sum(1) + target_BN.sum(1)
+    return _reduced(1 - (2 * both_B + smooth) / (sizes_B + smooth), reduction)
 
 
 def _quantile_loss(prediction_BK: Tensor, target_BK: Tensor, reduction: str = "mean", quantile: float = 0.5) -> Tensor:
@@ -104,4 +152,8 @@ def _reduced(loss_B: Tensor, reduction: str) -> Tensor:
     return loss_B if reduction == "none" else loss_B.sum() if reduction == "sum" else loss_B.mean()
 
 
-_COMPOSED: Mapping[str, Callable[..., Any]] = {"focal_loss": _focal_loss, "quantile_loss": _quantile_loss}
+_COMPOSED: Mapping[str, Callable[..., Any]] = {
+    "focal_loss": _focal_loss,
+    "quantile_loss": _quantile_loss,
+    DICE: _dice_loss,
+}

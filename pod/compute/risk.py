@@ -28,7 +28,7 @@ from fitchain.pod.compute.dataset import Assemble, drawn_batches
 from fitchain.pod.compute.dataset.order import Indices
 from fitchain.pod.compute.dataset.references import ReferenceTraining, reference_count
 from fitchain.pod.compute.environment import EnvironmentClass
-from fitchain.pod.compute.losses import fit, hits_of, loss_function
+from fitchain.pod.compute.losses import counted, fit, hits_of, loss_function
 from fitchain.pod.compute.model import step_work
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.private_training import FAILURES, refuse_lack_of_memory, train_privately
@@ -39,7 +39,7 @@ from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.privacy.keys import segment_key
 from fitchain.pod.values.privacy.ledger import epsilon_of
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import BINARY, CLASSIFICATION, OF_CLASSES, Choice
+from fitchain.pod.values.recipe.terms import CLASSIFICATION, OF_CLASSES, OF_TRUTHS, Choice
 from fitchain.pod.values.risk import Attack, Details, Quality, RiskReport, Seeds, Summary, Worst, rates_of, roc_of
 from fitchain.pod.values.risk.attack import Scores, area_under
 from fitchain.pod.values.risk.references import ReferenceLeaf, leaf_digests, training_root
@@ -279,43 +279,52 @@ def _together(subject: Subject, program: Program, rows: Indices) -> Answers:
     with torch.no_grad():
         prediction_BK = fit(program(*inputs, training=False), target_B, choice).double()
         target_B = target_B if choice.name in CLASSIFICATION else target_B.double()
-        loss_B = _a_record(compute_loss(prediction_BK, target_B))
+        counted_B = counted(target_B, choice)
+        loss_B = _a_record(compute_loss(prediction_BK, target_B), counted_B)
         return Answers(
-            _finite(confidence(prediction_BK, target_B, choice.name, loss_B)),
+            _finite(confidence(prediction_BK, target_B, choice, loss_B)),
             _finite(loss_B, MOST_CONFIDENCE),
-            _a_record(hits_of(prediction_BK, target_B, choice).double()).numpy()
+            _a_record(hits_of(prediction_BK, target_B, choice).double(), counted_B).numpy()
             if subject.recipe.loss.name in OF_CLASSES
             else None,
         )
 
 
-def confidence(prediction_BK: Tensor, target_B: Tensor, loss: str, loss_B: Tensor) -> Tensor:
+def confidence(prediction_BK: Tensor, target_B: Tensor, loss: Choice, loss_B: Tensor) -> Tensor:
     """How sure a model is of each record's target, on a scale on which that is about normal.
 
     Args:
         prediction_BK: the model's output, in doubles.
         target_B: what it should be.
-        loss: the name of the recipe's loss.
+        loss: the recipe's.
         loss_B: of each record.
 
     Returns:
-        `[B]`: the logit of the label's probability, mean over a record's labels; for regressions
-        the negative loss.
+        `[B]`: the logit of the label's probability, mean over a record's labels that count (0 of
+        one that has none); for regressions the negative loss.
     """
-    if loss in CLASSIFICATION:
-        logits = prediction_BK if loss == "nll_loss" else torch.log_softmax(prediction_BK, 1)
-        label = target_B.unsqueeze(1)
+    counted_B = counted(target_B, loss)
+    if loss.name in CLASSIFICATION:
+        logits = prediction_BK if loss.name == "nll_loss" else torch.log_softmax(prediction_BK, 1)
+        label = target_B.masked_fill(~counted_B, 0).unsqueeze(1)
         own = logits.gather(1, label).squeeze(1)
         rest = torch.logsumexp(logits.scatter(1, label, -math.inf), 1)
-        return _a_record(own - rest)
-    if loss == BINARY:
-        return _a_record(prediction_BK * (2 * target_B - 1))
+        return _a_record(own - rest, counted_B)
+    if loss.name in OF_TRUTHS:
+        return _a_record(prediction_BK * (2 * target_B - 1), counted_B)
     return -loss_B
 
 
-def _a_record(values_B: Tensor) -> Tensor:
-    """The mean over what a record has several of."""
-    return values_B.flatten(1).mean(1) if values_B.dim() > 1 else values_B
+def _a_record(values_B: Tensor, counted_B: Tensor) -> Tensor:
+    """The mean over what a record has several of and counts; 0 where it has none."""
+    if values_B.dim() < counted_B.dim():  # a loss of whole records
+        return values_B
+    if values_B.dim() == 1:
+        return values_B.where(counted_B, 0.0)
+    counted_BN = counted_B.flatten(1)
+    if counted_BN.all():
+        return values_B.flatten(1).mean(1)
+    return values_B.flatten(1).where(counted_BN, 0.0).sum(1) / counted_BN.sum(1).clamp_min(1)
 
 
 def _finite(values_B: Tensor, nan: float = -MOST_CONFIDENCE) -> Row:

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from fitchain.pod.compute.dataset import Assemble
-from fitchain.pod.compute.losses import count_correct, fit, loss_function
+from fitchain.pod.compute.losses import count_correct, counted, fit, loss_function
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused, Unusable
@@ -112,7 +112,8 @@ def train(
                 clip_gradients(program, recipe.gradient_clip)
             optimizer.step()
         correct = count_correct(prediction_BK, target_B, recipe.loss) if count_accuracy else 0
-        yield StepDone(step + 1, loss_value, correct, target_B.numel(), indices_B)
+        compared = int(counted(target_B, recipe.loss).sum()) if count_accuracy else target_B.numel()
+        yield StepDone(step + 1, loss_value, correct, compared, indices_B)
 
 
 def step_seed(seed: Digest, step: int) -> int:

@@ -21,7 +21,7 @@ from fitchain.pod.compute.dataset.columns import SLAB_ROWS, Array
 from fitchain.pod.values.errors import InputRefused, reason_of
 from fitchain.pod.values.held_out import MOST_CONFUSED
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import BINARY, CLASSIFICATION
+from fitchain.pod.values.recipe.terms import CLASSIFICATION, OF_TRUTHS
 
 DIGITS = 6
 """Significant digits of a probability."""
@@ -87,9 +87,9 @@ def _headers(width: int, recipe: Recipe, card: Card) -> list[str]:
     if loss in CLASSIFICATION:
         names = class_names(recipe, card, width)
         return [target, *(f"probability of {name}" for name in names if width <= MOST_CONFUSED)]
-    if loss == BINARY and _is_single(recipe, card):
+    if loss in OF_TRUTHS and _is_single(recipe, card):
         return [target, f"probability of {class_names(recipe, card, 2)[1]}"]
-    if loss == BINARY:
+    if loss in OF_TRUTHS:
         labels = label_names(recipe, width)
         return [*labels, *(f"probability of {label}" for label in labels)]
     unit = card.column(target).unit
@@ -106,13 +106,14 @@ def _cells(outputs_BK: Array, recipe: Recipe, card: Card) -> Iterator[list[Any]]
             chances = raised / raised.sum(1, keepdims=True) if len(names) <= MOST_CONFUSED else raised[:, :0]
             for winner, chance in zip(outputs_BK.argmax(1).tolist(), chances.tolist(), strict=True):
                 yield [names[winner], *_rounded(chance)]
-        elif loss == BINARY:
+        elif loss in OF_TRUTHS:
             names = class_names(recipe, card, 2) if _is_single(recipe, card) else ["0", "1"]
             chances = 1 / (1 + np.exp(-outputs_BK))
             for hits, chance in zip((outputs_BK > 0).tolist(), chances.tolist(), strict=True):
                 yield [*(names[hit] for hit in hits), *_rounded(chance)]
         else:
-            amounts = outputs_BK * recipe.target_scale + recipe.target_centre
+            given_BK = np.exp(outputs_BK) if recipe.loss.is_logarithm else outputs_BK
+            amounts = given_BK * recipe.target_scale + recipe.target_centre
             digits = _digits(recipe)
             yield from ([f"{amount:.{digits}g}" for amount in row] for row in amounts.tolist())
 

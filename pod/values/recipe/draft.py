@@ -26,9 +26,11 @@ from fitchain.pod.values.recipe.privacy import (
 )
 from fitchain.pod.values.recipe.schedule import SCHEDULES, learning_rates
 from fitchain.pod.values.recipe.terms import (
+    AS_THEY_ARE,
     BINARY,
     CLIP_KINDS,
     END,
+    KL,
     LOSSES,
     METRICS,
     MOST_BATCH,
@@ -56,7 +58,7 @@ DEFAULT_ANCHORS = 3
 
 _ADAM = {"betas": [0.9, 0.999], "eps": 1e-8}
 DEFAULT_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
-    **{loss: {"reduction": "mean"} for loss in LOSSES},
+    **{loss: {"reduction": "batchmean" if loss == KL else "mean"} for loss in LOSSES},
     "SGD": {"momentum": 0.9, "weight_decay": 0.0},
     "Adam": {**_ADAM, "weight_decay": 0.0},
     "AdamW": {**_ADAM, "weight_decay": 0.01},
@@ -134,7 +136,7 @@ def draft(
             "evaluate": evaluate,
             "best": terms.get("best"),
             "held_out_from": None,
-            "transform": terms.get("transform", _transform(card, inputs, target)),
+            "transform": terms.get("transform", _transform(card, inputs, target, loss["name"])),
             "loss": loss,
             "optimizer": optimizer,
             "gradient_clip": _gradient_clip(terms),
@@ -204,8 +206,11 @@ def _held_out(card: Mapping[str, Any], terms: Mapping[str, Any]) -> float | None
     return None if share is None else parse_held_out("held_out", share)
 
 
-def _transform(card: Mapping[str, Any], inputs: Sequence[Sequence[Any]], target: str) -> dict[str, Any]:
-    used = {target, *(column for columns in inputs for column in columns)}
+def _transform(card: Mapping[str, Any], inputs: Sequence[Sequence[Any]], target: str, loss: str) -> dict[str, Any]:
+    """The card's constants of the columns that are used; of counts and shares none."""
+    used = {target, *(column for columns in inputs for column in columns)} - (
+        {target} if loss in AS_THEY_ARE else set()
+    )
     return {column: transform for column, transform in card.get("transform", {}).items() if column in used}
 
 

@@ -88,19 +88,39 @@ PARTS = (
                 "loss",
                 '"cross_entropy"',
                 "cross_entropy for classes, mse_loss for amounts, binary_cross_entropy_with_logits for labels",
-                "cross_entropy, nll_loss, focal_loss, binary_cross_entropy_with_logits, mse_loss, l1_loss,"
-                " smooth_l1_loss, huber_loss or quantile_loss.",
+                "cross_entropy, nll_loss, focal_loss, binary_cross_entropy_with_logits, dice_loss, mse_loss, l1_loss,"
+                " smooth_l1_loss, huber_loss, quantile_loss, poisson_nll_loss or kl_div.",
             ),
-            Key("reduction", '"mean"', '"mean"', "How a batch's losses become one: mean or sum."),
+            Key(
+                "reduction",
+                '"mean"',
+                '"mean", of kl_div "batchmean"',
+                "How a batch's losses become one: mean, sum, or of kl_div batchmean, the mean over records.",
+            ),
             Key(
                 "weight", "[1.0, 3.5]", "1 for each", "A weight for each class, in the order of the card's categories."
             ),
             Key("pos_weight", "[3.5]", "1 for each", "Of a binary loss the weight of what is true, for each output."),
+            Key(
+                "ignore_index",
+                "2",
+                "none",
+                "Of losses of classes: a class number that counts in no loss, no gradient and no result.",
+            ),
             Key("label_smoothing", "0.1", "0", "Of cross_entropy: the share of a target that all classes have."),
             Key("focusing", "2.0", "2", "Of focal_loss: the power by which sure predictions count less."),
             Key("quantile", "0.9", "0.5", "Of quantile_loss: which quantile is predicted."),
             Key("beta", "1.0", "1", "Of smooth_l1_loss: the error from which it is linear."),
             Key("delta", "1.0", "1", "Of huber_loss: the error from which it is linear."),
+            Key(
+                "smooth",
+                "1.0",
+                "1",
+                "Of dice_loss, which is of masks: added above and below, so that empty masks have a loss.",
+            ),
+            Key("log_input", "true", "true", "Of poisson_nll_loss: whether the model puts out the rate's logarithm."),
+            Key("full", "false", "false", "Of poisson_nll_loss: whether Stirling's term is added."),
+            Key("log_target", "true", "false", "Of kl_div: whether the target holds logarithms of shares."),
         ),
     ),
     Part(

@@ -55,10 +55,14 @@ MOST_EVALUATIONS = 1024
 """Of a model that is evaluated after each segment: a certificate opens all of them."""
 CLASSIFICATION = ("cross_entropy", "nll_loss", "focal_loss")
 """Losses whose targets are class indices (int64); those of the others are float32."""
-BINARY = "binary_cross_entropy_with_logits"
-"""The loss of outputs that each tell one of two classes."""
-OF_CLASSES = (*CLASSIFICATION, BINARY)
+BINARY, DICE = "binary_cross_entropy_with_logits", "dice_loss"
+OF_TRUTHS = (BINARY, DICE)
+"""Losses of outputs that each tell one of two classes, by the sign of a logit."""
+OF_CLASSES = (*CLASSIFICATION, *OF_TRUTHS)
 """Losses of whose predictions each hits or misses."""
+POISSON, KL = "poisson_nll_loss", "kl_div"
+AS_THEY_ARE = (POISSON, KL)
+"""Losses of counts and of shares, whose targets no constants may move."""
 FIGURES_OF_CLASSES, FIGURES_OF_AMOUNTS = ("loss", "accuracy", "f1", "auc"), ("loss", "mae", "r2")
 """Figures of a result on held-out records by which the best checkpoint may be chosen: loss and mean
 absolute error (MAE) by the lowest, the others by the highest."""
@@ -78,17 +82,21 @@ def _weights(what: str, value: Any) -> list[float]:
 
 _REDUCTION = {"reduction": partial(choice, among=("mean", "sum"))}
 _WEIGHT = {"weight": _weights}
+_OF_CLASSES = {**_REDUCTION, **_WEIGHT, "ignore_index": partial(integer, low=-(1 << 31), high=(1 << 31) - 1)}
 
 LOSSES: Mapping[str, Mapping[str, Any]] = {
-    "cross_entropy": {**_REDUCTION, **_WEIGHT, "label_smoothing": partial(real, low=0, high=1)},
-    "nll_loss": {**_REDUCTION, **_WEIGHT},
-    "focal_loss": {**_REDUCTION, **_WEIGHT, "focusing": partial(real, low=0, high=100)},
+    "cross_entropy": {**_OF_CLASSES, "label_smoothing": partial(real, low=0, high=1)},
+    "nll_loss": _OF_CLASSES,
+    "focal_loss": {**_OF_CLASSES, "focusing": partial(real, low=0, high=100)},
     "mse_loss": _REDUCTION,
     "l1_loss": _REDUCTION,
     "smooth_l1_loss": {**_REDUCTION, "beta": partial(real, low=0, high=1e30)},
     "huber_loss": {**_REDUCTION, "delta": partial(real, low=1e-30, high=1e30)},
     "quantile_loss": {**_REDUCTION, "quantile": partial(real, low=0, high=1)},
     BINARY: {**_REDUCTION, "pos_weight": _weights},
+    DICE: {**_REDUCTION, "smooth": partial(real, low=2.0**-20, high=1e6)},
+    POISSON: {**_REDUCTION, "log_input": flag, "full": flag},
+    KL: {"reduction": partial(choice, among=("batchmean", "mean", "sum")), "log_target": flag},
 }
 """Losses by their name in `torch.nn.functional`, or in `compute.losses`: a reader for each argument
 that a recipe may give; what it leaves out has torch's default."""
@@ -139,6 +147,13 @@ class Choice:
         arguments = Fields(f"{what} {name}", value["arguments"], (), choices[name]).value
         read = {key: choices[name][key](f"{what} {name}: {key}", arguments[key]) for key in arguments}
         return cls(name, MappingProxyType(read))
+
+    @property
+    def is_logarithm(self) -> bool:
+        """Whether a model puts out logarithms of what the loss compares with the target."""
+        if self.name == POISSON:
+            return bool(self.arguments.get("log_input", True))
+        return self.name == KL and not self.arguments.get("log_target", False)
 
     def json(self) -> dict[str, Json]:
         """The form that stands in a recipe."""
@@ -478,6 +493,7 @@ class Recipe:
         privacy = None if value["privacy"] is None else Privacy.parse(value["privacy"])
         transform = _transforms(value["transform"], used)
         _require_weights(loss, transform.get(target), privacy)
+        _require_plain(loss, transform.get(target))
         evaluate, best = _evaluation(fields, loss, held_out, privacy)
         units = _units(start, stop, privacy)
         _require_short_evaluation(fields, held_out_count(held_out, units), evaluate)
@@ -804,6 +820,15 @@ def _transforms(value: Any, used: list[str]) -> Mapping[str, Transform]:
         raise InputRefused("the recipe: transform is a JSON object")
     refuse_unknown("the recipe's transform", value, used)
     return MappingProxyType({column: parse_transform(column, value[column]) for column in value})
+
+
+def _require_plain(loss: Choice, target: Transform | None) -> None:
+    """Counts and shares are what a loss says of them only as they stand in the table."""
+    if loss.name in AS_THEY_ARE and target is not None:
+        raise InputRefused(
+            f"{loss.name} is of the target's own numbers, and the recipe's transform would move them",
+            "leave the target out of the transform",
+        )
 
 
 def _require_weights(loss: Choice, target: Transform | None, privacy: Privacy | None) -> None:

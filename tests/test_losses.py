@@ -1,0 +1,212 @@
+"""Losses by name: what each is, what a class that is ignored counts in, and what a table's target
+has to be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fitchain.pod.compute.dataset import Table, assemble
+from fitchain.pod.compute.held_out import tally_outputs
+from fitchain.pod.compute.losses import fit, loss_function, mean_of, mean_weight
+from fitchain.pod.compute.model import Program
+from fitchain.pod.compute.private_training import RecordGradients
+from fitchain.pod.compute.risk import confidence
+from fitchain.pod.compute.training import Diverged, fresh_optimizer, train
+from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.held_out import Amounts, Classes, HeldOut
+from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.terms import LOSSES, OPTIMIZERS, Choice
+from tests.recipe_drafts import drafted
+from tests.training_jobs import SEED, PrivateNet, exported, private_recipe, recipe, table
+
+SCORES_BK = torch.tensor([[2.0, 0.5, -1.0], [0.1, 0.2, 0.3], [1.0, -2.0, 0.0]])
+CLASS_B = torch.tensor([0, 2, 1])
+
+
+def value_of(loss: Choice, prediction: Tensor, target: Tensor) -> float:
+    return loss_function(loss)(prediction, target).item()
+
+
+def chosen(name: str, **arguments: Any) -> Choice:
+    return Choice(name, arguments)
+
+
+def test_no_loss_and_no_optimizer_share_an_argument() -> None:
+    """A recipe file may give both beside their names."""
+    of_losses = {name for arguments in LOSSES.values() for name in arguments}
+    assert not of_losses & {name for arguments in OPTIMIZERS.values() for name in arguments}
+
+
+# What each is
+
+
+def test_poisson_and_kl_are_torchs() -> None:
+    rates, counts = torch.tensor([0.5, 1.5]), torch.tensor([0.0, 3.0])
+    assert value_of(chosen("poisson_nll_loss"), rates, counts) == F.poisson_nll_loss(rates, counts).item()
+    full = chosen("poisson_nll_loss", log_input=False, full=True, reduction="sum")
+    assert value_of(full, rates, counts) == F.poisson_nll_loss(rates, counts, False, True, reduction="sum").item()
+    logs, shares = SCORES_BK.log_softmax(1), torch.tensor([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0], [0.1, 0.1, 0.8]])
+    kl = chosen("kl_div", reduction="batchmean")
+    assert value_of(kl, logs, shares) == F.kl_div(logs, shares, reduction="batchmean").item()
+
+
+def test_dice_is_of_each_records_mask() -> None:
+    logits, masks = torch.tensor([[[9.0, -9.0]], [[-9.0, 9.0]]]), torch.tensor([[[1.0, 0.0]], [[1.0, 0.0]]])
+    right, wrong = loss_function(chosen("dice_loss", reduction="none"))(logits, masks).tolist()
+    assert right < 1e-3 and wrong == pytest.approx(1 - 1 / 3, abs=1e-3)
+    assert value_of(chosen("dice_loss", reduction="sum"), logits, masks) == pytest.approx(right + wrong)
+
+
+def test_dice_of_empty_masks_is_finite_and_so_is_its_gradient() -> None:
+    logits = torch.full((2, 4, 4), -200.0, requires_grad=True)
+    loss = loss_function(chosen("dice_loss", smooth=2.0**-20))(logits, torch.zeros(2, 4, 4))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.item() == 0 and logits.grad is not None and logits.grad.isfinite().all()
+
+
+def test_a_masks_only_channel_is_dropped() -> None:
+    dice, mask = chosen("dice_loss"), torch.zeros(2, 5, 5)
+    assert fit(torch.zeros(2, 1, 5, 5), mask, dice).shape == mask.shape
+    with pytest.raises(InputRefused, match="the model's output is"):
+        fit(torch.zeros(2, 3, 5, 5), mask, dice)
+
+
+# A class that is ignored
+
+IGNORING = [
+    chosen("cross_entropy", ignore_index=2),
+    chosen("cross_entropy", ignore_index=2, label_smoothing=0.1, weight=[1.0, 3.0, 5.0]),
+    chosen("nll_loss", ignore_index=2, weight=[1.0, 3.0, 5.0]),
+    chosen("focal_loss", ignore_index=2, weight=[1.0, 3.0, 5.0]),
+    chosen("focal_loss", ignore_index=2, reduction="sum"),
+]
+
+
+@pytest.mark.parametrize("loss", IGNORING, ids=str)
+def test_an_ignored_class_counts_in_no_loss_and_no_gradient(loss: Choice) -> None:
+    kept, scores = CLASS_B != 2, SCORES_BK.clone().requires_grad_()
+    value = loss_function(loss)(scores, CLASS_B)
+    assert value.item() == pytest.approx(value_of(loss, SCORES_BK[kept], CLASS_B[kept]), rel=1e-6)
+    (gradient,) = torch.autograd.grad(value, scores)
+    assert gradient[~kept].eq(0).all() and gradient[kept].ne(0).any()
+
+
+@pytest.mark.parametrize("loss", [*IGNORING, chosen("cross_entropy", weight=[1.0, 3.0, 5.0])], ids=str)
+def test_means_of_parts_weighed_are_the_mean_of_the_whole(loss: Choice) -> None:
+    loss, parts = mean_of(loss), [slice(0, 1), slice(1, 2), slice(2, 3)]
+    weights = [mean_weight(CLASS_B[part], loss) for part in parts]
+    means = [value_of(loss, SCORES_BK[part], CLASS_B[part]) if weights[n] else 0.0 for n, part in enumerate(parts)]
+    whole = math.fsum(mean * weight for mean, weight in zip(means, weights, strict=True)) / math.fsum(weights)
+    assert whole == pytest.approx(value_of(loss, SCORES_BK, CLASS_B), rel=1e-6)
+
+
+def result(loss: Choice, scores: np.ndarray, classes: np.ndarray) -> HeldOut:
+    """Of records whose outputs are these, in batches of two."""
+
+    def outputs(batch: slice) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(scores[batch]), torch.from_numpy(classes[batch])
+
+    given, rows = replace(recipe(), loss=loss, batch_size=2), np.arange(len(classes), dtype=np.uint64)
+    return tally_outputs(given, rows, outputs, lambda indices: classes[indices.astype(np.intp)])
+
+
+def test_an_ignored_class_counts_in_no_result() -> None:
+    numbers = np.random.default_rng(0)
+    scores, classes = numbers.random((9, 2), np.float32), np.array([0, 1, 7, 7, 1, 7, 0, 1, 7])
+    loss, kept = chosen("cross_entropy", ignore_index=7), classes != 7
+    some, whole = result(loss, scores, classes).outcome, result(loss, scores[kept], classes[kept]).outcome
+    assert isinstance(some, Classes) and isinstance(whole, Classes)
+    assert replace(some, loss=0.0) == replace(whole, loss=0.0) and some.compared == 5 and some.above is not None
+    assert some.loss == pytest.approx(whole.loss, rel=1e-6)
+    assert result(loss, scores, np.full(9, 7)) == HeldOut(9, None)
+
+
+def of_classes(first: list[int]) -> Table:
+    """The table of the tests, whose first records are of these classes."""
+    arrays = {name: np.array(cells) for name, cells in table().arrays.items()}
+    arrays["kind"][: len(first)] = first
+    return Table.of(arrays, target="kind")
+
+
+def trained(given: Recipe, records: Table) -> list[float]:
+    graph, initial = exported()
+    program = Program(graph, initial)
+    take, order = assemble(given, records), [np.arange(8, dtype=np.uint64), np.arange(8, 16, dtype=np.uint64)]
+    steps = train(program, given, order, take, SEED, 0, fresh_optimizer(program, given))
+    return [done.correct / done.compared for done in steps]
+
+
+def test_a_batch_in_which_no_target_counts_ends_the_training() -> None:
+    given = recipe(loss={"name": "cross_entropy", "arguments": {"ignore_index": 1}})
+    with pytest.raises(Diverged, match="after step 0: the loss is nan"):
+        trained(given, of_classes([1] * 8))
+    assert trained(given, of_classes([1] * 7 + [0, *[2] * 8]))[0] in (0.0, 1.0)
+
+
+def test_an_ignored_number_may_lie_below_0_and_others_may_not() -> None:
+    records = table(change=("kind", 3, -100))
+    given = recipe(loss={"name": "cross_entropy", "arguments": {"ignore_index": -100}})
+    assert assemble(given, records)(np.array([3], np.uint64))[1].tolist() == [-100]
+    with pytest.raises(InputRefused, match="wants class numbers"):
+        assemble(recipe(), records)
+
+
+def test_a_record_that_is_ignored_adds_nothing_to_a_private_step() -> None:
+    loss = {"name": "cross_entropy", "arguments": {"ignore_index": 1, "reduction": "mean"}}
+    records, given = of_classes([1] * 4), private_recipe(loss=loss)
+    graph, initial = exported(PrivateNet)
+    gradients, take = RecordGradients(Program(graph, initial), given), assemble(given, records)
+    some, all_of_them = (
+        gradients.sum(np.arange(first, 12, dtype=np.uint64), take, SEED, 0).clone() for first in (4, 0)
+    )
+    assert torch.equal(some, all_of_them) and some.any()
+
+
+def test_an_ignored_record_says_nothing_to_an_attack() -> None:
+    sure = confidence(SCORES_BK, torch.tensor([0, -100, 1]), chosen("cross_entropy", ignore_index=-100), torch.zeros(3))
+    assert sure[1] == 0 and sure[0] > 0 > sure[2]
+
+
+# Targets
+
+
+def amounts(loss: Mapping[str, Any], numbers: list[float]) -> Any:
+    given = recipe(target="y", loss=loss, metrics=[], rows=[0, len(numbers)], batch_size=1, transform={})
+    arrays = {name: np.zeros(len(numbers)) for name in ("a", "b", "c", "d")} | {"y": np.array(numbers)}
+    return assemble(given, Table.of(arrays, target="y"))(np.arange(len(numbers), dtype=np.uint64))[1].tolist()
+
+
+@pytest.mark.parametrize("name", ["poisson_nll_loss", "kl_div"])
+def test_counts_and_shares_below_0_are_refused(name: str) -> None:
+    assert amounts({"name": name, "arguments": {}}, [0.0, 2.0]) == [0.0, 2.0]
+    with pytest.raises(InputRefused, match=f"{name} wants numbers of 0 and above"):
+        amounts({"name": name, "arguments": {}}, [0.0, -1.0])
+
+
+def test_masks_hold_shares_and_logarithms_may_be_negative() -> None:
+    with pytest.raises(InputRefused, match="dice_loss wants shares from 0 to 1"):
+        amounts({"name": "dice_loss", "arguments": {}}, [0.0, 3.0])
+    assert amounts({"name": "kl_div", "arguments": {"log_target": True}}, [-1.0]) == [-1.0]
+
+
+def test_counts_are_drafted_without_constants_and_refused_with_them() -> None:
+    given = drafted(target="radius", loss="poisson_nll_loss", inputs=[["texture"]])
+    assert "radius" not in given.transform and given.target_scale == 1.0
+    moved = {"radius": {"mean": 14.1, "scale": 3.5}}
+    with pytest.raises(InputRefused, match="the recipe's transform would move them"):
+        drafted(target="radius", loss="poisson_nll_loss", inputs=[["texture"]], transform=moved)
+
+
+def test_errors_of_rates_are_in_counts() -> None:
+    counts, loss = np.array([1.0, 4.0, 2.0], np.float32), chosen("poisson_nll_loss")
+    outcome = result(loss, np.log(counts * 2), counts).outcome
+    assert isinstance(outcome, Amounts) and outcome.mae == pytest.approx(7 / 3, rel=1e-6)
