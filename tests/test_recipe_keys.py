@@ -36,7 +36,18 @@ BESIDE: dict[str, dict[str, object]] = {
     },
     **{
         name: {"optimizer": next(kind for kind in OPTIMIZERS if name in OPTIMIZERS[kind])}
-        for name in ("momentum", "dampening", "nesterov", "betas", "eps", "amsgrad")
+        for name in (
+            "momentum",
+            "dampening",
+            "nesterov",
+            "betas",
+            "eps",
+            "amsgrad",
+            "alpha",
+            "centered",
+            "beta2_decay",
+            "d",
+        )
     },
     "best": {"held_out": 0.2, "segment_steps": 20},
     "evaluate": {"held_out": 0.2, "segment_steps": 20},

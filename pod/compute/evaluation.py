@@ -77,7 +77,7 @@ def write_outputs(
     seed_evaluation(program, seed)
     shape, dtype = (), OUTPUT_DTYPES[0]
     with path.open("wb") as file:
-        for batch in batches_of(count, recipe.batch_size):
+        for batch in batches_of(count, recipe.at_once):
             taken = inputs(np.arange(*batch.indices(count), dtype=np.uint64))
             output_B = program(*map(torch.from_numpy, taken), training=False).numpy()
             shape, dtype = output_B.shape[1:], output_B.dtype.name

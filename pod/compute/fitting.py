@@ -74,8 +74,10 @@ def require_fitting(graph: Graph, recipe: Recipe) -> None:
                 f"give {list(width)}",
                 "publish the model for this dataset (`fitchain model publish --dataset`), or name other columns",
             )
-    batch = recipe.batch_size * recipe.unit_records
+    batch = recipe.at_once * recipe.unit_records
     _require_output(_trained(graph, batch), recipe, batch)
+    if rest := recipe.batch_size % recipe.at_once:
+        _trained(graph, rest)
 
 
 def _trained(graph: Graph, batch: int) -> Cost:
@@ -87,7 +89,8 @@ def _trained(graph: Graph, batch: int) -> Cost:
         dry_run(graph, 2, training=True)
         raise InputRefused(
             f"the model cannot be trained on one record at a time: {error.message}",
-            "choose a batch_size of 2 or more: a batch norm, say, compares records with each other",
+            "choose a batch_size, and a micro_batch and what it leaves, of 2 or more: a batch norm, say, compares"
+            " records with each other",
         ) from None
 
 
@@ -122,7 +125,7 @@ def require_computable(program: Program, recipe: Recipe, indices: Indices, assem
         InputRefused: a record's loss cannot be computed.
     """
     compute_loss = loss_function(recipe.loss)
-    for batch in np.array_split(indices, max(1, -(-len(indices) // recipe.batch_size))):
+    for batch in np.array_split(indices, max(1, -(-len(indices) // recipe.at_once))):
         inputs, target_B = as_tensors(*assemble(batch))
         try:
             with torch.no_grad():

@@ -177,7 +177,7 @@ def _outcomes(
     compute_loss = loss_function(loss)
     most_confused = [MOST_CONFUSED, *[MOST_CONFUSED_APART] * (len(parts) - 1)]
     tallies = [_Classes(loss, most) if loss.name in OF_CLASSES else _Amounts(loss) for most in most_confused]
-    for batch in batches_of(len(rows), recipe.batch_size):
+    for batch in batches_of(len(rows), recipe.at_once):
         output, target_B = outputs(batch)
         prediction_BK = fit(output, target_B, loss)
         if not prediction_BK.isfinite().all():
@@ -211,7 +211,7 @@ def _chosen(values_B: Tensor, chosen_B: Part) -> Tensor:
 def _spread(recipe: Recipe, rows: Indices, targets: Targets, tally: _Amounts) -> float:
     """Sum of the squared distances of some records' targets from their mean."""
     centre = math.fsum(tally.targets) / tally.compared
-    parts = (targets(rows[batch]) for batch in batches_of(len(rows), recipe.batch_size))
+    parts = (targets(rows[batch]) for batch in batches_of(len(rows), recipe.at_once))
     return math.fsum(_sum(np.square(target.astype(np.float64) - centre)) for target in parts)
 
 

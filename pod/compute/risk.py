@@ -45,6 +45,7 @@ from fitchain.pod.values.risk.attack import Scores, area_under
 from fitchain.pod.values.risk.references import ReferenceLeaf, leaf_digests, training_root
 from fitchain.pod.values.risk.report import MOST_EXPOSED, MOST_WORST
 from fitchain.pod.values.state import Tensors, model_root
+from fitchain.pod.values.work import StepWork
 
 FEWEST_FOR_LIRA = 8
 """Of fewer models, a variance over models says little."""
@@ -141,7 +142,7 @@ def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, o
     usable = np.sort(np.concatenate([subject.members, subject.non_members]))
     is_member = np.isin(usable, subject.members)
     own = _answers(subject, Program(subject.graph, subject.model, subject.environment), usable)
-    wanted = reference_count(step_work(subject.graph, _work_batch(subject.recipe)), subject.recipe)
+    wanted = reference_count(_step_work(subject), subject.recipe)
     references, roots, ended = list[Reference](), list[Digest](), 0
     for number in range(wanted):
         tick(number, wanted)
@@ -185,8 +186,9 @@ def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, o
     return RiskReport(summary, details, subject.salt, tuple(roots) if subject.opens else ())
 
 
-def _work_batch(recipe: Recipe) -> int:
-    return recipe.batch_size if recipe.privacy is None else 1
+def _step_work(subject: Subject) -> StepWork:
+    batch = subject.recipe.batch_size if subject.recipe.privacy is None else 1
+    return step_work(subject.graph, batch, micro_batch=subject.recipe.micro_batch)
 
 
 # Reference models
@@ -243,7 +245,7 @@ def _steps(
 def _answers(subject: Subject, program: Program, rows: Indices) -> Answers:
     """Run a model over records in its evaluation form, as many at a time as it was trained on:
     where a graph takes no more, that is no reason to be without a report."""
-    size = 1 if subject.recipe.privacy is not None else min(EVALUATED_AT_ONCE, subject.recipe.batch_size)
+    size = 1 if subject.recipe.privacy is not None else min(EVALUATED_AT_ONCE, subject.recipe.at_once)
     parts = [
         part for first in range(0, len(rows), size) for part in _each(subject, program, rows[first : first + size])
     ]

@@ -227,8 +227,9 @@ class Job(Generic[TaskKind]):
     def position_of(self, step: int, state: KeptState) -> Position:
         """Stand where a kept state was taken."""
         program = Program(self.graph, state.model, self.environment_class)
-        optimizer = fresh_optimizer(program, self.recipe)
-        load_optimizer(optimizer, program, {name: new_tensor(each) for name, each in state.optimizer.items()})
+        optimizer = fresh_optimizer(program, self.recipe, None if self.recipe.proximal is None else self.initial())
+        tensors = {name: new_tensor(each) for name, each in state.optimizer.items()}
+        load_optimizer(optimizer, program, tensors, self.recipe)
         return Position(step, program, optimizer)
 
     def audited_position(self, index: int) -> Position:
@@ -310,7 +311,8 @@ def work_of(graph: Graph, recipe: Recipe) -> StepWork:
     Raises:
         InputRefused: it is beyond a limit, or does not fit together.
     """
-    return step_work(graph, recipe.batch_size * recipe.unit_records)
+    batch = recipe.batch_size * recipe.unit_records
+    return step_work(graph, batch, micro_batch=recipe.micro_batch, further_copies=recipe.further_copies)
 
 
 def rehearsed(recipe: Recipe, segments: int) -> Recipe:

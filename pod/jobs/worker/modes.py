@@ -538,7 +538,8 @@ def _reference_run(job: Job[Audit], opened: OpenedReference) -> ReferenceRun:
     training = ReferenceTraining.of(job.recipe, job.task.seed, opened.number)
     state = read_state_file(job.evidence.reference_file) if opened.segment else None
     program = Program(job.graph, job.initial() if state is None else state.model, job.environment_class)
-    return ReferenceRun(training, program, job.assemble, opened.segment, state)
+    initial = None if state is None or job.recipe.proximal is None else job.initial()
+    return ReferenceRun(training, program, job.assemble, opened.segment, state, initial)
 
 
 def _state_digest(position: Position) -> Digest:

@@ -96,7 +96,7 @@ def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
             used = order.records
             if evaluates(recipe, (segment,), evidence.leaves):
                 used = np.concatenate([used, held_out_rows(recipe, chain_record.seed)])
-            usable = partial(_check_usable, evidence, chain_record, segment, used, opened)
+            usable = partial(_check_usable, evidence, chain_record, recipe, segment, used, opened)
             spoilt = list(_failures(usable, segment))
         if not spoilt:
             replayable.append(segment)
@@ -261,27 +261,38 @@ def _check_first(leaf: OpenedLeaf, chain_record: ChainRecord) -> None:
     require_equal("leaf 0 names as the leaf before it", leaf.previous, ZERO, "the format says")
 
 
+# Many parameters: what is shown, what it is compared with, and of which segment.
 def _check_usable(
-    evidence: Evidence, chain_record: ChainRecord, segment: int, indices: Indices, opened: Mapping[int, str]
+    evidence: Evidence,
+    chain_record: ChainRecord,
+    recipe: Recipe,
+    segment: int,
+    indices: Indices,
+    opened: Mapping[int, str],
 ) -> None:
     """A segment can be replayed: the leaves at its ends are opened, the state before it is the one
     that its leaf names, and each record that it uses was registered."""
     for index in (segment, segment + 1):
         if index < chain_record.count and index not in evidence.leaves:
             raise ClaimMismatch(f"the evidence does not open leaf {index}")
-    _check_state(evidence, chain_record, segment)
+    if segment == 0 or recipe.proximal is not None:
+        _check_initial(evidence, chain_record)
+    if segment > 0:
+        _check_state(evidence, segment)
     for index in np.unique(indices).tolist():
         if problem := opened.get(index, f"{RECORDS} lacks record {index}"):
             raise DigestMismatch(problem)
 
 
-def _check_state(evidence: Evidence, chain_record: ChainRecord, segment: int) -> None:
-    """The state before a segment is the one that its leaf names; the first is the agreed initial
-    model."""
-    if segment == 0:
-        initial = model_root(read_safetensors(evidence.folder / INITIAL)[0])
-        require_equal(f"{INITIAL} has the model root", initial, chain_record.initial_model, "the agreement says")
-        return
+def _check_initial(evidence: Evidence, chain_record: ChainRecord) -> None:
+    """The initial model, with which the first segment begins, and towards which a recipe may pull
+    all of them, is the agreed one."""
+    initial = model_root(read_safetensors(evidence.folder / INITIAL)[0])
+    require_equal(f"{INITIAL} has the model root", initial, chain_record.initial_model, "the agreement says")
+
+
+def _check_state(evidence: Evidence, segment: int) -> None:
+    """The state before a segment is the one that its leaf names."""
     checkpoint = evidence.checkpoint(segment)
     checkpoint.verify()
     try:

@@ -62,16 +62,22 @@ DEFAULT_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "SGD": {"momentum": 0.9, "weight_decay": 0.0},
     "Adam": {**_ADAM, "weight_decay": 0.0},
     "AdamW": {**_ADAM, "weight_decay": 0.01},
+    "RMSprop": {"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "weight_decay": 0.0},
+    "Adafactor": {"beta2_decay": -0.8, "d": 1.0, "eps": [None, 1e-3], "weight_decay": 0.0},
+    "Lion": {"betas": [0.9, 0.99], "weight_decay": 0.0},
+    "LAMB": {"betas": [0.9, 0.999], "eps": 1e-6, "weight_decay": 0.01},
 }
 """What a draft writes out where a scientist says nothing."""
 
+_USUAL_RATES = {"SGD": 0.01, "RMSprop": 0.01, "Adafactor": 0.01, "Lion": 0.0001}
+"""The learning rate of a draft that names none; 0.001 of any other optimizer."""
 _SCHEDULE_TERMS = ("learning_rate", "schedule", "warmup_steps", "step_size", "gamma", "minimum_learning_rate")
 _OPTIMIZER_TERMS = tuple(sorted({term for terms in OPTIMIZERS.values() for term in terms}))
 _LOSS_TERMS = tuple(sorted({term for terms in LOSSES.values() for term in terms}))
 TERMS = (
     *("inputs", "target", "rows", "held_out", "evaluate", "best", "transform", "batch_size", "epochs", "steps"),
     *("segment_steps", "group_leaves", "metrics", "audit", "environment", "threads", "loss", "optimizer", "privacy"),
-    *("gradient_clip", "parameter_groups", "learning_rates"),
+    *("gradient_clip", "parameter_groups", "learning_rates", "micro_batch", "proximal", "ema"),
     *_LOSS_TERMS,
     *_OPTIMIZER_TERMS,
     *_SCHEDULE_TERMS,
@@ -141,8 +147,11 @@ def draft(
             "optimizer": optimizer,
             "gradient_clip": _gradient_clip(terms),
             "parameter_groups": _parameter_groups(terms),
+            "proximal": terms.get("proximal"),
+            "ema": terms.get("ema"),
             "learning_rates": _learning_rates(optimizer["name"], steps, terms),
             "batch_size": batch_size,
+            "micro_batch": terms.get("micro_batch"),
             "steps": steps,
             "segment_steps": segment_steps,
             "group_leaves": terms.get("group_leaves", _group_leaves(-(-steps // segment_steps) + 1)),
@@ -321,7 +330,7 @@ def _learning_rates(optimizer: str, steps: int, terms: Mapping[str, Any]) -> Any
     warmup = {"linear_warmup": -(-steps // 20), "one_cycle": -(-steps * 3 // 10)}.get(schedule, 0)
     return learning_rates(
         schedule,
-        real("learning_rate", terms.get("learning_rate", 0.01 if optimizer == "SGD" else 0.001), 0, 1e6),
+        real("learning_rate", terms.get("learning_rate", _USUAL_RATES.get(optimizer, 0.001)), 0, 1e6),
         steps,
         integer("warmup_steps", terms.get("warmup_steps", warmup), 0, steps),
         integer("step_size", terms.get("step_size", max(1, steps // 3)), 1, MOST_STEPS),

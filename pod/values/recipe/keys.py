@@ -75,6 +75,12 @@ PARTS = (
         "How long",
         (
             Key("batch_size", "32", "32, or the least that the dataset asks for", "Records of a step."),
+            Key(
+                "micro_batch",
+                "8",
+                "the whole batch",
+                "Records that are computed at once, where a batch does not fit into memory: gradients accumulate.",
+            ),
             Key("epochs", "20", "20", "Passes over the records."),
             Key("steps", "1000", "of the epochs", "Steps, in place of epochs."),
             Key("segment_steps", "10", "about 50 segments", "Steps from one checkpoint to the next."),
@@ -126,15 +132,34 @@ PARTS = (
     Part(
         "How parameters move",
         (
-            Key("optimizer", '"AdamW"', '"AdamW"', "SGD, Adam or AdamW, in its fused form."),
-            Key("weight_decay", "0.01", "0.01 of AdamW, else 0", "The decay of the parameters."),
-            Key("betas", "[0.9, 0.999]", "[0.9, 0.999]", "Of Adam and AdamW: the decays of both averages."),
-            Key("eps", "1e-8", "1e-8", "Of Adam and AdamW: added to the denominator."),
+            Key("optimizer", '"AdamW"', '"AdamW"', "SGD, Adam, AdamW, RMSprop, Adafactor, Lion or LAMB."),
+            Key("weight_decay", "0.01", "0.01 of AdamW and LAMB, else 0", "The decay of the parameters."),
+            Key(
+                "betas",
+                "[0.9, 0.999]",
+                "[0.9, 0.999], of Lion [0.9, 0.99]",
+                "Of Adam, AdamW, Lion and LAMB: the decays of both averages.",
+            ),
+            Key(
+                "eps",
+                "1e-8",
+                "1e-8, 1e-6 of LAMB",
+                "Added to the denominator; of Adafactor two numbers, [1e-16, 1e-3], the first may be left to torch.",
+            ),
             Key("amsgrad", "true", "false", "Of Adam and AdamW: keep the largest second average."),
-            Key("momentum", "0.9", "0.9", "Of SGD."),
+            Key("momentum", "0.9", "0.9, 0 of RMSprop", "Of SGD and RMSprop."),
             Key("dampening", "0.0", "0", "Of SGD: of the momentum."),
             Key("nesterov", "true", "false", "Of SGD: look ahead."),
-            Key("learning_rate", "0.001", "0.01 of SGD, else 0.001", "The highest rate of the schedule."),
+            Key("alpha", "0.99", "0.99", "Of RMSprop: the decay of the average."),
+            Key("centered", "true", "false", "Of RMSprop: divide by the deviation from the mean."),
+            Key("beta2_decay", "-0.8", "-0.8", "Of Adafactor: the power by which the average's decay grows."),
+            Key("d", "1.0", "1", "Of Adafactor: the length beyond which an update is shortened."),
+            Key(
+                "learning_rate",
+                "0.001",
+                "0.01 of SGD, RMSprop and Adafactor, 0.0001 of Lion, else 0.001",
+                "The highest rate of the schedule.",
+            ),
             Key(
                 "schedule",
                 '"cosine"',
@@ -157,6 +182,20 @@ PARTS = (
                 '[{match = "head.*", rate = 10.0, weight_decay = 0.0}]',
                 "none",
                 "Parameters whose name matches first move at so many times the rate, with a decay of their own.",
+            ),
+            Key(
+                "proximal",
+                "0.01",
+                "none",
+                "FedProx's term: so strongly each step pulls towards the initial model; the loss that is told is"
+                " without it.",
+            ),
+            Key(
+                "ema",
+                "0.999",
+                "none",
+                "Keep a running average of the weights, of which so much stays in a step: it is what is evaluated and"
+                " delivered.",
             ),
         ),
     ),

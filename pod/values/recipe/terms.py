@@ -109,6 +109,13 @@ _ADAM = {
     "amsgrad": flag,
 }
 
+
+def _two_eps(what: str, value: Any) -> list[float | None]:
+    """The least variance, which may be torch's, and the least scale of a parameter."""
+    first, second = items(what, value, 2, 2)
+    return [None if first is None else real(what, first, 0, 1), real(what, second, 0, 1e6)]
+
+
 MOST_GROUPS, MOST_PATTERN = 16, 200
 CLIP_KINDS = ("norm", "value")
 
@@ -121,10 +128,24 @@ OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {
     },
     "Adam": _ADAM,
     "AdamW": _ADAM,
+    "RMSprop": {
+        **_WEIGHT_DECAY,
+        "alpha": partial(real, low=0, high=1 - 2**-53),
+        "eps": partial(real, low=0, high=1),
+        "momentum": partial(real, low=0, high=1),
+        "centered": flag,
+    },
+    "Adafactor": {
+        **_WEIGHT_DECAY,
+        "beta2_decay": partial(real, low=-10, high=0),
+        "d": partial(real, low=1, high=1e6),
+        "eps": _two_eps,
+    },
+    "Lion": {**_WEIGHT_DECAY, "betas": partial(_reals, count=2, low=0, high=1 - 2**-53)},
+    "LAMB": {key: _ADAM[key] for key in ("weight_decay", "betas", "eps")},
 }
-"""Optimizers by their name in `torch.optim`, in their fused form: what has no fused form on the CPU
-(RMSprop, say) reaches a square root that differs from host to host, and has no place here until one
-is shown equal."""
+"""Optimizers by their name in `torch.optim`, in their fused form where they have one, or in
+`compute.own_optimizers`; what they compute is among what the probe of a class computes."""
 
 
 @dataclass(frozen=True)
@@ -370,8 +391,11 @@ _FIELDS = (
         "optimizer",
         "gradient_clip",
         "parameter_groups",
+        "proximal",
+        "ema",
         "learning_rates",
         "batch_size",
+        "micro_batch",
         "steps",
         "segment_steps",
         "group_leaves",
@@ -397,11 +421,16 @@ class Recipe:
         rows: the records used, from the first to before the last.
         transform: by column; a column without one is used as it is.
         loss: its reduction and arguments.
-        optimizer: in its fused form.
+        optimizer: in its fused form, where it has one.
         gradient_clip: how far a step's gradients may go; None lets them.
         parameter_groups: what is moved at another rate, or with another decay.
+        proximal: how strongly a step pulls towards the initial model; None does not.
+        ema: of the running average of the weights, which is then what is evaluated and delivered,
+            the share that stays in a step; None keeps no average.
         learning_rates: runs of (steps, rate).
         batch_size: B; the last, smaller batch of an epoch is dropped.
+        micro_batch: how many of a batch's records are computed at once, one such slice of the batch
+            after the other, the last perhaps smaller; None computes them all at once.
         steps: T.
         segment_steps: k, the steps from one leaf to the next.
         group_leaves: A, the leaves that an anchor covers; a power of two.
@@ -454,6 +483,9 @@ class Recipe:
     held_out_from: HeldOutFrom | None = None
     gradient_clip: GradientClip | None = None
     parameter_groups: tuple[ParameterGroup, ...] = ()
+    proximal: float | None = None
+    ema: float | None = None
+    micro_batch: int | None = None
 
     @classmethod
     def parse(cls, data: bytes) -> Recipe:
@@ -524,6 +556,9 @@ class Recipe:
             held_out_from=_held_out_from(value["held_out_from"], held_out),
             gradient_clip=_gradient_clip(value["gradient_clip"], privacy),
             parameter_groups=tuple(map(ParameterGroup.parse, fields.items("parameter_groups", 0, MOST_GROUPS))),
+            proximal=_share(fields, "proximal", 2.0**-100, 1e6, "proximal = 0.01, say; leave it out for none"),
+            ema=_share(fields, "ema", 2.0**-24, 1 - 2.0**-24, "ema = 0.999, say; leave it out to keep no average"),
+            micro_batch=_micro_batch(fields, privacy),
         )
 
     def json(self) -> dict[str, Json]:
@@ -546,8 +581,11 @@ class Recipe:
             "optimizer": self.optimizer.json(),
             "gradient_clip": None if self.gradient_clip is None else self.gradient_clip.json(),
             "parameter_groups": [group.json() for group in self.parameter_groups],
+            "proximal": self.proximal,
+            "ema": self.ema,
             "learning_rates": [[count, rate] for count, rate in self.learning_rates],
             "batch_size": self.batch_size,
+            "micro_batch": self.micro_batch,
             "steps": self.steps,
             "segment_steps": self.segment_steps,
             "group_leaves": self.group_leaves,
@@ -658,6 +696,17 @@ class Recipe:
             return expected
         beyond = 8 * math.isqrt(expected) + 40
         return min(expected + beyond, steps * self.training_count) * self.unit_records
+
+    @property
+    def at_once(self) -> int:
+        """Records of a batch that are computed at once, and evaluated."""
+        return self.micro_batch or self.batch_size
+
+    @property
+    def further_copies(self) -> int:
+        """How many tensors more than the largest optimizer's there are of each parameter in a step:
+        weights and average, initial weights and the distance from them."""
+        return 2 * (self.ema is not None) + 2 * (self.proximal is not None)
 
     @property
     def segment_count(self) -> int:
@@ -853,6 +902,22 @@ def _gradient_clip(value: Any, privacy: Privacy | None) -> GradientClip | None:
             "private training cuts each record's gradient by its own terms", "leave gradient_clip out beside [privacy]"
         )
     return None if value is None else GradientClip.parse(value)
+
+
+def _micro_batch(fields: Fields, privacy: Privacy | None) -> int | None:
+    if fields.value["micro_batch"] is None:
+        return None
+    if privacy is not None:
+        raise InputRefused(
+            "private training takes each record by itself, and adds up whole numbers: nothing is left to accumulate",
+            "leave micro_batch out beside [privacy]",
+        )
+    return fields.integer("micro_batch", 1, fields.integer("batch_size", 1, MOST_BATCH))
+
+
+def _share(fields: Fields, key: str, low: float, high: float, advice: str) -> float | None:
+    """A number above 0, or None."""
+    return None if (value := fields.value[key]) is None else real(f"the recipe: {key}", value, low, high, advice)
 
 
 def _optimizer(value: Any) -> Choice:
