@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-Groups = Iterable[Mapping[str, Any]]
+Groups = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 
 
 class _OwnOptimizer(Optimizer, ABC):
