@@ -25,6 +25,7 @@ from fitchain.pod.values.recipe.privacy import (
     sampling_rate,
 )
 from fitchain.pod.values.recipe.schedule import SCHEDULES, learning_rates
+from fitchain.pod.values.recipe.spellings import named, require_known
 from fitchain.pod.values.recipe.terms import (
     AS_THEY_ARE,
     BINARY,
@@ -112,7 +113,7 @@ def draft(
             card.
     """
     terms = terms or {}
-    refuse_unknown("the recipe", terms, TERMS)
+    require_known("the recipe", terms, TERMS)
     target = text("target", terms.get("target", card["target"]), 200)
     inputs = _inputs(card, target, terms)
     rows = _rows(card, terms)
@@ -242,7 +243,7 @@ def _named(
     inside."""
     value = terms.get(key, default)
     inside = dict(value) if isinstance(value, Mapping) else {"name": value}
-    name = choice(key, inside.pop("name", default), choices)
+    name = named(key, inside.pop("name", default), choices)
     beside = {term: terms[term] for term in terms if any(term in arguments for arguments in choices.values())}
     refuse_unknown(f"{key} {name}", [*inside, *beside], choices[name])
     return {"name": name, "arguments": {**DEFAULT_ARGUMENTS[name], **beside, **inside}}
@@ -305,19 +306,19 @@ def _gradient_clip(terms: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """`gradient_clip = {norm = 1.0}`, or `{value = 0.5}`; a number alone is a norm."""
     if (clip := terms.get("gradient_clip")) is None:
         return None
-    named = _table(terms, "gradient_clip") if isinstance(clip, Mapping) else {"norm": clip}
-    refuse_unknown("gradient_clip", named, CLIP_KINDS)
-    if len(named) != 1:
+    kinds = _table(terms, "gradient_clip") if isinstance(clip, Mapping) else {"norm": clip}
+    refuse_unknown("gradient_clip", kinds, CLIP_KINDS)
+    if len(kinds) != 1:
         raise InputRefused("gradient_clip names a norm or a value", "write gradient_clip = {norm = 1.0}, say")
-    ((kind, most),) = named.items()
+    ((kind, most),) = kinds.items()
     return {"kind": kind, "most": most}
 
 
 def _parameter_groups(terms: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """`[[parameter_groups]]` with `match`, `rate` (times the learning rate), `weight_decay`."""
     groups = items("parameter_groups", terms.get("parameter_groups", []), 0, MOST_GROUPS)
-    named = [Fields("a parameter group", group, ("match",), ("rate", "weight_decay")).value for group in groups]
-    return [{"rate": 1.0, "weight_decay": None, **group} for group in named]
+    read = [Fields("a parameter group", group, ("match",), ("rate", "weight_decay")).value for group in groups]
+    return [{"rate": 1.0, "weight_decay": None, **group} for group in read]
 
 
 def _learning_rates(optimizer: str, steps: int, terms: Mapping[str, Any]) -> Any:
@@ -326,7 +327,7 @@ def _learning_rates(optimizer: str, steps: int, terms: Mapping[str, Any]) -> Any
         if beside := [term for term in _SCHEDULE_TERMS if term in terms]:
             raise InputRefused(f"learning_rates and {beside[0]} say the same twice", "give one of them")
         return terms["learning_rates"]
-    schedule = choice("schedule", terms.get("schedule", "constant"), SCHEDULES)
+    schedule = named("schedule", terms.get("schedule", "constant"), SCHEDULES)
     warmup = {"linear_warmup": -(-steps // 20), "one_cycle": -(-steps * 3 // 10)}.get(schedule, 0)
     return learning_rates(
         schedule,
