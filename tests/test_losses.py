@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,11 @@ from torch.nn import functional as F
 
 from fitchain.pod.compute.dataset import Table, assemble
 from fitchain.pod.compute.held_out import tally_outputs
-from fitchain.pod.compute.losses import fit, loss_function, mean_of, mean_weight
+from fitchain.pod.compute.losses import count_among, fit, loss_function, mean_of, mean_weight, sum_errors
 from fitchain.pod.compute.model import Program
 from fitchain.pod.compute.private_training import RecordGradients
 from fitchain.pod.compute.risk import confidence
-from fitchain.pod.compute.training import Diverged, fresh_optimizer, train
+from fitchain.pod.compute.training import Diverged, SegmentMetrics, fresh_optimizer, train
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.held_out import Amounts, Classes, HeldOut
 from fitchain.pod.values.recipe import Recipe
@@ -174,6 +174,55 @@ def test_a_record_that_is_ignored_adds_nothing_to_a_private_step() -> None:
 def test_an_ignored_record_says_nothing_to_an_attack() -> None:
     sure = confidence(SCORES_BK, torch.tensor([0, -100, 1]), chosen("cross_entropy", ignore_index=-100), torch.zeros(3))
     assert sure[1] == 0 and sure[0] > 0 > sure[2]
+
+
+# Figures
+
+
+def test_top5_counts_those_of_whom_fewer_than_five_others_score_higher() -> None:
+    scores = torch.tensor([[7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0], [1.0] * 7])
+    loss = chosen("cross_entropy", ignore_index=6)
+    counts = [count_among(scores, torch.full((2,), number), loss) for number in range(7)]
+    assert counts == [2, 2, 2, 2, 2, 1, 0]  # a tie counts for the class
+    outcome = result(loss, scores.numpy(), np.array([5, 4])).outcome
+    assert isinstance(outcome, Classes) and (outcome.among, outcome.top5) == (1, 0.5)
+    assert Classes.from_json({"kind": "classes", **asdict(outcome)}) == outcome
+    for among in (-1, 3, True):
+        with pytest.raises(InputRefused, match="among"):
+            Classes.from_json({"kind": "classes", **asdict(outcome), "among": among})
+
+
+def test_few_classes_have_no_top5() -> None:
+    outcome = result(chosen("cross_entropy"), SCORES_BK.numpy(), CLASS_B.numpy()).outcome
+    assert isinstance(outcome, Classes) and outcome.among is None
+    with pytest.raises(InputRefused, match="does not tell which are among 5"):
+        Classes.from_json({"kind": "classes", **asdict(outcome), "among": 3})
+    with pytest.raises(InputRefused, match="of one of more than 5 classes"):
+        drafted(best="top5", held_out=0.2, segment_steps=20)
+
+
+def test_segments_report_what_a_recipe_asks_for() -> None:
+    given = recipe(metrics=["loss", "accuracy", "top5"], loss={"name": "cross_entropy", "arguments": {}}, micro_batch=3)
+    graph, initial = exported()
+    program, segment = Program(graph, initial), SegmentMetrics()
+    order = [np.arange(8, dtype=np.uint64)]
+    for done in train(program, given, order, assemble(given, table()), SEED, 0, fresh_optimizer(program, given)):
+        segment.add(done)
+    assert segment.values(given.metrics)["top5"] == 1.0 and segment.compared == 8  # of three classes each is
+
+
+@pytest.mark.parametrize(
+    ("loss", "metric"),
+    [("mse_loss", "top5"), ("cross_entropy", "mae"), ("dice_loss", "top5"), ("poisson_nll_loss", "accuracy")],
+)
+def test_a_metric_that_a_loss_does_not_have_is_refused(loss: str, metric: str) -> None:
+    with pytest.raises(InputRefused, match=f"{metric} is of"):
+        recipe(loss={"name": loss, "arguments": {}}, metrics=[metric], transform={})
+
+
+def test_the_mean_error_of_rates_is_in_counts() -> None:
+    loss, rates = chosen("poisson_nll_loss"), torch.tensor([0.0, 1.0])
+    assert sum_errors(rates, torch.tensor([3.0, 0.0]), loss) == pytest.approx(2 + math.e, rel=1e-6)
 
 
 # Targets

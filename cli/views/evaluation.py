@@ -72,6 +72,8 @@ def _of_classes(details: ModelEvaluation, outcome: Classes) -> list[tuple[str, A
     pairs: list[tuple[str, Any]] = [
         ("accuracy", percent(outcome.accuracy, outcome.accuracy_interval if independent else None))
     ]
+    if outcome.top5 is not None:
+        pairs.append(("among the five likeliest", percent(outcome.top5)))
     areas = mean_of([side.of_two.auc for side in details.sides])
     if details.are_labels:
         f1 = mean_of([side.f1 for side in details.sides])

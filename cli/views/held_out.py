@@ -66,6 +66,8 @@ def _parts(outcome: Outcome, records: int, scale: float) -> list[str]:
             # several predictions of one record depend on one another, and no interval has that
             interval = outcome.accuracy_interval if outcome.compared == records else None
             parts = [f"accuracy {percent(outcome.accuracy, interval)}"]
+            if (top5 := outcome.top5) is not None:
+                parts.append(f"among the five likeliest {percent(top5)}")
             if (f1 := outcome.f1) is not None:
                 parts.append(f"macro F1 {f1:.3f}")
             if (auc := outcome.auc) is not None:

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from fitchain.pod.compute.dataset import Assemble
 from fitchain.pod.compute.dataset.columns import Array
-from fitchain.pod.compute.losses import as_amounts, counted, fit, loss_function, mean_of, mean_weight
+from fitchain.pod.compute.losses import as_amounts, count_among, counted, fit, loss_function, mean_of, mean_weight
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.private_training import FAILURES, by_unit, record_seed, refuse_lack_of_memory, terms_of
 from fitchain.pod.compute.training import as_tensors, generator_seed
@@ -52,7 +52,7 @@ from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.privacy.noise import discrete_gaussian
 from fitchain.pod.values.recipe import Choice, Recipe
 from fitchain.pod.values.recipe.subgroups import Group
-from fitchain.pod.values.recipe.terms import OF_CLASSES, OF_TRUTHS
+from fitchain.pod.values.recipe.terms import AMONG, CLASSIFICATION, OF_CLASSES, OF_TRUTHS
 
 NOISE_DOMAIN = 2
 """Of the keyed stream, beside those of sampling and of gradients."""
@@ -252,6 +252,7 @@ class _Classes:
     mean: _Mean = field(default_factory=_Mean)
     compared: int = 0
     correct: int = 0
+    among: int = 0
     count: int = 0
     confusion: npt.NDArray[np.int64] | None = None
     scores: tuple[list[Doubles], list[Doubles]] = field(default_factory=lambda: ([], []))
@@ -265,6 +266,8 @@ class _Classes:
             return False
         self.compared += len(true)
         self.correct += int((true == taken).sum())
+        if self.loss.name in CLASSIFICATION:
+            self.among += count_among(prediction_BK, target_B, self.loss)
         if self.count <= self.most_confused:
             cells = np.bincount(true * self.count + taken, minlength=self.count**2)
             self.confusion = cells if self.confusion is None else self.confusion + cells
@@ -278,7 +281,8 @@ class _Classes:
         confusion = () if self.confusion is None else tuple(self.confusion.tolist())
         first, second = self.scores
         above = pairs_in_order(np.concatenate(first), np.concatenate(second)) if first else None
-        return Classes(self.count, self.compared, self.correct, confusion, self.mean.value, above)
+        among = self.among if self.count > AMONG else None
+        return Classes(self.count, self.compared, self.correct, confusion, self.mean.value, above, among)
 
 
 @dataclass

@@ -8,6 +8,7 @@ Legend: B batch, K classes or outputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.recipe.terms import CLASS_WEIGHTS, CLASSIFICATION, DICE, KL, Choice
+from fitchain.pod.values.recipe.terms import AMONG, CLASS_WEIGHTS, CLASSIFICATION, DICE, KL, Choice
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -102,6 +103,20 @@ def hits_of(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> Tensor:
     if choice.name in CLASSIFICATION:
         return (prediction_BK.argmax(1) == target_B) & counted(target_B, choice)
     return (prediction_BK > 0) == (target_B > 0.5)
+
+
+def count_among(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> int:
+    """How many targets that count are among the likeliest classes: fewer than `AMONG` others have a
+    higher score."""
+    counted_B = counted(target_B, choice)
+    own = prediction_BK.gather(1, target_B.masked_fill(~counted_B, 0).unsqueeze(1))
+    return int((((prediction_BK > own).sum(1) < AMONG) & counted_B).sum())
+
+
+def sum_errors(prediction_B: Tensor, target_B: Tensor, choice: Choice) -> float:
+    """The sizes of the errors of amounts, in doubles, rounded once."""
+    errors_B = (as_amounts(prediction_B, choice).to(torch.float64) - target_B.to(torch.float64)).abs()
+    return math.fsum(errors_B.ravel().tolist())
 
 
 def _focal_loss(

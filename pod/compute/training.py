@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from fitchain.pod.compute.dataset import Assemble
-from fitchain.pod.compute.losses import count_correct, counted, fit, loss_function, mean_weight
+from fitchain.pod.compute.losses import count_among, count_correct, counted, fit, loss_function, mean_weight, sum_errors
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import new_tensor
 from fitchain.pod.compute.own_optimizers import LAMB, Lion
@@ -64,6 +64,8 @@ class StepDone:
         correct: predictions that hit their target; 0 where accuracy is not asked for.
         compared: how many there were.
         indices: `[B]`, the records it trained on.
+        among: targets among the likeliest classes; 0 where top5 is not asked for.
+        absolute: sizes of the errors together; 0 where mae is not asked for.
     """
 
     step: int
@@ -71,6 +73,8 @@ class StepDone:
     correct: int
     compared: int
     indices: Indices
+    among: int = 0
+    absolute: float = 0.0
 
 
 def train(
@@ -100,18 +104,21 @@ def train(
         Diverged: the training ends here.
         Unusable: memory ran out.
     """
-    compute_loss, count_accuracy = loss_function(recipe.loss), "accuracy" in recipe.metrics
+    compute_loss, wanted = loss_function(recipe.loss), recipe.metrics
     for step, indices_B in enumerate(batches, start_step):
         inputs, target_B = as_tensors(*assemble(indices_B))
         program.environment_class.seed(step_seed(seed, step))
         set_learning_rate(optimizer, recipe.learning_rate(step))
-        parts, loss_value, correct = parts_of(len(target_B), recipe.at_once), 0.0, 0
+        parts, loss_value, correct, among, absolute = parts_of(len(target_B), recipe.at_once), 0.0, 0, 0, 0.0
         with operator_errors_end_it(step), weights_in_place(optimizer, recipe.ema):
             optimizer.zero_grad()
             for part, share in zip(parts, shares_of(parts, target_B, recipe.loss), strict=True):
                 target_M = target_B[part]
                 prediction_MK = fit(program(*(x[part] for x in inputs), training=True), target_M, recipe.loss)
-                correct += count_correct(prediction_MK, target_M, recipe.loss) if count_accuracy else 0
+                shown = prediction_MK.detach(), target_M, recipe.loss
+                correct += count_correct(*shown) if "accuracy" in wanted else 0
+                among += count_among(*shown) if "top5" in wanted else 0
+                absolute += sum_errors(*shown) if "mae" in wanted else 0.0
                 if share == 0:  # a mean over nothing is no number
                     continue
                 loss = compute_loss(prediction_MK, target_M) * share  # []
@@ -120,8 +127,8 @@ def train(
                     raise Diverged(step, f"the loss is {loss_value}")
                 loss.backward()  # type: ignore[no-untyped-call]
             update(program, recipe, optimizer)
-        compared = int(counted(target_B, recipe.loss).sum()) if count_accuracy else target_B.numel()
-        yield StepDone(step + 1, loss_value, correct, compared, indices_B)
+        compared = int(counted(target_B, recipe.loss).sum())
+        yield StepDone(step + 1, loss_value, correct, compared, indices_B, among, absolute)
 
 
 def parts_of(count: int, size: int) -> list[slice]:
@@ -192,6 +199,8 @@ class SegmentMetrics:
     steps: int = 0
     correct: int = 0
     compared: int = 0
+    among: int = 0
+    absolute: float = 0.0
     indices: list[Indices] = field(default_factory=list)
 
     def add(self, done: StepDone) -> None:
@@ -200,13 +209,15 @@ class SegmentMetrics:
         self.steps += 1
         self.correct += done.correct
         self.compared += done.compared
+        self.among += done.among
+        self.absolute += done.absolute
         self.indices.append(done.indices)
 
     def values(self, names: Iterable[str]) -> dict[str, float]:
         """The metrics asked for: `loss` is the mean of the steps' losses, `accuracy` the share of
-        hits."""
-        sums = {"loss": (self.losses, self.steps), "accuracy": (self.correct, self.compared)}
-        return {name: sums[name][0] / sums[name][1] for name in names}
+        hits, `top5` of those among the likeliest, `mae` the mean size of the errors."""
+        sums = {"loss": self.losses, "accuracy": self.correct, "top5": self.among, "mae": self.absolute}
+        return {name: sums[name] / (self.steps if name == "loss" else self.compared) for name in names}
 
     def records(self) -> Indices:
         """`[n]`: the records of the segment in the order of training."""

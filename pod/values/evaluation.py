@@ -190,6 +190,7 @@ class ModelEvaluation:
                 values: Mapping[str, float | None] = {
                     "loss": outcome.loss,
                     "accuracy": outcome.accuracy,
+                    "top5": outcome.top5,
                     "f1": outcome.f1,
                     **self._ranked(outcome),
                 }

@@ -22,6 +22,7 @@ from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import MOST_COLUMN_NAME
 from fitchain.pod.values.recipe.fields import Fields, integer
 from fitchain.pod.values.recipe.subgroups import MOST_GROUPS, MOST_SUBGROUPS, Group, parse_groups
+from fitchain.pod.values.recipe.terms import AMONG
 
 MOST_CONFUSED = 32
 """Classes up to which a result counts which class was taken for which."""
@@ -51,6 +52,8 @@ class Classes:
         loss: the recipe's, the mean over the predictions.
         above: of two classes, twice the pairs of a record of the first class and one of the second
             in which the second has the higher score, a tie counting once; None elsewhere.
+        among: of more classes than five, predictions whose class is among the five likeliest: fewer
+            than five others have a higher score; None elsewhere.
     """
 
     kind: ClassVar[str] = "classes"
@@ -60,6 +63,7 @@ class Classes:
     confusion: tuple[int, ...]
     loss: float
     above: int | None = None
+    among: int | None = None
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], most_confused: int = MOST_CONFUSED) -> Classes:
@@ -69,7 +73,7 @@ class Classes:
             InputRefused: it has another form, or its counts contradict each other.
         """
         what = "a held-out result"
-        fields = Fields(what, value, ("kind", "classes", "compared", "correct", "confusion", "loss", "above"))
+        fields = Fields(what, value, ("kind", "classes", "compared", "correct", "confusion", "loss", "above", "among"))
         classes, compared = fields.integer("classes", 1, MOST_COUNT), fields.integer("compared", 1, MOST_COUNT)
         correct = fields.integer("correct", 0, compared)
         confusion = _counts(fields, 0)
@@ -80,7 +84,16 @@ class Classes:
         above = None if value["above"] is None else fields.integer("above", 0, MOST_COUNT)
         if above is not None and (classes != 2 or above > 2 * sum(confusion[:2]) * sum(confusion[2:])):
             raise InputRefused(f"{what} counts {above} half pairs in order, and has not so many")
-        return cls(classes, compared, correct, confusion, fields.real("loss"), above)
+        among = None if value["among"] is None else fields.integer("among", correct, compared)
+        if among is not None and classes <= AMONG:
+            raise InputRefused(f"{what} of {classes} classes does not tell which are among {AMONG}")
+        return cls(classes, compared, correct, confusion, fields.real("loss"), above, among)
+
+    @property
+    def top5(self) -> float | None:
+        """The share of predictions whose class is among the five likeliest; None of so few classes
+        that each is."""
+        return None if self.among is None else self.among / self.compared
 
     @property
     def accuracy(self) -> float:

@@ -33,7 +33,6 @@ from fitchain.pod.values.recipe.terms import (
     END,
     KL,
     LOSSES,
-    METRICS,
     MOST_BATCH,
     MOST_GROUPS,
     MOST_STEPS,
@@ -127,7 +126,7 @@ def draft(
     default_segment = max(2, -(-steps // DEFAULT_SEGMENTS), least_segment(units - trained, batch_size, evaluate))
     segment_steps = integer("segment_steps", terms.get("segment_steps", default_segment), 2, MOST_STEPS)
     privacy = _privacy(card, trained, batch_size, steps, terms)
-    metrics = [metric for metric in METRICS if metric == "loss" or loss["name"] in OF_CLASSES]
+    metrics = ["loss", "accuracy"] if loss["name"] in OF_CLASSES else ["loss"]
     optimizer = _named(terms, "optimizer", "AdamW", OPTIMIZERS)
     return Recipe.from_json(
         {

@@ -67,7 +67,7 @@ PARTS = (
                 "best",
                 '"accuracy"',
                 "the last checkpoint",
-                "Deliver the checkpoint with the best loss, accuracy, f1, auc, mae or r2 on held-out records.",
+                "Deliver the checkpoint with the best loss, accuracy, top5, f1, auc, mae or r2 on held-out records.",
             ),
         ),
     ),
@@ -202,7 +202,12 @@ PARTS = (
     Part(
         "What is agreed on beside",
         (
-            Key("metrics", '["loss", "accuracy"]', "loss, and accuracy of classes", "What each checkpoint reports."),
+            Key(
+                "metrics",
+                '["loss", "accuracy"]',
+                "loss, and accuracy of classes",
+                "What each checkpoint reports: loss, accuracy, top5 of classes; mae of amounts.",
+            ),
             Key("privacy", "{epsilon = 3.0}", "none", "Terms of differential privacy: epsilon or sigma, clip, grid."),
             Key("environment", '"cpu-x86-64-v3"', '"cpu-x86-64-v3"', "The class of processors that reproduce it."),
             Key("threads", "1", "1", "Threads of an operator."),

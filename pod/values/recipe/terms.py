@@ -42,7 +42,7 @@ MOST_BATCH = 1 << 20
 MOST_ARGUMENTS = 16
 MOST_CATEGORIES = 10_000
 NAME_LENGTH = 200
-METRICS = ("loss", "accuracy")
+METRICS = ("loss", "accuracy", "top5", "mae")
 MOST_HELD_OUT = 0.5
 """The largest share of the rows that may be held out."""
 HELD_OUT_STEPS, HELD_OUT_STEPS_EACH = 3, 1
@@ -63,7 +63,9 @@ OF_CLASSES = (*CLASSIFICATION, *OF_TRUTHS)
 POISSON, KL = "poisson_nll_loss", "kl_div"
 AS_THEY_ARE = (POISSON, KL)
 """Losses of counts and of shares, whose targets no constants may move."""
-FIGURES_OF_CLASSES, FIGURES_OF_AMOUNTS = ("loss", "accuracy", "f1", "auc"), ("loss", "mae", "r2")
+AMONG = 5
+"""A class is looked for among so many that a model holds likeliest: `top5`."""
+FIGURES_OF_CLASSES, FIGURES_OF_AMOUNTS = ("loss", "accuracy", "top5", "f1", "auc"), ("loss", "mae", "r2")
 """Figures of a result on held-out records by which the best checkpoint may be chosen: loss and mean
 absolute error (MAE) by the lowest, the others by the highest."""
 
@@ -527,6 +529,7 @@ class Recipe:
         _require_weights(loss, transform.get(target), privacy)
         _require_plain(loss, transform.get(target))
         evaluate, best = _evaluation(fields, loss, held_out, privacy)
+        _require_many_classes(best, loss, transform.get(target))
         units = _units(start, stop, privacy)
         _require_short_evaluation(fields, held_out_count(held_out, units), evaluate)
         return cls(
@@ -871,6 +874,16 @@ def _transforms(value: Any, used: list[str]) -> Mapping[str, Transform]:
     return MappingProxyType({column: parse_transform(column, value[column]) for column in value})
 
 
+def _require_many_classes(best: str | None, loss: Choice, target: Transform | None) -> None:
+    """Of few classes each is among the likeliest, and no checkpoint is better than another."""
+    count = AMONG + 1 if target is None else len(target.get("categories", ()))
+    if best == "top5" and (loss.name not in CLASSIFICATION or count <= AMONG):
+        raise InputRefused(
+            f"the best checkpoint is chosen by top5, which is of one of more than {AMONG} classes",
+            'write best = "accuracy"',
+        )
+
+
 def _require_plain(loss: Choice, target: Transform | None) -> None:
     """Counts and shares are what a loss says of them only as they stand in the table."""
     if loss.name in AS_THEY_ARE and target is not None:
@@ -969,6 +982,11 @@ def _metrics(fields: Fields, loss: Choice, privacy: Privacy | None) -> tuple[str
         )
     if len(set(metrics)) != len(metrics):
         raise InputRefused("the recipe: metrics name one of them twice")
-    if "accuracy" in metrics and loss.name not in OF_CLASSES:
-        raise InputRefused(f"the recipe: accuracy is of classes, and {loss.name} has none", "leave it out of metrics")
+    for metric, of, losses in (
+        ("accuracy", "classes", OF_CLASSES),
+        ("top5", "one of several classes", CLASSIFICATION),
+        ("mae", "amounts", [name for name in LOSSES if name not in OF_CLASSES]),
+    ):
+        if metric in metrics and loss.name not in losses:
+            raise InputRefused(f"the recipe: {metric} is of {of}, and {loss.name} has none", "leave it out of metrics")
     return metrics
