@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fitchain.cli.views.held_out import held_out_sentence
 from fitchain.pod.compute.dataset import Table, assemble
 from fitchain.pod.compute.held_out import tally_outputs
-from fitchain.pod.compute.losses import count_among, fit, loss_function, mean_of, mean_weight, sum_errors
+from fitchain.pod.compute.losses import count_among, fit, hits_of, loss_function, mean_of, mean_weight, sum_errors
 from fitchain.pod.compute.model import Program
+from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.private_training import RecordGradients
 from fitchain.pod.compute.risk import confidence
 from fitchain.pod.compute.training import Diverged, SegmentMetrics, fresh_optimizer, train
+from fitchain.pod.values.best import figure_of
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.held_out import Amounts, Classes, HeldOut
+from fitchain.pod.values.graph import Input
+from fitchain.pod.values.held_out import Amounts, Classes, HeldOut, Sequences
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import LOSSES, OPTIMIZERS, Choice
 from tests.recipe_drafts import drafted
@@ -259,3 +263,98 @@ def test_errors_of_rates_are_in_counts() -> None:
     counts, loss = np.array([1.0, 4.0, 2.0], np.float32), chosen("poisson_nll_loss")
     outcome = result(loss, np.log(counts * 2), counts).outcome
     assert isinstance(outcome, Amounts) and outcome.mae == pytest.approx(7 / 3, rel=1e-6)
+
+
+# Sequences
+
+
+def paths(*rows: list[int]) -> Tensor:
+    """Log-probabilities in which these classes are the likeliest, step by step: `[B, T, 4]`."""
+    return F.one_hot(torch.tensor(rows), 4).float().mul(5).log_softmax(2)
+
+
+CTC = chosen("ctc_loss")
+READ = paths([1, 1, 0, 1, 2], [0, 3, 3, 3, 0], [2, 0, 0, 1, 0])
+LABELS = torch.tensor([[1, 1, 2, 0, 0, 0], [3, 0, 0, 0, 0, 0], [2, 2, 0, 0, 0, 0]])
+
+
+def test_ctc_is_torchs_with_the_labels_before_the_first_blank() -> None:
+    expected = F.ctc_loss(READ.transpose(0, 1), LABELS, torch.tensor([5, 5, 5]), torch.tensor([3, 1, 2]))
+    assert value_of(CTC, READ, LABELS) == expected.item()
+    behind = LABELS.clone()
+    behind[1, 3] = 2  # behind a blank nothing is a label
+    assert value_of(CTC, READ, behind) == expected.item()
+    assert fit(READ, LABELS, CTC) is READ and mean_weight(LABELS, CTC) == 3
+
+
+def test_a_sequence_hits_where_its_likeliest_path_reads_as_its_labels() -> None:
+    assert hits_of(READ, LABELS, CTC).tolist() == [True, True, False]
+    assert hits_of(READ, LABELS[:, :3], CTC).tolist() == [True, True, False]
+    assert hits_of(READ[:2, :2], LABELS[:2], CTC).tolist() == [False, True]
+    last = chosen("ctc_loss", blank=3)
+    assert hits_of(paths([1, 3, 1, 3]), torch.tensor([[1, 1, 3]]), last).tolist() == [True]
+
+
+@pytest.mark.parametrize("label", [4, -1, 2**40])
+def test_a_label_beyond_the_classes_is_refused_before_torch_looks_it_up(label: int) -> None:
+    labels = LABELS.clone()
+    labels[0, 1] = label
+    with pytest.raises(IndexError, match="out of range"):
+        value_of(CTC, READ, labels)
+
+
+def test_labels_that_do_not_fit_end_a_training_or_count_as_nothing() -> None:
+    short, labels = READ[:, :2], LABELS
+    assert value_of(CTC, short, labels) == math.inf
+    assert math.isfinite(value_of(chosen("ctc_loss", zero_infinity=True), short, labels))
+
+
+@pytest.mark.parametrize(("shape", "target"), [((3, 5), (3, 6)), ((3, 5, 4), (3,)), ((5, 3, 4), (3, 6))])
+def test_what_a_table_cannot_say_of_sequences_is_refused(shape: Any, target: Any) -> None:
+    with pytest.raises(InputRefused, match=r"the model's output is .* and ctc_loss") as refused:
+        fit(torch.zeros(shape), torch.zeros(target), CTC)
+    assert "a table names no shorter length" in refused.value.hint
+
+
+def test_results_of_sequences_count_those_read_without_an_error() -> None:
+    made = result(CTC, READ.numpy(), LABELS.numpy())
+    assert isinstance(made.outcome, Sequences) and (made.outcome.compared, made.outcome.correct) == (3, 2)
+    assert HeldOut.from_json(made.json()) == made and figure_of(made, "accuracy") == 2 / 3
+    assert "read without an error 66.7 %" in held_out_sentence(made, 1.0)
+    with pytest.raises(InputRefused, match="correct"):
+        Sequences.from_json({"kind": "sequences", "compared": 3, "correct": 4, "loss": 0.0})
+
+
+class Reader(nn.Module):
+    """Four numbers as two steps of three classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(4, 6)
+
+    def forward(self, x: Tensor) -> Tensor:  # [B, 4] -> [B, 2, 3]
+        steps_BTK: Tensor = self.last(x).view(-1, 2, 3).log_softmax(2)
+        return steps_BTK
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_sequences_are_trained_on_in_the_open_and_in_private(private: bool) -> None:
+    """Records have labels of several lengths, so no two of them go side by side."""
+    arrays = {name: np.array(cells) for name, cells in table().arrays.items() if name != "kind"}
+    labels = np.array([[1, 2], [2, 0], [1, 0], [0, 0]] * 10)
+    records = Table.of(arrays | {"labels": labels}, target="labels")
+    terms: dict[str, Any] = {"target": "labels", "loss": {"name": "ctc_loss", "arguments": {}}, "metrics": []}
+    given = (private_recipe if private else recipe)(**terms)
+    torch.manual_seed(0)
+    graph, initial = export(Reader(), (Input("x", "F32", (4,)),), 2)
+    program, take = Program(graph, initial), assemble(given, records)
+    rows = np.arange(12, dtype=np.uint64)
+    if not private:
+        (done,) = train(program, given, [rows], take, SEED, 0, fresh_optimizer(program, given))
+        assert math.isfinite(done.loss)
+        return
+    gradients = RecordGradients(program, given)
+    together, alone = gradients.sum(rows, take, SEED, 0).clone(), torch.zeros(gradients.count, dtype=torch.int64)
+    for row in range(12):
+        alone += gradients.sum(rows[row : row + 1], take, SEED, 0)
+    assert torch.equal(together, alone) and alone.any()

@@ -32,6 +32,8 @@ BESIDE: dict[str, dict[str, object]] = {
             "log_input",
             "full",
             "log_target",
+            "blank",
+            "zero_infinity",
         )
     },
     **{

@@ -22,7 +22,7 @@ from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import CLASSIFICATION
+from fitchain.pod.values.recipe.terms import CLASSIFICATION, CTC
 
 OUTPUT_DTYPE = "F32"
 _TYPES = {written: type_ for type_, written in TYPES.items()}
@@ -141,6 +141,8 @@ def require_computable(program: Program, recipe: Recipe, indices: Indices, assem
 
 
 def _require_classes(prediction_BK: Tensor, target_B: Tensor, recipe: Recipe) -> None:
+    if recipe.loss.name == CTC:
+        return  # its loss refuses a label that is out of range
     target_B = target_B[counted(target_B, recipe.loss)]
     if recipe.loss.name in CLASSIFICATION and target_B.numel() and target_B.max() >= prediction_BK.shape[1]:
         raise InputRefused(

@@ -27,7 +27,16 @@ from torch import Tensor
 
 from fitchain.pod.compute.dataset import Assemble
 from fitchain.pod.compute.dataset.columns import Array
-from fitchain.pod.compute.losses import as_amounts, count_among, counted, fit, loss_function, mean_of, mean_weight
+from fitchain.pod.compute.losses import (
+    as_amounts,
+    count_among,
+    counted,
+    fit,
+    hits_of,
+    loss_function,
+    mean_of,
+    mean_weight,
+)
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.private_training import FAILURES, by_unit, record_seed, refuse_lack_of_memory, terms_of
 from fitchain.pod.compute.training import as_tensors, generator_seed
@@ -45,6 +54,7 @@ from fitchain.pod.values.held_out import (
     NoisedClasses,
     NoisedMean,
     Outcome,
+    Sequences,
     Subgroup,
     fold_small_groups,
 )
@@ -52,7 +62,7 @@ from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.privacy.noise import discrete_gaussian
 from fitchain.pod.values.recipe import Choice, Recipe
 from fitchain.pod.values.recipe.subgroups import Group
-from fitchain.pod.values.recipe.terms import AMONG, CLASSIFICATION, OF_CLASSES, OF_TRUTHS
+from fitchain.pod.values.recipe.terms import AMONG, CLASSIFICATION, CTC, OF_CLASSES, OF_HITS, OF_TRUTHS
 
 NOISE_DOMAIN = 2
 """Of the keyed stream, beside those of sampling and of gradients."""
@@ -176,7 +186,7 @@ def _outcomes(
     loss = mean_of(recipe.loss)
     compute_loss = loss_function(loss)
     most_confused = [MOST_CONFUSED, *[MOST_CONFUSED_APART] * (len(parts) - 1)]
-    tallies = [_Classes(loss, most) if loss.name in OF_CLASSES else _Amounts(loss) for most in most_confused]
+    tallies = [_tally(loss, most) for most in most_confused]
     for batch in batches_of(len(rows), recipe.at_once):
         output, target_B = outputs(batch)
         prediction_BK = fit(output, target_B, loss)
@@ -196,9 +206,9 @@ def _outcomes(
     return [
         None
         if part is not parts[0] and tally.compared < LEAST_TOLD
-        else tally.outcome()
-        if isinstance(tally, _Classes)
         else tally.outcome(_spread(recipe, rows[part], targets, tally))
+        if isinstance(tally, _Amounts)
+        else tally.outcome()
         for part, tally in zip(parts, tallies, strict=True)
     ]
 
@@ -310,6 +320,31 @@ class _Amounts:
         return Amounts(self.compared, self.mean.value, *sums)
 
 
+@dataclass
+class _Sequences:
+    """Counts of sequences so far."""
+
+    loss: Choice
+    mean: _Mean = field(default_factory=_Mean)
+    compared: int = 0
+    correct: int = 0
+
+    def add(self, prediction_BTK: Tensor, target_BS: Tensor) -> bool:
+        """Count a batch."""
+        self.compared += len(target_BS)
+        self.correct += int(hits_of(prediction_BTK, target_BS, self.loss).sum())
+        return True
+
+    def outcome(self) -> Sequences:
+        return Sequences(self.compared, self.correct, self.mean.value)
+
+
+def _tally(loss: Choice, most_confused: int) -> _Classes | _Amounts | _Sequences:
+    if loss.name == CTC:
+        return _Sequences(loss)
+    return _Classes(loss, most_confused) if loss.name in OF_CLASSES else _Amounts(loss)
+
+
 def taken_for(prediction_BK: Tensor, target_B: Tensor, loss: str) -> tuple[npt.NDArray[np.int64], ...]:
     """True class and the one that it was taken for, `[predictions]` each."""
     if loss in OF_TRUTHS:
@@ -356,8 +391,8 @@ def _noised(
     """
     loss, sigma = recipe.loss.name, recipe.held_out_sigma
     classes = 2 if loss in OF_TRUTHS else len(recipe.transform.get(recipe.target, {}).get("categories", ()))
-    has_classes, of_units = loss in OF_CLASSES, terms_of(recipe).unit_records is not None
-    if not of_units and has_classes and 0 < classes <= MOST_CONFUSED and assemble(rows[:1])[1].ndim == 1:
+    has_hits, of_units = loss in OF_HITS, terms_of(recipe).unit_records is not None
+    if not of_units and loss in OF_CLASSES and 0 < classes <= MOST_CONFUSED and assemble(rows[:1])[1].ndim == 1:
 
         def one_cell(prediction_1K: Tensor, target_1: Tensor) -> Counted | None:
             (true,), (taken,) = taken_for(prediction_1K, target_1, loss)
@@ -370,18 +405,16 @@ def _noised(
         return NoisedClasses(classes, sigma, tuple(counts.tolist()))
 
     def share_of_hits(prediction_1K: Tensor, target_1: Tensor) -> Counted | None:
-        counted_1 = counted(target_1, recipe.loss).ravel().numpy()
-        true, taken = (each[counted_1] for each in taken_for(prediction_1K, target_1, loss))
-        if not len(true):
+        if not (compared := int(counted(target_1, recipe.loss).sum())):
             return None
-        return 0, MEAN_GRID * int((true == taken).sum()) // len(true)
+        return 0, MEAN_GRID * int(hits_of(prediction_1K, target_1, recipe.loss).sum()) // compared
 
     def clipped_error(prediction_1: Tensor, target_1: Tensor) -> Counted | None:
         errors = _error(as_amounts(prediction_1, recipe.loss), target_1)
         mean = math.fsum(errors.tolist()) / len(errors)
         return 0, math.floor(min(mean, ERROR_CLIP) * (MEAN_GRID / ERROR_CLIP))
 
-    of, clip, count = (ACCURACY, 1.0, share_of_hits) if has_classes else (ERROR, ERROR_CLIP, clipped_error)
+    of, clip, count = (ACCURACY, 1.0, share_of_hits) if has_hits else (ERROR, ERROR_CLIP, clipped_error)
     (total,) = _sums(program, recipe, rows, assemble, seed, count, 1)
     (noise,) = discrete_gaussian(Fraction(sigma) * MEAN_GRID).draw(key, seed.value, recipe.steps, NOISE_DOMAIN, 1)
     return NoisedMean(f"{of}{OF_UNITS if of_units else ''}", clip, MEAN_GRID, sigma, int(total + noise))

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.recipe.terms import AMONG, CLASS_WEIGHTS, CLASSIFICATION, DICE, KL, Choice
+from fitchain.pod.values.recipe.terms import AMONG, CLASS_WEIGHTS, CLASSIFICATION, CTC, DICE, KL, Choice
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -54,6 +54,15 @@ def fit(output: Tensor, target_B: Tensor, choice: Choice) -> Tensor:
                 "let the model put out one number a class",
             )
         return output
+    if choice.name == CTC:
+        if len(shape) != 3 or len(wanted) != 2 or shape[0] != wanted[0]:
+            raise InputRefused(
+                f"the model's output is {list(shape)} and {CTC} against targets {list(wanted)} needs"
+                f" {[wanted[0], 'steps', 'classes']}, against rows of labels",
+                "let the model put out log-probabilities of each class in each step; all its steps count, since a table"
+                " names no shorter length",
+            )
+        return output
     if shape == (*wanted, 1):
         return output.squeeze(-1)
     if shape != wanted:
@@ -70,7 +79,10 @@ def count_correct(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> in
 
 
 def counted(target_B: Tensor, choice: Choice) -> Tensor:
-    """Which targets count, bool of their shape: all but those of the class that a recipe ignores."""
+    """Which targets count, bool of their shape: all but those of the class that a recipe ignores. Of
+    sequences bool of the records."""
+    if choice.name == CTC:
+        return torch.ones(len(target_B), dtype=torch.bool)
     ignored = choice.arguments.get("ignore_index")
     return torch.ones_like(target_B, dtype=torch.bool) if ignored is None else target_B != ignored
 
@@ -83,7 +95,7 @@ def mean_of(choice: Choice) -> Choice:
 def mean_weight(target_B: Tensor, choice: Choice) -> float:
     """By what a loss divides where it takes a mean: the number of targets that count, of records,
     or the sum of class weights."""
-    if choice.name == DICE or (choice.name == KL and choice.arguments.get("reduction") == "batchmean"):
+    if choice.name in (DICE, CTC) or (choice.name == KL and choice.arguments.get("reduction") == "batchmean"):
         return len(target_B)
     counted_B = counted(target_B, choice)
     if choice.name in CLASSIFICATION and choice.name != "focal_loss" and "weight" in choice.arguments:
@@ -99,7 +111,11 @@ def as_amounts(prediction_B: Tensor, choice: Choice) -> Tensor:
 
 def hits_of(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> Tensor:
     """Which predictions hit, bool of the target's shape: the largest class, or for a binary loss
-    the sign of the logit; none of a target that does not count."""
+    the sign of the logit; none of a target that does not count. Of sequences bool of the records:
+    of which the likeliest path reads as all labels."""
+    if choice.name == CTC:
+        labels_BS = _labels(prediction_BK, target_B, choice)
+        return (_read(prediction_BK, choice.arguments.get("blank", 0), labels_BS.shape[1]) == labels_BS).all(1)
     if choice.name in CLASSIFICATION:
         return (prediction_BK.argmax(1) == target_B) & counted(target_B, choice)
     return (prediction_BK > 0) == (target_B > 0.5)
@@ -163,6 +179,40 @@ def _quantile_loss(prediction_BK: Tensor, target_BK: Tensor, reduction: str = "m
     return _reduced(torch.maximum(above_BK * quantile, above_BK * (quantile - 1)), reduction)
 
 
+def _ctc_loss(
+    prediction_BTK: Tensor, target_BS: Tensor, reduction: str = "mean", blank: int = 0, zero_infinity: bool = False
+) -> Tensor:
+    """How unlikely the labels are, however they are laid beside the steps; a mean is over the
+    records, each divided by its number of labels.
+
+    A target's labels are those before its first blank. torch looks classes up without a check.
+
+    Source: Graves et al., Connectionist Temporal Classification (2006); `torch.nn.CTCLoss`.
+    """
+    if not ((target_BS >= 0) & (target_BS < prediction_BTK.shape[2])).all():
+        raise IndexError("a label is out of range of the model's classes")
+    steps_B = torch.full((len(target_BS),), prediction_BTK.shape[1])
+    labels_B = (target_BS != blank).cumprod(1).sum(1)
+    return F.ctc_loss(prediction_BTK.transpose(0, 1), target_BS, steps_B, labels_B, blank, reduction, zero_infinity)
+
+
+def _labels(prediction_BTK: Tensor, target_BS: Tensor, choice: Choice) -> Tensor:
+    """Targets in as many places as both they and a path may have, blanks behind their labels."""
+    blank, (_, steps, _) = choice.arguments.get("blank", 0), prediction_BTK.shape
+    is_label_BS = (target_BS != blank).cumprod(1).bool()
+    return F.pad(target_BS.where(is_label_BS, blank), (0, max(0, steps - target_BS.shape[1])), value=blank)
+
+
+def _read(prediction_BTK: Tensor, blank: int, places: int) -> Tensor:
+    """The likeliest path without repetitions and blanks, `[B, places]`, blanks behind it."""
+    taken_BT = prediction_BTK.argmax(2)
+    new_BT = torch.ones_like(taken_BT, dtype=torch.bool)
+    new_BT[:, 1:] = taken_BT[:, 1:] != taken_BT[:, :-1]
+    is_label_BT = new_BT & (taken_BT != blank)
+    place_BT = torch.where(is_label_BT, is_label_BT.cumsum(1) - 1, places)  # behind the last: dropped
+    return torch.full((len(taken_BT), places + 1), blank).scatter_(1, place_BT, taken_BT)[:, :places]
+
+
 def _reduced(loss_B: Tensor, reduction: str) -> Tensor:
     return loss_B if reduction == "none" else loss_B.sum() if reduction == "sum" else loss_B.mean()
 
@@ -171,4 +221,5 @@ _COMPOSED: Mapping[str, Callable[..., Any]] = {
     "focal_loss": _focal_loss,
     "quantile_loss": _quantile_loss,
     DICE: _dice_loss,
+    CTC: _ctc_loss,
 }

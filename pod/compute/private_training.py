@@ -158,7 +158,8 @@ class RecordGradients:
         self.count = sum(parameter.numel() for parameter in self._parameters)
         self._clipping_memory = clipping_memory(self.count)
         tensors = (*program.parameters.values(), *program.buffers.values())
-        self._side_by_side = SideBySide(self._gradients, tensors, program.graph.operators)
+        operators = program.graph.operators | {f"loss.{recipe.loss.name}"}
+        self._side_by_side = SideBySide(self._gradients, tensors, operators)
 
     def sum(self, indices: Indices, assemble: Assemble, seed: Digest, step: int) -> Tensor:
         """Add up the gradients of records.

@@ -39,7 +39,7 @@ from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.privacy.keys import segment_key
 from fitchain.pod.values.privacy.ledger import epsilon_of
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import CLASSIFICATION, OF_CLASSES, OF_TRUTHS, Choice
+from fitchain.pod.values.recipe.terms import CLASSIFICATION, OF_HITS, OF_TRUTHS, Choice
 from fitchain.pod.values.risk import Attack, Details, Quality, RiskReport, Seeds, Summary, Worst, rates_of, roc_of
 from fitchain.pod.values.risk.attack import Scores, area_under
 from fitchain.pod.values.risk.references import ReferenceLeaf, leaf_digests, training_root
@@ -271,7 +271,7 @@ def _each(subject: Subject, program: Program, rows: Indices) -> list[Answers]:
     if len(rows) > 1:
         return [part for row in rows for part in _each(subject, program, np.array([row]))]
     least = np.array([-MOST_CONFIDENCE])
-    return [Answers(least, -least, np.zeros(1) if subject.recipe.loss.name in OF_CLASSES else None)]
+    return [Answers(least, -least, np.zeros(1) if subject.recipe.loss.name in OF_HITS else None)]
 
 
 def _together(subject: Subject, program: Program, rows: Indices) -> Answers:
@@ -280,14 +280,14 @@ def _together(subject: Subject, program: Program, rows: Indices) -> Answers:
     inputs, target_B = as_tensors(*subject.assemble(rows))
     with torch.no_grad():
         prediction_BK = fit(program(*inputs, training=False), target_B, choice).double()
-        target_B = target_B if choice.name in CLASSIFICATION else target_B.double()
+        target_B = target_B.double() if target_B.is_floating_point() else target_B
         counted_B = counted(target_B, choice)
         loss_B = _a_record(compute_loss(prediction_BK, target_B), counted_B)
         return Answers(
             _finite(confidence(prediction_BK, target_B, choice, loss_B)),
             _finite(loss_B, MOST_CONFIDENCE),
             _a_record(hits_of(prediction_BK, target_B, choice).double(), counted_B).numpy()
-            if subject.recipe.loss.name in OF_CLASSES
+            if subject.recipe.loss.name in OF_HITS
             else None,
         )
 

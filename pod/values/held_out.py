@@ -191,6 +191,43 @@ class Amounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Sequences:
+    """Of sequences of labels.
+
+    Args:
+        compared: records.
+        correct: of these, how many are read without an error.
+        loss: the recipe's, the mean over the records.
+    """
+
+    kind: ClassVar[str] = "sequences"
+    compared: int
+    correct: int
+    loss: float
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Sequences:
+        """Read the JSON form.
+
+        Raises:
+            InputRefused: it has another form, or its counts contradict each other.
+        """
+        fields = Fields("a held-out result", value, ("kind", "compared", "correct", "loss"))
+        compared = fields.integer("compared", 1, MOST_COUNT)
+        return cls(compared, fields.integer("correct", 0, compared), fields.real("loss"))
+
+    @property
+    def accuracy(self) -> float:
+        """The share of records that are read without an error."""
+        return self.correct / self.compared
+
+    @property
+    def accuracy_interval(self) -> Interval:
+        """Of 95 %, by Wilson."""
+        return wilson(self.correct, self.compared)
+
+
+@dataclass(frozen=True, slots=True)
 class NoisedClasses:
     """Of a classification under a privacy budget: counts with a discrete Gaussian added to each.
 
@@ -276,8 +313,10 @@ class NoisedMean:
         return CONFIDENCE_Z * self.sigma * self.clip / records
 
 
-Outcome = Classes | Amounts | NoisedClasses | NoisedMean
-_KINDS: Mapping[str, type[Outcome]] = {kind.kind: kind for kind in (Classes, Amounts, NoisedClasses, NoisedMean)}
+Outcome = Classes | Amounts | Sequences | NoisedClasses | NoisedMean
+_KINDS: Mapping[str, type[Outcome]] = {
+    kind.kind: kind for kind in (Classes, Amounts, Sequences, NoisedClasses, NoisedMean)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +344,7 @@ class Subgroup:
         """
         fields = Fields("a result by group", value, ("column", "groups", "records", "outcome"))
         groups = fields.items("groups", 1, MOST_GROUPS)
-        outcome = _outcome(value["outcome"], (Classes, Amounts), MOST_CONFUSED_APART)
+        outcome = _outcome(value["outcome"], (Classes, Amounts, Sequences), MOST_CONFUSED_APART)
         return cls(
             fields.text("column", MOST_COLUMN_NAME),
             parse_groups("a result by group: groups", groups),

@@ -16,7 +16,7 @@ from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.subgroups import Subgroups
-from fitchain.pod.values.recipe.terms import AS_THEY_ARE, CLASSIFICATION, OF_TRUTHS
+from fitchain.pod.values.recipe.terms import AS_THEY_ARE, CLASSIFICATION, CTC, OF_TRUTHS
 
 KEPT_BYTES = 256 << 20
 
@@ -173,7 +173,7 @@ def _target(table: Table, recipe: Recipe) -> Take:
     array, constants = table.arrays[table.column(recipe.target).name], recipe.transform.get(recipe.target)
     loss = recipe.loss.name
     categories = None if constants is None else constants.get("categories")
-    if loss in CLASSIFICATION:
+    if loss in CLASSIFICATION or loss == CTC:
         if categories is not None:
             return _classes(table, recipe.target, categories)
         # Whether one record's number is below 0 is none of the noised numbers that a private

@@ -183,5 +183,9 @@ _LOSSES: Mapping[str, tuple[Callable[..., Tensor], tuple[tuple[int, ...], ...]]]
     "quantile_loss": (_named("quantile_loss", torch.neg, quantile=0.9), (_FLAT,)),
     "dice_loss": (_named("dice_loss", lambda x: (x > 0.2).float()), (_TABLE,)),
     "poisson_nll_loss": (_named("poisson_nll_loss", lambda x: (9 * x.abs()).floor(), full=True), (_FLAT,)),
+    "ctc_loss": (
+        lambda x: loss_function(Choice("ctc_loss", {}))(x.log_softmax(2), torch.arange(1, 61).reshape(4, 15) % 7),
+        ((4, 41, 7),),
+    ),
     "kl_div": (_named("kl_div", lambda x: x.neg().softmax(1), reduction="batchmean"), (_TABLE,)),
 }

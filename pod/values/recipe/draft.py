@@ -36,7 +36,7 @@ from fitchain.pod.values.recipe.terms import (
     MOST_BATCH,
     MOST_GROUPS,
     MOST_STEPS,
-    OF_CLASSES,
+    OF_HITS,
     OPTIMIZERS,
     SEGMENT,
     VERSION,
@@ -126,7 +126,7 @@ def draft(
     default_segment = max(2, -(-steps // DEFAULT_SEGMENTS), least_segment(units - trained, batch_size, evaluate))
     segment_steps = integer("segment_steps", terms.get("segment_steps", default_segment), 2, MOST_STEPS)
     privacy = _privacy(card, trained, batch_size, steps, terms)
-    metrics = ["loss", "accuracy"] if loss["name"] in OF_CLASSES else ["loss"]
+    metrics = ["loss", "accuracy"] if loss["name"] in OF_HITS else ["loss"]
     optimizer = _named(terms, "optimizer", "AdamW", OPTIMIZERS)
     return Recipe.from_json(
         {

@@ -95,7 +95,7 @@ PARTS = (
                 '"cross_entropy"',
                 "cross_entropy for classes, mse_loss for amounts, binary_cross_entropy_with_logits for labels",
                 "cross_entropy, nll_loss, focal_loss, binary_cross_entropy_with_logits, dice_loss, mse_loss, l1_loss,"
-                " smooth_l1_loss, huber_loss, quantile_loss, poisson_nll_loss or kl_div.",
+                " smooth_l1_loss, huber_loss, quantile_loss, poisson_nll_loss, kl_div or ctc_loss.",
             ),
             Key(
                 "reduction",
@@ -126,6 +126,13 @@ PARTS = (
             ),
             Key("log_input", "true", "true", "Of poisson_nll_loss: whether the model puts out the rate's logarithm."),
             Key("full", "false", "false", "Of poisson_nll_loss: whether Stirling's term is added."),
+            Key(
+                "blank",
+                "0",
+                "0",
+                "Of ctc_loss: the class that no label has, and that fills a target up behind its labels.",
+            ),
+            Key("zero_infinity", "true", "false", "Of ctc_loss: whether a target that does not fit counts as 0."),
             Key("log_target", "true", "false", "Of kl_div: whether the target holds logarithms of shares."),
         ),
     ),

@@ -46,6 +46,7 @@ OTHER_NAMES: Mapping[str, Mapping[str, str]] = {
         "softdice": "dice_loss",
         "generaliseddice": "dice_loss",
         "kl": "kl_div",
+        "connectionisttemporalclassification": "ctc_loss",
         "kldivergence": "kl_div",
     },
     "optimizer": {"momentum": "SGD", "adamax": "Adam", "nadam": "Adam", "radam": "Adam"},

@@ -59,6 +59,10 @@ BINARY, DICE = "binary_cross_entropy_with_logits", "dice_loss"
 OF_TRUTHS = (BINARY, DICE)
 """Losses of outputs that each tell one of two classes, by the sign of a logit."""
 OF_CLASSES = (*CLASSIFICATION, *OF_TRUTHS)
+"""Losses whose targets are of classes."""
+CTC = "ctc_loss"
+"""The loss of sequences that are not laid beside the outputs: int64, filled up with blanks."""
+OF_HITS = (*OF_CLASSES, CTC)
 """Losses of whose predictions each hits or misses."""
 POISSON, KL = "poisson_nll_loss", "kl_div"
 AS_THEY_ARE = (POISSON, KL)
@@ -66,8 +70,15 @@ AS_THEY_ARE = (POISSON, KL)
 AMONG = 5
 """A class is looked for among so many that a model holds likeliest: `top5`."""
 FIGURES_OF_CLASSES, FIGURES_OF_AMOUNTS = ("loss", "accuracy", "top5", "f1", "auc"), ("loss", "mae", "r2")
+FIGURES_OF_SEQUENCES = ("loss", "accuracy")
 """Figures of a result on held-out records by which the best checkpoint may be chosen: loss and mean
 absolute error (MAE) by the lowest, the others by the highest."""
+
+
+def figures_of(loss: str) -> tuple[str, ...]:
+    """The figures of a result where a recipe has a loss."""
+    of_others = FIGURES_OF_SEQUENCES if loss == CTC else FIGURES_OF_AMOUNTS
+    return FIGURES_OF_CLASSES if loss in OF_CLASSES else of_others
 
 
 def _reals(what: str, value: Any, count: int, low: float, high: float) -> list[float]:
@@ -99,6 +110,7 @@ LOSSES: Mapping[str, Mapping[str, Any]] = {
     DICE: {**_REDUCTION, "smooth": partial(real, low=2.0**-20, high=1e6)},
     POISSON: {**_REDUCTION, "log_input": flag, "full": flag},
     KL: {"reduction": partial(choice, among=("batchmean", "mean", "sum")), "log_target": flag},
+    CTC: {**_REDUCTION, "blank": partial(integer, low=0, high=MOST_CATEGORIES), "zero_infinity": flag},
 }
 """Losses by their name in `torch.nn.functional`, or in `compute.losses`: a reader for each argument
 that a recipe may give; what it leaves out has torch's default."""
@@ -802,7 +814,7 @@ def _evaluation(
     """When the model is evaluated, and by which figure its best checkpoint is chosen."""
     evaluate, best = fields.choice("evaluate", (END, SEGMENT)), fields.value["best"]
     if best is not None:
-        best = fields.choice("best", FIGURES_OF_CLASSES if loss.name in OF_CLASSES else FIGURES_OF_AMOUNTS)
+        best = fields.choice("best", figures_of(loss.name))
         if evaluate != SEGMENT:
             raise InputRefused(
                 "the best checkpoint is chosen by results that only the last one has",
@@ -983,9 +995,9 @@ def _metrics(fields: Fields, loss: Choice, privacy: Privacy | None) -> tuple[str
     if len(set(metrics)) != len(metrics):
         raise InputRefused("the recipe: metrics name one of them twice")
     for metric, of, losses in (
-        ("accuracy", "classes", OF_CLASSES),
+        ("accuracy", "classes", OF_HITS),
         ("top5", "one of several classes", CLASSIFICATION),
-        ("mae", "amounts", [name for name in LOSSES if name not in OF_CLASSES]),
+        ("mae", "amounts", [name for name in LOSSES if name not in OF_HITS]),
     ):
         if metric in metrics and loss.name not in losses:
             raise InputRefused(f"the recipe: {metric} is of {of}, and {loss.name} has none", "leave it out of metrics")
