@@ -220,9 +220,10 @@ class Runner:
 
 def cases() -> str:
     """Digest of what computes a case, docstrings and comments aside: the classes, what they admit,
-    the records of operators, the kernels."""
+    the records of operators, the kernels, losses and optimizers."""
     folders = [ROOT / "pod" / name for name in ("compute/environment", "compute/operators", "values/graph/operators")]
     files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    files += [ROOT / "pod" / "compute" / name for name in ("losses.py", "own_optimizers.py")]
     return _codes([*files, ROOT / "pod" / "values" / "graph" / "admission.py"])
 
 
@@ -230,7 +231,7 @@ def trainings() -> str:
     """Digest of what computes a training's transcript root: its cases, the models, the graph that
     they are sent as, the loop, what records it."""
     files = [ROOT / "scripts" / name for name in ("conformance_trainings.py", "sample_jobs.py")]
-    files += [ROOT / "pod" / name for name in ("compute/training.py", "proof/transcript.py")]
+    files += [ROOT / "pod" / name for name in ("compute/training.py", "compute/update.py", "proof/transcript.py")]
     files += [ROOT / "pod" / "jobs" / "worker" / name for name in ("modes.py", "job.py", "task.py")]
     folders = "compute/model", "compute/checkpoint", "compute/dataset", "values/graph"
     return cases() + _codes(
@@ -292,12 +293,12 @@ def compute(name: str, threads: int, filled: bool, quick: bool, only: list[str],
 
 def all_works(name: str, quick: bool) -> dict[str, Work]:
     """All cases by name: the probe's, the wide ones, and those outside the class."""
-    from fitchain.pod.compute.environment.probing import operator_works, probe_works
+    from fitchain.pod.compute.environment.probing import operator_works, optimizer_works, probe_works
 
     of = environment_class(name)
     works = probe_works(of)
     if not quick:
-        works |= operator_works(of, wide=True)
+        works |= operator_works(of, wide=True) | optimizer_works()
     for wide in (False,) if quick else (False, True):
         beside = operator_works(replace(of, admits=ANY), wide)
         works |= {f"{OUTSIDE}{work}": run for work, run in beside.items() if work not in works}

@@ -20,10 +20,9 @@ import numpy as np
 from fitchain.pod.compute.checkpoint import KeptState, read_leaves, replace_last_leaf, write_state_file
 from fitchain.pod.compute.dataset import Table, dataset_root, record_leaves
 from fitchain.pod.compute.dataset.references import ReferenceTraining
-from fitchain.pod.compute.model import step_work
 from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.worker import Context, Event, SegmentAudited, Task
-from fitchain.pod.jobs.worker.job import Job
+from fitchain.pod.jobs.worker.job import Job, work_of
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.jobs.worker.task import Assess, Audit, Reopen
 from fitchain.pod.parties.verifier import Examination, examine
@@ -161,9 +160,7 @@ class Case:
             dataset_count=self.registered.count,
             charge=given.charge,
             environment=given.environment.digest,
-            work=step_work(
-                Graph.parse((self.folder / "graph.json").read_bytes()), given.batch_size * given.unit_records
-            ),
+            work=work_of(Graph.parse((self.folder / "graph.json").read_bytes()), given),
             steps=given.steps,
             segment_steps=given.segment_steps,
             group_leaves=given.group_leaves,

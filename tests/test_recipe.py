@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from fitchain.pod.values.digest import Digest, Root, canonical_json, sha256
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Recipe, argument_columns, draft
+from fitchain.pod.values.recipe.draft import TERMS
 from fitchain.pod.values.recipe.schedule import MOST_RUNS, SCHEDULES, learning_rates
-from fitchain.pod.values.recipe.terms import GradientClip, ParameterGroup
+from fitchain.pod.values.recipe.spellings import OTHER_NAMES
+from fitchain.pod.values.recipe.terms import LOSSES, OPTIMIZERS, GradientClip, ParameterGroup
 from tests.recipe_drafts import CARD, GRAPH, MODEL, drafted
 
 
@@ -95,7 +97,7 @@ def test_argument_columns_parts_scalars_from_tensors() -> None:
     [
         ({"learnig_rate": 0.1}, "'learnig_rate'", "learning_rate"),
         ({"optimizer": "Adamw"}, "not 'Adamw'", "AdamW"),
-        ({"optimizer": "RMSprop"}, "not 'RMSprop'", ""),
+        ({"optimizer": "Rprop"}, "not 'Rprop'", ""),
         ({"loss": "ctc_loss"}, "not 'ctc_loss'", ""),
         ({"optimizer": "AdamW", "momentum": 0.9}, "AdamW has an unknown field 'momentum'", ""),
         ({"epochs": 1, "steps": 1}, "twice", ""),
@@ -239,6 +241,44 @@ def test_what_private_training_would_undo_is_refused() -> None:
 def test_a_table_of_many_steps_stays_small() -> None:
     table = learning_rates("cosine", 0.1, 3_000_000)
     assert len(table) <= MOST_RUNS and sum(count for count, _ in table) == 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("terms", "meant"),
+    [
+        *(
+            ({"schedule": name}, "one_cycle")
+            for name in ("one-cycle", "OneCycleLR", "1cycle", "one cycle", "onecycle_schedule")
+        ),
+        *(({"schedule": name}, "cosine") for name in ("Cosine", "CosineAnnealingLR", "cosine_with_warmup", "cosin")),
+        *(({"schedule": name}, "linear_warmup") for name in ("warm-up", "linear-warmup", "constant_with_warmup")),
+        *(({"loss": name}, "cross_entropy") for name in ("CrossEntropyLoss", "cross-entropy", "CE")),
+        *(({"loss": name}, "binary_cross_entropy_with_logits") for name in ("BCEWithLogitsLoss", "bce")),
+        *(({"loss": {"name": name}}, "poisson_nll_loss") for name in ("PoissonNLLLoss", "poisson_nll")),
+        *(({"loss": name}, "dice_loss") for name in ("Dice", "soft_dice_loss")),
+        *(({"loss": name}, "kl_div") for name in ("KLDivLoss", "kl")),
+        *(({"optimizer": name}, "AdamW") for name in ("adamw", "adam_w")),
+        *(({"optimizer": name}, "RMSprop") for name in ("rmsprop", "RMSProp")),
+        *(
+            ({name: 4}, "micro_batch")
+            for name in ("accumulate_grad_batches", "gradient_accumulation_steps", "micro_batch_size")
+        ),
+        *(({name: 1}, "gradient_clip") for name in ("clip_grad_norm_", "max_grad_norm", "clip-norm")),
+        *(({name: 1}, "learning_rate") for name in ("lr", "max_lr", "learning_rat")),
+        *(({name: 1}, "ema") for name in ("ema_decay", "EMA")),
+        *(({name: 1}, "proximal") for name in ("mu", "FedProx")),
+    ],
+)
+def test_a_name_as_it_is_said_elsewhere_is_refused_with_the_one_that_is_meant(terms: Any, meant: str) -> None:
+    with pytest.raises(InputRefused) as refused:
+        drafted(**terms)
+    assert refused.value.hint.startswith(f"did you mean {meant}")
+
+
+def test_every_other_name_leads_to_a_name_that_a_recipe_has() -> None:
+    own = {"schedule": SCHEDULES, "loss": LOSSES, "optimizer": OPTIMIZERS, "recipe": TERMS}
+    for key, others in OTHER_NAMES.items():
+        assert set(others.values()) <= set(own[key]) and not set(others) & set(own[key])
 
 
 def each(path: str, *values: Any) -> list[tuple[str, Any]]:

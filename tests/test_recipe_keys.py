@@ -21,11 +21,35 @@ BESIDE: dict[str, dict[str, object]] = {
     **{name: {"loss": next(loss for loss in LOSSES if name in LOSSES[loss])} for name in ("weight", "label_smoothing")},
     **{
         name: {"loss": next(loss for loss in LOSSES if name in LOSSES[loss])}
-        for name in ("pos_weight", "focusing", "quantile", "beta", "delta")
+        for name in (
+            "pos_weight",
+            "ignore_index",
+            "focusing",
+            "quantile",
+            "beta",
+            "delta",
+            "smooth",
+            "log_input",
+            "full",
+            "log_target",
+            "blank",
+            "zero_infinity",
+        )
     },
     **{
         name: {"optimizer": next(kind for kind in OPTIMIZERS if name in OPTIMIZERS[kind])}
-        for name in ("momentum", "dampening", "nesterov", "betas", "eps", "amsgrad")
+        for name in (
+            "momentum",
+            "dampening",
+            "nesterov",
+            "betas",
+            "eps",
+            "amsgrad",
+            "alpha",
+            "centered",
+            "beta2_decay",
+            "d",
+        )
     },
     "best": {"held_out": 0.2, "segment_steps": 20},
     "evaluate": {"held_out": 0.2, "segment_steps": 20},

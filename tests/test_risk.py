@@ -31,7 +31,7 @@ from fitchain.pod.jobs.worker.task import Assess, Context, Task, Train
 from fitchain.pod.values.digest import ZERO, canonical_json, sha256, tagged
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.graph import Graph, Input
-from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe import Choice, Recipe
 from fitchain.pod.values.risk import Attack, Parts, Rate, RiskReport, rates_of, share_bounds
 from fitchain.pod.values.risk.attack import area_under, roc_of
 from fitchain.pod.values.risk.bounds import upper_tail
@@ -151,11 +151,13 @@ def test_confidence_is_the_logit_of_the_label() -> None:
     share = torch.softmax(logits, 1)[torch.arange(2), labels]
     expected = torch.log(share / (1 - share))
     none = torch.zeros(2, dtype=torch.float64)
-    assert torch.allclose(confidence(logits, labels, "cross_entropy", none), expected)
-    assert torch.allclose(confidence(torch.log_softmax(logits, 1), labels, "nll_loss", none), expected)
-    binary = confidence(torch.tensor([1.5, -2.0]), torch.tensor([1.0, 1.0]), "binary_cross_entropy_with_logits", none)
+    assert torch.allclose(confidence(logits, labels, Choice("cross_entropy", {}), none), expected)
+    assert torch.allclose(confidence(torch.log_softmax(logits, 1), labels, Choice("nll_loss", {}), none), expected)
+    binary = confidence(
+        torch.tensor([1.5, -2.0]), torch.tensor([1.0, 1.0]), Choice("binary_cross_entropy_with_logits", {}), none
+    )
     assert binary.tolist() == [1.5, -2.0]
-    assert confidence(none, none, "mse_loss", torch.tensor([3.0, 4.0])).tolist() == [-3.0, -4.0]
+    assert confidence(none, none, Choice("mse_loss", {}), torch.tensor([3.0, 4.0])).tolist() == [-3.0, -4.0]
 
 
 # The value

@@ -13,69 +13,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from fitchain.pod.compute.dataset import Table, assemble, batches
+from fitchain.pod.compute.dataset import assemble, batches
 from fitchain.pod.compute.losses import count_correct, fit, loss_function
 from fitchain.pod.compute.model import Program, tensor_bytes
 from fitchain.pod.compute.training import (
     Diverged,
     SegmentMetrics,
     StepDone,
-    fresh_optimizer,
     load_optimizer,
     optimizer_tensors,
     step_seed,
-    train,
 )
-from fitchain.pod.values.digest import ZERO, Digest, sha256
+from fitchain.pod.values.digest import ZERO, sha256
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import Choice
 from tests.training_jobs import SEED, Net, exported, recipe, table
+from tests.training_runs import Run
 
 ADAMW = {"name": "AdamW", "arguments": {"weight_decay": 0.01, "betas": [0.8, 0.99]}}
 SGD = {"name": "SGD", "arguments": {"momentum": 0.9, "weight_decay": 0.001}}
 BINARY, SQUARED = Choice("binary_cross_entropy_with_logits", {}), Choice("mse_loss", {})
-
-
-class Run:
-    """A training under way in this process."""
-
-    def __init__(self, given: Recipe, seed: Digest = SEED, records: Table | None = None) -> None:
-        graph, initial = exported()
-        self.recipe, self.seed, self.records = given, seed, records or table()
-        self.program = Program(graph, initial)
-        self.optimizer = fresh_optimizer(self.program, given)
-        self.step = 0
-
-    def go(self, steps: int | None = None) -> list[StepDone]:
-        """Train some steps, or to the end."""
-        stop = self.recipe.steps if steps is None else self.step + steps
-        order = batches(self.recipe, self.seed, self.step)
-        take = assemble(self.recipe, self.records)
-        done = []
-        for each in train(self.program, self.recipe, order, take, self.seed, self.step, self.optimizer):
-            done.append(each)
-            if each.step == stop:
-                break
-        self.step = stop
-        return done
-
-    def state(self) -> dict[str, bytes]:
-        """Every tensor's bytes."""
-        optimizer = optimizer_tensors(self.optimizer, self.program)
-        tensors = {**self.program.parameters, **self.program.buffers, **optimizer}
-        return {name: bytes(tensor_bytes("buffer", tensor.detach()).data) for name, tensor in tensors.items()}
-
-    def moved(self) -> Run:
-        """The same training in a fresh process' place: state, optimizer and step alone are carried
-        over."""
-        other = Run(self.recipe, self.seed, self.records)
-        other.program.load(self.program.tensors())
-        kept = {name: tensor.clone() for name, tensor in optimizer_tensors(self.optimizer, self.program).items()}
-        load_optimizer(other.optimizer, other.program, kept)
-        other.step = self.step
-        return other
 
 
 def eager(given: Recipe) -> tuple[list[float], dict[str, bytes]]:
@@ -161,7 +120,7 @@ def test_no_optimizer_tensor_exists_before_the_first_step() -> None:
 def test_an_optimizers_tensor_of_no_parameter_is_refused() -> None:
     run = Run(recipe())
     with pytest.raises(InputRefused, match="'elsewhere/step' belongs to no parameter"):
-        load_optimizer(run.optimizer, run.program, {"elsewhere/step": torch.zeros(())})
+        load_optimizer(run.optimizer, run.program, {"elsewhere/step": torch.zeros(())}, run.recipe)
 
 
 MISFITS = {
@@ -180,7 +139,7 @@ MISFITS = {
 def test_an_optimizers_tensors_that_a_kernel_would_misread_are_refused(misfit: str) -> None:
     run, (tensors, what) = Run(recipe()), MISFITS[misfit]
     with pytest.raises(InputRefused, match=what):
-        load_optimizer(run.optimizer, run.program, tensors)
+        load_optimizer(run.optimizer, run.program, tensors, run.recipe)
 
 
 @given(st.integers(0, 2**32 - 1))

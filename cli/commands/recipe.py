@@ -26,11 +26,11 @@ def show(session: Session, file: FileArgument = None) -> Report:
     Keys that are unknown are refused, with near ones. docs/recipe.md is the same list.
     """
     from fitchain.pod.values.recipe.draft import TERMS
-    from fitchain.pod.values.recipe.fields import refuse_unknown
     from fitchain.pod.values.recipe.keys import PARTS
+    from fitchain.pod.values.recipe.spellings import require_known
 
     terms = read_recipe(file)
-    refuse_unknown("the recipe", terms, TERMS)
+    require_known("the recipe", terms, TERMS)
     values = {
         key.name: {"default": key.default, "meaning": key.meaning, "example": key.example, "value": terms.get(key.name)}
         for part in PARTS

@@ -10,7 +10,7 @@ from fitchain.cli.views.held_out import number, percent
 from fitchain.cli.views.output import KeyValues, Rows, View, cut_middle
 from fitchain.cli.views.svg import GREY, document, text
 from fitchain.pod.values.evaluation import GRID, AmountGrid, ModelEvaluation, Side, mean_of
-from fitchain.pod.values.held_out import Amounts, Classes, HeldOut
+from fitchain.pod.values.held_out import Amounts, Classes, HeldOut, Sequences
 
 if TYPE_CHECKING:
     from fitchain.pod.parties.scientist import Evaluation
@@ -63,6 +63,9 @@ def evaluation_views(evaluation: Evaluation, names: list[str]) -> list[View]:
         case Amounts() as outcome:
             pairs += _of_amounts(outcome, evaluation.recipe.target_scale, evaluation.records)
             return [KeyValues([*pairs, *_of_groups(result, evaluation.recipe.target_scale)])]
+        case Sequences() as outcome:
+            read = ("read without an error", percent(outcome.accuracy, outcome.accuracy_interval))
+            return [KeyValues([*pairs, read, ("loss", f"{outcome.loss:.4g}"), *_of_groups(result)])]
         case _:
             return [KeyValues([*pairs, ("metrics", "none: outputs are not finite, or cannot be computed")])]
 
@@ -72,6 +75,8 @@ def _of_classes(details: ModelEvaluation, outcome: Classes) -> list[tuple[str, A
     pairs: list[tuple[str, Any]] = [
         ("accuracy", percent(outcome.accuracy, outcome.accuracy_interval if independent else None))
     ]
+    if outcome.top5 is not None:
+        pairs.append(("among the five likeliest", percent(outcome.top5)))
     areas = mean_of([side.of_two.auc for side in details.sides])
     if details.are_labels:
         f1 = mean_of([side.f1 for side in details.sides])
@@ -104,7 +109,7 @@ def _of_groups(result: HeldOut | None, scale: float = 1.0) -> list[tuple[str, An
     for part in () if result is None else result.subgroups:
         names = ", ".join(str(group) for group in part.groups)
         match part.outcome:
-            case Classes() as outcome:
+            case Classes() | Sequences() as outcome:
                 words = f"accuracy {percent(outcome.accuracy, outcome.accuracy_interval)}"
             case Amounts() as outcome:
                 words = f"mean error {outcome.mae * scale:.3g}"

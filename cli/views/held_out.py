@@ -17,6 +17,7 @@ from fitchain.pod.values.held_out import (
     NoisedClasses,
     NoisedMean,
     Outcome,
+    Sequences,
     Subgroup,
 )
 
@@ -66,6 +67,8 @@ def _parts(outcome: Outcome, records: int, scale: float) -> list[str]:
             # several predictions of one record depend on one another, and no interval has that
             interval = outcome.accuracy_interval if outcome.compared == records else None
             parts = [f"accuracy {percent(outcome.accuracy, interval)}"]
+            if (top5 := outcome.top5) is not None:
+                parts.append(f"among the five likeliest {percent(top5)}")
             if (f1 := outcome.f1) is not None:
                 parts.append(f"macro F1 {f1:.3f}")
             if (auc := outcome.auc) is not None:
@@ -78,6 +81,11 @@ def _parts(outcome: Outcome, records: int, scale: float) -> list[str]:
             if (r2 := outcome.r2) is not None:
                 parts.append(f"R2 {number(r2, outcome.r2_interval if outcome.compared == records else None)}")
             return [*parts, f"loss {outcome.loss:.3g}"]
+        case Sequences():
+            return [
+                f"read without an error {percent(outcome.accuracy, outcome.accuracy_interval)}",
+                f"loss {outcome.loss:.3g}",
+            ]
         case NoisedClasses():
             share = percent(outcome.accuracy(records), outcome.accuracy_interval(records))
             return [f"accuracy {share}", f"noise of {_noise(outcome.sigma)} on each count included"]

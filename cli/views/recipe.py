@@ -25,7 +25,7 @@ def pairs_of(recipe: Recipe) -> list[tuple[str, Any]]:
     environment = recipe.environment
     where = f"{environment.name}, {counted(environment.threads, 'thread')}, torch {environment.torch}"
     return [
-        ("steps", f"{recipe.steps:,} of {_passes(recipe)}"),
+        ("steps", f"{recipe.steps:,} of {_passes(recipe)}{_parts(recipe)}"),
         ("optimizer", _choice(recipe.optimizer)),
         ("learning rate", _rates(recipe)),
         *_gradients(recipe),
@@ -40,7 +40,8 @@ def pairs_of(recipe: Recipe) -> list[tuple[str, Any]]:
 
 
 def _gradients(recipe: Recipe) -> list[tuple[str, Any]]:
-    """What is done to gradients, and which parameters move otherwise than the rest."""
+    """What is done to gradients, which parameters move otherwise than the rest, and
+    what is done with the weights."""
     clip, pairs = recipe.gradient_clip, list[tuple[str, Any]]()
     if clip is not None:
         what = "shortened together" if clip.kind == "norm" else "each number cut"
@@ -48,7 +49,15 @@ def _gradients(recipe: Recipe) -> list[tuple[str, Any]]:
     for group in recipe.parameter_groups:
         decay = "" if group.weight_decay is None else f", weight decay {group.weight_decay:g}"
         pairs.append((f"parameters {_named(group.match)}", f"{group.rate:g} times the learning rate{decay}"))
+    if recipe.proximal is not None:
+        pairs.append(("pulls", f"towards the initial model, by {recipe.proximal:g} times the distance"))
+    if recipe.ema is not None:
+        pairs.append(("averages", f"the weights, of which {recipe.ema:g} stays in a step; that is what is delivered"))
     return pairs
+
+
+def _parts(recipe: Recipe) -> str:
+    return "" if recipe.micro_batch is None else f", {counted(recipe.micro_batch, 'record')} at once"
 
 
 def _held_out(recipe: Recipe) -> list[tuple[str, Any]]:
@@ -122,6 +131,8 @@ def _choice(choice: Choice) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
+    if value is None:
+        return "torch's own"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return _and([_value(each) for each in value])
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -17,7 +17,7 @@ from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.graph.capacity import capacity_of
 from fitchain.pod.values.held_out import LEAST_TOLD
-from fitchain.pod.values.recipe.terms import OF_CLASSES, SEGMENT
+from fitchain.pod.values.recipe.terms import OF_HITS, SEGMENT
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.offered import Offered
@@ -189,7 +189,7 @@ def evaluation_of(trained: Recipe, metrics_leave: bool | None) -> list[str]:
         return [f"not what the model does on {on}: {hashes}", *best]
     columns = sorted(trained.subgroups)
     by = f", and by {' and by '.join(columns)}, of groups of {LEAST_TOLD} records or more" if columns else ""
-    how = "in exact counts" if trained.loss.name in OF_CLASSES else "as mean error and R2"
+    how = "in exact counts" if trained.loss.name in OF_HITS else "as mean error and R2"
     return [f"in the certificate what the model does on {on}{each}, {how}{by}{condition}", *best]
 
 

@@ -6,6 +6,8 @@
     operators         kernels, checks and cases of what a graph may do
     model             an `nn.Module` as a graph, and a graph as a program that trains
     losses            what a step lowers, and which predictions hit
+    own_optimizers    Lion and LAMB, which torch does not have
+    update            how gradients, once they are there, move the weights
     training          the loop, from one state to the next
     fitting           whether graph, recipe and records go together
     private_training  the same with each record's gradient clipped, and noise added

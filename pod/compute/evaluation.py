@@ -30,7 +30,7 @@ from fitchain.pod.compute.held_out import (
     taken_for,
     tally_outputs,
 )
-from fitchain.pod.compute.losses import fit
+from fitchain.pod.compute.losses import as_amounts, counted, fit
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
@@ -46,7 +46,7 @@ from fitchain.pod.values.evaluation import (
 from fitchain.pod.values.held_out import MOST_CONFUSED, Amounts, Classes, HeldOut
 from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import BINARY
+from fitchain.pod.values.recipe.terms import OF_TRUTHS
 
 Inputs = Callable[[Indices], tuple[Array, ...]]
 SLAB = 1 << 16
@@ -77,7 +77,7 @@ def write_outputs(
     seed_evaluation(program, seed)
     shape, dtype = (), OUTPUT_DTYPES[0]
     with path.open("wb") as file:
-        for batch in batches_of(count, recipe.batch_size):
+        for batch in batches_of(count, recipe.at_once):
             taken = inputs(np.arange(*batch.indices(count), dtype=np.uint64))
             output_B = program(*map(torch.from_numpy, taken), training=False).numpy()
             shape, dtype = output_B.shape[1:], output_B.dtype.name
@@ -162,7 +162,7 @@ class WrittenOutputs:
     @property
     def are_labels(self) -> bool:
         """Whether a target is a row of labels, each there or not."""
-        return self._target.ndim == 2 and self.recipe.loss.name == BINARY
+        return self._target.ndim == 2 and self.recipe.loss.name in OF_TRUTHS
 
     @cached_property
     def _target(self) -> Array:
@@ -179,7 +179,8 @@ class WrittenOutputs:
     def _pairs(self) -> Iterator[Doubles]:
         """Observed and predicted amounts, `[2, n]`."""
         for prediction_B, target_B in self._slabs():
-            pair = [each.to(torch.float64).numpy().ravel() for each in (target_B, prediction_B)]
+            amounts_B = as_amounts(prediction_B, self.recipe.loss)
+            pair = [each.to(torch.float64).numpy().ravel() for each in (target_B, amounts_B)]
             yield np.stack(pair)
 
     def _side(self, number: int, label: int | None = None) -> Side:
@@ -189,12 +190,14 @@ class WrittenOutputs:
         for prediction, target in self._slabs():
             if label is not None:
                 prediction, target = prediction[:, label], target[:, label]
+            chosen = counted(target, self.recipe.loss)
+            prediction, target = prediction[chosen], target[chosen]
             true, taken = taken_for(prediction, target, loss)
             positive = 1 if label is not None else number
             truths.append(true == positive)
             takens.append(taken == positive)
             exact = prediction.to(torch.float64)
-            scores.append((exact if loss == BINARY else _margin(exact, number)).numpy())
+            scores.append((exact if loss in OF_TRUTHS else _margin(exact, number)).numpy())
         score, truth, taken_N = np.concatenate(scores), np.concatenate(truths), np.concatenate(takens)
         cells = np.bincount(2 * truth + taken_N, minlength=4).tolist()
         counts = (cells[0], cells[1], cells[2], cells[3])

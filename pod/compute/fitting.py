@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fitchain.pod.compute.dataset import Assemble, input_width
 from fitchain.pod.compute.dataset.arguments import TYPES
-from fitchain.pod.compute.losses import fit, loss_function
+from fitchain.pod.compute.losses import counted, fit, loss_function
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.shape_check import Cost, dry_run
 from fitchain.pod.compute.training import as_tensors
@@ -22,7 +22,7 @@ from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import CLASSIFICATION
+from fitchain.pod.values.recipe.terms import CLASSIFICATION, CTC
 
 OUTPUT_DTYPE = "F32"
 _TYPES = {written: type_ for type_, written in TYPES.items()}
@@ -74,8 +74,10 @@ def require_fitting(graph: Graph, recipe: Recipe) -> None:
                 f"give {list(width)}",
                 "publish the model for this dataset (`fitchain model publish --dataset`), or name other columns",
             )
-    batch = recipe.batch_size * recipe.unit_records
+    batch = recipe.at_once * recipe.unit_records
     _require_output(_trained(graph, batch), recipe, batch)
+    if rest := recipe.batch_size % recipe.at_once:
+        _trained(graph, rest)
 
 
 def _trained(graph: Graph, batch: int) -> Cost:
@@ -87,7 +89,8 @@ def _trained(graph: Graph, batch: int) -> Cost:
         dry_run(graph, 2, training=True)
         raise InputRefused(
             f"the model cannot be trained on one record at a time: {error.message}",
-            "choose a batch_size of 2 or more: a batch norm, say, compares records with each other",
+            "choose a batch_size, and a micro_batch and what it leaves, of 2 or more: a batch norm, say, compares"
+            " records with each other",
         ) from None
 
 
@@ -99,7 +102,9 @@ def _require_output(cost: Cost, recipe: Recipe, batch: int) -> None:
         return
     output_BK = torch.empty(cost.shape, device="meta")
     fit(output_BK, torch.empty(batch, device="meta"), recipe.loss)
-    if recipe.loss.name in CLASSIFICATION and cost.shape[1] < len(categories):
+    ignored = recipe.loss.arguments.get("ignore_index")
+    largest = max((number for number in range(len(categories)) if number != ignored), default=0)
+    if recipe.loss.name in CLASSIFICATION and cost.shape[1] <= largest:
         raise InputRefused(
             f"the model puts out {cost.shape[1]} classes, and the target {recipe.target!r} has {len(categories)}",
             _CLASSES_ADVICE,
@@ -120,7 +125,7 @@ def require_computable(program: Program, recipe: Recipe, indices: Indices, assem
         InputRefused: a record's loss cannot be computed.
     """
     compute_loss = loss_function(recipe.loss)
-    for batch in np.array_split(indices, max(1, -(-len(indices) // recipe.batch_size))):
+    for batch in np.array_split(indices, max(1, -(-len(indices) // recipe.at_once))):
         inputs, target_B = as_tensors(*assemble(batch))
         try:
             with torch.no_grad():
@@ -136,6 +141,9 @@ def require_computable(program: Program, recipe: Recipe, indices: Indices, assem
 
 
 def _require_classes(prediction_BK: Tensor, target_B: Tensor, recipe: Recipe) -> None:
+    if recipe.loss.name == CTC:
+        return  # its loss refuses a label that is out of range
+    target_B = target_B[counted(target_B, recipe.loss)]
     if recipe.loss.name in CLASSIFICATION and target_B.numel() and target_B.max() >= prediction_BK.shape[1]:
         raise InputRefused(
             f"the model puts out {prediction_BK.shape[1]} classes, and the target {recipe.target!r} has class numbers "

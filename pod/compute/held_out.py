@@ -27,7 +27,16 @@ from torch import Tensor
 
 from fitchain.pod.compute.dataset import Assemble
 from fitchain.pod.compute.dataset.columns import Array
-from fitchain.pod.compute.losses import fit, loss_function
+from fitchain.pod.compute.losses import (
+    as_amounts,
+    count_among,
+    counted,
+    fit,
+    hits_of,
+    loss_function,
+    mean_of,
+    mean_weight,
+)
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.private_training import FAILURES, by_unit, record_seed, refuse_lack_of_memory, terms_of
 from fitchain.pod.compute.training import as_tensors, generator_seed
@@ -35,6 +44,7 @@ from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.held_out import (
     ACCURACY,
     ERROR,
+    LEAST_TOLD,
     MOST_CONFUSED,
     MOST_CONFUSED_APART,
     OF_UNITS,
@@ -44,6 +54,7 @@ from fitchain.pod.values.held_out import (
     NoisedClasses,
     NoisedMean,
     Outcome,
+    Sequences,
     Subgroup,
     fold_small_groups,
 )
@@ -51,7 +62,7 @@ from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.privacy.noise import discrete_gaussian
 from fitchain.pod.values.recipe import Choice, Recipe
 from fitchain.pod.values.recipe.subgroups import Group
-from fitchain.pod.values.recipe.terms import BINARY, OF_CLASSES
+from fitchain.pod.values.recipe.terms import AMONG, CLASSIFICATION, CTC, OF_CLASSES, OF_HITS, OF_TRUTHS
 
 NOISE_DOMAIN = 2
 """Of the keyed stream, beside those of sampling and of gradients."""
@@ -151,7 +162,7 @@ def tally_outputs(
             return HeldOut(len(rows), None)
         whole, *others = outcomes
         triples = zip(names, parts, others, strict=True)
-        subgroups = [Subgroup(*name, int(part.sum()), outcome) for name, part, outcome in triples]
+        subgroups = [Subgroup(*name, int(part.sum()), outcome) for name, part, outcome in triples if outcome]
         return HeldOut(len(rows), whole, tuple(subgroups)).finite
     except FAILURES as error:
         refuse_lack_of_memory(error)
@@ -173,14 +184,15 @@ def _parts(
 
 def _outcomes(
     recipe: Recipe, rows: Indices, outputs: Outputs, targets: Targets, parts: Sequence[Part]
-) -> list[Outcome] | None:
+) -> list[Outcome | None] | None:
     """Count and add up what the model does on parts of the records, of which the first is all of
-    them, batch by batch; None where an output is not finite, or a target is no class."""
-    loss = Choice(recipe.loss.name, {**recipe.loss.arguments, "reduction": "mean"})
+    them, batch by batch; None where an output is not finite, or a target is no class, or of a part
+    in which too few targets count."""
+    loss = mean_of(recipe.loss)
     compute_loss = loss_function(loss)
     most_confused = [MOST_CONFUSED, *[MOST_CONFUSED_APART] * (len(parts) - 1)]
-    tallies = [_Classes(loss.name, most) if loss.name in OF_CLASSES else _Amounts() for most in most_confused]
-    for batch in batches_of(len(rows), recipe.batch_size):
+    tallies = [_tally(loss, most) for most in most_confused]
+    for batch in batches_of(len(rows), recipe.at_once):
         output, target_B = outputs(batch)
         prediction_BK = fit(output, target_B, loss)
         if not prediction_BK.isfinite().all():
@@ -190,11 +202,18 @@ def _outcomes(
             if not chosen.any():
                 continue
             prediction, target = (_chosen(each, chosen) for each in (prediction_BK, target_B))
-            tally.losses.append(compute_loss(prediction, target).item() * target.numel())
+            if weight := mean_weight(target, loss):
+                tally.mean.add(compute_loss(prediction, target).item(), weight)
             if not tally.add(prediction, target):
                 return None
+    if not tallies[0].compared:
+        return None
     return [
-        tally.outcome() if isinstance(tally, _Classes) else tally.outcome(_spread(recipe, rows[part], targets, tally))
+        None
+        if part is not parts[0] and tally.compared < LEAST_TOLD
+        else tally.outcome(_spread(recipe, rows[part], targets, tally))
+        if isinstance(tally, _Amounts)
+        else tally.outcome()
         for part, tally in zip(parts, tallies, strict=True)
     ]
 
@@ -207,7 +226,7 @@ def _chosen(values_B: Tensor, chosen_B: Part) -> Tensor:
 def _spread(recipe: Recipe, rows: Indices, targets: Targets, tally: _Amounts) -> float:
     """Sum of the squared distances of some records' targets from their mean."""
     centre = math.fsum(tally.targets) / tally.compared
-    parts = (targets(rows[batch]) for batch in batches_of(len(rows), recipe.batch_size))
+    parts = (targets(rows[batch]) for batch in batches_of(len(rows), recipe.at_once))
     return math.fsum(_sum(np.square(target.astype(np.float64) - centre)) for target in parts)
 
 
@@ -222,31 +241,53 @@ def _sum(numbers: Doubles) -> float:
 
 
 @dataclass
+class _Mean:
+    """A mean of means so far, each weighed by what it was divided by."""
+
+    losses: list[float] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+
+    def add(self, loss: float, weight: float) -> None:
+        """Add a batch's mean."""
+        self.losses.append(loss * weight)
+        self.weights.append(weight)
+
+    @property
+    def value(self) -> float:
+        """The mean; not a number where nothing counts."""
+        return math.fsum(self.losses) / math.fsum(self.weights) if self.weights else math.nan
+
+
+@dataclass
 class _Classes:
     """Counts of a classification so far: of the outputs only two classes' scores are kept."""
 
-    loss: str
+    loss: Choice
     most_confused: int
-    losses: list[float] = field(default_factory=list)
+    mean: _Mean = field(default_factory=_Mean)
     compared: int = 0
     correct: int = 0
+    among: int = 0
     count: int = 0
     confusion: npt.NDArray[np.int64] | None = None
     scores: tuple[list[Doubles], list[Doubles]] = field(default_factory=lambda: ([], []))
 
     def add(self, prediction_BK: Tensor, target_B: Tensor) -> bool:
-        """Count a batch; whether each of its targets is a class."""
-        self.count = 2 if self.loss == BINARY else prediction_BK.shape[1]
-        true, taken = taken_for(prediction_BK, target_B, self.loss)
+        """Count a batch; whether each of its targets that count is a class."""
+        self.count = 2 if self.loss.name in OF_TRUTHS else prediction_BK.shape[1]
+        counted_B = counted(target_B, self.loss).ravel().numpy()
+        true, taken = (each[counted_B] for each in taken_for(prediction_BK, target_B, self.loss.name))
         if not ((true >= 0) & (true < self.count)).all():
             return False
         self.compared += len(true)
         self.correct += int((true == taken).sum())
+        if self.loss.name in CLASSIFICATION:
+            self.among += count_among(prediction_BK, target_B, self.loss)
         if self.count <= self.most_confused:
             cells = np.bincount(true * self.count + taken, minlength=self.count**2)
             self.confusion = cells if self.confusion is None else self.confusion + cells
         if self.count == 2 and target_B.ndim == 1:
-            score = _score(prediction_BK, self.loss)
+            score = _score(prediction_BK, self.loss.name)[counted_B]
             for each, scores in enumerate(self.scores):
                 scores.append(score[true == each])
         return True
@@ -255,15 +296,16 @@ class _Classes:
         confusion = () if self.confusion is None else tuple(self.confusion.tolist())
         first, second = self.scores
         above = pairs_in_order(np.concatenate(first), np.concatenate(second)) if first else None
-        mean_loss = math.fsum(self.losses) / self.compared
-        return Classes(self.count, self.compared, self.correct, confusion, mean_loss, above)
+        among = self.among if self.count > AMONG else None
+        return Classes(self.count, self.compared, self.correct, confusion, self.mean.value, above, among)
 
 
 @dataclass
 class _Amounts:
     """Sums of a regression so far, one number a batch."""
 
-    losses: list[float] = field(default_factory=list)
+    loss: Choice
+    mean: _Mean = field(default_factory=_Mean)
     compared: int = 0
     absolute: list[float] = field(default_factory=list)
     squared: list[float] = field(default_factory=list)
@@ -271,7 +313,7 @@ class _Amounts:
 
     def add(self, prediction_B: Tensor, target_B: Tensor) -> bool:
         """Add a batch up."""
-        error = _error(prediction_B, target_B)
+        error = _error(as_amounts(prediction_B, self.loss), target_B)
         self.compared += len(error)
         self.absolute.append(_sum(error))
         self.squared.append(_sum(np.square(error)))
@@ -280,12 +322,37 @@ class _Amounts:
 
     def outcome(self, spread: float) -> Amounts:
         sums = math.fsum(self.absolute), math.fsum(self.squared), spread
-        return Amounts(self.compared, math.fsum(self.losses) / self.compared, *sums)
+        return Amounts(self.compared, self.mean.value, *sums)
+
+
+@dataclass
+class _Sequences:
+    """Counts of sequences so far."""
+
+    loss: Choice
+    mean: _Mean = field(default_factory=_Mean)
+    compared: int = 0
+    correct: int = 0
+
+    def add(self, prediction_BTK: Tensor, target_BS: Tensor) -> bool:
+        """Count a batch."""
+        self.compared += len(target_BS)
+        self.correct += int(hits_of(prediction_BTK, target_BS, self.loss).sum())
+        return True
+
+    def outcome(self) -> Sequences:
+        return Sequences(self.compared, self.correct, self.mean.value)
+
+
+def _tally(loss: Choice, most_confused: int) -> _Classes | _Amounts | _Sequences:
+    if loss.name == CTC:
+        return _Sequences(loss)
+    return _Classes(loss, most_confused) if loss.name in OF_CLASSES else _Amounts(loss)
 
 
 def taken_for(prediction_BK: Tensor, target_B: Tensor, loss: str) -> tuple[npt.NDArray[np.int64], ...]:
     """True class and the one that it was taken for, `[predictions]` each."""
-    if loss == BINARY:
+    if loss in OF_TRUTHS:
         true, taken = target_B > 0.5, prediction_BK > 0
     else:
         true, taken = target_B, prediction_BK.argmax(1)
@@ -295,7 +362,7 @@ def taken_for(prediction_BK: Tensor, target_B: Tensor, loss: str) -> tuple[npt.N
 def _score(prediction_BK: Tensor, loss: str) -> Doubles:
     """How much rather the second of two classes, `[B]`."""
     exact = prediction_BK.to(torch.float64)
-    score: Doubles = (exact if loss == BINARY else exact[:, 1] - exact[:, 0]).numpy()
+    score: Doubles = (exact if loss in OF_TRUTHS else exact[:, 1] - exact[:, 0]).numpy()
     return score
 
 
@@ -328,28 +395,31 @@ def _noised(
     is told.
     """
     loss, sigma = recipe.loss.name, recipe.held_out_sigma
-    classes = 2 if loss == BINARY else len(recipe.transform.get(recipe.target, {}).get("categories", ()))
-    has_classes, of_units = loss in OF_CLASSES, terms_of(recipe).unit_records is not None
-    if not of_units and has_classes and 0 < classes <= MOST_CONFUSED and assemble(rows[:1])[1].ndim == 1:
+    classes = 2 if loss in OF_TRUTHS else len(recipe.transform.get(recipe.target, {}).get("categories", ()))
+    has_hits, of_units = loss in OF_HITS, terms_of(recipe).unit_records is not None
+    if not of_units and loss in OF_CLASSES and 0 < classes <= MOST_CONFUSED and assemble(rows[:1])[1].ndim == 1:
 
         def one_cell(prediction_1K: Tensor, target_1: Tensor) -> Counted | None:
             (true,), (taken,) = taken_for(prediction_1K, target_1, loss)
+            if not counted(target_1, recipe.loss).all():
+                return None
             return (int(true) * classes + int(taken), 1) if max(true, taken) < classes and true >= 0 else None
 
         counts = _sums(program, recipe, rows, assemble, seed, one_cell, classes * classes)
         counts += discrete_gaussian(Fraction(sigma)).draw(key, seed.value, recipe.steps, NOISE_DOMAIN, len(counts))
         return NoisedClasses(classes, sigma, tuple(counts.tolist()))
 
-    def share_of_hits(prediction_1K: Tensor, target_1: Tensor) -> Counted:
-        true, taken = taken_for(prediction_1K, target_1, loss)
-        return 0, MEAN_GRID * int((true == taken).sum()) // len(true)
+    def share_of_hits(prediction_1K: Tensor, target_1: Tensor) -> Counted | None:
+        if not (compared := int(counted(target_1, recipe.loss).sum())):
+            return None
+        return 0, MEAN_GRID * int(hits_of(prediction_1K, target_1, recipe.loss).sum()) // compared
 
     def clipped_error(prediction_1: Tensor, target_1: Tensor) -> Counted | None:
-        errors = _error(prediction_1, target_1)
+        errors = _error(as_amounts(prediction_1, recipe.loss), target_1)
         mean = math.fsum(errors.tolist()) / len(errors)
         return 0, math.floor(min(mean, ERROR_CLIP) * (MEAN_GRID / ERROR_CLIP))
 
-    of, clip, count = (ACCURACY, 1.0, share_of_hits) if has_classes else (ERROR, ERROR_CLIP, clipped_error)
+    of, clip, count = (ACCURACY, 1.0, share_of_hits) if has_hits else (ERROR, ERROR_CLIP, clipped_error)
     (total,) = _sums(program, recipe, rows, assemble, seed, count, 1)
     (noise,) = discrete_gaussian(Fraction(sigma) * MEAN_GRID).draw(key, seed.value, recipe.steps, NOISE_DOMAIN, 1)
     return NoisedMean(f"{of}{OF_UNITS if of_units else ''}", clip, MEAN_GRID, sigma, int(total + noise))

@@ -21,7 +21,7 @@ from fitchain.pod.compute.dataset.columns import SLAB_ROWS, Array
 from fitchain.pod.values.errors import InputRefused, reason_of
 from fitchain.pod.values.held_out import MOST_CONFUSED
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import BINARY, CLASSIFICATION, OF_CLASSES
+from fitchain.pod.values.recipe.terms import CLASSIFICATION, OF_CLASSES, OF_TRUTHS
 
 DIGITS = 6
 """Significant digits of a probability."""
@@ -79,12 +79,12 @@ def answers(outputs_N: Array, recipe: Recipe, card: Card) -> list[Any]:
     if loss in CLASSIFICATION:
         values = class_values(recipe, card, outputs_NK.shape[1])
         return [values[number] for number in outputs_NK.argmax(1).tolist()]
-    if loss == BINARY and _is_single(recipe, card):
+    if loss in OF_TRUTHS and _is_single(recipe, card):
         values = class_values(recipe, card, 2)
         return [values[hit] for hit in (outputs_NK[:, 0] > 0).tolist()]
-    if loss == BINARY:
+    if loss in OF_TRUTHS:
         return list((outputs_NK > 0).tolist())
-    amounts = outputs_NK * recipe.target_scale + recipe.target_centre
+    amounts = _amounts(outputs_NK, recipe)
     return list((amounts[:, 0] if amounts.shape[1] == 1 else amounts).tolist())
 
 
@@ -98,14 +98,14 @@ def probabilities(outputs_N: Array, recipe: Recipe, card: Card) -> Array:
     if recipe.loss.name not in OF_CLASSES:
         raise InputRefused(f"the model predicts amounts of {recipe.target!r:.80}, and no classes", "use predict")
     chances_NK = _chances(outputs_NK, recipe)
-    is_single = recipe.loss.name == BINARY and _is_single(recipe, card)
+    is_single = recipe.loss.name in OF_TRUTHS and _is_single(recipe, card)
     return np.concatenate([1 - chances_NK, chances_NK], axis=1) if is_single else chances_NK
 
 
 def _chances(outputs_BK: Array, recipe: Recipe) -> Array:
     """Outputs of a model of classes, or of labels, as probabilities."""
     with np.errstate(over="ignore", invalid="ignore"):
-        if recipe.loss.name == BINARY:
+        if recipe.loss.name in OF_TRUTHS:
             return np.asarray(1 / (1 + np.exp(-outputs_BK)))
         raised = np.exp(outputs_BK - outputs_BK.max(1, keepdims=True))
         return np.asarray(raised / raised.sum(1, keepdims=True))
@@ -139,9 +139,9 @@ def _headers(width: int, recipe: Recipe, card: Card) -> list[str]:
     if loss in CLASSIFICATION:
         names = class_names(recipe, card, width)
         return [target, *(f"probability of {name}" for name in names if width <= MOST_CONFUSED)]
-    if loss == BINARY and _is_single(recipe, card):
+    if loss in OF_TRUTHS and _is_single(recipe, card):
         return [target, f"probability of {class_names(recipe, card, 2)[1]}"]
-    if loss == BINARY:
+    if loss in OF_TRUTHS:
         labels = label_names(recipe, width)
         return [*labels, *(f"probability of {label}" for label in labels)]
     unit = card.column(target).unit
@@ -157,15 +157,22 @@ def _cells(outputs_BK: Array, recipe: Recipe, card: Card) -> Iterator[list[Any]]
             chances = _chances(outputs_BK, recipe) if len(names) <= MOST_CONFUSED else outputs_BK[:, :0]
             for winner, chance in zip(outputs_BK.argmax(1).tolist(), chances.tolist(), strict=True):
                 yield [names[winner], *_rounded(chance)]
-        elif loss == BINARY:
+        elif loss in OF_TRUTHS:
             names = class_names(recipe, card, 2) if _is_single(recipe, card) else ["0", "1"]
             chances = _chances(outputs_BK, recipe)
             for hits, chance in zip((outputs_BK > 0).tolist(), chances.tolist(), strict=True):
                 yield [*(names[hit] for hit in hits), *_rounded(chance)]
         else:
-            amounts = outputs_BK * recipe.target_scale + recipe.target_centre
+            amounts = _amounts(outputs_BK, recipe)
             digits = _digits(recipe)
             yield from ([f"{amount:.{digits}g}" for amount in row] for row in amounts.tolist())
+
+
+def _amounts(outputs_BK: Array, recipe: Recipe) -> Array:
+    """Outputs of a model of amounts in the target's own unit."""
+    with np.errstate(over="ignore"):
+        plain_BK = np.exp(outputs_BK) if recipe.loss.is_logarithm else outputs_BK
+    return np.asarray(plain_BK * recipe.target_scale + recipe.target_centre)
 
 
 def _digits(recipe: Recipe) -> int:

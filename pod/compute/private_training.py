@@ -39,6 +39,7 @@ from fitchain.pod.compute.model.executor import FAILURES as OPERATOR_FAILURES
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.side_by_side import Seed, SideBySide
 from fitchain.pod.compute.training import StepDone, as_tensors, generator_seed, set_learning_rate
+from fitchain.pod.compute.update import update, weights_in_place
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused, Unusable
 from fitchain.pod.values.graph import Graph
@@ -97,12 +98,13 @@ def train_privately(
     unit = terms.clip / (terms.grid * recipe.batch_size)
     for step, indices in enumerate(batches, start_step):
         set_learning_rate(optimizer, recipe.learning_rate(step))
-        sum_D = gradients.sum(filled(indices), assemble, seed, step)
-        sum_D += torch.from_numpy(
-            noise.draw(keys(step // recipe.segment_steps), seed.value, step, NOISE_DOMAIN, gradients.count)
-        )
-        gradients.put((sum_D.to(torch.float64) * unit).to(torch.float32))
-        optimizer.step()
+        with weights_in_place(optimizer, recipe.ema):
+            sum_D = gradients.sum(filled(indices), assemble, seed, step)
+            sum_D += torch.from_numpy(
+                noise.draw(keys(step // recipe.segment_steps), seed.value, step, NOISE_DOMAIN, gradients.count)
+            )
+            gradients.put((sum_D.to(torch.float64) * unit).to(torch.float32))
+            update(program, recipe, optimizer)
         yield StepDone(step + 1, math.nan, 0, 0, indices)
 
 
@@ -156,7 +158,8 @@ class RecordGradients:
         self.count = sum(parameter.numel() for parameter in self._parameters)
         self._clipping_memory = clipping_memory(self.count)
         tensors = (*program.parameters.values(), *program.buffers.values())
-        self._side_by_side = SideBySide(self._gradients, tensors, program.graph.operators)
+        operators = program.graph.operators | {f"loss.{recipe.loss.name}"}
+        self._side_by_side = SideBySide(self._gradients, tensors, operators)
 
     def sum(self, indices: Indices, assemble: Assemble, seed: Digest, step: int) -> Tensor:
         """Add up the gradients of records.

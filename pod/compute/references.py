@@ -19,7 +19,7 @@ from fitchain.pod.compute.model.tensors import new_tensor, tensor_bytes
 from fitchain.pod.compute.training import StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
 from fitchain.pod.values.leaf import StateRoots, records_digest
 from fitchain.pod.values.risk.references import ReferenceLeaf
-from fitchain.pod.values.state import TensorBytes, optimizer_root
+from fitchain.pod.values.state import TensorBytes, Tensors, optimizer_root
 
 NO_RECORDS: Indices = np.empty(0, np.uint64)
 
@@ -33,8 +33,10 @@ class ReferenceRun:
         assemble: the dataset's rows to inputs and target.
         segment: the segment to begin with.
         state: the state before it; None for the first, which begins with what the program has.
+        initial: the initial model, where there is a state and the recipe pulls towards it.
     """
 
+    # Many parameters: what is trained, on what, and where it begins.
     def __init__(
         self,
         training: ReferenceTraining,
@@ -42,12 +44,13 @@ class ReferenceRun:
         assemble: Assemble,
         segment: int = 0,
         state: KeptState | None = None,
+        initial: Tensors | None = None,
     ) -> None:
         self.training, self.program, self.assemble, self.segment = training, program, assemble, segment
-        self.optimizer: Optimizer = fresh_optimizer(program, training.recipe)
+        self.optimizer: Optimizer = fresh_optimizer(program, training.recipe, initial)
         if state is not None:
             tensors = {name: new_tensor(each) for name, each in state.optimizer.items()}
-            load_optimizer(self.optimizer, program, tensors)
+            load_optimizer(self.optimizer, program, tensors, training.recipe)
 
     def steps(self) -> Iterator[StepDone]:
         """Train from its segment on, to the last step.

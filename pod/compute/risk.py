@@ -28,7 +28,7 @@ from fitchain.pod.compute.dataset import Assemble, drawn_batches
 from fitchain.pod.compute.dataset.order import Indices
 from fitchain.pod.compute.dataset.references import ReferenceTraining, reference_count
 from fitchain.pod.compute.environment import EnvironmentClass
-from fitchain.pod.compute.losses import fit, hits_of, loss_function
+from fitchain.pod.compute.losses import counted, fit, hits_of, loss_function
 from fitchain.pod.compute.model import step_work
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.private_training import FAILURES, refuse_lack_of_memory, train_privately
@@ -39,12 +39,13 @@ from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.privacy.keys import segment_key
 from fitchain.pod.values.privacy.ledger import epsilon_of
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import BINARY, CLASSIFICATION, OF_CLASSES, Choice
+from fitchain.pod.values.recipe.terms import CLASSIFICATION, OF_HITS, OF_TRUTHS, Choice
 from fitchain.pod.values.risk import Attack, Details, Quality, RiskReport, Seeds, Summary, Worst, rates_of, roc_of
 from fitchain.pod.values.risk.attack import Scores, area_under
 from fitchain.pod.values.risk.references import ReferenceLeaf, leaf_digests, training_root
 from fitchain.pod.values.risk.report import MOST_EXPOSED, MOST_WORST
 from fitchain.pod.values.state import Tensors, model_root
+from fitchain.pod.values.work import StepWork
 
 FEWEST_FOR_LIRA = 8
 """Of fewer models, a variance over models says little."""
@@ -141,7 +142,7 @@ def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, o
     usable = np.sort(np.concatenate([subject.members, subject.non_members]))
     is_member = np.isin(usable, subject.members)
     own = _answers(subject, Program(subject.graph, subject.model, subject.environment), usable)
-    wanted = reference_count(step_work(subject.graph, _work_batch(subject.recipe)), subject.recipe)
+    wanted = reference_count(_step_work(subject), subject.recipe)
     references, roots, ended = list[Reference](), list[Digest](), 0
     for number in range(wanted):
         tick(number, wanted)
@@ -185,8 +186,9 @@ def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, o
     return RiskReport(summary, details, subject.salt, tuple(roots) if subject.opens else ())
 
 
-def _work_batch(recipe: Recipe) -> int:
-    return recipe.batch_size if recipe.privacy is None else 1
+def _step_work(subject: Subject) -> StepWork:
+    batch = subject.recipe.batch_size if subject.recipe.privacy is None else 1
+    return step_work(subject.graph, batch, micro_batch=subject.recipe.micro_batch)
 
 
 # Reference models
@@ -243,7 +245,7 @@ def _steps(
 def _answers(subject: Subject, program: Program, rows: Indices) -> Answers:
     """Run a model over records in its evaluation form, as many at a time as it was trained on:
     where a graph takes no more, that is no reason to be without a report."""
-    size = 1 if subject.recipe.privacy is not None else min(EVALUATED_AT_ONCE, subject.recipe.batch_size)
+    size = 1 if subject.recipe.privacy is not None else min(EVALUATED_AT_ONCE, subject.recipe.at_once)
     parts = [
         part for first in range(0, len(rows), size) for part in _each(subject, program, rows[first : first + size])
     ]
@@ -269,7 +271,7 @@ def _each(subject: Subject, program: Program, rows: Indices) -> list[Answers]:
     if len(rows) > 1:
         return [part for row in rows for part in _each(subject, program, np.array([row]))]
     least = np.array([-MOST_CONFIDENCE])
-    return [Answers(least, -least, np.zeros(1) if subject.recipe.loss.name in OF_CLASSES else None)]
+    return [Answers(least, -least, np.zeros(1) if subject.recipe.loss.name in OF_HITS else None)]
 
 
 def _together(subject: Subject, program: Program, rows: Indices) -> Answers:
@@ -278,44 +280,53 @@ def _together(subject: Subject, program: Program, rows: Indices) -> Answers:
     inputs, target_B = as_tensors(*subject.assemble(rows))
     with torch.no_grad():
         prediction_BK = fit(program(*inputs, training=False), target_B, choice).double()
-        target_B = target_B if choice.name in CLASSIFICATION else target_B.double()
-        loss_B = _a_record(compute_loss(prediction_BK, target_B))
+        target_B = target_B.double() if target_B.is_floating_point() else target_B
+        counted_B = counted(target_B, choice)
+        loss_B = _a_record(compute_loss(prediction_BK, target_B), counted_B)
         return Answers(
-            _finite(confidence(prediction_BK, target_B, choice.name, loss_B)),
+            _finite(confidence(prediction_BK, target_B, choice, loss_B)),
             _finite(loss_B, MOST_CONFIDENCE),
-            _a_record(hits_of(prediction_BK, target_B, choice).double()).numpy()
-            if subject.recipe.loss.name in OF_CLASSES
+            _a_record(hits_of(prediction_BK, target_B, choice).double(), counted_B).numpy()
+            if subject.recipe.loss.name in OF_HITS
             else None,
         )
 
 
-def confidence(prediction_BK: Tensor, target_B: Tensor, loss: str, loss_B: Tensor) -> Tensor:
+def confidence(prediction_BK: Tensor, target_B: Tensor, loss: Choice, loss_B: Tensor) -> Tensor:
     """How sure a model is of each record's target, on a scale on which that is about normal.
 
     Args:
         prediction_BK: the model's output, in doubles.
         target_B: what it should be.
-        loss: the name of the recipe's loss.
+        loss: the recipe's.
         loss_B: of each record.
 
     Returns:
-        `[B]`: the logit of the label's probability, mean over a record's labels; for regressions
-        the negative loss.
+        `[B]`: the logit of the label's probability, mean over a record's labels that count (0 of
+        one that has none); for regressions the negative loss.
     """
-    if loss in CLASSIFICATION:
-        logits = prediction_BK if loss == "nll_loss" else torch.log_softmax(prediction_BK, 1)
-        label = target_B.unsqueeze(1)
+    counted_B = counted(target_B, loss)
+    if loss.name in CLASSIFICATION:
+        logits = prediction_BK if loss.name == "nll_loss" else torch.log_softmax(prediction_BK, 1)
+        label = target_B.masked_fill(~counted_B, 0).unsqueeze(1)
         own = logits.gather(1, label).squeeze(1)
         rest = torch.logsumexp(logits.scatter(1, label, -math.inf), 1)
-        return _a_record(own - rest)
-    if loss == BINARY:
-        return _a_record(prediction_BK * (2 * target_B - 1))
+        return _a_record(own - rest, counted_B)
+    if loss.name in OF_TRUTHS:
+        return _a_record(prediction_BK * (2 * target_B - 1), counted_B)
     return -loss_B
 
 
-def _a_record(values_B: Tensor) -> Tensor:
-    """The mean over what a record has several of."""
-    return values_B.flatten(1).mean(1) if values_B.dim() > 1 else values_B
+def _a_record(values_B: Tensor, counted_B: Tensor) -> Tensor:
+    """The mean over what a record has several of and counts; 0 where it has none."""
+    if values_B.dim() < counted_B.dim():  # a loss of whole records
+        return values_B
+    if values_B.dim() == 1:
+        return values_B.where(counted_B, 0.0)
+    counted_BN = counted_B.flatten(1)
+    if counted_BN.all():
+        return values_B.flatten(1).mean(1)
+    return values_B.flatten(1).where(counted_BN, 0.0).sum(1) / counted_BN.sum(1).clamp_min(1)
 
 
 def _finite(values_B: Tensor, nan: float = -MOST_CONFIDENCE) -> Row:

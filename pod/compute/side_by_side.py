@@ -55,12 +55,14 @@ COMPOSED = frozenset(
         "aten.min.default",
         "aten.prod.default",
         "aten.prod.dim_int",
+        "loss.ctc_loss",
     }
 )
 """Operators that compute otherwise where their calls are taken down. The way back of a product, of
 a largest number or of a value filled in looks at the record's numbers (at zeros, say) and chooses
 among formulas by them; where calls are taken down it takes one that does not look. So its bits may
-be those of a record alone for some records, the first ones even, and not for others."""
+be those of a record alone for some records, the first ones even, and not for others. `ctc_loss`
+makes tensors as long as a record's labels."""
 _UNSEEN = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape, torch.Tag.inplace_view)
 NOTHING = frozenset({"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"})
 """Operators that compute nothing."""
@@ -83,7 +85,7 @@ class SideBySide:
     Args:
         compute: the gradients of one record.
         tensors: parameters and buffers, whose memory stays where it is.
-        operators: of the graph.
+        operators: of the graph, and the loss.
     """
 
     def __init__(self, compute: Gradients, tensors: Iterable[Tensor], operators: AbstractSet[str]) -> None:

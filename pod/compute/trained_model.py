@@ -28,7 +28,7 @@ from fitchain.pod.compute.predictions import answers, class_values, probabilitie
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import BINARY, OF_CLASSES
+from fitchain.pod.values.recipe.terms import OF_CLASSES, OF_TRUTHS
 from fitchain.pod.values.state import Tensors
 
 Rows = Any
@@ -100,7 +100,7 @@ class TrainedModel(GraphModule):
         loss = self.recipe.loss.name
         if loss not in OF_CLASSES or self.card.column(self.recipe.target).shape:
             return []
-        return class_values(self.recipe, self.card, 2 if loss == BINARY else 0)
+        return class_values(self.recipe, self.card, 2 if loss in OF_TRUTHS else 0)
 
     def outputs(self, rows: Rows, missing: tuple[str, ...] = ()) -> Array:
         """The model's outputs as they are, `[N, *shape]`: scores, logits, amounts as they enter the

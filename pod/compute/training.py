@@ -10,10 +10,11 @@ Legend: B batch, K classes or outputs.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,17 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from fitchain.pod.compute.dataset import Assemble
-from fitchain.pod.compute.losses import count_correct, fit, loss_function
+from fitchain.pod.compute.losses import count_among, count_correct, counted, fit, loss_function, mean_weight, sum_errors
 from fitchain.pod.compute.model.program import Program
+from fitchain.pod.compute.model.tensors import new_tensor
+from fitchain.pod.compute.own_optimizers import LAMB, Lion
+from fitchain.pod.compute.update import ANCHORS, WEIGHTS, update, weights_in_place
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused, Unusable
 from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import GradientClip, ParameterGroup
+from fitchain.pod.values.recipe.terms import Choice, ParameterGroup
+from fitchain.pod.values.state import Tensors
 
 
 class Diverged(Exception):
@@ -59,6 +64,8 @@ class StepDone:
         correct: predictions that hit their target; 0 where accuracy is not asked for.
         compared: how many there were.
         indices: `[B]`, the records it trained on.
+        among: targets among the likeliest classes; 0 where top5 is not asked for.
+        absolute: sizes of the errors together; 0 where mae is not asked for.
     """
 
     step: int
@@ -66,6 +73,8 @@ class StepDone:
     correct: int
     compared: int
     indices: Indices
+    among: int = 0
+    absolute: float = 0.0
 
 
 def train(
@@ -95,24 +104,49 @@ def train(
         Diverged: the training ends here.
         Unusable: memory ran out.
     """
-    compute_loss, count_accuracy = loss_function(recipe.loss), "accuracy" in recipe.metrics
+    compute_loss, wanted = loss_function(recipe.loss), recipe.metrics
     for step, indices_B in enumerate(batches, start_step):
         inputs, target_B = as_tensors(*assemble(indices_B))
         program.environment_class.seed(step_seed(seed, step))
         set_learning_rate(optimizer, recipe.learning_rate(step))
-        with operator_errors_end_it(step):
-            output_BK = program(*inputs, training=True)
-            prediction_BK = fit(output_BK, target_B, recipe.loss)
-            loss = compute_loss(prediction_BK, target_B)  # []
-            if not math.isfinite(loss_value := loss.item()):
-                raise Diverged(step, f"the loss is {loss_value}")
+        parts, loss_value, correct, among, absolute = parts_of(len(target_B), recipe.at_once), 0.0, 0, 0, 0.0
+        with operator_errors_end_it(step), weights_in_place(optimizer, recipe.ema):
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            if recipe.gradient_clip is not None:
-                clip_gradients(program, recipe.gradient_clip)
-            optimizer.step()
-        correct = count_correct(prediction_BK, target_B, recipe.loss) if count_accuracy else 0
-        yield StepDone(step + 1, loss_value, correct, target_B.numel(), indices_B)
+            for part, share in zip(parts, shares_of(parts, target_B, recipe.loss), strict=True):
+                target_M = target_B[part]
+                prediction_MK = fit(program(*(x[part] for x in inputs), training=True), target_M, recipe.loss)
+                shown = prediction_MK.detach(), target_M, recipe.loss
+                correct += count_correct(*shown) if "accuracy" in wanted else 0
+                among += count_among(*shown) if "top5" in wanted else 0
+                absolute += sum_errors(*shown) if "mae" in wanted else 0.0
+                if share == 0:  # a mean over nothing is no number
+                    continue
+                loss = compute_loss(prediction_MK, target_M) * share  # []
+                loss_value += loss.item()
+                if not math.isfinite(loss_value):
+                    raise Diverged(step, f"the loss is {loss_value}")
+                loss.backward()  # type: ignore[no-untyped-call]
+            update(program, recipe, optimizer)
+        compared = int(counted(target_B, recipe.loss).sum())
+        yield StepDone(step + 1, loss_value, correct, compared, indices_B, among, absolute)
+
+
+def parts_of(count: int, size: int) -> list[slice]:
+    """Which records of a batch are computed at once: slices of one size, the last of what is left."""
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def shares_of(parts: Sequence[slice], target_B: Tensor, loss: Choice) -> list[float]:
+    """By what the loss of each part of a batch is multiplied, so that their sum is the batch's: of
+    means the part's share of what the batch's mean divides by, 0 where nothing in it counts.
+
+    Where nothing counts in any of them, the loss of the first is told as it is: no number.
+    """
+    if len(parts) == 1 or loss.arguments.get("reduction", "mean") == "sum":
+        return [1.0] * len(parts)
+    weights = [mean_weight(target_B[part], loss) for part in parts]
+    whole = math.fsum(weights)
+    return [weight / whole if whole else 1.0 for weight in weights]
 
 
 def step_seed(seed: Digest, step: int) -> int:
@@ -129,15 +163,6 @@ def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Set the rate of the next step."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["rate"]
-
-
-def clip_gradients(program: Program, clip: GradientClip) -> None:
-    """Shorten gradients that are longer than a recipe lets them be."""
-    moved = [tensor for _, tensor in sorted(program.trainable.items())]  # a norm's last bit depends on the order
-    if clip.kind == "norm":
-        torch.nn.utils.clip_grad_norm_(moved, clip.most, foreach=False)
-    else:
-        torch.nn.utils.clip_grad_value_(moved, clip.most, foreach=False)
 
 
 def as_tensors(inputs: tuple[np.ndarray, ...], target: np.ndarray) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -174,6 +199,8 @@ class SegmentMetrics:
     steps: int = 0
     correct: int = 0
     compared: int = 0
+    among: int = 0
+    absolute: float = 0.0
     indices: list[Indices] = field(default_factory=list)
 
     def add(self, done: StepDone) -> None:
@@ -182,13 +209,15 @@ class SegmentMetrics:
         self.steps += 1
         self.correct += done.correct
         self.compared += done.compared
+        self.among += done.among
+        self.absolute += done.absolute
         self.indices.append(done.indices)
 
     def values(self, names: Iterable[str]) -> dict[str, float]:
         """The metrics asked for: `loss` is the mean of the steps' losses, `accuracy` the share of
-        hits."""
-        sums = {"loss": (self.losses, self.steps), "accuracy": (self.correct, self.compared)}
-        return {name: sums[name][0] / sums[name][1] for name in names}
+        hits, `top5` of those among the likeliest, `mae` the mean size of the errors."""
+        sums = {"loss": self.losses, "accuracy": self.correct, "top5": self.among, "mae": self.absolute}
+        return {name: sums[name] / (self.steps if name == "loss" else self.compared) for name in names}
 
     def records(self) -> Indices:
         """`[n]`: the records of the segment in the order of training."""
@@ -198,8 +227,26 @@ class SegmentMetrics:
 # Optimizer
 
 
-def fresh_optimizer(program: Program, recipe: Recipe) -> Optimizer:
-    """The recipe's optimizer before its first step, in its fused form.
+_KINDS: Mapping[str, Callable[..., Optimizer]] = {
+    "SGD": partial(torch.optim.SGD, fused=True),
+    "Adam": partial(torch.optim.Adam, fused=True),
+    "AdamW": partial(torch.optim.AdamW, fused=True),
+    "RMSprop": partial(torch.optim.RMSprop, foreach=False),
+    "Adafactor": partial(torch.optim.Adafactor, foreach=False),
+    "Lion": Lion,
+    "LAMB": LAMB,
+}
+"""Optimizers in the form whose bits are agreed on."""
+
+
+def fresh_optimizer(program: Program, recipe: Recipe, initial: Tensors | None = None) -> Optimizer:
+    """The recipe's optimizer before its first step.
+
+    Args:
+        program: whose parameters it moves.
+        recipe: which it is, and what is done beside it.
+        initial: the initial model, where the program holds another state and the recipe pulls
+            towards it.
 
     Raises:
         InputRefused: the model has nothing to train, or a group of parameters is empty.
@@ -209,10 +256,15 @@ def fresh_optimizer(program: Program, recipe: Recipe) -> Optimizer:
     arguments = {
         key: tuple(value) if isinstance(value, list) else value for key, value in recipe.optimizer.arguments.items()
     }
-    kind = getattr(torch.optim, recipe.optimizer.name)
     groups = _groups(program, recipe.parameter_groups)
-    optimizer: Optimizer = kind(groups, lr=recipe.learning_rate(0), fused=True, **arguments)
-    return optimizer
+    if recipe.proximal is not None:
+        names = {tensor: name for name, tensor in program.trainable.items()}
+        for group in groups:
+            group[ANCHORS] = [
+                tensor.detach().clone() if initial is None else new_tensor(initial[names[tensor]])
+                for tensor in group["params"]
+            ]
+    return _KINDS[recipe.optimizer.name](groups, lr=recipe.learning_rate(0), **arguments)
 
 
 def _groups(program: Program, groups: Sequence[ParameterGroup]) -> list[dict[str, Any]]:
@@ -244,7 +296,7 @@ def optimizer_tensors(optimizer: Optimizer, program: Program) -> dict[str, Tenso
     return tensors
 
 
-def load_optimizer(optimizer: Optimizer, program: Program, tensors: Mapping[str, Tensor]) -> None:
+def load_optimizer(optimizer: Optimizer, program: Program, tensors: Mapping[str, Tensor], recipe: Recipe) -> None:
     """Put an optimizer back to where `optimizer_tensors` found it; the tensors become its own.
 
     The tensors may be a stranger's, and a fused kernel takes their shapes on trust.
@@ -259,20 +311,39 @@ def load_optimizer(optimizer: Optimizer, program: Program, tensors: Mapping[str,
         if parameter not in program.trainable:
             raise InputRefused(f"the optimizer's tensor {name!r} belongs to no parameter that training moves")
         moved = program.trainable[parameter]
-        wanted = ((), torch.float32) if key == "step" else (tuple(moved.shape), moved.dtype)
-        if (tuple(tensor.shape), tensor.dtype) != wanted:
+        shape, dtype = _kept(optimizer, moved, recipe).get(key, (tuple(moved.shape), moved.dtype))
+        if (tuple(tensor.shape), tensor.dtype) != (shape, dtype):
             raise InputRefused(
                 f"the optimizer's tensor {name!r} is {tensor.dtype}{list(tensor.shape)}, not as its parameter"
             )
         optimizer.state[moved][key] = tensor
-    keys = _state_keys(optimizer)
-    for name, parameter_tensor in program.trainable.items():
-        if (kept := optimizer.state.get(parameter_tensor)) and kept.keys() != keys:
+    for name, moved in program.trainable.items():
+        keys = _kept(optimizer, moved, recipe).keys()
+        if (kept := optimizer.state.get(moved)) and kept.keys() != keys:
             raise InputRefused(f"the optimizer keeps {sorted(keys)} of {name!r}, not {sorted(kept)}")
 
 
-def _state_keys(optimizer: Optimizer) -> set[str]:
-    """What an optimizer keeps of each parameter that it has moved."""
-    if isinstance(optimizer, torch.optim.SGD):
-        return {"momentum_buffer"} if optimizer.defaults["momentum"] else set()
-    return {"step", "exp_avg", "exp_avg_sq"} | ({"max_exp_avg_sq"} if optimizer.defaults["amsgrad"] else set())
+Form = tuple[tuple[int, ...], torch.dtype]
+
+
+def _kept(optimizer: Optimizer, parameter: Tensor, recipe: Recipe) -> dict[str, Form]:
+    """Shape and dtype of what an optimizer keeps of a parameter that it has moved, and of the
+    weights where these are averaged."""
+    shape, names, terms = tuple(parameter.shape), list[str](), optimizer.defaults
+    kept: dict[str, Form] = {} if isinstance(optimizer, torch.optim.SGD | Lion) else {"step": ((), torch.float32)}
+    match optimizer:
+        case torch.optim.SGD():
+            names += ["momentum_buffer"] * bool(terms["momentum"])
+        case torch.optim.RMSprop():
+            names += ["square_avg", *["momentum_buffer"] * (terms["momentum"] > 0), *["grad_avg"] * terms["centered"]]
+        case torch.optim.Adafactor() if len(shape) > 1:
+            kept |= {"row_var": ((*shape[:-1], 1), parameter.dtype)}
+            kept |= {"col_var": ((*shape[:-2], 1, shape[-1]), parameter.dtype)}
+        case torch.optim.Adafactor():
+            names.append("variance")
+        case Lion():
+            names.append("exp_avg")
+        case _:
+            names += ["exp_avg", "exp_avg_sq", *["max_exp_avg_sq"] * terms.get("amsgrad", False)]
+    names += [WEIGHTS] * (recipe.ema is not None)
+    return kept | dict.fromkeys(names, (shape, parameter.dtype))

@@ -21,7 +21,7 @@ from fitchain.pod.values.held_out import HeldOut
 from fitchain.pod.values.job_folder import JobFolder
 from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import FIGURES_OF_AMOUNTS, FIGURES_OF_CLASSES, OF_CLASSES, SEGMENT
+from fitchain.pod.values.recipe.terms import SEGMENT, figures_of
 
 Points = tuple[tuple[int, float], ...]
 """(step, value), by rising step."""
@@ -69,7 +69,7 @@ def held_out_curves(folder: JobFolder, recipe: Recipe | None) -> dict[str, Point
     if recipe is None or recipe.evaluate != SEGMENT:
         return {}
     results = _results(folder)
-    names = FIGURES_OF_CLASSES if recipe.loss.name in OF_CLASSES else FIGURES_OF_AMOUNTS
+    names = figures_of(recipe.loss.name)
     curves: dict[str, Points] = {}
     for name in names:
         figures = ((index, figure_of(result, name)) for index, result in sorted(results.items()))

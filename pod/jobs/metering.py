@@ -55,7 +55,8 @@ def _key(recipe: Recipe) -> str:
     rules = [str(sha256(path.read_bytes())) for path in sorted(_COUNTING.glob("*.py"))]
     categories = {column: len(constants.get("categories", ())) for column, constants in recipe.transform.items()}
     fits = [recipe.loss.name, recipe.target, [list(columns) for columns in recipe.inputs], categories]
-    rows = [recipe.batch_size, recipe.unit_records]  # a step computes all places of its units
+    # A step computes all places of its units.
+    rows = [recipe.batch_size, recipe.micro_batch, recipe.unit_records, recipe.further_copies]
     conditions = [str(recipe.graph), fits, rows, str(recipe.environment.digest), *rules]
     return sha256(canonical_json(conditions)).value.hex()[:32]
 

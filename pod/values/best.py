@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from fitchain.pod.values.held_out import Amounts, Classes, HeldOut
+from fitchain.pod.values.held_out import Amounts, Classes, HeldOut, Sequences
 from fitchain.pod.values.recipe import Recipe
 
 if TYPE_CHECKING:  # leaves know numpy, for which the help of a command must not wait
@@ -25,7 +25,7 @@ def figure_of(result: HeldOut | None, rule: str) -> float | None:
     """A figure of a result; None where the result does not have it: of one class alone there is no
     AUC, say, and of outputs that are not finite there is nothing."""
     outcome = None if result is None else result.outcome
-    if not isinstance(outcome, Classes | Amounts):
+    if not isinstance(outcome, Classes | Amounts | Sequences):
         return None
     value: float | None = getattr(outcome, rule, None)
     return value

@@ -17,7 +17,7 @@ from typing import Any
 
 from fitchain.pod.values.digest import Json, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.held_out import MOST_COUNT, Amounts, Classes, HeldOut
+from fitchain.pod.values.held_out import MOST_COUNT, Amounts, Classes, HeldOut, Sequences
 from fitchain.pod.values.limits import EVALUATION
 from fitchain.pod.values.recipe.fields import Fields, integer
 from fitchain.pod.values.recipe.terms import MOST_ROWS
@@ -190,9 +190,12 @@ class ModelEvaluation:
                 values: Mapping[str, float | None] = {
                     "loss": outcome.loss,
                     "accuracy": outcome.accuracy,
+                    "top5": outcome.top5,
                     "f1": outcome.f1,
                     **self._ranked(outcome),
                 }
+            case Sequences():
+                values = {"loss": outcome.loss, "accuracy": outcome.accuracy}
             case Amounts():
                 values = {
                     "loss": outcome.loss,

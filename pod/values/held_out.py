@@ -22,6 +22,7 @@ from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import MOST_COLUMN_NAME
 from fitchain.pod.values.recipe.fields import Fields, integer
 from fitchain.pod.values.recipe.subgroups import MOST_GROUPS, MOST_SUBGROUPS, Group, parse_groups
+from fitchain.pod.values.recipe.terms import AMONG
 
 MOST_CONFUSED = 32
 """Classes up to which a result counts which class was taken for which."""
@@ -51,6 +52,8 @@ class Classes:
         loss: the recipe's, the mean over the predictions.
         above: of two classes, twice the pairs of a record of the first class and one of the second
             in which the second has the higher score, a tie counting once; None elsewhere.
+        among: of more classes than five, predictions whose class is among the five likeliest: fewer
+            than five others have a higher score; None elsewhere.
     """
 
     kind: ClassVar[str] = "classes"
@@ -60,6 +63,7 @@ class Classes:
     confusion: tuple[int, ...]
     loss: float
     above: int | None = None
+    among: int | None = None
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], most_confused: int = MOST_CONFUSED) -> Classes:
@@ -69,7 +73,7 @@ class Classes:
             InputRefused: it has another form, or its counts contradict each other.
         """
         what = "a held-out result"
-        fields = Fields(what, value, ("kind", "classes", "compared", "correct", "confusion", "loss", "above"))
+        fields = Fields(what, value, ("kind", "classes", "compared", "correct", "confusion", "loss", "above", "among"))
         classes, compared = fields.integer("classes", 1, MOST_COUNT), fields.integer("compared", 1, MOST_COUNT)
         correct = fields.integer("correct", 0, compared)
         confusion = _counts(fields, 0)
@@ -80,7 +84,16 @@ class Classes:
         above = None if value["above"] is None else fields.integer("above", 0, MOST_COUNT)
         if above is not None and (classes != 2 or above > 2 * sum(confusion[:2]) * sum(confusion[2:])):
             raise InputRefused(f"{what} counts {above} half pairs in order, and has not so many")
-        return cls(classes, compared, correct, confusion, fields.real("loss"), above)
+        among = None if value["among"] is None else fields.integer("among", correct, compared)
+        if among is not None and classes <= AMONG:
+            raise InputRefused(f"{what} of {classes} classes does not tell which are among {AMONG}")
+        return cls(classes, compared, correct, confusion, fields.real("loss"), above, among)
+
+    @property
+    def top5(self) -> float | None:
+        """The share of predictions whose class is among the five likeliest; None of so few classes
+        that each is."""
+        return None if self.among is None else self.among / self.compared
 
     @property
     def accuracy(self) -> float:
@@ -178,6 +191,43 @@ class Amounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Sequences:
+    """Of sequences of labels.
+
+    Args:
+        compared: records.
+        correct: of these, how many are read without an error.
+        loss: the recipe's, the mean over the records.
+    """
+
+    kind: ClassVar[str] = "sequences"
+    compared: int
+    correct: int
+    loss: float
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Sequences:
+        """Read the JSON form.
+
+        Raises:
+            InputRefused: it has another form, or its counts contradict each other.
+        """
+        fields = Fields("a held-out result", value, ("kind", "compared", "correct", "loss"))
+        compared = fields.integer("compared", 1, MOST_COUNT)
+        return cls(compared, fields.integer("correct", 0, compared), fields.real("loss"))
+
+    @property
+    def accuracy(self) -> float:
+        """The share of records that are read without an error."""
+        return self.correct / self.compared
+
+    @property
+    def accuracy_interval(self) -> Interval:
+        """Of 95 %, by Wilson."""
+        return wilson(self.correct, self.compared)
+
+
+@dataclass(frozen=True, slots=True)
 class NoisedClasses:
     """Of a classification under a privacy budget: counts with a discrete Gaussian added to each.
 
@@ -263,8 +313,10 @@ class NoisedMean:
         return CONFIDENCE_Z * self.sigma * self.clip / records
 
 
-Outcome = Classes | Amounts | NoisedClasses | NoisedMean
-_KINDS: Mapping[str, type[Outcome]] = {kind.kind: kind for kind in (Classes, Amounts, NoisedClasses, NoisedMean)}
+Outcome = Classes | Amounts | Sequences | NoisedClasses | NoisedMean
+_KINDS: Mapping[str, type[Outcome]] = {
+    kind.kind: kind for kind in (Classes, Amounts, Sequences, NoisedClasses, NoisedMean)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +344,7 @@ class Subgroup:
         """
         fields = Fields("a result by group", value, ("column", "groups", "records", "outcome"))
         groups = fields.items("groups", 1, MOST_GROUPS)
-        outcome = _outcome(value["outcome"], (Classes, Amounts), MOST_CONFUSED_APART)
+        outcome = _outcome(value["outcome"], (Classes, Amounts, Sequences), MOST_CONFUSED_APART)
         return cls(
             fields.text("column", MOST_COLUMN_NAME),
             parse_groups("a result by group: groups", groups),

@@ -16,7 +16,7 @@ from fitchain.pod.compute.dataset.table import Table
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.subgroups import Subgroups
-from fitchain.pod.values.recipe.terms import BINARY, CLASSIFICATION
+from fitchain.pod.values.recipe.terms import AS_THEY_ARE, CLASSIFICATION, CTC, OF_TRUTHS
 
 KEPT_BYTES = 256 << 20
 
@@ -173,20 +173,23 @@ def _target(table: Table, recipe: Recipe) -> Take:
     array, constants = table.arrays[table.column(recipe.target).name], recipe.transform.get(recipe.target)
     loss = recipe.loss.name
     categories = None if constants is None else constants.get("categories")
-    if loss in CLASSIFICATION:
+    if loss in CLASSIFICATION or loss == CTC:
         if categories is not None:
             return _classes(table, recipe.target, categories)
         # Whether one record's number is below 0 is none of the noised numbers that a private
         # training tells: there it fails in that record's loss, which counts as zeros.
-        negative = recipe.privacy is None and _bounds(table, recipe.target)[0] < 0
+        ignored = recipe.loss.arguments.get("ignore_index")
+        negative = recipe.privacy is None and _bounds(table, recipe.target, ignored)[0] < 0
         if constants is not None or not table.column(recipe.target).integral or negative:
             raise InputRefused(
                 f"the loss {loss} wants class numbers and the target {recipe.target!r} has none",
                 "choose a regression's loss (mse_loss, say); its owner may offer the target as classes",
             )
         return lambda indices: array[indices].astype(np.int64)
-    if loss == BINARY:
+    if loss in OF_TRUTHS:
         return _truth(table, recipe, categories)
+    if loss in AS_THEY_ARE and not recipe.loss.arguments.get("log_target"):
+        _require_none_negative(table, recipe)
     if categories is not None and isinstance(categories[0], str):
         raise InputRefused(
             f"the loss {loss} wants an amount and the target {recipe.target!r} has classes that are texts",
@@ -195,12 +198,21 @@ def _target(table: Table, recipe: Recipe) -> Take:
     return _numbers(table, recipe.target, None if categories is not None else constants, "float32")
 
 
+def _require_none_negative(table: Table, recipe: Recipe) -> None:
+    """Counts and shares are 0 at least; of a private training's records that is told to nobody."""
+    if recipe.privacy is None and _bounds(table, recipe.target)[0] < 0:
+        raise InputRefused(
+            f"the loss {recipe.loss.name} wants numbers of 0 and above, and the target {recipe.target!r} has others",
+            "choose another loss of amounts (mse_loss, say)",
+        )
+
+
 def _truth(table: Table, recipe: Recipe, categories: Sequence[Any] | None) -> Take:
     array = table.arrays[recipe.target]
     if categories is not None:
         if len(categories) != 2:
             raise InputRefused(
-                f"the loss {BINARY} wants one of two classes and the target {recipe.target!r} has {len(categories)}",
+                f"the loss {recipe.loss.name} wants one of two classes and the target {recipe.target!r} has {len(categories)}",
                 "choose cross_entropy",
             )
         take_class = _classes(table, recipe.target, categories)
@@ -208,16 +220,19 @@ def _truth(table: Table, recipe: Recipe, categories: Sequence[Any] | None) -> Ta
     low, high = (0, 1) if recipe.privacy is not None else _bounds(table, recipe.target)
     if not 0 <= low <= high <= 1:
         raise InputRefused(
-            f"the loss {BINARY} wants shares from 0 to 1, and the target {recipe.target!r} has others",
+            f"the loss {recipe.loss.name} wants shares from 0 to 1, and the target {recipe.target!r} has others",
             "choose a regression's loss (mse_loss, say)",
         )
     return lambda indices: array[indices].astype(np.float32)
 
 
-def _bounds(table: Table, name: str) -> tuple[float, float]:
-    """The least and the largest cell of a column; 0 of one that has none."""
+def _bounds(table: Table, name: str, ignored: int | None = None) -> tuple[float, float]:
+    """The least and the largest cell of a column, those of one value aside; 0 of one that has
+    none."""
     array = table.arrays[name]
-    parts = [(array[part].min(), array[part].max()) for part in table.parts()]
+    slabs = (array[part] for part in table.parts())
+    kept = (slab if ignored is None else slab[slab != ignored] for slab in slabs)
+    parts = [(slab.min(), slab.max()) for slab in kept if slab.size]
     return (min(low for low, _ in parts), max(high for _, high in parts)) if parts else (0.0, 0.0)
 
 

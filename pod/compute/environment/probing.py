@@ -1,6 +1,6 @@
 """The probe: fixed work whose digest tells one environment from another (torch).
 
-Two small networks are trained for twenty steps with each fused optimizer, each loss is computed
+Two small networks are trained for twenty steps with each kind of optimizer, each loss is computed
 forward and backward, and each case of each operator's record that the class admits is run with the
 class's kernels. The inputs come from `rand` and arithmetic; `randn` differs by vector width.
 Nothing here, and no case of a record, may be changed without new shipped digests: a case added is a
@@ -20,9 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fitchain.pod.compute.environment.classes import EnvironmentClass
+from fitchain.pod.compute.losses import loss_function
 from fitchain.pod.compute.operators.cases import case_digest, case_name, run_case
+from fitchain.pod.compute.own_optimizers import LAMB, Lion
 from fitchain.pod.values.digest import Digest, published_root
 from fitchain.pod.values.graph import OPERATORS
+from fitchain.pod.values.recipe.terms import Choice
 
 STEPS = 20
 
@@ -74,6 +77,12 @@ def _mlp() -> nn.Module:
 _OPTIMIZERS: Mapping[str, Callable[[list[Tensor]], torch.optim.Optimizer]] = {
     "adamw": lambda parameters: torch.optim.AdamW(parameters, 0.01, fused=True),
     "sgd": lambda parameters: torch.optim.SGD(parameters, 0.05, momentum=0.9, weight_decay=1e-4, fused=True),
+    "rmsprop": lambda parameters: torch.optim.RMSprop(
+        parameters, 0.01, momentum=0.5, centered=True, weight_decay=1e-4, foreach=False
+    ),
+    "adafactor": lambda parameters: torch.optim.Adafactor(parameters, 0.05, weight_decay=1e-4, foreach=False),
+    "lion": lambda parameters: Lion(parameters, 0.001, weight_decay=0.01),
+    "lamb": lambda parameters: LAMB(parameters, 0.01),
 }
 
 
@@ -107,6 +116,24 @@ def _train(
     return [*losses, *network.state_dict().values()]
 
 
+def optimizer_works() -> dict[str, Work]:
+    """Steps of each kind of optimizer over a million numbers, which take too long for a probe."""
+    return {f"optimizer/{name}": partial(_move, make) for name, make in _OPTIMIZERS.items()}
+
+
+def _move(optimizer: Callable[[list[Tensor]], torch.optim.Optimizer]) -> list[Tensor | float | int | None]:
+    """Three steps of a matrix and a vector; their gradients are of many sizes."""
+    uniform = _uniform()
+    parameters = [(next(uniform)(*shape) - 0.5).requires_grad_() for shape in ((1009, 1000), (100_003,))]
+    moves = optimizer(parameters)
+    for _ in range(3):
+        for parameter in parameters:
+            parameter.grad = (next(uniform)(*parameter.shape) * 2 - 1) ** 9
+        moves.step()
+    kept = [value for parameter in parameters for value in moves.state[parameter].values()]
+    return [*(parameter.detach() for parameter in parameters), *kept]
+
+
 def _uniform() -> Iterator[Callable[..., Tensor]]:
     """Endless makers of uniform tensors in [0, 1), the n-th always the same."""
     for seed in count(1):
@@ -127,6 +154,12 @@ def _run(function: Callable[..., Tensor], shapes: tuple[tuple[int, ...], ...]) -
     return [value, *torch.autograd.grad(value, arguments)]
 
 
+def _named(name: str, target: Callable[[Tensor], Tensor], **arguments: object) -> Callable[[Tensor], Tensor]:
+    """A loss as a recipe names it, of a target that follows from what it is compared with."""
+    loss = loss_function(Choice(name, arguments))
+    return lambda x: loss(x, target(x.detach()))
+
+
 def _classes(x_NK: Tensor) -> Tensor:
     return torch.arange(x_NK.shape[0]) % x_NK.shape[1]
 
@@ -142,4 +175,17 @@ _LOSSES: Mapping[str, tuple[Callable[..., Tensor], tuple[tuple[int, ...], ...]]]
         (_FLAT,),
     ),
     **{name: (getattr(F, name), (_FLAT, _FLAT)) for name in ("huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss")},
+    "cross_entropy_ignoring": (
+        _named("cross_entropy", _classes, ignore_index=3, weight=[1 + place / 7 for place in range(_TABLE[1])]),
+        (_TABLE,),
+    ),
+    "focal_loss": (_named("focal_loss", _classes, focusing=1.5, ignore_index=3), (_TABLE,)),
+    "quantile_loss": (_named("quantile_loss", torch.neg, quantile=0.9), (_FLAT,)),
+    "dice_loss": (_named("dice_loss", lambda x: (x > 0.2).float()), (_TABLE,)),
+    "poisson_nll_loss": (_named("poisson_nll_loss", lambda x: (9 * x.abs()).floor(), full=True), (_FLAT,)),
+    "ctc_loss": (
+        lambda x: loss_function(Choice("ctc_loss", {}))(x.log_softmax(2), torch.arange(1, 61).reshape(4, 15) % 7),
+        ((4, 41, 7),),
+    ),
+    "kl_div": (_named("kl_div", lambda x: x.neg().softmax(1), reduction="batchmean"), (_TABLE,)),
 }

@@ -106,7 +106,9 @@ def dry_run(graph: Graph, batch: int, training: bool = True, limits: Limits = LI
     return Cost(*counted, dtype_name("the output", output.dtype), shape, written, tuple(checked.values))
 
 
-def step_work(graph: Graph, batch: int, limits: Limits = LIMITS) -> StepWork:
+def step_work(
+    graph: Graph, batch: int, limits: Limits = LIMITS, *, micro_batch: int | None = None, further_copies: int = 0
+) -> StepWork:
     """Meter a training step.
 
     A view that is larger than its memory takes none in the forward pass, and its gradient may take
@@ -117,19 +119,25 @@ def step_work(graph: Graph, batch: int, limits: Limits = LIMITS) -> StepWork:
         graph: from anyone.
         batch: records in the batch.
         limits: as of a dry run.
+        micro_batch: records that are computed at once; all of the batch if None. The last ones, of
+            which there may be fewer, count as so many.
+        further_copies: of each parameter that training moves, beside the largest optimizer's.
 
     Raises:
         InputRefused: as a dry run does.
     """
-    cost = dry_run(graph, batch, True, limits)
+    at_once = micro_batch or batch
+    cost, parts = dry_run(graph, at_once, True, limits), -(-batch // at_once)
+    if rest := batch % at_once:
+        dry_run(graph, rest, True, limits)
     state_bytes = update = 0
     for spec in graph.tensors.values():
         size = byte_count(spec.dtype, spec.shape)
-        state_bytes += size * (STATE_COPIES if spec.trainable else 1)
+        state_bytes += size * (STATE_COPIES + further_copies if spec.trainable else 1)
         update += UPDATE_OPERATIONS * math.prod(spec.shape) if spec.trainable else 0
     batch_bytes = batch * sum(byte_count(spec.dtype, spec.shape) for spec in graph.inputs)
     made_bytes = VALUE_COPIES * cost.activation_bytes + cost.hidden_bytes
-    return StepWork(state_bytes + batch_bytes + made_bytes, cost.calls, cost.operations + update)
+    return StepWork(state_bytes + batch_bytes + made_bytes, parts * cost.calls, parts * cost.operations + update)
 
 
 def compared(values: Sequence[Made]) -> Wrap:

@@ -258,8 +258,9 @@ class Job(Generic[TaskKind]):
             InputRefused: the state does not fit the graph or the optimizer.
         """
         program = self.program_of(self.whole(state))
-        optimizer = fresh_optimizer(program, self.recipe)
-        load_optimizer(optimizer, program, {name: new_tensor(each) for name, each in state.optimizer.items()})
+        optimizer = fresh_optimizer(program, self.recipe, None if self.recipe.proximal is None else self.initial())
+        tensors = {name: new_tensor(each) for name, each in state.optimizer.items()}
+        load_optimizer(optimizer, program, tensors, self.recipe)
         return Position(step, program, optimizer)
 
     def audited_position(self, index: int) -> Position:
@@ -341,7 +342,8 @@ def work_of(graph: Graph, recipe: Recipe) -> StepWork:
     Raises:
         InputRefused: it is beyond a limit, or does not fit together.
     """
-    return step_work(graph, recipe.batch_size * recipe.unit_records)
+    batch = recipe.batch_size * recipe.unit_records
+    return step_work(graph, batch, micro_batch=recipe.micro_batch, further_copies=recipe.further_copies)
 
 
 def rehearsed(recipe: Recipe, segments: int) -> Recipe:

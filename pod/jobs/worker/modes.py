@@ -534,7 +534,8 @@ def _reference_run(job: Job[Audit], opened: OpenedReference) -> ReferenceRun:
     training = ReferenceTraining.of(job.recipe, job.task.seed, opened.number)
     state = read_state_file(job.evidence.reference_file) if opened.segment else None
     program = job.program_of(job.initial() if state is None else job.whole(state))
-    return ReferenceRun(training, program, job.assemble, opened.segment, state)
+    initial = None if state is None or job.recipe.proximal is None else job.initial()
+    return ReferenceRun(training, program, job.assemble, opened.segment, state, initial)
 
 
 def _state_digest(position: Position) -> Digest:

@@ -98,7 +98,7 @@ def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
             used = order.records
             if evaluates(recipe, (segment,), evidence.leaves):
                 used = np.concatenate([used, held_out_rows(recipe, chain_record.seed)])
-            usable = partial(_check_usable, evidence, chain_record, segment, used, opened, unmoved)
+            usable = partial(_check_usable, evidence, chain_record, recipe, segment, used, opened, unmoved)
             spoilt = list(_failures(usable, segment))
         if not spoilt:
             replayable.append(segment)
@@ -279,10 +279,11 @@ def _check_first(leaf: OpenedLeaf, chain_record: ChainRecord) -> None:
     require_equal("leaf 0 names as the leaf before it", leaf.previous, ZERO, "the format says")
 
 
-# Many parameters: what makes a segment replayable.
+# Many parameters: what is shown, what it is compared with, and of which segment.
 def _check_usable(
     evidence: Evidence,
     chain_record: ChainRecord,
+    recipe: Recipe,
     segment: int,
     indices: Indices,
     opened: Mapping[int, str],
@@ -293,7 +294,10 @@ def _check_usable(
     for index in (segment, segment + 1):
         if index < chain_record.count and index not in evidence.leaves:
             raise ClaimMismatch(f"the evidence does not open leaf {index}")
-    _check_state(evidence, chain_record, segment, unmoved)
+    if segment == 0 or recipe.proximal is not None:
+        _check_initial(evidence, chain_record)
+    if segment > 0:
+        _check_state(evidence, segment, unmoved)
     for index in np.unique(indices).tolist():
         if problem := opened.get(index, f"{RECORDS} lacks record {index}"):
             raise DigestMismatch(problem)
@@ -310,13 +314,15 @@ def agreed_initial(evidence: Evidence, chain_record: ChainRecord) -> Unmoved:
     return Unmoved(initial.entries if is_agreed else {})
 
 
-def _check_state(evidence: Evidence, chain_record: ChainRecord, segment: int, unmoved: Unmoved) -> None:
-    """The state before a segment is the one that its leaf names; the first is the agreed initial
-    model."""
-    if segment == 0:
-        initial = ModelFile.read(evidence.folder / INITIAL)
-        require_equal(f"{INITIAL} has the model root", initial.root, chain_record.initial_model, "the agreement says")
-        return
+def _check_initial(evidence: Evidence, chain_record: ChainRecord) -> None:
+    """The initial model, with which the first segment begins, and towards which a recipe may pull
+    all of them, is the agreed one."""
+    initial = ModelFile.read(evidence.folder / INITIAL).root
+    require_equal(f"{INITIAL} has the model root", initial, chain_record.initial_model, "the agreement says")
+
+
+def _check_state(evidence: Evidence, segment: int, unmoved: Unmoved) -> None:
+    """The state before a segment is the one that its leaf names."""
     checkpoint = evidence.checkpoint(segment)
     checkpoint.verify()
     try:

@@ -25,16 +25,18 @@ from fitchain.pod.values.recipe.privacy import (
     sampling_rate,
 )
 from fitchain.pod.values.recipe.schedule import SCHEDULES, learning_rates
+from fitchain.pod.values.recipe.spellings import named, require_known
 from fitchain.pod.values.recipe.terms import (
+    AS_THEY_ARE,
     BINARY,
     CLIP_KINDS,
     END,
+    KL,
     LOSSES,
-    METRICS,
     MOST_BATCH,
     MOST_GROUPS,
     MOST_STEPS,
-    OF_CLASSES,
+    OF_HITS,
     OPTIMIZERS,
     SEGMENT,
     VERSION,
@@ -56,20 +58,26 @@ DEFAULT_ANCHORS = 3
 
 _ADAM = {"betas": [0.9, 0.999], "eps": 1e-8}
 DEFAULT_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
-    **{loss: {"reduction": "mean"} for loss in LOSSES},
+    **{loss: {"reduction": "batchmean" if loss == KL else "mean"} for loss in LOSSES},
     "SGD": {"momentum": 0.9, "weight_decay": 0.0},
     "Adam": {**_ADAM, "weight_decay": 0.0},
     "AdamW": {**_ADAM, "weight_decay": 0.01},
+    "RMSprop": {"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "weight_decay": 0.0},
+    "Adafactor": {"beta2_decay": -0.8, "d": 1.0, "eps": [None, 1e-3], "weight_decay": 0.0},
+    "Lion": {"betas": [0.9, 0.99], "weight_decay": 0.0},
+    "LAMB": {"betas": [0.9, 0.999], "eps": 1e-6, "weight_decay": 0.01},
 }
 """What a draft writes out where a scientist says nothing."""
 
+_USUAL_RATES = {"SGD": 0.01, "RMSprop": 0.01, "Adafactor": 0.01, "Lion": 0.0001}
+"""The learning rate of a draft that names none; 0.001 of any other optimizer."""
 _SCHEDULE_TERMS = ("learning_rate", "schedule", "warmup_steps", "step_size", "gamma", "minimum_learning_rate")
 _OPTIMIZER_TERMS = tuple(sorted({term for terms in OPTIMIZERS.values() for term in terms}))
 _LOSS_TERMS = tuple(sorted({term for terms in LOSSES.values() for term in terms}))
 TERMS = (
     *("inputs", "target", "rows", "held_out", "evaluate", "best", "transform", "batch_size", "epochs", "steps"),
     *("segment_steps", "group_leaves", "metrics", "audit", "environment", "threads", "loss", "optimizer", "privacy"),
-    *("gradient_clip", "parameter_groups", "learning_rates"),
+    *("gradient_clip", "parameter_groups", "learning_rates", "micro_batch", "proximal", "ema"),
     *_LOSS_TERMS,
     *_OPTIMIZER_TERMS,
     *_SCHEDULE_TERMS,
@@ -106,7 +114,7 @@ def draft(
             card.
     """
     terms = terms or {}
-    refuse_unknown("the recipe", terms, TERMS)
+    require_known("the recipe", terms, TERMS)
     target = text("target", terms.get("target", card["target"]), 200)
     inputs = _inputs(card, target, terms)
     rows = _rows(card, terms)
@@ -120,7 +128,7 @@ def draft(
     default_segment = max(2, -(-steps // DEFAULT_SEGMENTS), least_segment(units - trained, batch_size, evaluate))
     segment_steps = integer("segment_steps", terms.get("segment_steps", default_segment), 2, MOST_STEPS)
     privacy = _privacy(card, trained, batch_size, steps, terms)
-    metrics = [metric for metric in METRICS if metric == "loss" or loss["name"] in OF_CLASSES]
+    metrics = ["loss", "accuracy"] if loss["name"] in OF_HITS else ["loss"]
     optimizer = _named(terms, "optimizer", "AdamW", OPTIMIZERS)
     return Recipe.from_json(
         {
@@ -136,13 +144,16 @@ def draft(
             "evaluate": evaluate,
             "best": terms.get("best"),
             "held_out_from": None,
-            "transform": terms.get("transform", _transform(card, inputs, target)),
+            "transform": terms.get("transform", _transform(card, inputs, target, loss["name"])),
             "loss": loss,
             "optimizer": optimizer,
             "gradient_clip": _gradient_clip(terms),
             "parameter_groups": _parameter_groups(terms),
+            "proximal": terms.get("proximal"),
+            "ema": terms.get("ema"),
             "learning_rates": _learning_rates(optimizer["name"], steps, terms),
             "batch_size": batch_size,
+            "micro_batch": terms.get("micro_batch"),
             "steps": steps,
             "segment_steps": segment_steps,
             "group_leaves": terms.get("group_leaves", _group_leaves(-(-steps // segment_steps) + 1)),
@@ -206,8 +217,11 @@ def _held_out(card: Mapping[str, Any], terms: Mapping[str, Any]) -> float | None
     return None if share is None else parse_held_out("held_out", share)
 
 
-def _transform(card: Mapping[str, Any], inputs: Sequence[Sequence[Any]], target: str) -> dict[str, Any]:
-    used = {target, *(column for columns in inputs for column in columns)}
+def _transform(card: Mapping[str, Any], inputs: Sequence[Sequence[Any]], target: str, loss: str) -> dict[str, Any]:
+    """The card's constants of the columns that are used; of counts and shares none."""
+    used = {target, *(column for columns in inputs for column in columns)} - (
+        {target} if loss in AS_THEY_ARE else set()
+    )
     return {column: transform for column, transform in card.get("transform", {}).items() if column in used}
 
 
@@ -230,7 +244,7 @@ def _named(
     inside."""
     value = terms.get(key, default)
     inside = dict(value) if isinstance(value, Mapping) else {"name": value}
-    name = choice(key, inside.pop("name", default), choices)
+    name = named(key, inside.pop("name", default), choices)
     beside = {term: terms[term] for term in terms if any(term in arguments for arguments in choices.values())}
     refuse_unknown(f"{key} {name}", [*inside, *beside], choices[name])
     return {"name": name, "arguments": {**DEFAULT_ARGUMENTS[name], **beside, **inside}}
@@ -293,19 +307,19 @@ def _gradient_clip(terms: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """`gradient_clip = {norm = 1.0}`, or `{value = 0.5}`; a number alone is a norm."""
     if (clip := terms.get("gradient_clip")) is None:
         return None
-    named = _table(terms, "gradient_clip") if isinstance(clip, Mapping) else {"norm": clip}
-    refuse_unknown("gradient_clip", named, CLIP_KINDS)
-    if len(named) != 1:
+    kinds = _table(terms, "gradient_clip") if isinstance(clip, Mapping) else {"norm": clip}
+    refuse_unknown("gradient_clip", kinds, CLIP_KINDS)
+    if len(kinds) != 1:
         raise InputRefused("gradient_clip names a norm or a value", "write gradient_clip = {norm = 1.0}, say")
-    ((kind, most),) = named.items()
+    ((kind, most),) = kinds.items()
     return {"kind": kind, "most": most}
 
 
 def _parameter_groups(terms: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """`[[parameter_groups]]` with `match`, `rate` (times the learning rate), `weight_decay`."""
     groups = items("parameter_groups", terms.get("parameter_groups", []), 0, MOST_GROUPS)
-    named = [Fields("a parameter group", group, ("match",), ("rate", "weight_decay")).value for group in groups]
-    return [{"rate": 1.0, "weight_decay": None, **group} for group in named]
+    read = [Fields("a parameter group", group, ("match",), ("rate", "weight_decay")).value for group in groups]
+    return [{"rate": 1.0, "weight_decay": None, **group} for group in read]
 
 
 def _learning_rates(optimizer: str, steps: int, terms: Mapping[str, Any]) -> Any:
@@ -314,11 +328,11 @@ def _learning_rates(optimizer: str, steps: int, terms: Mapping[str, Any]) -> Any
         if beside := [term for term in _SCHEDULE_TERMS if term in terms]:
             raise InputRefused(f"learning_rates and {beside[0]} say the same twice", "give one of them")
         return terms["learning_rates"]
-    schedule = choice("schedule", terms.get("schedule", "constant"), SCHEDULES)
+    schedule = named("schedule", terms.get("schedule", "constant"), SCHEDULES)
     warmup = {"linear_warmup": -(-steps // 20), "one_cycle": -(-steps * 3 // 10)}.get(schedule, 0)
     return learning_rates(
         schedule,
-        real("learning_rate", terms.get("learning_rate", 0.01 if optimizer == "SGD" else 0.001), 0, 1e6),
+        real("learning_rate", terms.get("learning_rate", _USUAL_RATES.get(optimizer, 0.001)), 0, 1e6),
         steps,
         integer("warmup_steps", terms.get("warmup_steps", warmup), 0, steps),
         integer("step_size", terms.get("step_size", max(1, steps // 3)), 1, MOST_STEPS),

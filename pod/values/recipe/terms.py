@@ -42,7 +42,7 @@ MOST_BATCH = 1 << 20
 MOST_ARGUMENTS = 16
 MOST_CATEGORIES = 10_000
 NAME_LENGTH = 200
-METRICS = ("loss", "accuracy")
+METRICS = ("loss", "accuracy", "top5", "mae")
 MOST_HELD_OUT = 0.5
 """The largest share of the rows that may be held out."""
 HELD_OUT_STEPS, HELD_OUT_STEPS_EACH = 3, 1
@@ -55,13 +55,30 @@ MOST_EVALUATIONS = 1024
 """Of a model that is evaluated after each segment: a certificate opens all of them."""
 CLASSIFICATION = ("cross_entropy", "nll_loss", "focal_loss")
 """Losses whose targets are class indices (int64); those of the others are float32."""
-BINARY = "binary_cross_entropy_with_logits"
-"""The loss of outputs that each tell one of two classes."""
-OF_CLASSES = (*CLASSIFICATION, BINARY)
+BINARY, DICE = "binary_cross_entropy_with_logits", "dice_loss"
+OF_TRUTHS = (BINARY, DICE)
+"""Losses of outputs that each tell one of two classes, by the sign of a logit."""
+OF_CLASSES = (*CLASSIFICATION, *OF_TRUTHS)
+"""Losses whose targets are of classes."""
+CTC = "ctc_loss"
+"""The loss of sequences that are not laid beside the outputs: int64, filled up with blanks."""
+OF_HITS = (*OF_CLASSES, CTC)
 """Losses of whose predictions each hits or misses."""
-FIGURES_OF_CLASSES, FIGURES_OF_AMOUNTS = ("loss", "accuracy", "f1", "auc"), ("loss", "mae", "r2")
+POISSON, KL = "poisson_nll_loss", "kl_div"
+AS_THEY_ARE = (POISSON, KL)
+"""Losses of counts and of shares, whose targets no constants may move."""
+AMONG = 5
+"""A class is looked for among so many that a model holds likeliest: `top5`."""
+FIGURES_OF_CLASSES, FIGURES_OF_AMOUNTS = ("loss", "accuracy", "top5", "f1", "auc"), ("loss", "mae", "r2")
+FIGURES_OF_SEQUENCES = ("loss", "accuracy")
 """Figures of a result on held-out records by which the best checkpoint may be chosen: loss and mean
 absolute error (MAE) by the lowest, the others by the highest."""
+
+
+def figures_of(loss: str) -> tuple[str, ...]:
+    """The figures of a result where a recipe has a loss."""
+    of_others = FIGURES_OF_SEQUENCES if loss == CTC else FIGURES_OF_AMOUNTS
+    return FIGURES_OF_CLASSES if loss in OF_CLASSES else of_others
 
 
 def _reals(what: str, value: Any, count: int, low: float, high: float) -> list[float]:
@@ -78,17 +95,22 @@ def _weights(what: str, value: Any) -> list[float]:
 
 _REDUCTION = {"reduction": partial(choice, among=("mean", "sum"))}
 _WEIGHT = {"weight": _weights}
+_OF_CLASSES = {**_REDUCTION, **_WEIGHT, "ignore_index": partial(integer, low=-(1 << 31), high=(1 << 31) - 1)}
 
 LOSSES: Mapping[str, Mapping[str, Any]] = {
-    "cross_entropy": {**_REDUCTION, **_WEIGHT, "label_smoothing": partial(real, low=0, high=1)},
-    "nll_loss": {**_REDUCTION, **_WEIGHT},
-    "focal_loss": {**_REDUCTION, **_WEIGHT, "focusing": partial(real, low=0, high=100)},
+    "cross_entropy": {**_OF_CLASSES, "label_smoothing": partial(real, low=0, high=1)},
+    "nll_loss": _OF_CLASSES,
+    "focal_loss": {**_OF_CLASSES, "focusing": partial(real, low=0, high=100)},
     "mse_loss": _REDUCTION,
     "l1_loss": _REDUCTION,
     "smooth_l1_loss": {**_REDUCTION, "beta": partial(real, low=0, high=1e30)},
     "huber_loss": {**_REDUCTION, "delta": partial(real, low=1e-30, high=1e30)},
     "quantile_loss": {**_REDUCTION, "quantile": partial(real, low=0, high=1)},
     BINARY: {**_REDUCTION, "pos_weight": _weights},
+    DICE: {**_REDUCTION, "smooth": partial(real, low=2.0**-20, high=1e6)},
+    POISSON: {**_REDUCTION, "log_input": flag, "full": flag},
+    KL: {"reduction": partial(choice, among=("batchmean", "mean", "sum")), "log_target": flag},
+    CTC: {**_REDUCTION, "blank": partial(integer, low=0, high=MOST_CATEGORIES), "zero_infinity": flag},
 }
 """Losses by their name in `torch.nn.functional`, or in `compute.losses`: a reader for each argument
 that a recipe may give; what it leaves out has torch's default."""
@@ -100,6 +122,13 @@ _ADAM = {
     "eps": partial(real, low=0, high=1),
     "amsgrad": flag,
 }
+
+
+def _two_eps(what: str, value: Any) -> list[float | None]:
+    """The least variance, which may be torch's, and the least scale of a parameter."""
+    first, second = items(what, value, 2, 2)
+    return [None if first is None else real(what, first, 0, 1), real(what, second, 0, 1e6)]
+
 
 MOST_GROUPS, MOST_PATTERN = 16, 200
 CLIP_KINDS = ("norm", "value")
@@ -113,10 +142,24 @@ OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {
     },
     "Adam": _ADAM,
     "AdamW": _ADAM,
+    "RMSprop": {
+        **_WEIGHT_DECAY,
+        "alpha": partial(real, low=0, high=1 - 2**-53),
+        "eps": partial(real, low=0, high=1),
+        "momentum": partial(real, low=0, high=1),
+        "centered": flag,
+    },
+    "Adafactor": {
+        **_WEIGHT_DECAY,
+        "beta2_decay": partial(real, low=-10, high=0),
+        "d": partial(real, low=1, high=1e6),
+        "eps": _two_eps,
+    },
+    "Lion": {**_WEIGHT_DECAY, "betas": partial(_reals, count=2, low=0, high=1 - 2**-53)},
+    "LAMB": {key: _ADAM[key] for key in ("weight_decay", "betas", "eps")},
 }
-"""Optimizers by their name in `torch.optim`, in their fused form: what has no fused form on the CPU
-(RMSprop, say) reaches a square root that differs from host to host, and has no place here until one
-is shown equal."""
+"""Optimizers by their name in `torch.optim`, in their fused form where they have one, or in
+`compute.own_optimizers`; what they compute is among what the probe of a class computes."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +182,13 @@ class Choice:
         arguments = Fields(f"{what} {name}", value["arguments"], (), choices[name]).value
         read = {key: choices[name][key](f"{what} {name}: {key}", arguments[key]) for key in arguments}
         return cls(name, MappingProxyType(read))
+
+    @property
+    def is_logarithm(self) -> bool:
+        """Whether a model puts out logarithms of what the loss compares with the target."""
+        if self.name == POISSON:
+            return bool(self.arguments.get("log_input", True))
+        return self.name == KL and not self.arguments.get("log_target", False)
 
     def json(self) -> dict[str, Json]:
         """The form that stands in a recipe."""
@@ -355,8 +405,11 @@ _FIELDS = (
         "optimizer",
         "gradient_clip",
         "parameter_groups",
+        "proximal",
+        "ema",
         "learning_rates",
         "batch_size",
+        "micro_batch",
         "steps",
         "segment_steps",
         "group_leaves",
@@ -380,11 +433,16 @@ class Recipe:
         rows: the records used, from the first to before the last.
         transform: by column; a column without one is used as it is.
         loss: its reduction and arguments.
-        optimizer: in its fused form.
+        optimizer: in its fused form, where it has one.
         gradient_clip: how far a step's gradients may go; None lets them.
         parameter_groups: what is moved at another rate, or with another decay.
+        proximal: how strongly a step pulls towards the initial model; None does not.
+        ema: of the running average of the weights, which is then what is evaluated and delivered,
+            the share that stays in a step; None keeps no average.
         learning_rates: runs of (steps, rate).
         batch_size: B; the last, smaller batch of an epoch is dropped.
+        micro_batch: how many of a batch's records are computed at once, one such slice of the batch
+            after the other, the last perhaps smaller; None computes them all at once.
         steps: T.
         segment_steps: k, the steps from one leaf to the next.
         group_leaves: A, the leaves that an anchor covers; a power of two.
@@ -436,6 +494,9 @@ class Recipe:
     held_out_from: HeldOutFrom | None = None
     gradient_clip: GradientClip | None = None
     parameter_groups: tuple[ParameterGroup, ...] = ()
+    proximal: float | None = None
+    ema: float | None = None
+    micro_batch: int | None = None
 
     @classmethod
     def parse(cls, data: bytes) -> Recipe:
@@ -473,7 +534,9 @@ class Recipe:
         privacy = None if value["privacy"] is None else Privacy.parse(value["privacy"])
         transform = _transforms(value["transform"], used)
         _require_weights(loss, transform.get(target), privacy)
+        _require_plain(loss, transform.get(target))
         evaluate, best = _evaluation(fields, loss, held_out, privacy)
+        _require_many_classes(best, loss, transform.get(target))
         units = _units(start, stop, privacy)
         _require_short_evaluation(fields, held_out_count(held_out, units), evaluate)
         return cls(
@@ -504,6 +567,9 @@ class Recipe:
             held_out_from=_held_out_from(value["held_out_from"], held_out),
             gradient_clip=_gradient_clip(value["gradient_clip"], privacy),
             parameter_groups=tuple(map(ParameterGroup.parse, fields.items("parameter_groups", 0, MOST_GROUPS))),
+            proximal=_share(fields, "proximal", 2.0**-100, 1e6, "proximal = 0.01, say; leave it out for none"),
+            ema=_share(fields, "ema", 2.0**-24, 1 - 2.0**-24, "ema = 0.999, say; leave it out to keep no average"),
+            micro_batch=_micro_batch(fields, privacy),
         )
 
     def json(self) -> dict[str, Json]:
@@ -526,8 +592,11 @@ class Recipe:
             "optimizer": self.optimizer.json(),
             "gradient_clip": None if self.gradient_clip is None else self.gradient_clip.json(),
             "parameter_groups": [group.json() for group in self.parameter_groups],
+            "proximal": self.proximal,
+            "ema": self.ema,
             "learning_rates": [[count, rate] for count, rate in self.learning_rates],
             "batch_size": self.batch_size,
+            "micro_batch": self.micro_batch,
             "steps": self.steps,
             "segment_steps": self.segment_steps,
             "group_leaves": self.group_leaves,
@@ -640,6 +709,17 @@ class Recipe:
         return min(expected + beyond, steps * self.training_count) * self.unit_records
 
     @property
+    def at_once(self) -> int:
+        """Records of a batch that are computed at once, and evaluated."""
+        return self.micro_batch or self.batch_size
+
+    @property
+    def further_copies(self) -> int:
+        """How many tensors more than the largest optimizer's there are of each parameter in a step:
+        weights and average, initial weights and the distance from them."""
+        return 2 * (self.ema is not None) + 2 * (self.proximal is not None)
+
+    @property
     def segment_count(self) -> int:
         """Segments of a whole transcript."""
         return self.leaf_count - 1
@@ -730,7 +810,7 @@ def _evaluation(
     """When the model is evaluated, and by which figure its best checkpoint is chosen."""
     evaluate, best = fields.choice("evaluate", (END, SEGMENT)), fields.value["best"]
     if best is not None:
-        best = fields.choice("best", FIGURES_OF_CLASSES if loss.name in OF_CLASSES else FIGURES_OF_AMOUNTS)
+        best = fields.choice("best", figures_of(loss.name))
         if evaluate != SEGMENT:
             raise InputRefused(
                 "the best checkpoint is chosen by results that only the last one has",
@@ -802,6 +882,25 @@ def _transforms(value: Any, used: list[str]) -> Mapping[str, Transform]:
     return MappingProxyType({column: parse_transform(column, value[column]) for column in value})
 
 
+def _require_many_classes(best: str | None, loss: Choice, target: Transform | None) -> None:
+    """Of few classes each is among the likeliest, and no checkpoint is better than another."""
+    count = AMONG + 1 if target is None else len(target.get("categories", ()))
+    if best == "top5" and (loss.name not in CLASSIFICATION or count <= AMONG):
+        raise InputRefused(
+            f"the best checkpoint is chosen by top5, which is of one of more than {AMONG} classes",
+            'write best = "accuracy"',
+        )
+
+
+def _require_plain(loss: Choice, target: Transform | None) -> None:
+    """Counts and shares are what a loss says of them only as they stand in the table."""
+    if loss.name in AS_THEY_ARE and target is not None:
+        raise InputRefused(
+            f"{loss.name} is of the target's own numbers, and the recipe's transform would move them",
+            "leave the target out of the transform",
+        )
+
+
 def _require_weights(loss: Choice, target: Transform | None, privacy: Privacy | None) -> None:
     """Class weights are one for each class, and count for something."""
     weights = loss.arguments.get("weight")
@@ -824,6 +923,22 @@ def _gradient_clip(value: Any, privacy: Privacy | None) -> GradientClip | None:
             "private training cuts each record's gradient by its own terms", "leave gradient_clip out beside [privacy]"
         )
     return None if value is None else GradientClip.parse(value)
+
+
+def _micro_batch(fields: Fields, privacy: Privacy | None) -> int | None:
+    if fields.value["micro_batch"] is None:
+        return None
+    if privacy is not None:
+        raise InputRefused(
+            "private training takes each record by itself, and adds up whole numbers: nothing is left to accumulate",
+            "leave micro_batch out beside [privacy]",
+        )
+    return fields.integer("micro_batch", 1, fields.integer("batch_size", 1, MOST_BATCH))
+
+
+def _share(fields: Fields, key: str, low: float, high: float, advice: str) -> float | None:
+    """A number above 0, or None."""
+    return None if (value := fields.value[key]) is None else real(f"the recipe: {key}", value, low, high, advice)
 
 
 def _optimizer(value: Any) -> Choice:
@@ -875,6 +990,11 @@ def _metrics(fields: Fields, loss: Choice, privacy: Privacy | None) -> tuple[str
         )
     if len(set(metrics)) != len(metrics):
         raise InputRefused("the recipe: metrics name one of them twice")
-    if "accuracy" in metrics and loss.name not in OF_CLASSES:
-        raise InputRefused(f"the recipe: accuracy is of classes, and {loss.name} has none", "leave it out of metrics")
+    for metric, of, losses in (
+        ("accuracy", "classes", OF_HITS),
+        ("top5", "one of several classes", CLASSIFICATION),
+        ("mae", "amounts", [name for name in LOSSES if name not in OF_HITS]),
+    ):
+        if metric in metrics and loss.name not in losses:
+            raise InputRefused(f"the recipe: {metric} is of {of}, and {loss.name} has none", "leave it out of metrics")
     return metrics
