@@ -9,6 +9,7 @@ checked.
     receive   what was delivered is opened and checked
     evaluation  a delivered model is run over a table of the scientist's own
     predictions  what it predicts, as a CSV file
+    exported  a delivery's files are copied and verified, for what other formats are made of
     accept    what holds is accepted, which pays
     standing  what was said of a result, and still stands
     audit     what an audit asks of the scientist: its draw, and what is released
