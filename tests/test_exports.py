@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -183,8 +184,8 @@ def verify_signature(folder: Path, key: Path) -> None:
     """As `model_signing verify key` does."""
     from model_signing import hashing, verifying
 
-    config = verifying.Config().use_elliptic_key_verifier(public_key=key.with_suffix(".pub.pem"))
-    config.set_hashing_config(hashing.Config().set_ignored_paths(paths=[folder / SIGNATURE]))
+    config: Any = cast(Any, verifying).Config().use_elliptic_key_verifier(public_key=key.with_suffix(".pub.pem"))
+    config.set_hashing_config(cast(Any, hashing).Config().set_ignored_paths(paths=[folder / SIGNATURE]))
     config.verify(folder, folder / SIGNATURE)
 
 
@@ -404,6 +405,30 @@ def test_another_graph_makes_no_onnx_file(fitchain: Fitchain, job: Job, tmp_path
     (other / "graph.json").unlink()
     code, told, _ = fitchain(job.parties.scientist, *command)
     assert (code, told["error"]["kind"]) == (3, "NotFound")
+
+
+@pytest.mark.parametrize(
+    ("library", "extra", "option"),
+    [("onnxruntime", "onnx", "--onnx"), ("cyclonedx.schema", "bom", "--bom"), ("model_signing", "signing", "--sign")],
+)
+def test_a_library_that_is_missing_is_named_with_its_extra(
+    fitchain: Fitchain,
+    job: Job,
+    key: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    library: str,
+    extra: str,
+    option: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)  # as Python marks what it did not find
+    command = ("model", "export", str(job.model.parent), "--to", str(tmp_path / "out"), option)
+    code, told, _ = fitchain(job.parties.scientist, *command, *([str(key)] if option == "--sign" else []))
+    assert (code, told["error"]["kind"]) == (3, "HostUnusable") and not (tmp_path / "out").exists()
+    assert (
+        library.split(".")[0] in told["error"]["message"].replace("-python-lib", "")
+        and f"`{extra}`" in told["error"]["hint"]
+    )
 
 
 def test_nothing_is_overwritten(fitchain: Fitchain, job: Job, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ ABOUT = {
     SIGNATURE: "who holds the signing key had these files together; nothing of how they came about",
 }
 """What each file may be trusted for."""
+DELIVERED = "delivered beside the model"
 
 
 def register(app: typer.Typer) -> None:
@@ -104,9 +105,16 @@ def export(
         _write_documents(copy, title, license, card, bom, key is not None)
         if key is not None:
             key.sign(copy.folder, copy.folder / SIGNATURE)
-        written = [name for name in ABOUT if (copy.folder / name).exists()]
+        written = files_of(copy.folder)
         verdict = copy.verdict
     return _report(to, written, verdict, check, key)
+
+
+def files_of(folder: Path) -> list[str]:
+    """The names of what lies in an export, in the order in which they are told."""
+    order = [*ABOUT]
+    names = sorted(path.name for path in folder.iterdir())
+    return sorted(names, key=lambda name: order.index(name) if name in order else order.index(GRAPH))
 
 
 def _require_libraries(onnx: bool, bom: bool) -> None:
@@ -159,12 +167,12 @@ def _write_documents(copy: Exported, title: str, license: str, card: bool, bom: 
     from fitchain.pod.values.digest import sha256_file
 
     if bom:
-        digests = {name: sha256_file(copy.folder / name) for name in ABOUT if (copy.folder / name).exists()}
+        digests = {name: sha256_file(copy.folder / name) for name in files_of(copy.folder)}
         (copy.folder / BILL).write_bytes(bill_of_materials(copy.verdict, title, digests))
     if card:
-        coming = {CARD, *({SIGNATURE} if signed else ())}
-        files = {name: words for name, words in ABOUT.items() if name in coming or (copy.folder / name).exists()}
-        terms = CardTerms(title, license, files, copy.certificate_digest)
+        names = [*files_of(copy.folder), CARD, *([SIGNATURE] if signed else [])]
+        about = {name: ABOUT.get(name, DELIVERED) for name in names}
+        terms = CardTerms(title, license, about, copy.certificate_digest)
         (copy.folder / CARD).write_text(model_card(copy.verdict, terms), encoding="utf-8")
 
 
@@ -193,7 +201,10 @@ def _report(to: Path, written: list[str], verdict: Verdict, check: OnnxCheck | N
         ]
     return Report(
         values,
-        [KeyValues(pairs), Rows(("file", "what it may be trusted for"), [(name, ABOUT[name]) for name in written])],
+        [
+            KeyValues(pairs),
+            Rows(("file", "what it may be trusted for"), [(name, ABOUT.get(name, DELIVERED)) for name in written]),
+        ],
     )
 
 
