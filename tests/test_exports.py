@@ -250,6 +250,12 @@ def test_outputs_that_differ_are_refused_with_both_values(wrong: float) -> None:
         require_close(output, wanted, "x")
 
 
+def test_outputs_without_a_finite_number_are_no_comparison() -> None:
+    nothing = np.full((2, 2), np.nan, np.float32)
+    with pytest.raises(InputRefused, match="nothing is compared"):
+        require_close(nothing, nothing, "x")
+
+
 def test_an_exported_file_says_where_it_comes_from(folder: Path, job: Job) -> None:
     import onnx
 
@@ -314,6 +320,7 @@ def test_a_bill_names_files_by_their_hashes_and_models_behind_it(folder: Path, j
     bill = json.loads((folder / BILL).read_text())
     model = bill["metadata"]["component"]
     assert (bill["specVersion"], model["type"], model["name"]) == ("1.6", "machine-learning-model", "Kinds by size")
+    assert model["licenses"] == [{"license": {"name": "apache-2.0"}}]
     named = {each["url"]: each["hashes"][0]["content"] for each in model["externalReferences"]}
     assert named == {name: sha256_file(folder / name).value.hex() for name in named}
     assert {"certificate.json", "model.safetensors", "graph.json", ONNX} == set(named)

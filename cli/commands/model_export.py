@@ -168,7 +168,7 @@ def _write_documents(copy: Exported, title: str, license: str, card: bool, bom: 
 
     if bom:
         digests = {name: sha256_file(copy.folder / name) for name in files_of(copy.folder)}
-        (copy.folder / BILL).write_bytes(bill_of_materials(copy.verdict, title, digests))
+        (copy.folder / BILL).write_bytes(bill_of_materials(copy.verdict, title, license, digests))
     if card:
         names = [*files_of(copy.folder), CARD, *([SIGNATURE] if signed else [])]
         about = {name: ABOUT.get(name, DELIVERED) for name in names}

@@ -34,18 +34,19 @@ NAMESPACE = uuid.UUID("0d3a1c5e-4a0e-5e0c-9a57-5f3d1b6f1a10")
 """Of serial numbers: one certificate has one."""
 
 
-def bill_of_materials(verdict: Verdict, title: str, files: Mapping[str, Digest]) -> bytes:
+def bill_of_materials(verdict: Verdict, title: str, license: str, files: Mapping[str, Digest]) -> bytes:
     """Write a bill and have it read.
 
     Args:
         verdict: of a certificate that holds.
         title: the model's name.
+        license: the model's, as somebody named it; empty where nobody did.
         files: SHA-256 of the files in the folder, by name.
 
     Raises:
         HostUnusable: the library is not here.
     """
-    document = json.dumps(_document(verdict, title, files), indent=2, ensure_ascii=False) + "\n"
+    document = json.dumps(_document(verdict, title, license, files), indent=2, ensure_ascii=False) + "\n"
     if (error := validator().validate_str(document)) is not None:
         raise AssertionError(f"the bill of materials is not of CycloneDX {VERSION}: {error}")
     return document.encode()
@@ -69,7 +70,7 @@ def validator() -> Any:
     return JsonStrictValidator(SchemaVersion.V1_6)
 
 
-def _document(verdict: Verdict, title: str, files: Mapping[str, Digest]) -> dict[str, Any]:
+def _document(verdict: Verdict, title: str, license: str, files: Mapping[str, Digest]) -> dict[str, Any]:
     seen = verdict.history.seen_at
     certificate = files[CERTIFICATE]
     return {
@@ -83,7 +84,7 @@ def _document(verdict: Verdict, title: str, files: Mapping[str, Digest]) -> dict
             "tools": {
                 "components": [{"type": "application", "name": "fitchain", "version": metadata.version("fitchain")}]
             },
-            "component": _model(verdict, title, files),
+            "component": _model(verdict, title, files) | _licences(license),
         },
         "components": [_data(verdict)],
         "dependencies": [{"ref": "model", "dependsOn": ["dataset"]}, {"ref": "dataset"}],
@@ -169,14 +170,13 @@ def _data(verdict: Verdict) -> dict[str, Any]:
     """The dataset, as its owner's card describes it; its records are nowhere."""
     statement = verdict.statement
     card = statement.card
-    licence = {"licenses": [{"license": {"name": printable(card.licence)}}]} if card.licence else {}
     return {
         "bom-ref": "dataset",
         "type": "data",
         "name": printable(card.name),
         "version": str(statement.dataset_root),
         "description": printable(card.description),
-        **licence,
+        **_licences(card.licence),
         "data": [
             {
                 "type": "dataset",
@@ -204,6 +204,10 @@ def _ancestor(ancestor: Ancestor) -> dict[str, Any]:
         "version": str(ancestor.root),
         "properties": _properties({"fitchain:graph": ancestor.graph, "fitchain:root": ancestor.root}),
     }
+
+
+def _licences(name: str) -> dict[str, Any]:
+    return {"licenses": [{"license": {"name": printable(name)}}]} if name else {}
 
 
 def _properties(values: Mapping[str, Any]) -> list[dict[str, str]]:

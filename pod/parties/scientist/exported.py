@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from fitchain.pod.values.errors import (
 from fitchain.pod.values.files import remove_tree, sync_folder
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId
-from fitchain.pod.values.job_folder import CERTIFICATE, DELIVERY_FILES, GRAPH, MODEL
+from fitchain.pod.values.job_folder import CERTIFICATE, DELIVERY_FILES, GRAPH, MODEL, part_of
 from fitchain.pod.values.limits import GRAPH as GRAPH_LIMITS
 from fitchain.pod.values.state import TensorBytes, read_safetensors
 
@@ -120,7 +119,8 @@ def exported(source: Path, target: Path, chain: Chain, job: AgreementId | None =
         raise InputRefused(f"{target} is there already, and nothing is overwritten", "name a folder that is not")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+        folder = part_of(target.parent)
+        folder.mkdir()
     except OSError as error:
         raise InputRefused(f"{target} cannot be written: {reason_of(error)}", "choose another folder") from None
     try:
@@ -130,7 +130,6 @@ def exported(source: Path, target: Path, chain: Chain, job: AgreementId | None =
             if job is not None and verdict.statement.agreement != job:
                 raise ClaimMismatch(f"the certificate is of the job {verdict.statement.agreement}, and not of {job}")
             yield Exported(folder, verdict)
-            folder.chmod(0o755)
             folder.rename(target)
             sync_folder(target.parent)
     finally:
