@@ -58,8 +58,8 @@ lock: setup ## bring requirements.lock up to pyproject.toml
 	@resolved=$$(mktemp) && cp requirements.lock "$$resolved" && \
 	    uv pip compile --quiet --universal --all-extras --no-header --no-annotate \
 	        --output-file "$$resolved" pyproject.toml $(ARGS) && \
-	    uv pip compile --quiet --universal --extra demo --extra dev --extra images --extra kernels --extra node \
-	        --extra parquet --extra privacy --extra scans --extra text \
+	    uv pip compile --quiet --universal --extra bom --extra demo --extra dev --extra images --extra kernels \
+	        --extra node --extra onnx --extra parquet --extra privacy --extra scans --extra signing --extra text \
 	        --constraint "$$resolved" \
 	        --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	        --output-file requirements.lock pyproject.toml && \

@@ -42,6 +42,7 @@ from fitchain.cli.commands import (
     job,
     keys,
     model,
+    model_export,
     model_test,
     panel,
     pod,
@@ -105,6 +106,7 @@ for single in (deploy, demo):
     single.register(app)
 data_show.register(data.app)
 data_find.register(data.app)
+model_export.register(model.app)
 model_test.register(model.app)
 consent.register(job.app)
 curves.register(job.app)

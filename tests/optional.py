@@ -70,6 +70,15 @@ def _sources() -> str:
         return ""
 
 
+def _formats() -> str:
+    """What writes and reads the formats of others."""
+    names = ("onnx", "onnxscript", "onnxruntime", "cyclonedx-python-lib", "model-signing", "huggingface_hub")
+    try:
+        return ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 def _mount() -> str:
     """A disk is mounted where nobody else sees it."""
     command = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
@@ -97,6 +106,9 @@ REQUIREMENTS = {
     "accounting": Requirement(_accounting, "there is no dp-accounting here: set-up brings it (the extra `privacy`)"),
     "browser": Requirement(browser, "there is no Chromium here: `apt-get install chromium` brings it"),
     "sources": Requirement(_sources, "pyarrow, Pillow, pydicom or nibabel is not here: set-up brings them (extras)"),
+    "formats": Requirement(
+        _formats, "onnx, cyclonedx-python-lib or model-signing is not here: set-up brings them (extras)"
+    ),
     "architectures": Requirement(_zoo, "the libraries of `make zoo` are not here: `make zoo ARGS=--list` brings them"),
     "probe": Requirement(_probe, f"no probe of {DEFAULT.name} ships for the torch that is installed here"),
 }

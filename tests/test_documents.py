@@ -359,7 +359,7 @@ def test_no_console_block_shows_what_no_walk_runs() -> None:
     assert lines == []
 
 
-WALKS = [DOCS / "audits.md", DOCS / "ipfs.md", DOCS / "tables.md"]
+WALKS = [DOCS / "audits.md", DOCS / "exports.md", DOCS / "ipfs.md", DOCS / "tables.md"]
 
 
 def test_every_document_with_prompts_is_walked() -> None:
@@ -392,6 +392,20 @@ def test_the_walk_of_a_mixed_table_runs_as_it_is_shown(tmp_path: Path) -> None:
     result = "held out as the owner states, on 180 held-out records that nobody trained on: accuracy "
     assert float(said.partition(result)[2].partition("%")[0]) > 80, stranger
     assert not (tmp_path / "walk" / "stranger" / "keys").exists()
+
+
+@pytest.mark.long
+@pytest.mark.formats
+@pytest.mark.timeout(1200)
+def test_the_walk_of_exports_runs_as_it_is_shown(tmp_path: Path) -> None:
+    readme, exports = walk_of(ROOT / "README.md"), walk_of(DOCS / "exports.md")
+    fetched = next(place for place, (_, command) in enumerate(readme) if "model fetch" in command)
+    commands = [*readme[: fetched + 1], *exports]
+    with terminals_at(tmp_path, commands) as walkers:
+        walkers.walk(commands)
+        assert "Verification succeeded" in walkers.terminals["scientist"].log
+        names = {path.name for path in (tmp_path / "walk" / "scientist" / "public").iterdir()}
+    assert {"model.onnx", "README.md", "bom.cdx.json", "model.sig"} <= names
 
 
 @pytest.mark.ipfs

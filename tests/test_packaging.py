@@ -29,6 +29,8 @@ EXTRAS = PROJECT["optional-dependencies"]
 
 SOURCES = ("parquet", "images", "scans")
 """Extras of what reads further kinds of sources."""
+EXPORTS = ("onnx", "bom", "signing")
+"""Extras of what writes the formats of others."""
 
 # Needed without being imported by name.
 BEHIND_ANOTHER = {"coincurve"}
@@ -73,17 +75,21 @@ def locked_versions() -> dict[str, list[str]]:
 
 def test_dependencies_are_what_pod_and_cli_import() -> None:
     declared = names(PROJECT["dependencies"])
-    optional = {name for extra in ("train", "kernels", "demo", "text", *SOURCES) for name in names(EXTRAS[extra])}
+    optional = {
+        name for extra in ("train", "kernels", "demo", "text", *SOURCES, *EXPORTS) for name in names(EXTRAS[extra])
+    }
     assert imported_distributions("pod", "cli") - optional == declared - BEHIND_ANOTHER
 
 
 def test_scripts_and_tests_import_what_the_dev_extra_declares() -> None:
-    extras = (*SOURCES, "dev", "demo", "train")
+    extras = (*SOURCES, *EXPORTS, "dev", "demo", "train")
     declared = names(PROJECT["dependencies"]).union(*(names(EXTRAS[extra]) for extra in extras))
     assert imported_distributions("scripts", "tests") <= declared
 
 
-@pytest.mark.parametrize("group", ["dependencies", "demo", "dev", "kernels", "node", "privacy", "text", *SOURCES])
+@pytest.mark.parametrize(
+    "group", ["dependencies", "demo", "dev", "kernels", "node", "privacy", "text", *SOURCES, *EXPORTS]
+)
 def test_lock_satisfies_the_declared_ranges(group: str) -> None:
     versions = locked_versions()
     requirements = PROJECT["dependencies"] if group == "dependencies" else EXTRAS[group]
@@ -95,7 +101,7 @@ def test_lock_satisfies_the_declared_ranges(group: str) -> None:
 
 
 def test_lock_holds_neither_torch_nor_what_torch_alone_pulls() -> None:
-    alone = {"torch", "triton", "sympy", "networkx"}
+    alone = {"torch", "triton", "networkx"}
     assert [name for name in locked_versions() if name in alone or name.startswith(("nvidia-", "cuda-"))] == []
 
 

@@ -103,6 +103,14 @@ def print_views(views: Sequence[View], stderr: bool = False) -> None:
             out.print(line, soft_wrap=True)
 
 
+def text_of(views: Sequence[View], width: int = PLAIN_WIDTH) -> str:
+    """Views as `print_views` writes them, without colours."""
+    parts = ["\n".join(line.plain for line in _drawn(view, width)) for view in views]
+    return "\n".join(
+        f"\n{part}" if not isinstance(view, str) else part for view, part in zip(views, parts, strict=True)
+    )
+
+
 def print_json(values: Mapping[str, Any]) -> None:
     """Write one JSON object on one line of stdout."""
     print(json.dumps(values, default=str), flush=True)

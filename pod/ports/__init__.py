@@ -9,6 +9,7 @@ and the chain.
     chain       JSON-RPC, ABI, transactions that survive a power cut, deployment, the devnet
     passphrase  from a file or from whoever is asked
     keys        account and age identity, encrypted at rest
+    model_signature  a signature of OpenSSF's kind over a folder, by a key of one's own
     registry    pods, datasets and models as the chain knows them
     verifiers   stakes, hash chains, places in panels and the pool
     trust       whom this home relies on: panels as they stood, and verifiers' accounts

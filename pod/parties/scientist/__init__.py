@@ -12,6 +12,7 @@ checked.
     merge     what was delivered as a delta is written whole
     delivered  what was delivered as a module, its weights, and what it takes of raw rows
     evaluation  a delivered model is run over a table of the scientist's own
+    exported  a delivery's files are copied and verified, for what other formats are made of
     accept    what holds is accepted, which pays
     standing  what was said of a result, and still stands
     audit     what an audit asks of the scientist: its draw, and what is released

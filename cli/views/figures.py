@@ -1,0 +1,98 @@
+"""Figures of a certified result, one by one, as other formats list them: a name of theirs, a value,
+an interval.
+
+They are the ones of `fitchain.cli.views.held_out`, which says them in a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from fitchain.pod.jobs.history import HeldOutTold
+from fitchain.pod.ports.agreement import Outcome as Verdicts
+from fitchain.pod.values.held_out import (
+    ACCURACY,
+    Amounts,
+    Classes,
+    Interval,
+    NoisedClasses,
+    NoisedMean,
+    Outcome,
+    Subgroup,
+)
+
+if TYPE_CHECKING:
+    from fitchain.pod.proof.certificate import Verdict
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of a result.
+
+    Args:
+        type: its name among metrics: `accuracy`, `roc_auc`.
+        value: in the target's own unit, where it has one.
+        interval: of 95 %; None where none is known.
+        part: of which held-out records; empty for all.
+        note: what has to be known beside it: who says so, and what noise is in it.
+    """
+
+    type: str
+    value: float
+    interval: Interval | None = None
+    part: str = ""
+    note: str = ""
+
+
+def figures_of(verdict: Verdict) -> list[Figure]:
+    """The figures of the result on held-out records, then those by group; none where the
+    certificate says nothing of a result."""
+    statement = verdict.statement
+    if statement.held_out is None or not verdict.complete or statement.held_out.result.outcome is None:
+        return []
+    result = statement.held_out.result
+    scale = HeldOutTold.of(statement.recipe, result).scale
+    voted = any(jury.verdict is Verdicts.MATCH for jury in verdict.juries)
+    says = "seats voted Match on the segment at whose end it stands" if voted else "as the owner states"
+    parts = [("", result.records, statement.held_out.result.outcome)]
+    parts += [(_part(group), group.records, group.outcome) for group in result.subgroups]
+    return [
+        replace(figure, part=part, note=f"{figure.note}; {says}".removeprefix("; "))
+        for part, records, outcome in parts
+        for figure in _figures(outcome, records, scale)
+    ]
+
+
+def _part(group: Subgroup) -> str:
+    return f"{group.column}: {', '.join(str(each) for each in group.groups)}"
+
+
+def _figures(outcome: Outcome, records: int, scale: float) -> Iterator[Figure]:
+    match outcome:
+        case Classes():
+            independent = outcome.compared == records  # else predictions of one record depend on one another
+            yield Figure("accuracy", outcome.accuracy, outcome.accuracy_interval if independent else None)
+            if (f1 := outcome.f1) is not None:
+                yield Figure("f1", f1, note="the mean over the classes")
+            if (auc := outcome.auc) is not None:
+                yield Figure("roc_auc", auc, outcome.auc_interval)
+            yield Figure("loss", outcome.loss)
+        case Amounts():
+            independent = outcome.compared == records
+            interval = outcome.mae_interval if independent else None
+            yield Figure("mae", outcome.mae * scale, interval and (interval[0] * scale, interval[1] * scale))
+            if (r2 := outcome.r2) is not None:
+                yield Figure("r_squared", r2, outcome.r2_interval if independent else None)
+            yield Figure("loss", outcome.loss)
+        case NoisedClasses():
+            note = f"with noise of {outcome.sigma:.3g} records on each count, as the privacy budget asks"
+            yield Figure("accuracy", outcome.accuracy(records), outcome.accuracy_interval(records), note=note)
+        case NoisedMean() if outcome.of.startswith(ACCURACY):
+            note = f"give or take {100 * outcome.noise(records):.1f} points of noise, as the privacy budget asks"
+            yield Figure("accuracy", outcome.mean(records), note=note)
+        case NoisedMean():
+            noise = f"give or take {outcome.noise(records) * scale:.2g} of noise, as the privacy budget asks"
+            note = f"errors beyond {outcome.clip * scale:.3g} cut off; {noise}"
+            yield Figure("mae", outcome.mean(records) * scale, note=note)

@@ -1,0 +1,152 @@
+"""Exporting: a delivery's files in a folder of their own, verified there, for what is written
+beside them.
+
+The copies are what is verified, and what everything else is made of: whoever changes the originals
+meanwhile changes nothing. The folder appears under its name once all of it is there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fitchain.pod.parties.scientist.merge import whole_model
+from fitchain.pod.ports.chain import Chain
+from fitchain.pod.proof.certificate import Verdict, verify
+from fitchain.pod.proof.certificate.claims import read_graph
+from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.values.errors import (
+    ClaimMismatch,
+    FitchainError,
+    InputRefused,
+    NotFound,
+    host_errors,
+    reason_of,
+)
+from fitchain.pod.values.files import remove_tree, sync_folder
+from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.job_folder import BASE, CERTIFICATE, DELIVERY_FILES, GRAPH, MODEL, TOKENIZER, part_of
+from fitchain.pod.values.state import Tensors
+
+COPIED = (*DELIVERY_FILES, TOKENIZER, BASE)
+"""Files of a delivery that are copied; all but the first two only where they are there."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A verified delivery, copied.
+
+    Args:
+        folder: where the copies are, and further files may be written.
+        verdict: on the copies.
+    """
+
+    folder: Path
+    verdict: Verdict
+
+    @property
+    def certificate_digest(self) -> Digest:
+        """SHA-256 of the certificate's file."""
+        return sha256((self.folder / CERTIFICATE).read_bytes())
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What a file in another format says of itself: where it comes from, what goes in (columns,
+        and by which constants), what comes out."""
+        statement = self.verdict.statement
+        recipe, card = statement.recipe, statement.card
+        classes = recipe.transform.get(recipe.target, {}).get("categories", ())
+        return {
+            "fitchain.certificate.sha256": self.certificate_digest.value.hex(),
+            "fitchain.model.sha256": statement.subject.value.hex(),
+            "fitchain.agreement": str(statement.agreement),
+            "fitchain.chain": str(statement.chain_id),
+            "fitchain.graph": str(recipe.graph),
+            "fitchain.inputs": json.dumps([list(columns) for columns in recipe.inputs]),
+            "fitchain.transform": json.dumps({name: dict(constants) for name, constants in recipe.transform.items()}),
+            "fitchain.target": recipe.target,
+            "fitchain.classes": json.dumps(list(classes)),
+            "fitchain.unit": card.column(recipe.target).unit,
+        }
+
+    def graph(self) -> Graph:
+        """The model's graph, which is the recipe's.
+
+        Raises:
+            NotFound: it is not in the folder.
+            ClaimMismatch: it is another than the one that was agreed.
+        """
+        try:
+            return read_graph(self.folder / GRAPH, self.verdict.statement.recipe)
+        except NotFound:
+            raise NotFound(f"there is no {GRAPH} beside the model", "name the job in place of the folder") from None
+
+    def tensors(self) -> Tensors:
+        """The delivered parameters and buffers, whole.
+
+        Raises:
+            NotFound: the model is a delta, and its base is not in the folder.
+        """
+        return whole_model(self.folder / MODEL)
+
+
+@contextmanager
+def exported(source: Path, target: Path, chain: Chain, job: AgreementId | None = None) -> Iterator[Exported]:
+    """Copy a delivery and verify the copies; the folder is there once the block has come to its
+    end, and nothing of it is left where the block does not.
+
+    Args:
+        source: a folder with a model, its certificate and, for ONNX, its graph.
+        target: a folder that is not there yet.
+        chain: of the deployment that the certificate is compared with.
+        job: which the certificate has to be of; None for any.
+
+    Raises:
+        InputRefused: the target is there, or cannot be written.
+        NotFound: a file of the delivery is not there.
+        Refuted: the certificate does not hold, or is of another job.
+    """
+    if target.exists() or target.is_symlink():
+        raise InputRefused(f"{target} is there already, and nothing is overwritten", "name a folder that is not")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = part_of(target.parent)
+        folder.mkdir()
+    except OSError as error:
+        raise InputRefused(f"{target} cannot be written: {reason_of(error)}", "choose another folder") from None
+    try:
+        with host_errors(f"{target} cannot be written"):
+            _copy(source, folder)
+            verdict = _verified(folder, chain)
+            if job is not None and verdict.statement.agreement != job:
+                raise ClaimMismatch(f"the certificate is of the job {verdict.statement.agreement}, and not of {job}")
+            yield Exported(folder, verdict)
+            folder.rename(target)
+            sync_folder(target.parent)
+    finally:
+        if folder.exists():
+            remove_tree(folder)
+
+
+def _verified(folder: Path, chain: Chain) -> Verdict:
+    """What holds of the copies; what does not is told by the files' own names."""
+    try:
+        return verify(folder / MODEL, folder / CERTIFICATE, chain)
+    except FitchainError as error:
+        raise type(error)(error.message.replace(f"{folder}/", ""), error.hint) from None
+
+
+def _copy(source: Path, folder: Path) -> None:
+    for name in COPIED:
+        try:
+            shutil.copyfile(source / name, folder / name)
+        except FileNotFoundError:
+            if name in (MODEL, CERTIFICATE):
+                raise NotFound(
+                    f"{source} has no {name}", "name a job, or the folder that `fitchain model fetch JOB --to` wrote"
+                ) from None
