@@ -92,6 +92,9 @@ def publish(
         for each in published.arguments
     ]
     values["inputs"] = [asdict(each) for each in published.arguments]
+    if published.unpublished:
+        values["unpublished"] = list(published.unpublished)
+        pairs.append(("not published", f"{', '.join(published.unpublished)}: the recipe says how it is trained"))
     pairs.append(("next", f"fitchain job request --dataset {dataset_id.short} --model {published.id.short}"))
     return Report(values, [KeyValues(pairs)])
 

@@ -32,14 +32,16 @@ EXAMPLE_BATCH = 4
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A model as it was published; `cid` names its sealed files, which only this pod opens, and
-    `arguments` say which columns enter it."""
+    """A model as it was published; `cid` names its sealed files, which only this pod opens,
+    `arguments` say which columns enter it, and `unpublished` are methods of a `LightningModule` that
+    say how it is trained: the recipe says that instead."""
 
     id: ModelId
     graph: Digest
     initial_model: Root
     cid: Cid
     arguments: tuple[Argument, ...] = ()
+    unpublished: tuple[str, ...] = ()
 
 
 def read_card(home: Home, dataset: DatasetId) -> Card:
@@ -103,6 +105,7 @@ def publish_model(
     from fitchain.pod.compute.fitting import require_records_apart
     from fitchain.pod.compute.model import load_module, module_name, take_module
     from fitchain.pod.compute.model.export import export
+    from fitchain.pod.compute.model.frameworks import unpublished_steps
 
     if isinstance(module, Path) and not name:
         raise InputRefused(f"{module} may define several modules, and none is named", "name one of them")
@@ -133,4 +136,4 @@ def publish_model(
     if columns == argument_columns(card.json()):
         columns = ()  # as every recipe has them that names none, for other datasets and targets, too
     home.journal.keep_model(ModelRow(id, known_as, target, graph.digest, root, str(cid), columns))
-    return PublishedModel(id, graph.digest, root, cid, arguments)
+    return PublishedModel(id, graph.digest, root, cid, arguments, unpublished_steps(taken))
