@@ -80,8 +80,8 @@ def require_forward(module: nn.Module) -> None:
 
 @contextlib.contextmanager
 def without_trainer(module: nn.Module) -> Iterator[None]:
-    """Take Lightning's modules away from what trains them, for a while: `self.log` in `forward` does
-    nothing then."""
+    """Take Lightning's modules away from what trains them, for a while: `self.log` in `forward`
+    does nothing then."""
     attached = [
         (part, name, vars(part)[name])
         for part in module.modules()

@@ -33,8 +33,8 @@ EXAMPLE_BATCH = 4
 @dataclass(frozen=True)
 class PublishedModel:
     """A model as it was published; `cid` names its sealed files, which only this pod opens,
-    `arguments` say which columns enter it, and `unpublished` are methods of a `LightningModule` that
-    say how it is trained: the recipe says that instead."""
+    `arguments` say which columns enter it, and `unpublished` are methods of a `LightningModule`
+    that say how it is trained: the recipe says that instead."""
 
     id: ModelId
     graph: Digest
