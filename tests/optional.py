@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -98,6 +99,14 @@ def _zoo() -> str:
     return f"the libraries at {LIBRARIES}" if (LIBRARIES / REQUIREMENTS_OF_ZOO.name).is_file() else ""
 
 
+def frameworks() -> Path | None:
+    """Where Lightning, transformers and PEFT are: with what is installed, or where `make zoo` brought
+    them."""
+    names = ("lightning", "transformers", "peft")
+    places = [Path(part) for part in sys.path if part.endswith("site-packages")]
+    return next((place for place in (*places, LIBRARIES) if all((place / name).is_dir() for name in names)), None)
+
+
 REQUIREMENTS = {
     "ipfs": Requirement(_kubo, "there is no Kubo here: `make kubo` builds it"),
     "landlock": Requirement(_landlock, "this kernel has no Landlock: nothing keeps a root process out of a folder"),
@@ -110,6 +119,10 @@ REQUIREMENTS = {
         _formats, "onnx, cyclonedx-python-lib or model-signing is not here: set-up brings them (extras)"
     ),
     "architectures": Requirement(_zoo, "the libraries of `make zoo` are not here: `make zoo ARGS=--list` brings them"),
+    "frameworks": Requirement(
+        lambda: f"Lightning, transformers and PEFT at {frameworks()}" if frameworks() else "",
+        "Lightning, transformers or PEFT is not here: the extras `lightning` and `hugging-face`, or `make zoo`",
+    ),
     "probe": Requirement(_probe, f"no probe of {DEFAULT.name} ships for the torch that is installed here"),
 }
 

@@ -21,6 +21,7 @@ from fitchain.cli.commands.model_export import ABOUT, BILL, CARD, ONNX, SIGNATUR
 from fitchain.cli.views.model_card import TO_FILL_IN, CardTerms, model_card
 from fitchain.cli.views.output import text_of
 from fitchain.cli.views.verdict import describe_verdict
+from fitchain.pod.compute.dataset.preprocessing import preprocessing_of
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.model.onnx_file import TOLERANCE, require_close, write_onnx
 from fitchain.pod.compute.model.program import Program
@@ -135,7 +136,7 @@ def exported(name: str) -> tuple[Graph, dict[str, TensorBytes]]:
 
 @pytest.fixture(scope="module")
 def job(open_account: Callable[..., Account], tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """A job whose delivery lies in a folder: model, certificate, graph."""
+    """A job whose delivery lies in a folder."""
     folder = tmp_path_factory.mktemp("delivery")
     graph = export(Small(), (Input("x", "F32", (1,)),))[0]
     parties = registered(open_account(), open_account(), folder.parent / "table.npz")
@@ -145,6 +146,7 @@ def job(open_account: Callable[..., Account], tmp_path_factory: pytest.TempPathF
     ended = played(parties, folder / "model.safetensors", b"exports")
     (folder / "certificate.json").write_bytes(ended.certificate)
     (folder / "graph.json").write_bytes(graph.encode())
+    (folder / "preprocessing.json").write_bytes(preprocessing_of(recipe, parties.card, graph.inputs))
     return ended
 
 
@@ -323,7 +325,7 @@ def test_a_bill_names_files_by_their_hashes_and_models_behind_it(folder: Path, j
     assert model["licenses"] == [{"license": {"name": "apache-2.0"}}]
     named = {each["url"]: each["hashes"][0]["content"] for each in model["externalReferences"]}
     assert named == {name: sha256_file(folder / name).value.hex() for name in named}
-    assert {"certificate.json", "model.safetensors", "graph.json", ONNX} == set(named)
+    assert {"certificate.json", "model.safetensors", "graph.json", "preprocessing.json", ONNX} == set(named)
     assert [each["name"] for each in model["pedigree"]["ancestors"]] == [str(job.parties.model)]
     (accuracy,) = [
         m for m in model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"] if m["type"] == "accuracy"
@@ -389,7 +391,10 @@ def test_a_job_is_named_in_place_of_a_folder(fitchain: Fitchain, job: Job, tmp_p
     own = job.parties.scientist.chain.settings.home / "jobs" / str(job.id)
     shutil.copytree(job.model.parent, own)
     code, told, _ = fitchain(job.parties.scientist, *command)
-    assert (code, told["files"]) == (0, ["model.safetensors", "certificate.json", "graph.json", CARD])
+    assert (code, told["files"]) == (
+        0,
+        ["model.safetensors", "certificate.json", "graph.json", "preprocessing.json", CARD],
+    )
 
 
 def test_a_certificate_that_does_not_hold_makes_nothing(fitchain: Fitchain, job: Job, tmp_path: Path) -> None:

@@ -100,6 +100,11 @@ def test_lock_satisfies_the_declared_ranges(group: str) -> None:
         )
 
 
+def test_frameworks_are_declared_at_the_versions_that_the_zoo_brings() -> None:
+    brought = set((ROOT / "scripts" / "zoo" / "requirements.txt").read_text().splitlines())
+    assert {*EXTRAS["lightning"], *EXTRAS["hugging-face"]} <= brought
+
+
 def test_lock_holds_neither_torch_nor_what_torch_alone_pulls() -> None:
     alone = {"torch", "triton", "networkx"}
     assert [name for name in locked_versions() if name in alone or name.startswith(("nvidia-", "cuda-"))] == []

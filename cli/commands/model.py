@@ -147,6 +147,9 @@ def publish(
         pairs.append(("base", f"{used.id} ({used.root}), {sealed}"))
         pairs.append(("shared with it", size_text(used.shared_bytes)))
         pairs.append(("travels with each job", size_text(used.own_bytes)))
+    if published.unpublished:
+        values["unpublished"] = list(published.unpublished)
+        pairs.append(("not published", f"{', '.join(published.unpublished)}: the recipe says how it is trained"))
     pairs.append(("next", f"fitchain job request --dataset {dataset_id.short} --model {published.id.short}"))
     return Report(values, [KeyValues(pairs)])
 

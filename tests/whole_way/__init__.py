@@ -5,4 +5,5 @@ the same models as anyone would.
     records    what the owner has: images with masks, images in folders, notes, a list of passengers
     parties    the terminals of an owner, a scientist, five verifiers and a stranger
     eager      the same training by the module's own code and torch's optimizer
+    comparison what was delivered beside it
 """

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
 
+from fitchain.pod.jobs.home import Home
+from fitchain.pod.ports import settings
 from tests.terminals import Walk, Walkers, terminals_at
 
 MODELS = Path(__file__).with_name("models.py")
@@ -57,6 +59,12 @@ class Parties:
     def sources(self) -> Path:
         """The owner's records."""
         return self.folder / "walk" / "owner" / "data"
+
+    def opened(self, name: str) -> Home:
+        """The home of one of them, for reading what the command line does not print."""
+        home = self.folder / "walk" / name
+        place = settings.load(home=home, devnet=self.folder / "devnet", environ={})
+        return Home.open(place, lambda: (home / "passphrase").read_text().strip())
 
     def whole_way(self, registered: str, published: str, recipe: str) -> Path:
         """Go from the owner's records to a certificate that a stranger verifies, audited by three

@@ -58,8 +58,7 @@ def notes(folder: Path) -> str:
         for name, words in told.items():
             field = "medicine" if name in ("breast_cancer", "diabetes", "linnerud") else "other"
             table.writerows([" ".join(words[at : at + LENGTH]), field] for at in range(0, len(words), 8))
-    path = folder.relative_to(folder.parents[2]) / "tokenizer.json"
-    return f"notes.csv --target field --text note --tokenizer {path} --length {LENGTH}"
+    return f"notes.csv --target field --text note --tokenizer {folder}/tokenizer.json --length {LENGTH}"
 
 
 def passengers(folder: Path) -> str:

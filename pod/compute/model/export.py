@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.model.fidelity import Witness, observe, require_fidelity
+from fitchain.pod.compute.model.frameworks import without_trainer
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
 from fitchain.pod.compute.model.output import giving_one
 from fitchain.pod.compute.model.shape_check import dry_run
@@ -66,7 +67,7 @@ def export(
     admits = ANY if environment_class is None else environment_class.admits
     modes = [(part, part.training) for part in module.modules()]
     try:
-        with giving_one(module, output):
+        with without_trainer(module), giving_one(module, output):
             witness, require_run = _observed(module, inputs, max(2, batch))
             tensors = _named_tensors(module)
             (training, writer), (evaluation, _) = (

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
+from fitchain.pod.compute.model.frameworks import advice, module_inside, require_forward
 from fitchain.pod.compute.model.tensors import fill, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Location, raising_location
 from fitchain.pod.values.delta import ModelFile, TensorDigest
@@ -60,7 +61,9 @@ def take_module(source: ModuleSource) -> nn.Module:
 
 def module_name(source: ModuleSource) -> str:
     """What a module is called: by its class, or by the class or the factory that makes it."""
-    return type(source).__name__ if isinstance(source, nn.Module) else getattr(source, "__name__", repr(source))
+    return (
+        type(source).__name__ if isinstance(source, nn.Module) else getattr(source, "__name__", type(source).__name__)
+    )
 
 
 def restore(module: nn.Module, model: Tensors | Path) -> None:
@@ -139,15 +142,19 @@ def _module(source: Any, name: str, path: Path | None) -> nn.Module:
     """
     where = f" in {path}" if path else ""
     if isinstance(source, nn.Module):
+        require_forward(source)
         return source
-    if not callable(source):
-        raise InputRefused(f"{name}{where} is a {type(source).__name__}, neither an nn.Module nor what makes one")
+    if not callable(source) or module_inside(source):
+        kind = type(source).__name__
+        what = f"{name}{where} is" if name != kind else f"what is given{where} is"
+        raise InputRefused(f"{what} a {kind}, neither an nn.Module nor what makes one", advice(source))
     try:
         made = source()
     except Exception as error:  # noqa: BLE001 - as above
         raise _failure(path, error, f"{name}() takes no arguments here: ") from None
     if not isinstance(made, nn.Module):
-        raise InputRefused(f"{name}(){where} gives a {type(made).__name__}, and an nn.Module is needed")
+        raise InputRefused(f"{name}(){where} gives a {type(made).__name__}, and an nn.Module is needed", advice(made))
+    require_forward(made)
     return made
 
 

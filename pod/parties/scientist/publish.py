@@ -57,8 +57,9 @@ class UsedBase:
 @dataclass(frozen=True)
 class PublishedModel:
     """A model as it was published; `cid` names its sealed files, which only this pod opens,
-    `arguments` say which columns enter it, `base` over which model it is a delta, and `loaded` which
-    weights were not the module's own."""
+    `arguments` say which columns enter it, `base` over which model it is a delta, `loaded` which
+    weights were not the module's own, and `unpublished` are methods of a `LightningModule` that say
+    how it is trained: the recipe says that instead."""
 
     id: ModelId
     graph: Digest
@@ -67,6 +68,7 @@ class PublishedModel:
     arguments: tuple[Argument, ...] = ()
     base: UsedBase | None = None
     loaded: Loaded | None = None
+    unpublished: tuple[str, ...] = ()
 
 
 def read_card(home: Home, dataset: DatasetId) -> Card:
@@ -141,6 +143,7 @@ def publish_model(
     from fitchain.pod.compute.fitting import require_records_apart
     from fitchain.pod.compute.model import load_module, module_name, take_module
     from fitchain.pod.compute.model.export import export
+    from fitchain.pod.compute.model.frameworks import unpublished_steps
 
     if isinstance(module, Path) and not name:
         raise InputRefused(f"{module} may define several modules, and none is named", "name one of them")
@@ -164,7 +167,7 @@ def publish_model(
     id, cid, root = registered.id, registered.cid, registered.file.root
     home.journal.keep_model(ModelRow(id, known_as, home.model_folder(id), graph.digest, root, str(cid), columns))
     used = None if under is None else under.used_by(registered.file)
-    return PublishedModel(id, graph.digest, root, cid, arguments, used, loaded)
+    return PublishedModel(id, graph.digest, root, cid, arguments, used, loaded, unpublished_steps(taken))
 
 
 @dataclass(frozen=True)
