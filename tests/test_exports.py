@@ -413,7 +413,7 @@ def test_another_graph_makes_no_onnx_file(fitchain: Fitchain, job: Job, tmp_path
     (other / "graph.json").write_bytes(exported("perceptron")[0].encode())
     command = ("model", "export", str(other), "--to", str(tmp_path / "out"), "--onnx")
     code, told, _ = fitchain(job.parties.scientist, *command)
-    assert (code, told["error"]["kind"]) == (1, "DigestMismatch") and not (tmp_path / "out").exists()
+    assert (code, told["error"]["kind"]) == (1, "ClaimMismatch") and not (tmp_path / "out").exists()
     (other / "graph.json").unlink()
     code, told, _ = fitchain(job.parties.scientist, *command)
     assert (code, told["error"]["kind"]) == (3, "NotFound")
