@@ -15,7 +15,7 @@ from fitchain.pod.values.delta import DELTA_KEY, VERSION, ModelFile, inventory_o
 from fitchain.pod.values.digest import canonical_json, parse_json
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
 from fitchain.pod.values.state import Limits, TensorBytes, model_root, safetensors_pieces, write_safetensors
-from tests.test_state import NAMES, floats, tensors
+from tests.made_tensors import NAMES, floats, tensors
 
 MODELS = st.dictionaries(NAMES, tensors(), min_size=1, max_size=5)
 BASE = {"weight": floats(1, 2, 3), "bias": floats(0), "mean": floats(4, 5, kind="buffer")}
