@@ -1,5 +1,5 @@
-"""Spellings: what the names of a recipe are called elsewhere, so that whoever writes another is told
-the one that is meant.
+"""Spellings: what the names of a recipe are called elsewhere, so that whoever writes another is
+told the one that is meant.
 
 Only messages are made of it: a recipe has one name for each thing.
 """
