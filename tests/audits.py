@@ -36,7 +36,7 @@ from fitchain.pod.proof.audit.evidence import Evidence, write_evidence
 from fitchain.pod.proof.audit.reference import named as told
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.best import delivered_leaf
-from fitchain.pod.values.digest import ZERO, Root, sha256
+from fitchain.pod.values.digest import ZERO, Digest, Root, sha256
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import DELIVERY_FILES, JobFolder
@@ -266,3 +266,16 @@ def trained(
 def trained_here(folder: Path, store: Store, **changes: Any) -> Case:
     """An honest training in this process."""
     return trained(folder, store, work_here, **changes)
+
+
+def seed_that_draws(case: Case, segment: int, number: int | None = None) -> Digest:
+    """A segment seed that draws a segment of a reference training."""
+    assert case.report is not None
+    trainings, segments = len(case.report.references), case.recipe.segment_count
+    seeds = (sha256(b"seed %d" % each) for each in range(1 << 16))
+    drawn = ((seed, drawn_reference(seed, trainings, segments)) for seed in seeds)
+    return next(seed for seed, (one, part) in drawn if part == segment and number in (None, one))
+
+
+def facts_of(case: Case, segment: int, number: int | None = None) -> ChainRecord:
+    return replace(case.facts(None, drawn=0), segment_seed=seed_that_draws(case, segment, number))

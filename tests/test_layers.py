@@ -119,12 +119,14 @@ def test_only_what_computes_imports_torch() -> None:
         "compute.losses",
         "compute.model",
         "compute.operators",
+        "compute.own_optimizers",
         "compute.private_training",
         "compute.references",
         "compute.risk",
         "compute.side_by_side",
         "compute.training",
         "compute.trained_model",
+        "compute.update",
         "jobs.worker",
     }
 

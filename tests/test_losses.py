@@ -30,7 +30,7 @@ from fitchain.pod.values.held_out import Amounts, Classes, HeldOut, Sequences
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import LOSSES, OPTIMIZERS, Choice
 from tests.recipe_drafts import drafted
-from tests.training_jobs import SEED, PrivateNet, exported, private_recipe, recipe, table
+from tests.training_jobs import SEED, PrivateNet, exported, of_classes, private_recipe, recipe, table
 
 SCORES_BK = torch.tensor([[2.0, 0.5, -1.0], [0.1, 0.2, 0.3], [1.0, -2.0, 0.0]])
 CLASS_B = torch.tensor([0, 2, 1])
@@ -132,13 +132,6 @@ def test_an_ignored_class_counts_in_no_result() -> None:
     assert replace(some, loss=0.0) == replace(whole, loss=0.0) and some.compared == 5 and some.above is not None
     assert some.loss == pytest.approx(whole.loss, rel=1e-6)
     assert result(loss, scores, np.full(9, 7)) == HeldOut(9, None)
-
-
-def of_classes(first: list[int]) -> Table:
-    """The table of the tests, whose first records are of these classes."""
-    arrays = {name: np.array(cells) for name, cells in table().arrays.items()}
-    arrays["kind"][: len(first)] = first
-    return Table.of(arrays, target="kind")
 
 
 def trained(given: Recipe, records: Table) -> list[float]:

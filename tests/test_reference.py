@@ -20,20 +20,18 @@ from fitchain.pod.jobs.worker import modes, run_worker
 from fitchain.pod.parties.scientist import delivery, publish_model
 from fitchain.pod.ports.agreement import AuditTerms
 from fitchain.pod.ports.store.local import LocalStore
-from fitchain.pod.proof.audit.chain_record import ChainRecord
-from fitchain.pod.proof.audit.challenge import drawn_reference
 from fitchain.pod.proof.audit.checking import check
 from fitchain.pod.proof.audit.disclosure import opened_records, opens_reference
 from fitchain.pod.proof.audit.reference import is_opened
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.proof.certificate import verify
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.digest import ZERO, Digest, Root, canonical_json, sha256
+from fitchain.pod.values.digest import ZERO, Root, canonical_json, sha256
 from fitchain.pod.values.ids import AuditRef
 from fitchain.pod.values.risk import RiskReport
 from fitchain.pod.values.risk.references import OpenedReference
 from tests.audited_workshop import AUDITABLE, AuditedWorkshop
-from tests.audits import KEY, Case, trained, trained_here
+from tests.audits import KEY, Case, facts_of, seed_that_draws, trained, trained_here
 from tests.pods import RECIPE, module_file, offer_table, owner_runs, scientist_runs, verifier_runs
 from tests.policies import open_policy
 from tests.training_jobs import SEED
@@ -45,19 +43,6 @@ OTHER = str(sha256(b"other"))
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Case:
     place = tmp_path_factory.mktemp("reference")
     return trained_here(place / "job", LocalStore(place / "store", place / "home"), held_out=0.2).assessed()
-
-
-def seed_that_draws(case: Case, segment: int, number: int | None = None) -> Digest:
-    """A segment seed that draws a segment of a reference training."""
-    assert case.report is not None
-    trainings, segments = len(case.report.references), case.recipe.segment_count
-    seeds = (sha256(b"seed %d" % each) for each in range(1 << 16))
-    drawn = ((seed, drawn_reference(seed, trainings, segments)) for seed in seeds)
-    return next(seed for seed, (one, part) in drawn if part == segment and number in (None, one))
-
-
-def facts_of(case: Case, segment: int, number: int | None = None) -> ChainRecord:
-    return replace(case.facts(None, drawn=0), segment_seed=seed_that_draws(case, segment, number))
 
 
 @pytest.mark.parametrize("segment", [0, 3, 5], ids=["first", "inner", "last"])

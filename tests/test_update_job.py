@@ -1,5 +1,5 @@
-"""Jobs whose recipes accumulate, pull and average: interrupted, replayed, audited and attacked as any
-other, in the open and in private."""
+"""Jobs whose recipes accumulate, pull and average: interrupted, replayed, audited and attacked as
+any other, in the open and in private."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.privacy.noise import discrete_gaussian
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import model_root, read_safetensors, write_safetensors
-from tests.audits import Case, trained_here, work_here
-from tests.test_reference import facts_of
+from tests.audits import Case, facts_of, trained_here, work_here
 from tests.training_jobs import (
     CTX,
     NOISE,

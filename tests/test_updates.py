@@ -19,8 +19,7 @@ from fitchain.pod.compute.training import Diverged, parts_of, shares_of, step_se
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Choice, Recipe
 from tests.recipe_drafts import drafted
-from tests.test_losses import of_classes
-from tests.training_jobs import SEED, Net, exported, private_recipe, recipe, table
+from tests.training_jobs import SEED, Net, exported, of_classes, private_recipe, recipe, table
 from tests.training_runs import Run
 
 Move = Callable[[list[nn.Parameter]], Any]
@@ -32,7 +31,8 @@ def eager(given: Recipe, optimizer: torch.optim.Optimizer | None = None, net: nn
     moved = [parameter for parameter in net.parameters() if parameter.requires_grad]
     initial = [parameter.detach().clone() for parameter in moved]
     optimizer = optimizer or torch.optim.SGD(moved, lr=0.1, momentum=0.9, weight_decay=0.001, fused=True)
-    average = AveragedModel(net, avg_fn=get_ema_avg_fn(given.ema)) if given.ema else None  # type: ignore[no-untyped-call]
+    running = get_ema_avg_fn(given.ema or 0.5)  # type: ignore[no-untyped-call]
+    average = AveragedModel(net, avg_fn=running) if given.ema else None
     take = assemble(given, table())
     for step, indices in enumerate(batches(given, SEED)):
         (inputs,), target = take(indices)

@@ -78,6 +78,13 @@ def table(rows: int = 40, change: tuple[str, int, float] | None = None) -> Table
     return Table.of(arrays, target="kind")
 
 
+def of_classes(first: list[int]) -> Table:
+    """The same records, of which the first are of these classes."""
+    arrays = {name: np.array(cells) for name, cells in table().arrays.items()}
+    arrays["kind"][: len(first)] = first
+    return Table.of(arrays, target="kind")
+
+
 PRIVACY: dict[str, Any] = {"sigma": 0.75, "clip": 0.5, "grid": 1 << 16, "unit_records": None}
 NOISE = bytes(range(96, 128))
 """The owner's secret that the noise of a private training follows from."""

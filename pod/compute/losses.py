@@ -79,8 +79,8 @@ def count_correct(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> in
 
 
 def counted(target_B: Tensor, choice: Choice) -> Tensor:
-    """Which targets count, bool of their shape: all but those of the class that a recipe ignores. Of
-    sequences bool of the records."""
+    """Which targets count, bool of their shape: all but those of the class that a recipe ignores.
+    Of sequences bool of the records."""
     if choice.name == CTC:
         return torch.ones(len(target_B), dtype=torch.bool)
     ignored = choice.arguments.get("ignore_index")
@@ -105,7 +105,7 @@ def mean_weight(target_B: Tensor, choice: Choice) -> float:
 
 
 def as_amounts(prediction_B: Tensor, choice: Choice) -> Tensor:
-    """Predictions in the target's own unit: of a loss that takes their logarithm, what that is of."""
+    """Predictions in the target's own unit: of a loss of logarithms, what these are of."""
     return prediction_B.exp() if choice.is_logarithm else prediction_B
 
 

@@ -132,7 +132,7 @@ def train(
 
 
 def parts_of(count: int, size: int) -> list[slice]:
-    """Which records of a batch are computed at once: slices of one size, the last of what is left."""
+    """Which records of a batch are computed at once: slices of one size, the last of the rest."""
     return [slice(first, min(first + size, count)) for first in range(0, count, size)]
 
 

@@ -76,8 +76,8 @@ def update(program: Program, recipe: Recipe, optimizer: Optimizer) -> None:
 
 
 def pull(optimizer: Optimizer, strength: float) -> None:
-    """Add to each gradient strength * (weight - initial weight): that of half the strength times the
-    squared distance from the initial model.
+    """Add to each gradient strength * (weight - initial weight): the gradient of half the strength
+    times the squared distance from the initial model.
 
     Source: Li et al., Federated Optimization in Heterogeneous Networks (2020), equation 2.
     """

@@ -212,7 +212,8 @@ def _truth(table: Table, recipe: Recipe, categories: Sequence[Any] | None) -> Ta
     if categories is not None:
         if len(categories) != 2:
             raise InputRefused(
-                f"the loss {recipe.loss.name} wants one of two classes and the target {recipe.target!r} has {len(categories)}",
+                f"the loss {recipe.loss.name} wants one of two classes and the target {recipe.target!r} has"
+                f" {len(categories)}",
                 "choose cross_entropy",
             )
         take_class = _classes(table, recipe.target, categories)

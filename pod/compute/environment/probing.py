@@ -176,7 +176,7 @@ _LOSSES: Mapping[str, tuple[Callable[..., Tensor], tuple[tuple[int, ...], ...]]]
     ),
     **{name: (getattr(F, name), (_FLAT, _FLAT)) for name in ("huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss")},
     "cross_entropy_ignoring": (
-        _named("cross_entropy", _classes, ignore_index=3, weight=[1 + place / 7 for place in range(_TABLE[1])]),
+        _named("cross_entropy", _classes, ignore_index=3, weight=[1 + number / 7 for number in range(_TABLE[1])]),
         (_TABLE,),
     ),
     "focal_loss": (_named("focal_loss", _classes, focusing=1.5, ignore_index=3), (_TABLE,)),

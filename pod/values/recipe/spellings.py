@@ -1,5 +1,5 @@
-"""Spellings: what the names of a recipe are called elsewhere, so that whoever writes another is told
-the one that is meant.
+"""Spellings: what the names of a recipe are called elsewhere, so that whoever writes another is
+told the one that is meant.
 
 Only messages are made of it: a recipe has one name for each thing.
 """
@@ -113,9 +113,9 @@ def meant(key: str, name: object, names: Iterable[str]) -> str:
     plain = _plain(name)
     own = {_plain(each): each for each in names}
     for spelt in (plain, *(plain.removesuffix(ending) for ending in _ENDINGS if plain.endswith(ending))):
-        known = own.get(spelt) or own.get(f"{spelt}loss") or OTHER_NAMES[key].get(spelt)
-        if known in names:
-            return f"did you mean {known}?"
+        name_meant = own.get(spelt) or own.get(f"{spelt}loss") or OTHER_NAMES[key].get(spelt)
+        if name_meant in names:
+            return f"did you mean {name_meant}?"
     return hint(name, names)
 
 

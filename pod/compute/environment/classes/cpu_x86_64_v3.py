@@ -71,7 +71,7 @@ X86_64_V3 = _X8664V3(
         "the class cpu-x86-64-v3 does not admit", frozenset(ITEM_BYTES) - HALVES, True, frozenset(OwnKernel)
     ),
     shipped={
-        ("2.13.0+cu130", 1): "0xf6f0083413c4023132a76da8263d731b34fd2d135d588198f1266d7298d2bde1",
-        ("2.13.0+cu130", 2): "0xbaf8faa619d179eb9aa8d00e2a2d7c265e3b829cb5d81fe620f8d40b6dabeec4",
+        ("2.13.0+cu130", 1): "0x2ee51b93c84053da21ca9ae9b01251b80b43092919af8ed0235200684cbefb24",
+        ("2.13.0+cu130", 2): "0xc6022a75ee829cfbb449fe427bff4175637151192f1a1a96caa0150ff9938497",
     },
 )
