@@ -454,9 +454,9 @@ class Uninitialised(Refused):
         return x + torch.empty(4)  # the line
 
 
-class ArcTangent(Refused):
+class Sampling(Refused):
     def forward(self, x: Tensor) -> Tensor:
-        return x.atan()  # the line, in the default class
+        return F.grid_sample(*[x.view(-1, 1, 2, 2)] * 2, align_corners=False)  # the line, in the default class
 
 
 class Pair(Refused):
@@ -486,7 +486,7 @@ REFUSED: dict[type[nn.Module], str] = {
     WrongShape: "cannot be traced",
     OwnOperator: "aten.renorm.default",
     Uninitialised: "the graph computes the output",
-    ArcTangent: "does not admit the operator aten.atan.default",
+    Sampling: "does not admit the operator aten.grid_sampler.default",
     Pair: "returns a tuple of 2 tensors",
     Counting: "the attribute 'count' of Counting",
     ChangingInEvaluation: "the evaluation form changes the buffer 'total'",
@@ -535,13 +535,54 @@ def test_export_refuses_a_buffer_of_half_precision_where_no_case_covers_it() -> 
         export(Half(), floats((4,)), B, V3)
 
 
-def test_export_refuses_weights_of_another_layout_or_dtype() -> None:
-    transposed, half = nn.Linear(4, 3), nn.Linear(4, 3).half()
-    transposed.weight = nn.Parameter(torch.zeros(4, 3).t())
-    with pytest.raises(InputRefused, match="'weight' is not laid out row by row"):
-        export(transposed, floats((4,)), B)
+class Scaled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(4, 3).t())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight
+
+
+def test_export_writes_tensors_of_another_layout_row_by_row() -> None:
+    module = Scaled()
+    _, tensors = export(module, floats((3, 4)), B)
+    assert bytes(tensors["weight"].data) == module.weight.detach().contiguous().numpy().tobytes()
+
+
+def test_export_refuses_weights_whose_numbers_are_one_or_of_another_dtype() -> None:
+    expanded, half = nn.Linear(4, 3), nn.Linear(4, 3).half()
+    expanded.weight = nn.Parameter(torch.rand(4).expand(3, 4))
+    with pytest.raises(InputRefused, match="numbers of the tensor 'weight' share memory"):
+        export(expanded, floats((4,)), B)
     with pytest.raises(InputRefused, match="'weight' is F16"):
         export(half, floats((4,)), B)
+
+
+def test_buffers_may_share_memory_that_nothing_writes() -> None:
+    module, whole = nn.Linear(4, 3), torch.rand(4, 4)
+    module.register_buffer("a", whole)
+    module.register_buffer("b", whole[:2])
+    assert {"a", "b"} <= export(module, floats((4,)), B)[0].tensors.keys()
+
+
+class Overlapping(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, whole = nn.Linear(4, 4), torch.rand(4)
+        self.register_buffer("a", whole)
+        self.register_buffer("b", whole[:2])
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.get_buffer("a").add_(1)
+        value: Tensor = self.layer(x)
+        return value + self.get_buffer("b").sum()
+
+
+def test_buffers_that_share_memory_which_a_step_writes_are_refused() -> None:
+    with pytest.raises(InputRefused, match="otherwise than the module"):
+        export(Overlapping(), floats((4,)), B)
 
 
 # Loading a scientist's file
@@ -861,6 +902,6 @@ def test_lent_bytes_follow_the_tensor_without_a_copy() -> None:
 
 
 def test_a_graph_of_another_class_is_refused() -> None:
-    graph = graph_of(node("aten.atan.default", X))
-    with pytest.raises(FitchainError, match=r"does not admit the operator aten\.atan"):
+    graph = graph_of(node("aten.grid_sampler.default", X, X, 0, 0, False))
+    with pytest.raises(FitchainError, match=r"does not admit the operator aten\.grid_sampler"):
         Program(graph, {}, V3)

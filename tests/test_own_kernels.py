@@ -63,6 +63,12 @@ FUNCTIONS: dict[str, tuple[Callable[..., Tensor], tuple[tuple[int, ...], ...]]] 
     "einsum": (partial(torch.einsum, "bhid,bhjd->bhij"), ((2, 3, 5, 4), (2, 3, 6, 4))),
     "attention": (F.scaled_dot_product_attention, ((2, 3, 5, 4), (2, 3, 6, 4), (2, 3, 6, 4))),
     "sqrt": (lambda x: (x * x + 0.1).sqrt(), ((5, 7),)),
+    "asin": (torch.asin, ((5, 7),)),
+    "acos": (torch.acos, ((5, 7),)),
+    "atan": (torch.atan, ((5, 7),)),
+    "tan": (torch.tan, ((5, 7),)),
+    "log2": (lambda x: (x * x + 0.1).log2(), ((5, 7),)),
+    "log10": (lambda x: (x * x + 0.1).log10(), ((5, 7),)),
     "lstm_cell": (partial(cell_step, nn.LSTMCell(5, 7).double()), ((4, 5), (4, 7))),
     "gru_cell": (partial(cell_step, nn.GRUCell(5, 7).double()), ((4, 5), (4, 7))),
     "gru": (layer_output, ()),
@@ -308,6 +314,23 @@ def test_a_root_is_the_nearest_float(own: None) -> None:
     assert torch.equal(torch.arange(50).sqrt(), torch.arange(50.0).double().sqrt().float())
     assert x.reshape(-1, 1).expand(-1, 3).t().sqrt().equal(x.sqrt().expand(3, -1))
     assert torch.tensor(-1.0).sqrt().isnan()
+
+
+@pytest.mark.parametrize("name", ["asin", "acos", "atan", "tan", "log2", "log10"])
+def test_a_composed_function_is_nearer_than_stock_and_like_it_at_the_edges(name: str) -> None:
+    x = uniform(5003).abs()
+    edges = torch.tensor([0.0, -0.0, 1, -1, 2, -2, 8, 1000, torch.inf, -torch.inf, torch.nan])
+    whole = torch.arange(-3, 9)
+    function: Callable[[Tensor], Tensor] = getattr(torch, name)
+    exact = function(x.float().double())
+    stock = [function(each) for each in (x.float(), edges, whole)]
+    with own_kernels():
+        own = [function(each) for each in (x.float(), edges, whole)]
+        assert torch.equal(getattr(x.float(), f"{name}_")(), own[0])
+        assert torch.equal(function(x.float().reshape(-1, 1).expand(-1, 3).t()), own[0].expand(3, -1))
+    assert (own[0] - exact).abs().max() <= (stock[0] - exact).abs().max()
+    for found, expected in zip(own, stock, strict=True):
+        torch.testing.assert_close(found, expected, equal_nan=True)
 
 
 OTHER_FORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

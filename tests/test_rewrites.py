@@ -74,6 +74,13 @@ def operators(compute: Compute) -> set[str]:
         (lambda x, w: x / torch.linalg.norm(x * w, dim=-1, keepdim=True), "linalg_vector_norm.default"),
         (lambda x, w: x / torch.linalg.norm(x * w, 1, -1, True, dtype=torch.float64), "linalg_vector_norm.default"),
         (put, "index_put_.default"),
+        (lambda x, w: x * torch.histc(w.detach(), 4, 0, 1).sum(), "histc.default"),
+        (lambda x, w: (x * w).scatter(1, torch.zeros(x.shape[0], 1, 4, 4, dtype=torch.long), 0.3), "scatter.value"),
+        (lambda x, w: x * torch.linalg.solve(w + 2 * torch.eye(4), w), "linalg_solve.default"),
+        (lambda x, w: x + torch.acos(x.tanh() * w * 0.9), "acos.default"),
+        (lambda x, w: torch.cdist((x * w)[:, 0], w[1].expand(x.shape[0], 4, 4)), "cdist.default"),
+        (lambda x, w: F.interpolate(x * w, size=(3, 3), mode="bicubic", antialias=True), "_upsample_bicubic2d_aa.vec"),
+        (lambda x, w: x * w.renorm(2, 0, 0.5), "renorm.default"),
         (silent_autocast, "mul.Tensor"),
     ],
 )
@@ -111,6 +118,31 @@ class Counting(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.layer(x).reshape(len(x), 3, 1)
         return y.flatten(1)
+
+
+class Pieces(Counting):
+    """It cuts what has three rows for each record, which are three pieces for every batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, two, three = torch.cat([self.layer(x)] * 3).split(x.shape[0])
+        return one * two + three
+
+
+class SomePieces(Counting):
+    def forward(self, x: Tensor) -> Tensor:
+        value: Tensor = self.layer(x)
+        return torch.stack([piece.mean() for piece in value.split(3)]).sum() + value
+
+
+def test_a_condition_that_holds_for_every_batch_is_none() -> None:
+    graph, _ = export(Pieces(), [Input("x", "F32", (4,))])
+    assert any(node.operator == "aten.split.Tensor" for node in graph.training.nodes)
+    with pytest.raises(InputRefused, match="only for some batch sizes"):
+        export(SomePieces(), [Input("x", "F32", (4,))], 3)
+
+
+def test_data_is_a_tensor_without_its_history() -> None:
+    assert operators(lambda x, w: x * w + x * w.data) == {"mul.Tensor", "detach.default", "add.Tensor"}
 
 
 def test_the_length_of_a_batch_may_be_asked_for() -> None:

@@ -14,18 +14,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch.overrides import TorchFunctionMode
 
 from fitchain.pod.compute.environment.classes import EnvironmentClass
+from fitchain.pod.compute.model.decisions import decided
 from fitchain.pod.compute.model.fidelity import Witness, observe, require_fidelity
 from fitchain.pod.compute.model.frameworks import without_trainer
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
 from fitchain.pod.compute.model.output import giving_one
 from fitchain.pod.compute.model.shape_check import dry_run
+from fitchain.pod.compute.model.sizes import tried_out
 from fitchain.pod.compute.model.tensors import dtype_name, require_plain, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Heard, quiet, raising_location
 from fitchain.pod.compute.operators.arguments import DTYPES
@@ -34,6 +37,8 @@ from fitchain.pod.values.graph import Form, Graph, Input, TensorSpec
 from fitchain.pod.values.graph.admission import ANY, Admission
 from fitchain.pod.values.state import TensorBytes
 
+CONSTRAINED = "Constraints violated"
+"""How torch begins to say that a trace holds for some batch sizes."""
 MOST_BATCH = 1 << 16
 """The batch size that export leaves open ends here; programs run larger ones all the same."""
 
@@ -89,6 +94,9 @@ def export(
     if witness is not None:
         if writer.empty:
             witness.causes.setdefault("torch.empty gives memory that nobody has written", writer.empty[0])
+        for name, tensor in tensors.items():
+            if not tensor.is_contiguous():
+                witness.causes.setdefault(f"the tensor {name!r} is not laid out row by row", None)
         require_fidelity(graph, written_down, witness)
     return graph, written_down
 
@@ -106,19 +114,11 @@ def _refuse_quantised(module: nn.Module) -> None:
 def _named_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers by name, one that has several names by its first."""
     named: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    ends: list[tuple[int, int, str]] = []
     for name, tensor in named.items():
         require_plain(name, tensor)
-        if not tensor.is_contiguous():
-            raise InputRefused(f"the tensor {name!r} is not laid out row by row", "replace it by its .contiguous()")
-        if tensor.numel():
-            ends.append((tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes, name))
-    ends.sort()
-    for (_, end, name), (begin, _, other) in pairwise(ends):
-        if begin < end:  # parts of one memory that do not overlap are as good as two
-            raise InputRefused(
-                f"the tensors {other!r} and {name!r} share memory without being one", "clone one of them"
-            )
+        if any(size > 1 and not stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)):
+            raise InputRefused(f"numbers of the tensor {name!r} share memory", "replace it by its .contiguous()")
+    _refuse_shared_memory(named)
     return named
 
 
@@ -132,6 +132,23 @@ def _state_names(module: nn.Module, tensors: dict[str, Tensor]) -> tuple[dict[st
     own = {id(tensor): name for name, tensor in tensors.items()}
     tied = {name: own[id(tensor)] for name, tensor in names.items() if name not in tensors and id(tensor) in own}
     return tied, tuple(sorted(name for name in tensors if name not in names))
+
+
+def _refuse_shared_memory(named: dict[str, Tensor]) -> None:
+    """Parts of one memory that do not overlap are as good as two, and so are buffers that nothing
+    writes: what writes one is found out by `require_fidelity`. What training moves lies alone."""
+    of_any, of_trained = (0, ""), (0, "")
+    for name, tensor in sorted(named.items(), key=lambda item: item[1].data_ptr()):
+        before = of_any if tensor.requires_grad else of_trained
+        if tensor.numel() and tensor.data_ptr() < before[0]:
+            raise InputRefused(
+                f"the tensors {name!r} and {before[1]!r} share memory without being one", "clone one of them"
+            )
+        last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+        end = tensor.data_ptr() + (last + 1) * tensor.element_size() if tensor.numel() else 0, name
+        of_any = max(of_any, end)
+        if tensor.requires_grad:
+            of_trained = max(of_trained, end)
 
 
 def _refuse_whole_averages(module: nn.Module) -> None:
@@ -157,7 +174,7 @@ def _spec(name: str, tensor: Tensor) -> TensorSpec:
 
 
 def _copied(kind: str, tensor: Tensor) -> TensorBytes:
-    lent = tensor_bytes(kind, tensor.detach())
+    lent = tensor_bytes(kind, tensor.detach().contiguous())
     return TensorBytes(kind, lent.dtype, lent.shape, memoryview(bytes(lent.data)))
 
 
@@ -177,12 +194,24 @@ def _trace(
     examples = tuple(_example(spec, max(2, batch)) for spec in inputs)
     program: torch.export.ExportedProgram | None = None
     failure: BaseException | None = None
+
+    def is_same(one: torch.export.ExportedProgram, other: torch.export.ExportedProgram) -> bool:
+        first, second = ({**tensors}, {**tensors})
+        forms = [Writer(each, module, kept, admits).form() for each, kept in ((one, first), (other, second))]
+        return forms[0] == forms[1] and first.keys() == second.keys()
+
     with quiet() as heard, _slow_path():
         try:
             program = _export(module, examples, strict=False)
         except Exception as error:  # noqa: BLE001 - the module's code is the user's, and may raise anything
             failure = error
-    if failure is not None:
+    if isinstance(failure, GuardOnDataDependentSymNode):
+        with quiet(), _slow_path(), contextlib.suppress(Exception):  # as below
+            program = decided(lambda: _export(module, examples, strict=False), is_same)
+    if failure is not None and CONSTRAINED in str(failure):
+        with quiet(), _slow_path(), tried_out(), contextlib.suppress(Exception):  # as below
+            program = _export(module, examples, strict=False)
+    if failure is not None and program is None:
         with quiet(), _slow_path(), contextlib.suppress(Exception):  # the first attempt says more of why
             program = _export(module, examples, strict=True)
     if program is None:
@@ -216,12 +245,42 @@ def _example(spec: Input, batch: int) -> Tensor:
     return torch.zeros((batch, *spec.shape), dtype=DTYPES[spec.dtype])
 
 
+class _Detached(TorchFunctionMode):
+    """Takes `tensor.data` for what it is, a tensor without its history: a trace loses sight of it."""
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+        if function == _DATA:
+            return arguments[0].detach()
+        return function(*arguments, **(options or {}))
+
+
+_DATA = Tensor.data.__get__  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def _without_data(module: nn.Module) -> Iterator[None]:
+    """Have a module's forward run so; it is exchanged already (`giving_one`)."""
+    forward = vars(module)["forward"]
+
+    def detached(*arguments: Tensor) -> Tensor:
+        with _Detached():
+            value: Tensor = forward(*arguments)
+            return value
+
+    vars(module)["forward"] = detached
+    try:
+        yield
+    finally:
+        vars(module)["forward"] = forward
+
+
 def _export(module: nn.Module, examples: tuple[Tensor, ...], strict: bool) -> torch.export.ExportedProgram:
     """Trace a module; strictly, its Python is read instead of run, which finds the batch size free
     in some that compare sizes."""
     dimension = torch.export.Dim("batch", min=2, max=max(MOST_BATCH, examples[0].shape[0]))
     shapes = tuple({0: dimension} for _ in examples)  # of `giving_one`'s `*arguments`
-    return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=strict)
+    with contextlib.nullcontext() if strict else _without_data(module):
+        return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=strict)
 
 
 @contextlib.contextmanager
@@ -238,7 +297,7 @@ def _slow_path() -> Iterator[None]:
 def _refuse(error: BaseException, heard: Heard, what: str = "traced") -> NoReturn:
     """Say in one sentence why the module could not be run or traced."""
     message = (str(error).strip().splitlines() or ["no message"])[0]
-    if "Constraints violated" in message:
+    if CONSTRAINED in message:
         location = next((location for what, location in reversed(heard.guards) if what.startswith("Eq(")), None)
         location = location or (heard.guards[0][1] if heard.guards else None)
         raise InputRefused(

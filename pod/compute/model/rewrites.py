@@ -43,6 +43,8 @@ def rewritten(target: Any, arguments: tuple[Any, ...], options: Mapping[str, Any
         arguments, options: of the traced node.
     """
     call = Call(target, tuple(arguments), dict(options))
+    if str(target) == GROUPED_BY_NAME:
+        return _grouped(call)
     rule = _RULES.get(target)
     return rule(call) if rule else call
 
@@ -98,6 +100,15 @@ def _vector_norm(call: Call) -> Call:
         (tensor, 2 if order is None else order, dimensions, bool(values.get("keepdim", False))),
         kept,
     )
+
+
+def _grouped(call: Call) -> Call:
+    """By place, as a graph gives them."""
+    return Call(_ATEN._grouped_mm.default, (*call.arguments, *call.options.values()), {})
+
+
+GROUPED_BY_NAME = "transformers.grouped_mm_fallback.default"
+"""Hugging Face's stand-in, while it is traced, for what it runs otherwise: products of groups."""
 
 
 _RULES: Mapping[Any, Callable[[Call], Call]] = {

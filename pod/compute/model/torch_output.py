@@ -17,6 +17,7 @@ import sysconfig
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -113,12 +114,16 @@ class _Listener(logging.Handler):
 def calling_location(frame: FrameType | None = None) -> Location | None:
     """The innermost line of a stack, this call's by default, that is neither torch's, nor ours, nor
     the standard library's."""
+    frame = calling_frame(frame)
+    return _location(frame.f_code.co_filename, frame.f_lineno) if frame else None
+
+
+def calling_frame(frame: FrameType | None = None) -> FrameType | None:
+    """The innermost frame of a stack whose line is such a one."""
     frame = sys._getframe() if frame is None else frame
-    while frame is not None:
-        if location := _location(frame.f_code.co_filename, frame.f_lineno):
-            return location
+    while frame is not None and not is_foreign(frame.f_code.co_filename):
         frame = frame.f_back
-    return None
+    return frame
 
 
 def raising_location(traceback: TracebackType | None) -> Location | None:
@@ -138,12 +143,18 @@ def noted_location(stack: str | None) -> Location | None:
     return locations[-1] if locations else None
 
 
-def _location(file: str, line: int) -> Location | None:
+@cache
+def is_foreign(file: str) -> bool:
+    """Whether a file is neither torch's, nor ours, nor the standard library's."""
     if file.startswith("<"):
-        return None
+        return False
     path = str(Path(file).resolve())
     standard = path.startswith(_STANDARD) and "site-packages" not in path
-    if standard or path.startswith((_TORCH, _OURS)):
+    return not (standard or path.startswith((_TORCH, _OURS)))
+
+
+def _location(file: str, line: int) -> Location | None:
+    if not is_foreign(file):
         return None
     linecache.checkcache(file)  # the file may have been edited since it was last named
     return Location(file, line, linecache.getline(file, line).strip())  # which knows the cells of a notebook too

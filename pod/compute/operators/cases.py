@@ -106,6 +106,10 @@ def make_sample(sample: Sample, position: int) -> Tensor:
     dtype, generator = DTYPES[sample.dtype], torch.Generator().manual_seed(position)
     drawn = torch.float64 if dtype == torch.float64 else torch.float32
     values = torch.rand(sample.shape, generator=generator, dtype=drawn) * (sample.high - sample.low) + sample.low
+    if sample.ascending:
+        values = values.sort().values
+        if not dtype.is_floating_point:
+            values[-1] = sample.high - 1
     if not dtype.is_floating_point:
         return _laid(values.floor().clamp(sample.low, sample.high - 1).to(dtype), sample.layout)
     values = values.to(dtype)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fitchain.pod.compute.operators.kernels import Kernel
-from fitchain.pod.compute.operators.metering import recurrent_operations
+from fitchain.pod.compute.operators.metering import SORTING, bytes_of, grouped_operations, recurrent_operations
 from fitchain.pod.compute.operators.recurrent import weight_shapes
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph.operators import OPERATORS
@@ -42,6 +42,8 @@ def guarded(name: str, call: Kernel, meter: Meter) -> Kernel:
         return call
     if guard in GATES:
         return partial(_recur, GATES[guard], meter)
+    if guard in SHAPES:
+        return partial(SHAPES[guard], meter)
     check = CHECKS[guard]
 
     def run(*arguments: Any, **options: Any) -> Any:
@@ -125,6 +127,33 @@ def _check_written_once(meter: Meter, tensor: Tensor, indices: Any, values: Tens
         raise InputRefused("a mask as an index makes a shape that depends on values", "use torch.where")
 
 
+def _check_sampled(meter: Meter, images: Tensor, grid: Tensor, mode: int, padding: int, *corners: bool) -> None:
+    if mode not in (0, 1, 2) or padding not in (0, 1, 2):
+        raise InputRefused(f"grid_sample interpolates in the ways 0 to 2 and pads so, not {mode} and {padding}")
+
+
+def _multiply_groups(meter: Meter, rows: Tensor, matrices: Tensor, ends: Tensor | None = None, *rest: Any) -> Tensor:
+    """Products of groups of rows, whose shapes torch knows of half precision alone. Where the
+    groups end is read while they are computed, and checked then (`traps`)."""
+    plain = all(each is None for each in rest) and {rows.dtype, matrices.dtype} == {torch.float32}
+    if rows.dim() != 2 or matrices.dim() != 3 or ends is None or not plain:
+        raise InputRefused("grouped products take rows of F32, a matrix of F32 for each group, and where groups end")
+    _check_shape("the ends of groups", ends, tuple(matrices.shape[:1]))
+    _check_shape("a group's matrix", matrices[0], (rows.shape[1], matrices.shape[2]))
+    made = rows.new_empty(rows.shape[0], matrices.shape[2])
+    meter.add(bytes_of(made), len(matrices), grouped_operations(rows, matrices, made))
+    return made
+
+
+def _count(meter: Meter, tensor: Tensor, bins: int = 100, low: Any = 0, high: Any = 0) -> Tensor:
+    """Counts of a histogram, whose shape torch knows where it need not be deterministic alone."""
+    if not 1 <= bins <= MOST_SIZE:
+        raise InputRefused(f"a histogram has {bins} bins and the limit is {MOST_SIZE}")
+    made = tensor.new_empty(bins)
+    meter.add(bytes_of(made), 1, SORTING * (tensor.numel() + bins))
+    return made
+
+
 def storage_of(tensor: Tensor) -> int:
     """What tells one tensor's memory from another's, also where there is none."""
     return int(tensor.untyped_storage()._cdata)
@@ -176,6 +205,7 @@ def _check_shape(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
 
 
 GATES: Mapping[Guard, int] = {Guard.LSTM: 4, Guard.GRU: 3, Guard.RNN: 1}
+SHAPES: Mapping[Guard, Callable[..., Tensor]] = {Guard.GROUPS: _multiply_groups, Guard.COUNTED: _count}
 CHECKS: Mapping[Guard, Callable[..., None]] = {
     Guard.UNBIND: _check_unbind,
     Guard.SPLIT: _check_split,
@@ -187,4 +217,5 @@ CHECKS: Mapping[Guard, Callable[..., None]] = {
     Guard.WINDOWS: _check_windows,
     Guard.RESIZED: _check_resized,
     Guard.WRITTEN_ONCE: _check_written_once,
+    Guard.SAMPLED: _check_sampled,
 }

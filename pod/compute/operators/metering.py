@@ -24,20 +24,34 @@ PART_OPERATIONS = 1024
 ten microseconds on a slow core (measured: 2 to 9 a group, 7 a piece)."""
 TRILINEAR_COPIES = 3
 SORTING, SCATTERED = 16, 4
+SOLVING, EXPONENTIAL = 8, 32
 BICUBIC, TRILINEAR = 16, 8
 _WEIGHTS: Mapping[str, int] = {
-    **dict.fromkeys(("aten::sort", "aten::topk", "aten::median"), SORTING),
+    **dict.fromkeys(("aten::sort", "aten::topk", "aten::median", "aten::kthvalue"), SORTING),
     **dict.fromkeys(
         (
             *("aten::gather", "aten::index", "aten::index_select", "aten::lgamma", "aten::bernoulli"),
             *("aten::bernoulli_", "aten::rand", "aten::rand_like", "aten::randn", "aten::randn_like", "aten::randint"),
             *("aten::uniform_", "aten::normal_", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"),
             *("aten::upsample_linear1d", "aten::upsample_bilinear2d", "aten::im2col", "aten::col2im"),
+            *("aten::scatter", "aten::scatter_", "aten::take", "aten::isin", "aten::bucketize", "aten::searchsorted"),
+            *("aten::asin", "aten::acos", "aten::atan", "aten::tan", "aten::log2", "aten::log10", "aten::exponential_"),
+            *(
+                "aten::digamma",
+                "aten::randperm",
+                "aten::randint_like",
+                "aten::multinomial",
+                "aten::cummax",
+                "aten::cummin",
+            ),
+            *("aten::grid_sampler_2d", "aten::_upsample_bilinear2d_aa"),
         ),
         SCATTERED,
     ),
     "aten::upsample_trilinear3d": TRILINEAR,
     "aten::upsample_bicubic2d": BICUBIC,
+    "aten::_upsample_bicubic2d_aa": BICUBIC,
+    "aten::grid_sampler_3d": TRILINEAR,
 }
 """How often an element counts where it is sorted, looked up, drawn, or mixed with its neighbours."""
 
@@ -72,6 +86,11 @@ def recurrent_operations(rows: int, weights: Sequence[Tensor]) -> int:
     every matrix once."""
     matrices = sum(weight.numel() for weight in weights if weight.dim() == 2)
     return rows * matrices // PRODUCTS_PER_OPERATION + sum(weight.numel() for weight in weights)
+
+
+def grouped_operations(rows: Tensor, matrices: Tensor, made: Tensor) -> int:
+    """Count the operations of products of groups of rows, each group by its own matrix."""
+    return _matrices(rows, matrices) // PRODUCTS_PER_OPERATION + sum(map(Tensor.numel, (rows, matrices, made)))
 
 
 def workspace_bytes(name: str, args: Sequence[Any], made: Sequence[Tensor]) -> int:
@@ -130,6 +149,14 @@ _PRODUCTS: Mapping[str, Callable[[Sequence[Any], Tensor], int]] = {
     "aten::addmm": lambda args, made: _matrices(args[1], args[2]),
     "aten::baddbmm": lambda args, made: _matrices(args[1], args[2]),
     "aten::addbmm": lambda args, made: _matrices(args[1], args[2]),
+    **dict.fromkeys(
+        (
+            *("aten::_linalg_solve_ex", "aten::linalg_inv_ex", "aten::_linalg_det", "aten::_linalg_slogdet"),
+            *("aten::linalg_lu_factor_ex", "aten::linalg_lu_solve", "aten::linalg_solve_triangular", "aten::linalg_qr"),
+        ),
+        lambda args, made: SOLVING * _matrices(args[0], args[0]),
+    ),
+    "aten::linalg_matrix_exp": lambda args, made: EXPONENTIAL * _matrices(args[0], args[0]),
     "aten::convolution": _convolution,
     "aten::_trilinear": _trilinear,
 }

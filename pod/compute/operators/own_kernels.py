@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.library import Library
 
+from fitchain.pod.compute.operators.composed import FUNCTIONS, composed
+from fitchain.pod.compute.operators.composed import takes as is_composed
 from fitchain.pod.compute.operators.lstm import lstm, takes
 from fitchain.pod.compute.operators.products import fits, product
 from fitchain.pod.compute.operators.roots import exact_root, has_exact_root, is_root
@@ -104,6 +106,11 @@ def _power(x: Tensor, exponent: Any) -> Tensor | None:
     return exact_root(x) if is_root(exponent) and has_exact_root(x) else None
 
 
+def _composed(name: str) -> Own:
+    compute = composed(name)
+    return lambda x: compute(x) if is_composed(x) else None
+
+
 def _lstm(x: Tensor, hidden: list[Tensor], weights: list[Tensor], *options: Any) -> tuple[Tensor, ...] | None:
     biases, layers, _, _, both, batch_first = options
     return lstm(x, hidden, weights, *options) if takes(x, hidden, weights, biases, layers, both, batch_first) else None
@@ -127,6 +134,11 @@ KERNELS: Mapping[OwnKernel, tuple[tuple[str, str, Form, Own], ...]] = {
         ("pow.Tensor_Scalar", "CPU", _new, _power),
         ("pow.Tensor_Scalar_out", "CPU", _into, _power),
         ("pow_.Scalar", "CPU", _in_place, _power),
+    ),
+    OwnKernel.COMPOSED: tuple(
+        (f"{name}{ending}", "CPU", form, _composed(name))
+        for name in FUNCTIONS
+        for ending, form in (("", _new), (".out", _into), ("_", _in_place))
     ),
     OwnKernel.LSTM: (("lstm.input", "CompositeImplicitAutograd", _new, _lstm),),
 }

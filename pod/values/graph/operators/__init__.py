@@ -29,7 +29,6 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType({record.name: record for re
 
 _NEVER = {
     "aten.empty": "uninitialised memory would enter the model; use zeros",
-    "aten.histc": 'it counts by value; transformers do without: config._experts_implementation = "batched_mm"',
     "aten.item": "the computation may not depend on a value read back into Python; use torch.where",
     "aten.nonzero": "shapes may not depend on values; use torch.where or a mask",
     "aten.scatter": "nothing is written by index but with x[i] = y; use that, torch.where or a mask",

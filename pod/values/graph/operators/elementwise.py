@@ -1,9 +1,10 @@
 """Element by element: arithmetic, functions, comparison and logic.
 
-Functions that part reach a square root or an arc tangent of Intel's vector math library, which
-starts from the reciprocal approximations that each vendor makes in its own way (`asin`, `acos`,
-`tan`, `log2` and `log10` were equal in a thousand values and not in millions; `exp`, `log`, `tanh`,
-`erf`, `erfinv`, `sin` and `cos` were equal in 78 million).
+Functions whose stock kernels part reach a square root or an arc tangent of Intel's vector math
+library, which starts from the reciprocal approximations that each vendor makes in its own way
+(`asin`, `acos`, `tan`, `log2` and `log10` were equal in a thousand values and not in millions;
+`exp`, `log`, `tanh`, `erf`, `erfinv`, `sin` and `cos` were equal in 78 million). They are composed
+of those that do not (`OwnKernel.COMPOSED`).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ ARITHMETIC = (
         _BROADCAST,
         flow=Flow.ARITHMETIC,
     ),
-    *operators("maximum minimum max.other min.other copysign.Tensor logaddexp", _TWO, _BROADCAST),
+    *operators("maximum minimum fmax fmin max.other min.other copysign.Tensor logaddexp logaddexp2", _TWO, _BROADCAST),
     *operators("add.Scalar sub.Scalar rsub.Scalar mul.Scalar div.Scalar", case(unit(*FLAT), 0.3), flow=Flow.ARITHMETIC),
     *operators("div.Tensor true_divide.Tensor divide.Tensor", _BY_POSITIVE, flow=Flow.ARITHMETIC),
     *operators(
@@ -59,7 +60,7 @@ ARITHMETIC = (
     *operators("remainder.Scalar fmod.Scalar", case(unit(*FLAT), 0.3)),
     *operators("neg negative", _ONE, case(unit(*TABLE)), flow=Flow.ARITHMETIC),
     *operators("positive", _ONE, case(unit(*TABLE)), flow=Flow.SHAPES, aliases=True),
-    *operators("sign", _ONE, case(unit(*TABLE)), flow=Flow.COMPARES),
+    *operators("sign sgn signbit", _ONE, case(unit(*TABLE)), flow=Flow.COMPARES),
     *operators("abs square absolute", _ONE, case(unit(*TABLE)), flow=Flow.MEASURES),
     *operators("floor ceil round trunc frac", _ONE, case(unit(*TABLE))),
     *operators("reciprocal", case(positive(*FLAT)), *_SCANS_ABOVE_ZERO, flow=Flow.MEASURES),
@@ -69,6 +70,8 @@ ARITHMETIC = (
     *operators("clamp clip", case(unit(*FLAT), -0.5, 0.5)),
     *operators("clamp.Tensor", case(unit(*FLAT), unit(*FLAT), positive(*FLAT))),
     *operators("clamp_min clamp_max", case(unit(*FLAT), 0.1), flow=Flow.MEASURES),
+    *operators("clamp_min.Tensor clamp_max.Tensor", _TWO, _BROADCAST),
+    *operators("float_power.Tensor_Scalar", *(case(positive(*FLAT), exponent) for exponent in (2, 0.5, 1.7))),
     *operators("lerp.Tensor", _THREE, flow=Flow.ARITHMETIC),
     *operators("lerp.Scalar", case(unit(*FLAT), unit(*FLAT), 0.3), flow=Flow.ARITHMETIC),
     *operators("addcmul", _THREE, case(*(unit(*FLAT),) * 3, value=0.3), flow=Flow.ARITHMETIC),
@@ -95,42 +98,48 @@ IN_PLACE = (
     *operators("add_.Scalar sub_.Scalar mul_.Scalar div_.Scalar", case(unit(*FLAT), 0.3), flow=Flow.ARITHMETIC),
     *operators("div_.Tensor", _BY_POSITIVE, flow=Flow.ARITHMETIC),
     *operators("neg_ zero_", _ONE, flow=Flow.ARITHMETIC),
-    *operators("abs_ square_ exp_ round_ floor_", _ONE),
+    *operators("abs_ square_ exp_ exp2_ expm1_ sin_ cos_ erf_ round_ floor_ ceil_ trunc_ frac_ sign_ sgn_", _ONE),
+    *operators("log_ log1p_ rsqrt_ reciprocal_", case(positive(*FLAT))),
     *operators("fill_.Scalar", case(unit(*FLAT), 0.1), flow=Flow.ARITHMETIC),
     *operators("clamp_min_ clamp_max_", case(unit(*FLAT), 0.1), flow=Flow.MEASURES),
     *operators("fill_.Tensor", case(unit(*FLAT), unit()), flow=Flow.ARITHMETIC),
-    *operators("clamp_", case(unit(*FLAT), -0.5, 0.5)),
+    *operators("clamp_ clip_", case(unit(*FLAT), -0.5, 0.5)),
     *operators("lerp_.Tensor addcmul_", _THREE, flow=Flow.ARITHMETIC),
     *operators("lerp_.Scalar", case(unit(*FLAT), unit(*FLAT), 0.3), flow=Flow.ARITHMETIC),
     *operators("addcdiv_", case(unit(*FLAT), unit(*FLAT), positive(*FLAT)), flow=Flow.ARITHMETIC),
+    *operators("remainder_.Scalar fmod_.Scalar", case(unit(*FLAT), 0.3)),
+    *operators("floor_divide_.Scalar", case(below(1000, *FLAT), 7)),
+    *operators("nan_to_num_", case(Sample(FLAT, odd=True, requires_grad=False))),
+    *operators("erfinv_", case(_INSIDE)),
     *operators("pow_.Scalar", *_POWERS, own=OwnKernel.EXACT_ROOT),
 )
 
-_ARC = "its last bit differs between CPU vendors; torch.atan2(x, torch.ones_like(x)) does not"
-_ARC_SINE = (
-    "about one value in 7,000 differs between CPU vendors; with r = ((1 - x) * (1 + x)).sqrt(), "
-    "torch.atan2(x, r) and torch.atan2(r, x) do not"
-)
-_RARELY = (
-    "one value in 100,000 to 2,000,000 differs between CPU vendors; x.sin() / x.cos() and x.log() * constant do not"
-)
 FUNCTIONS = (
     *operators("exp exp2 expm1 sin cos sinh cosh asinh erf erfc sinc", _ONE, *_SCANS),
+    *operators("arcsinh special_exp2 special_expm1 special_erf special_erfc special_expit special_sinc", _ONE),
     *operators("log log1p lgamma", case(positive(*FLAT)), *_SCANS_ABOVE_ZERO),
+    *operators("special_log1p special_gammaln digamma", case(positive(*FLAT))),
+    *operators("acosh arccosh", case(Sample(FLAT, 1.01, 9)), wide(Sample(SCANNED, 1.01, 30))),
+    *operators("arctanh special_erfinv", case(_INSIDE)),
+    *operators("special_logit", case(_FRACTION)),
+    *operators("special_entr", case(_FRACTION)),
     *operators("rsqrt", case(positive(*FLAT)), *_SCANS_ABOVE_ZERO, flow=Flow.MEASURES),
     *operators("atanh erfinv", case(_INSIDE), _SCAN_INSIDE),
     *operators("logit", case(_FRACTION), case(_FRACTION, 0.1), _SCAN_FRACTIONS),
-    *operators("atan2 hypot", _TWO, wide(Sample(SCANNED), Sample(SCANNED))),
-    *operators("xlogy.Tensor", _BY_POSITIVE),
+    *operators("atan2 arctan2 hypot", _TWO, wide(Sample(SCANNED), Sample(SCANNED))),
+    *operators("xlogy.Tensor special_xlogy", _BY_POSITIVE),
     *operators("sqrt sqrt_", case(positive(*FLAT)), *_SCANS_ABOVE_ZERO, own=OwnKernel.EXACT_ROOT, flow=Flow.MEASURES),
-    *operators("atan atan_ arctan", _ONE, *_SCANS, not_portable=_ARC),
-    *operators("asin acos", case(_INSIDE), _SCAN_INSIDE, not_portable=_ARC_SINE),
-    *operators("tan", _ONE, *_SCANS, not_portable=_RARELY),
-    *operators("log2 log10", case(positive(*FLAT)), *_SCANS_ABOVE_ZERO, not_portable=_RARELY),
+    *operators("atan atan_", _ONE, *_SCANS, own=OwnKernel.COMPOSED),
+    *operators("arctan arctan_", _ONE),
+    *operators("asin acos asin_ acos_", case(_INSIDE), _SCAN_INSIDE, own=OwnKernel.COMPOSED),
+    *operators("arcsin arccos", case(_INSIDE)),
+    *operators("tan tan_", _ONE, *_SCANS, own=OwnKernel.COMPOSED),
+    *operators("log2 log10 log2_ log10_", case(positive(*FLAT)), *_SCANS_ABOVE_ZERO, own=OwnKernel.COMPOSED),
 )
 
 _INTEGERS, _TRUTHS = case(below(9, *TABLE), below(9, *TABLE)), case(mask(*TABLE), mask(*TABLE))
 _ODD = Sample(FLAT, odd=True)
+_STEPS = Sample((37,), -5, 5, requires_grad=False, ascending=True)
 LOGIC = (
     *operators(
         "eq.Tensor ne.Tensor lt.Tensor le.Tensor gt.Tensor ge.Tensor",
@@ -154,7 +163,16 @@ LOGIC = (
     ),
     *operators("bitwise_not", case(below(9, *TABLE)), case(mask(*TABLE)), flow=Flow.COMPARES),
     *operators("bitwise_and.Scalar bitwise_or.Scalar", case(below(9, *TABLE), 5), flow=Flow.COMPARES),
-    *operators("isnan isinf isfinite", case(_ODD), flow=Flow.COMPARES),
+    *operators("isnan isinf isfinite isneginf isposinf", case(_ODD), flow=Flow.COMPARES),
+    *operators("bitwise_xor.Scalar", case(below(9, *TABLE), 5), flow=Flow.COMPARES),
+    *operators("__xor__.Tensor", _INTEGERS, _TRUTHS, flow=Flow.COMPARES),
+    *operators("isin.Tensor_Tensor", case(below(99, *TABLE), below(99, 7)), case(below(99, *TABLE), below(99, 64))),
+    *operators(
+        "bucketize.Tensor", case(constant(spread(*FLAT)), _STEPS), case(constant(spread(*FLAT)), _STEPS, right=True)
+    ),
+    *operators(
+        "searchsorted.Tensor", case(_STEPS, constant(spread(*FLAT))), case(_STEPS, constant(spread(*FLAT)), right=True)
+    ),
 )
 
 RECORDS = (*ARITHMETIC, *IN_PLACE, *FUNCTIONS, *LOGIC)

@@ -19,6 +19,7 @@ from fitchain.pod.values.graph.operators.record import (
     Guard,
     Layout,
     Sample,
+    below,
     case,
     constant,
     laid,
@@ -56,7 +57,7 @@ ACTIVATIONS = (
         case(spread(*FLAT)),
     ),
     *operators("elu selu celu silu sigmoid tanh mish log_sigmoid", case(spread(*FLAT)), *_SCANS),
-    *operators("elu_ selu_ celu_ silu_ sigmoid_ tanh_ mish_", case(spread(*FLAT))),
+    *operators("elu_ selu_ celu_ silu_ sigmoid_ tanh_ mish_ gelu_", case(spread(*FLAT))),
     *operators("gelu", case(spread(*FLAT)), case(spread(*FLAT), approximate="tanh"), *_SCANS),
     *operators("softplus", case(spread(*FLAT)), case(spread(*FLAT), 2, 1), *_SCANS),
     *operators("prelu", case(unit(*IMAGES), unit(6))),
@@ -67,6 +68,7 @@ ACTIVATIONS = (
         *(case(unit(*TABLE), dim) for dim in (0, 1)),
         case(unit(*TABLE), 1, Symbol("dtype", "F64")),
     ),
+    *operators("special_softmax special_log_softmax", *(case(unit(*TABLE), dim) for dim in (0, 1))),
 )
 
 DROPOUT = (
@@ -83,6 +85,11 @@ RANDOM = (
     *operators("bernoulli", case(constant(Sample(TABLE, 0, 1)))),
     *operators("bernoulli.p", case(constant(unit(*TABLE)), 0.3)),
     *operators("randint", case(100, (5003,))),
+    *operators("randint.low", case(-9, 100, (5003,))),
+    *operators("randint_like", case(constant(unit(*TABLE)), 100), flow=Flow.SIZES),
+    *operators("multinomial", case(constant(Sample(TABLE, 0, 1)), 7), case(constant(Sample(TABLE, 0, 1)), 7, True)),
+    *operators("randperm", case(503)),
+    *operators("exponential_", case(constant(unit(*TABLE))), case(constant(unit(*TABLE)), 0.3), flow=Flow.SIZES),
     *operators("bernoulli_.float", case(constant(unit(*TABLE)), 0.3), flow=Flow.SIZES),
     *operators("uniform_", case(constant(unit(*TABLE))), case(constant(unit(*TABLE)), -0.3, 0.7), flow=Flow.SIZES),
     *operators("normal_", case(constant(unit(*TABLE))), case(constant(unit(*TABLE)), 0.3, 0.7), flow=Flow.SIZES),
@@ -93,6 +100,9 @@ POOLING = (
     *operators("max_pool1d avg_pool1d", case(unit(*SIGNAL), (3,))),
     *operators("max_pool2d", case(unit(*IMAGES), (2, 2)), case(unit(*IMAGES), (3, 3), (2, 2), (1, 1))),
     *operators("max_pool2d_with_indices", case(unit(*IMAGES), (2, 2))),
+    *operators("max_pool1d_with_indices", case(unit(*SIGNAL), (3,))),
+    *operators("max_pool3d_with_indices", case(unit(*BODY), (3, 3, 3))),
+    *operators("adaptive_max_pool3d", case(unit(*BODY), (4, 4, 4))),
     *operators("avg_pool2d", case(unit(*IMAGES), (3, 3), (2, 2))),
     *operators("max_pool3d avg_pool3d", case(unit(*BODY), (3, 3, 3))),
     *operators("adaptive_avg_pool1d adaptive_max_pool1d", case(unit(*SIGNAL), (7,))),
@@ -145,6 +155,12 @@ RESIZING = (
     ),
     *operators("upsample_trilinear3d.vec", *_smooth(unit(*BODY)), guard=Guard.RESIZED),
     *operators(
+        "_upsample_bilinear2d_aa.vec _upsample_bicubic2d_aa.vec",
+        *_smooth(unit(*IMAGES)),
+        *(wide(_SHOT, (31, 57), corners, None) for corners in (False, True)),
+        guard=Guard.RESIZED,
+    ),
+    *operators(
         "upsample_bicubic2d.vec",
         *_smooth(unit(*IMAGES)),
         *(wide(_SHOT, (211, 157), corners, None) for corners in (False, True)),
@@ -172,6 +188,48 @@ WINDOWS = (
 )
 """Windows cut out of an image side by side, and added up where they lay."""
 
+_GRID = Sample((4, 5, 7, 2), -1.3, 1.3)
+SAMPLED = (
+    *operators(
+        "grid_sampler",
+        *(
+            case(unit(*IMAGES), _GRID, mode, padding, corners)
+            for mode in (0, 1, 2)
+            for padding in (0, 1, 2)
+            for corners in (False, True)
+        ),
+        case(unit(*IMAGES), replace(_GRID, odd=True), 0, 0, False),
+        *(case(unit(*BODY), Sample((2, 4, 5, 3, 3), -1.3, 1.3), mode, 0, False) for mode in (0, 1)),
+        guard=Guard.SAMPLED,
+        not_portable="it was not compared between processors; F.interpolate, rolls and products were",
+    ),
+    *operators(
+        "affine_grid_generator",
+        *(case(unit(4, 2, 3), (4, 6, 12, 12), corners) for corners in (False, True)),
+        case(unit(2, 3, 4), (2, 3, 6, 6, 6), False),
+    ),
+)
+"""An image read at places that are computed."""
+
+_LABELS, _SCORES = below(9, 64), unit(64, 9)
+LOSSES = (
+    *operators(
+        "mse_loss l1_loss smooth_l1_loss huber_loss",
+        case(unit(*TABLE), unit(*TABLE)),
+        case(unit(*TABLE), unit(*TABLE), 0),
+    ),
+    *operators("binary_cross_entropy", case(Sample(TABLE, 0.01, 0.99), constant(Sample(TABLE, 0, 1)))),
+    *operators("binary_cross_entropy_with_logits", case(unit(*TABLE), constant(Sample(TABLE, 0, 1)))),
+    *operators(
+        "kl_div",
+        case(unit(*TABLE), constant(Sample(TABLE, 0, 1))),
+        case(unit(*TABLE), constant(unit(*TABLE)), 2, log_target=True),
+    ),
+    *operators("cross_entropy_loss", case(_SCORES, _LABELS), case(_SCORES, _LABELS, None, 2, 3, 0.1)),
+    *operators("nll_loss_nd", case(_SCORES, _LABELS), case(_SCORES, _LABELS, None, 2, 3)),
+)
+"""Losses that a module computes beside its output, or of it."""
+
 WEIGHT_NORM = operators(
     "_weight_norm",
     case(unit(33, 129), unit(33, 1)),
@@ -183,4 +241,15 @@ WEIGHT_NORM = operators(
     guard=Guard.NORMS,
 )
 
-RECORDS = (*NORMALISATION, *ACTIVATIONS, *DROPOUT, *RANDOM, *POOLING, *RESIZING, *WINDOWS, *WEIGHT_NORM)
+RECORDS = (
+    *NORMALISATION,
+    *ACTIVATIONS,
+    *DROPOUT,
+    *RANDOM,
+    *POOLING,
+    *RESIZING,
+    *WINDOWS,
+    *SAMPLED,
+    *LOSSES,
+    *WEIGHT_NORM,
+)

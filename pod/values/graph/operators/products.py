@@ -106,6 +106,22 @@ MATRICES = (
         aliases=True,
     ),
     *operators("bilinear", case(unit(16, 9), unit(16, 7), unit(5, 9, 7), unit(5))),
+    *operators("cross linalg_cross", case(unit(64, 3), unit(64, 3), dim=1)),
+    *operators("kron", case(unit(7, 5), unit(3, 4))),
+    *operators("vdot", case(unit(5003), unit(5003)), flow=Flow.PRODUCTS),
+    *operators("linalg_vecdot", case(unit(64, 129), unit(64, 129))),
+    *operators("linalg_matmul", case(unit(4, 16, 32), unit(32, 9)), flow=Flow.PRODUCTS),
+    *operators("ger", case(unit(64), unit(129))),
+    *operators("linalg_multi_dot", case((unit(9, 32), unit(32, 17), unit(17, 5)))),
+    *operators(
+        "cdist",
+        case(unit(3, 17, 9), unit(3, 23, 9)),
+        case(unit(3, 37, 9), unit(3, 41, 9)),
+        case(unit(17, 9), unit(23, 9), 1),
+        case(unit(17, 9), unit(23, 9), 3),
+    ),
+    *operators("matrix_exp linalg_matrix_exp", case(unit(5, 5)), case(unit(3, 9, 9))),
+    *operators("linalg_matrix_power", case(unit(3, 9, 9), 5)),
     *operators("tensordot", case(unit(64, 129), unit(129, 33), (1,), (0,))),
 )
 
@@ -172,6 +188,51 @@ ATTENTION = operators(
 )
 
 
+def _regular(*batch: int) -> tuple[Sample, ...]:
+    """Square matrices of several sizes: of numbers between -1 and 1 one is hardly ever singular."""
+    return tuple(unit(*batch, size, size) for size in (1, 3, 8, 33))
+
+
+_SQUARES = (*(case(each) for each in (*_regular(), *_regular(4))), wide(unit(129, 129)))
+SOLUTIONS = (
+    *operators("linalg_inv inverse linalg_det det linalg_slogdet slogdet", *_SQUARES),
+    *operators(
+        "linalg_solve",
+        *(case(each, unit(*each.shape[:-1], 5)) for each in (*_regular(), *_regular(4))),
+        wide(unit(129, 129), unit(129, 7)),
+    ),
+    *operators(
+        "linalg_solve_triangular",
+        *(
+            case(each, unit(*each.shape[:-1], 5), upper=upper)
+            for each in (unit(8, 8), unit(4, 9, 9))
+            for upper in (False, True)
+        ),
+    ),
+    *operators("linalg_qr", case(unit(9, 5)), case(unit(4, 8, 8))),
+)
+"""Systems of equations, by LAPACK."""
+
+_ENDS = Sample((5,), 0, 38, "I32", ascending=True)
+GROUPS = (
+    Operator(
+        "aten._grouped_mm.default",
+        (
+            case(unit(37, 24), unit(5, 24, 12), _ENDS),
+            case(unit(37, 24), laid(unit(5, 24, 12), Layout.TRANSPOSED), _ENDS),
+            case(unit(37, 24), unit(1, 24, 12), Sample((1,), 37, 38, "I32")),
+            case(unit(37, 24), unit(5, 24, 12), Sample((5,), 37, 38, "I32")),
+            wide(unit(512, 256), unit(8, 256, 512), Sample((8,), 0, 513, "I32", ascending=True)),
+        ),
+        guard=Guard.GROUPS,
+        flow=Flow.PRODUCTS,
+        chosen_by=2,
+    ),
+)
+"""Rows of a matrix, the first to one matrix, the next to another: of a mixture of experts. Torch
+has it of floats alone."""
+
+
 def _weights(gates: int, widths: tuple[int, ...], size: int, biases: bool = True) -> tuple[Sample, ...]:
     """Weights and biases of several layers and directions, by what enters each."""
     rows = gates * size
@@ -220,4 +281,4 @@ RECURRENT = (
     *operators("rnn_tanh_cell rnn_relu_cell", case(unit(4, 32), unit(4, 24), *_weights(1, (32,), 24))),
 )
 
-RECORDS = (*MATRICES, *CONVOLUTIONS, *ATTENTION, *RECURRENT)
+RECORDS = (*MATRICES, *CONVOLUTIONS, *ATTENTION, *SOLUTIONS, *GROUPS, *RECURRENT)

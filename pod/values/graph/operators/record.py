@@ -30,6 +30,9 @@ class Guard(Enum):
     WINDOWS = "windows of moderate sizes, cut out of an image or put together"
     RESIZED = "moderate sizes and scales"
     WRITTEN_ONCE = "numbers are written, and not added up, by index"
+    COUNTED = "a moderate number of bins"
+    SAMPLED = "a known way to interpolate, and to go on beyond an image"
+    GROUPS = "rows of a matrix in groups, each multiplied by a matrix of its own"
     LSTM = "four gates, two hidden states"
     GRU = "three gates, one hidden state"
     RNN = "one gate, one hidden state"
@@ -41,6 +44,7 @@ class OwnKernel(Enum):
 
     PRODUCT = "OpenBLAS' matrix products"
     EXACT_ROOT = "the square root rounded to nearest"
+    COMPOSED = "functions made of those that do not part"
     LSTM = "a layer of products and elementwise operators"
 
 
@@ -80,6 +84,8 @@ class Sample:
         odd: whether every seventh number is one of the odd ones: denormals, infinities, NaNs with
             payloads, zeros of both signs, the largest.
         requires_grad: whether a gradient is taken with respect to it, where it is a float.
+        ascending: whether its numbers, in one dimension, stand in order; of integers the highest is
+            there.
     """
 
     shape: tuple[int, ...]
@@ -89,13 +95,15 @@ class Sample:
     layout: Layout = Layout.ROWS
     odd: bool = False
     requires_grad: bool = True
+    ascending: bool = False
 
     def __str__(self) -> str:
         sizes = "x".join(map(str, self.shape)) or "scalar"
         span = "" if (self.low, self.high) == (-1, 1) else f" {self.low:g}..{self.high:g}"
         dtype = "" if self.dtype == "F32" else f" {self.dtype}"
         layout = "" if self.layout is Layout.ROWS else f" {self.layout.name.lower()}"
-        return f"{sizes}{span}{dtype}{layout}{' odd' if self.odd else ''}{'' if self.requires_grad else ' constant'}"
+        words = [(self.odd, " odd"), (not self.requires_grad, " constant"), (self.ascending, " ascending")]
+        return f"{sizes}{span}{dtype}{layout}{''.join(word for said, word in words if said)}"
 
 
 CaseArgument = Argument | Sample | tuple["CaseArgument", ...]

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from fitchain.pod.values.graph.nodes import Symbol
-from fitchain.pod.values.graph.operators.record import TABLE, Flow, Sample, below, case, constant, mask, operators, unit
+from fitchain.pod.values.graph.operators.record import (
+    TABLE,
+    Flow,
+    Guard,
+    Sample,
+    below,
+    case,
+    constant,
+    mask,
+    operators,
+    unit,
+)
 
 _ALL, _LARGE = case(unit(*TABLE)), case(unit(300, 700))
 _ALONG = tuple(case(unit(*TABLE), dim) for dim in (0, 1))
@@ -25,6 +36,10 @@ RECORDS = (
     *operators("var std", _ALL, _LARGE, case(unit(*TABLE), False)),
     *operators("var.dim std.dim", *_ALONG_SEVERAL, case(unit(*TABLE), (1,), False, True)),
     *operators("var.correction std.correction var_mean.correction", *_ALONG_SEVERAL, case(unit(*TABLE), correction=0)),
+    *operators("std_mean.correction", *_ALONG_SEVERAL, case(unit(*TABLE), correction=0)),
+    *operators("var_mean std_mean", _ALL, case(unit(*TABLE), False)),
+    *operators("var_mean.dim std_mean.dim", *_ALONG_SEVERAL, case(unit(*TABLE), (1,), False, True)),
+    *operators("nanmean", _ALL, case(unit(*TABLE), (1,))),
     *operators("norm.Scalar", _ALL, *_NORMS, flow=Flow.MEASURES),
     *operators(
         "norm.ScalarOpt_dim",
@@ -47,11 +62,29 @@ RECORDS = (
     *operators("aminmax", _ALL, case(unit(*TABLE), dim=1)),
     *operators("prod", case(Sample(_SHORT, 0.5, 1.5))),
     *operators("prod.dim_int", case(unit(*_SHORT), 1)),
-    *operators("cumsum", *_ALONG),
-    *operators("cumprod", case(unit(*_SHORT), 1)),
+    *operators("cumsum cumsum_ logcumsumexp cummax cummin", *_ALONG),
+    *operators("cumprod cumprod_", case(unit(*_SHORT), 1)),
     *operators("any all", case(mask(*TABLE))),
     *operators("any.dim all.dim", case(mask(*TABLE), 1)),
+    *operators("any.dims all.dims", case(mask(*TABLE), (0, 1))),
+    *operators("count_nonzero.dim_IntList", case(below(2, *TABLE), (0, 1))),
+    *operators("renorm", *(case(unit(*TABLE), order, dim, 2.0) for order in (1, 2, 3) for dim in (0, 1))),
+    *operators("trace", case(unit(37, 37))),
+    *operators("dist", _TWO, *(case(unit(*TABLE), unit(*TABLE), order) for order in (1, 2, 3))),
+    *operators("quantile.scalar", case(unit(*TABLE), 0.3), case(unit(*TABLE), 0.3, 1)),
+    *operators("kthvalue", case(unit(*TABLE), 5, 1)),
+    *operators(
+        "sort.stable", case(unit(*TABLE), stable=True, dim=1), case(unit(*TABLE), stable=True, dim=0, descending=True)
+    ),
+    *operators("argsort.stable", case(constant(unit(*TABLE)), stable=True, dim=1)),
     *operators("count_nonzero", case(below(2, *TABLE)), case(below(2, *TABLE), 1)),
+    *operators(
+        "histc",
+        *(case(constant(unit(*TABLE)), *bins) for bins in ((9, -0.7, 0.3), (100,), (1, 0, 0))),
+        case(constant(Sample((5003,), 0, 9)), 8, 0, 7),
+        guard=Guard.COUNTED,
+        flow=Flow.COMPARES,
+    ),
     *operators("nansum", _ALL, case(unit(*TABLE), (1,))),
     *operators("cosine_similarity", _TWO),
     *operators("pairwise_distance", _TWO, *(case(unit(*TABLE), unit(*TABLE), order) for order in _ORDERS)),

@@ -59,6 +59,13 @@ LOOKUP = (
         case(unit(*TABLE), (None, below(129, 7, 3))),
         chosen_by=1,
     ),
+    *operators("take", case(unit(*TABLE), below(37 * 129, 64)), chosen_by=1),
+    *operators("take_along_dim", case(unit(*TABLE), below(129, 37, 5), 1), chosen_by=1),
+    *operators("scatter.value", case(unit(*TABLE), 1, below(129, 37, 5), 0.3), chosen_by=2),
+    *operators("scatter_.value", case(constant(unit(*TABLE)), 1, below(129, 37, 5), 0.3), chosen_by=2),
+    *operators("scatter.src", case(unit(*TABLE), 1, below(129, 37, 1), unit(37, 1)), chosen_by=2),
+    *operators("scatter_.src", case(constant(unit(*TABLE)), 1, below(129, 37, 5), constant(unit(37, 5))), chosen_by=2),
+    *operators("index_fill.int_Scalar index_fill_.int_Scalar", case(unit(*TABLE), 1, below(129, 9), 0.3), chosen_by=2),
     *operators("one_hot", case(below(9, 64), 9), guard=Guard.ONE_HOT, flow=Flow.COMPARES),
     *operators("index_put", *_written(unit), guard=Guard.WRITTEN_ONCE, chosen_by=1),
     *operators("index_put_", *_written(lambda *shape: constant(unit(*shape))), guard=Guard.WRITTEN_ONCE, chosen_by=1),
@@ -99,15 +106,26 @@ VIEWS = (
     *operators("unbind.int", case(_TABLE, 0), guard=Guard.UNBIND, **_CUT),
     *operators("unfold", case(_TABLE, 1, 9, 4), **_CUT),
     *operators("diagonal", case(_TABLE, 1), **_CUT),
+    *operators("linalg_diagonal", case(_TABLE), **_CUT),
     *operators("view_as reshape_as", case(unit(36), constant(unit(4, 9))), **_SAME),
-    *operators("ravel alias detach atleast_1d atleast_2d", case(_TABLE), **_SAME),
+    *operators(
+        "ravel alias detach atleast_1d atleast_2d atleast_3d real conj resolve_conj resolve_neg", case(_TABLE), **_SAME
+    ),
     *operators("detach_", case(constant(_TABLE)), **_SAME),
 )
 
 _LAID_OUT = case(_IMAGES), case(_IMAGES, memory_format=Symbol("memory_format", "channels_last"))
 _CONVERTED = case(_TABLE, dtype=_F64), case(_TABLE, device=Symbol("device", "model"))
 COPIES = (
-    *operators("tril triu", case(_TABLE, 1)),
+    *operators("tril triu tril_ triu_", case(_TABLE, 1)),
+    *operators("fliplr flipud", case(_TABLE)),
+    *operators("diag_embed", case(_TABLE), case(_TABLE, 1)),
+    *operators("diag", case(_TABLE), case(unit(37), 1), aliases=True),
+    *operators("select_scatter", case(_TABLE, unit(37), 1, 7)),
+    *operators("slice_scatter", case(_TABLE, unit(37, 10), 1, 3, 33, 3)),
+    *operators("diagonal_scatter", case(_TABLE, unit(37))),
+    *operators("block_diag", case(_PIECES)),
+    *operators("fill.Scalar", case(_TABLE, 0.3), flow=Flow.SIZES),
     *operators("flip", case(_IMAGES, (1, 3))),
     *operators("diff", case(_TABLE), case(_TABLE, 2, 0), case(_TABLE, 1, -1, unit(37, 1), unit(37, 3))),
     *operators("roll", case(_TABLE, (5,), (1,)), case(_TABLE, (7,))),
@@ -145,6 +163,8 @@ CREATION = (
     *operators("arange.start", case(-3, 500)),
     *operators("arange.start_step", case(-3, 500, 7), case(-1.0, 1.0, 0.003)),
     *operators("linspace", case(-1.0, 1.0, 5003)),
+    *operators("logspace", case(-1.0, 1.0, 503)),
+    *operators("tril_indices triu_indices", case(37, 41, 1)),
     *operators("eye", case(37)),
     *operators("eye.m", case(37, 9)),
     *operators("scalar_tensor", case(0.3)),

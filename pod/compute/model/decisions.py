@@ -1,0 +1,145 @@
+"""Decisions: branches on values, met while a module is traced, where there is nothing to decide.
+
+A trace has no numbers, so `if x.isnan().any(): raise ...` is a question that it cannot answer. But
+where one way ends in an error of the module's own, or both compute the same (one of them warns,
+say), there is one graph all the same. So both ways are traced. What a module refuses that way its
+graph computes: the check is gone, as an assertion's is. Where both ways go on, and differ, the
+branch stays refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dis
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, TypeVar
+
+import sympy  # type: ignore[import-untyped]  # torch's own
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, ShapeEnv
+
+from fitchain.pod.compute.model.torch_output import Location, calling_frame, calling_location, is_foreign
+
+MOST = 32
+"""Branches on values of one trace: each costs a trace more."""
+_BRANCHING = ("_IF_", "TO_BOOL", "UNARY_NOT", "CONTAINS_OP")
+"""In names of instructions that ask for a truth."""
+_TRUTHS = (sympy.Rel, sympy.logic.boolalg.BooleanFunction)
+Traced = TypeVar("Traced")
+
+
+class Undecided(Exception):
+    """Both ways of a branch go on and differ; `location` is its line."""
+
+    def __init__(self, location: Location | None) -> None:
+        super().__init__(str(location))
+        self.location = location
+
+
+@dataclass
+class Ways:
+    """Which way each branch of a trace is taken.
+
+    Args:
+        agreed: those of the first branches; the next ones are not taken.
+        met: lines of the branches that the trace came by.
+    """
+
+    agreed: Sequence[bool] = ()
+    met: list[Location | None] = field(default_factory=list)
+
+    @property
+    def taken(self) -> list[bool]:
+        """Which way each went that was met."""
+        return [*self.agreed, *[False] * len(self.met)][: len(self.met)]
+
+    def decide(self) -> bool:
+        """The way of the next branch."""
+        self.met.append(calling_location())
+        return self.taken[-1]
+
+
+def decided(trace: Callable[[], Traced], is_same: Callable[[Traced, Traced], bool]) -> Traced:
+    """Trace a module whose branches on values decide nothing.
+
+    Args:
+        trace: traces it; called several times.
+        is_same: whether two traces are of one graph.
+
+    Raises:
+        Undecided: two ways go on, and differ.
+        Exception: whatever a trace raises otherwise.
+    """
+    agreed, turned = list[bool](), set[int]()
+    while True:
+        ways = Ways(agreed)
+        try:
+            traced = _traced(trace, ways)
+            break
+        except Exception as error:
+            last = len(ways.met) - 1
+            if not 0 <= last < MOST or last in turned or not _is_own(error.__traceback__):
+                raise
+            agreed = [*ways.taken[:last], not ways.taken[last]]
+            turned.add(last)
+    for index, location in enumerate(ways.met):
+        if index >= MOST or (index not in turned and not _may_go_on(trace, is_same, traced, ways, index)):
+            raise Undecided(location)
+    return traced
+
+
+def _may_go_on(
+    trace: Callable[[], Traced], is_same: Callable[[Traced, Traced], bool], traced: Traced, ways: Ways, index: int
+) -> bool:
+    """Whether a branch, taken the other way, ends in the module's own error or changes nothing."""
+    other = Ways([*ways.taken[:index], not ways.taken[index]])
+    try:
+        return is_same(traced, _traced(trace, other)) and other.met == ways.met
+    except Exception as error:  # noqa: BLE001 - the module's code is the user's, and may raise anything
+        return len(other.met) == index + 1 and _is_own(error.__traceback__)
+
+
+def _traced(trace: Callable[[], Traced], ways: Ways) -> Traced:
+    with _deciding(ways):
+        return trace()
+
+
+@contextlib.contextmanager
+def _deciding(ways: Ways) -> Iterator[None]:
+    """Answer what no trace can, where the module's own line asks for a truth."""
+    evaluate = ShapeEnv._evaluate_expr
+
+    def answer(environment: ShapeEnv, expression: Any, *values: Any, **options: Any) -> Any:
+        try:
+            return evaluate(environment, expression, *values, **options)
+        except GuardOnDataDependentSymNode:
+            if not (isinstance(expression, _TRUTHS) and _is_branch()):
+                raise
+            return sympy.true if ways.decide() else sympy.false
+
+    ShapeEnv._evaluate_expr = answer  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        ShapeEnv._evaluate_expr = evaluate  # type: ignore[method-assign]
+
+
+def _is_branch() -> bool:
+    """Whether the module's line that is being run branches; else torch asks for itself: for a
+    shape, say."""
+    frame = calling_frame()
+    return frame is not None and any(word in _instruction(frame.f_code, frame.f_lasti) for word in _BRANCHING)
+
+
+def _is_own(traceback: TracebackType | None) -> bool:
+    """Whether an error was raised by a `raise` or an `assert` of the module's own."""
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None or not is_foreign(traceback.tb_frame.f_code.co_filename):
+        return False
+    return _instruction(traceback.tb_frame.f_code, traceback.tb_lasti) == "RAISE_VARARGS"
+
+
+def _instruction(code: Any, offset: int) -> str:
+    return next((each.opname for each in dis.get_instructions(code) if each.offset == offset), "")

@@ -1,0 +1,70 @@
+"""Sizes: conditions on a batch's size that hold for every one, which torch's solver does not see.
+
+A tensor of 3 B rows cut into pieces of B rows has three, whatever B is; torch asks whether
+`(3 B - 1) // B == 2`, finds no proof, and takes the condition for one that holds for this batch
+alone. There are few batch sizes that a trace leaves open, so all of them are tried.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import sympy  # type: ignore[import-untyped]  # torch's own
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+MOST_TRIED = 1 << 17
+"""Batch sizes beyond which a condition is left to torch."""
+_FUNCTIONS = {
+    "FloorDiv": np.floor_divide,
+    "CleanDiv": np.floor_divide,
+    "PythonMod": np.mod,
+    "Mod": np.mod,
+    "Max": lambda *values: np.maximum.reduce(np.broadcast_arrays(*values)),
+    "Min": lambda *values: np.minimum.reduce(np.broadcast_arrays(*values)),
+}
+"""Torch's functions of sizes, of many at once."""
+
+
+@contextlib.contextmanager
+def tried_out() -> Iterator[None]:
+    """Answer conditions on one size, while a module is traced, by trying each that it may have."""
+    evaluate = ShapeEnv._evaluate_expr
+
+    def answer(environment: ShapeEnv, expression: Any, *values: Any, **options: Any) -> Any:
+        constant = _constant(environment, expression)
+        return evaluate(environment, expression, *values, **options) if constant is None else constant
+
+    ShapeEnv._evaluate_expr = answer  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        ShapeEnv._evaluate_expr = evaluate  # type: ignore[method-assign]
+
+
+def _constant(environment: ShapeEnv, expression: Any) -> Any:
+    """What a truth or a whole number is for every size; None where it changes, or is not made of a
+    single size."""
+    if len(expression.free_symbols) != 1:
+        return None
+    bounds = environment.var_to_range.get(*expression.free_symbols)
+    if bounds is None or not (bounds.lower.is_Integer and bounds.upper.is_Integer):
+        return None
+    return _constant_within(expression, int(bounds.lower), int(bounds.upper))
+
+
+@lru_cache(1024)
+def _constant_within(expression: Any, lowest: int, highest: int) -> Any:
+    """The same for sizes from one to another, both included."""
+    if highest - lowest > MOST_TRIED:
+        return None
+    (symbol,) = expression.free_symbols
+    try:
+        values = sympy.lambdify(symbol, expression, [_FUNCTIONS, "numpy"])(np.arange(lowest, highest + 1))
+    except (TypeError, ValueError, NameError, ArithmeticError):  # a function of torch's that is not among these
+        return None
+    first, *_ = distinct = np.unique(values)
+    return sympy.sympify(first.item()) if len(distinct) == 1 and first.dtype.kind in "bi" else None
