@@ -71,7 +71,7 @@ X86_64_V3 = _X8664V3(
         "the class cpu-x86-64-v3 does not admit", frozenset(ITEM_BYTES) - HALVES, True, frozenset(OwnKernel)
     ),
     shipped={
-        ("2.13.0+cu130", 1): "0x2ee51b93c84053da21ca9ae9b01251b80b43092919af8ed0235200684cbefb24",
-        ("2.13.0+cu130", 2): "0xc6022a75ee829cfbb449fe427bff4175637151192f1a1a96caa0150ff9938497",
+        ("2.13.0+cu130", 1): "0x56f6b5afc46cc0483877865ec541a5635bbf63581363929b9c4a205363c90389",
+        ("2.13.0+cu130", 2): "0x15b5b7ac05635709d8f521b9ce9f7183a17808cf075f1182df179eb2387af3ee",
     },
 )
