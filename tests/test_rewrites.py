@@ -124,14 +124,16 @@ class Pieces(Counting):
     """It cuts what has three rows for each record, which are three pieces for every batch."""
 
     def forward(self, x: Tensor) -> Tensor:
-        one, two, three = torch.cat([self.layer(x)] * 3).split(x.shape[0])
+        pieces: tuple[Tensor, ...] = torch.split(torch.cat([self.layer(x)] * 3), x.shape[0])
+        one, two, three = pieces
         return one * two + three
 
 
 class SomePieces(Counting):
     def forward(self, x: Tensor) -> Tensor:
         value: Tensor = self.layer(x)
-        return torch.stack([piece.mean() for piece in value.split(3)]).sum() + value
+        pieces: tuple[Tensor, ...] = torch.split(value, 3)
+        return torch.stack([piece.mean() for piece in pieces]).sum() + value
 
 
 def test_a_condition_that_holds_for_every_batch_is_none() -> None:
