@@ -68,8 +68,8 @@ def deliver(
     inputs: Sequence[Input] | None = None,
     **registration: Any,
 ) -> DeliveredModel:
-    """Train a module on an owner's file, and deliver it; without `inputs` it takes as many numbers as
-    its layer `last` does."""
+    """Train a module on an owner's file, and deliver it; without `inputs` it takes as many numbers
+    as its layer `last` does."""
     table = Table.read(source, terms)
     card = register(table, bytes(32), "A table", **registration).card
     graph, weights = export(module, inputs or (Input("x", "F32", (module.get_parameter("last.weight").shape[1],)),))

@@ -148,7 +148,7 @@ def test_notes_become_a_certificate_that_a_stranger_verifies(walkers: Walkers, t
 
 
 def assert_predicts_as_certified(folder: Path, source: Path) -> None:
-    """Whoever has the delivery alone gets of the owner's held-out notes what the certificate counts."""
+    """Whoever has the delivery alone gets of the held-out notes what the certificate counts."""
     statement = Statement.parse(unseal((folder / "certificate.json").read_bytes())[0])
     with source.open(newline="") as file:
         notes = list(csv.DictReader(file))

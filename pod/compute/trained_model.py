@@ -1,4 +1,5 @@
-"""A trained model in a program: a module that takes raw rows and answers in the owner's words (torch).
+"""A trained model in a program: a module that takes raw rows and answers in the owner's words
+(torch).
 
 Cells are read as those of the owner's file were, by the dataset's card, and enter the model as they
 did in the training. Nothing is sandboxed: the graph is data, checked as a pod checks it, and the
@@ -70,8 +71,8 @@ class TrainedModel(GraphModule):
         super().__setstate__({**state, "recipe": Recipe.parse(state["recipe"]), "card": Card.parse(state["card"])})
 
     def predict(self, rows: Rows, missing: tuple[str, ...] = ()) -> list[Any]:
-        """What the model says of each row: its class in the owner's words, an amount in the target's
-        own unit; of labels, for each whether it is there.
+        """What the model says of each row: its class in the owner's words, an amount in the
+        target's own unit; of labels, for each whether it is there.
 
         Args:
             rows: with at least the columns that the model takes, wherever they stand.
@@ -85,8 +86,8 @@ class TrainedModel(GraphModule):
         return answers(self.outputs(rows, missing), self.recipe, self.card)
 
     def predict_proba(self, rows: Rows, missing: tuple[str, ...] = ()) -> Array:
-        """How likely the model takes each class to be, `[N, K]` in the order of `classes`; of labels
-        each to be there, `[N, L]`.
+        """How likely the model takes each class to be, `[N, K]` in the order of `classes`; of
+        labels each to be there, `[N, L]`.
 
         Raises:
             NotFound, InputRefused: as `predict`; or the model predicts amounts.

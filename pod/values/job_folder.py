@@ -16,7 +16,7 @@
     run/.scratch/                                in place of a home and of /tmp
     model.safetensors certificate.json           what is delivered, beside graph.json
     preprocessing.json                           how raw cells enter the delivered model
-    tokenizer.json                               by which its free texts are read, where it takes any
+    tokenizer.json                               by which its free texts are read
     risk-report.json                             what an attack on the trained model found
     identity.age                                 the job's own identity, sealed to its owner's pod
     aside-<seed>/                                a run whose beginning the chain took back

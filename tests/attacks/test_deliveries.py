@@ -70,6 +70,13 @@ def test_certificate_altered_by_one_byte_is_refuted(workshop: Workshop, forger: 
     refused(workshop, forger.deliver(), Refuted, ".")
 
 
+@pytest.mark.parametrize("name", ["graph.json", "preprocessing.json"])
+def test_graph_or_preprocessing_altered_by_one_byte_is_refuted(workshop: Workshop, forger: Forger, name: str) -> None:
+    data = forger.files[name]
+    forger.files[name] = data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
+    refused(workshop, forger.deliver(), ClaimMismatch, f"the file {name} beside the model is not what the certificate")
+
+
 def test_replayed_certificate_of_an_earlier_job_is_refuted(workshop: Workshop, forger: Forger) -> None:
     earlier = Forger.begun(workshop)
     earlier.deliver()

@@ -19,6 +19,7 @@ into batches.
     profile    what all cells of a column are
     decision   what columns are, said or guessed aloud
     rows       records on disk, where they are more than memory should hold
+    memory     rows that a program has
     tokenizer  free text as the numbers of its tokens
     tokenizer_process  where a tokenizer's file is read and used, apart
     readers    which kind of file is which source
@@ -31,10 +32,12 @@ into batches.
     leaves     digests of very many records, and the tree over them
     records    record leaves, root, openings, "is it still what was registered?"
     order      the keyed batch order
+    own_table  a table of whoever has a model, read as the card says
     references  records and order of the reference trainings of a risk report
     subgroups  columns by whose groups results are told
     assembly   indices -> a model's inputs and target
     arguments  which columns enter a model, as which argument
+    preprocessing  how raw cells enter a model, as a document
     mock       data of the same schema for rehearsals
 """
 

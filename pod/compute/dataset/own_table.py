@@ -29,8 +29,8 @@ class OwnTable:
 
     Args:
         path: the file.
-        dialect: how a CSV file is written, or what images are made of one form by, as far as that is
-            said.
+        dialect: how a CSV file is written, or what images are made of one form by, as far as
+            that is said.
         missing: further texts that mean that a cell is missing.
     """
 

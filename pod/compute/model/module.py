@@ -57,8 +57,8 @@ class GraphModule(nn.Module):
             self._place(name, made[of], persistent=True)
 
     def _place(self, name: str, tensor: Tensor, persistent: bool) -> None:
-        """Put a tensor under its dotted name. Straight into torch's tables: `register_parameter` and
-        its like refuse names that the class has methods of, as `predict` is."""
+        """Put a tensor under its dotted name. Straight into torch's tables: `register_parameter`
+        and its like refuse names that the class has methods of, as `predict` is."""
         holder: nn.Module = self
         *path, last = name.split(".")
         for part in path:

@@ -1,5 +1,5 @@
-"""A delivery in a folder: model, certificate, graph and preprocessing, as one that belongs together;
-and what a program makes of it.
+"""A delivery in a folder: model, certificate, graph and preprocessing, as one that belongs
+together; and what a program makes of it.
 
 What lies in the folder is compared with the certificate that lies there, and the certificate with
 no chain: that is what `verify` does.
