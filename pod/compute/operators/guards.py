@@ -3,7 +3,7 @@ what their schema does not say. A dry run puts them there, on meta tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -27,8 +27,8 @@ class Meter(Protocol):
     written: set[int]
     """Storages that are changed where torch's own schema does not say so."""
 
-    def add(self, made_bytes: int, calls: int, operations: int) -> None:
-        """Count bytes, calls, and operations of single elements.
+    def add(self, calls: int, operations: int) -> None:
+        """Count calls, and operations of single elements.
 
         Raises:
             InputRefused: there are too many.
@@ -163,11 +163,28 @@ def _recur(
         _check_shape("a recurrent weight", weight, shape)
     steps = time * layers * directions
     made = steps * batch * size * (gates + 4)
-    operations = recurrent_operations(batch * time, weights) + made
-    meter.add(made * x.element_size(), steps * gates, operations)
+    meter.add(steps * gates, recurrent_operations(batch * time, weights))
     leading = (batch, time) if batch_first else (time, batch)
-    output = torch.empty((*leading, size * directions), dtype=x.dtype, device=META)
-    return (output, *(torch.empty_like(state) for state in states))
+    walked: tuple[Tensor, ...] = _Walk.apply(made, (*leading, size * directions), len(states), x, *states, *weights)  # type: ignore[no-untyped-call]
+    return walked
+
+
+class _Walk(torch.autograd.Function):
+    """A recurrent layer on meta tensors: what it writes down on its way through time is one memory,
+    that its backward pass reads and makes gradients of."""
+
+    @staticmethod
+    def forward(ctx: Any, made: int, shape: Sequence[int], states: int, x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        """Make outputs and last hidden states."""
+        ctx.save_for_backward(x.new_empty(made), x, *rest)
+        return (x.new_empty(shape), *map(torch.empty_like, rest[:states]))
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, ...]:
+        """Make the gradients."""
+        written, *given = ctx.saved_tensors
+        torch.empty_like(written)
+        return (None, None, None, *map(torch.empty_like, given))
 
 
 def _check_shape(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
