@@ -1,6 +1,6 @@
-"""What a training step takes of a host's memory: `python -m tests.live_memory`, in a process with the
-variables of `cpu-x86-64-v3`, trains each of some models for two steps, and prints as JSON how many
-bytes were metered and how many the kernel saw at most."""
+"""What a training step takes of a host's memory: `python -m tests.live_memory`, in a process with
+the variables of `cpu-x86-64-v3`, trains each of some models for two steps, and prints as JSON how
+many bytes were metered and how many the kernel saw at most."""
 
 from __future__ import annotations
 

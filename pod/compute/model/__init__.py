@@ -4,7 +4,8 @@
 `load`, `export`, `output`, `fidelity`, `lowering`, `rewrites` and `torch_output` run in the
 scientist's process, on the scientist's own code (`export` is imported by its name alone: a worker
 need not wait for it);
-`executor`, `shape_check`, `live`, `traps` and `program` run what anyone sent, and never anybody's code;
+`executor`, `shape_check`, `live`, `traps` and `program` run what anyone sent, and never anybody's
+code;
 `tensors` serves both. All tensors are on the CPU; B is the batch dimension.
 """
 

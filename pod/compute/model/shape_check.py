@@ -35,8 +35,9 @@ from fitchain.pod.values.work import StepWork
 STATE_COPIES, LIVE_COPIES, LOSS_COPIES, UPDATE_OPERATIONS = 5, 2, 4, 4
 """Of a parameter that training moves there are its gradient and up to three tensors of an optimizer
 besides; of what lives a class's own kernels keep more than torch's, and an allocator holds more
-than is asked for (measured: up to 1.6 times); a loss makes so much of what the model puts out (its logarithms, their gradient, what is
-masked or laid out anew); and so many operations an element are its gradient and update."""
+than is asked for (measured: up to 1.6 times); a loss makes so much of what the model puts out (its
+logarithms, their gradient, what is masked or laid out anew); and so many operations an element are
+its gradient and update."""
 BACKWARD_CALLS = 8
 """Kernels of a backward pass for each that a forward pass may run."""
 

@@ -165,7 +165,9 @@ def _recur(
     made = steps * batch * size * (gates + 4)
     meter.add(steps * gates, recurrent_operations(batch * time, weights))
     leading = (batch, time) if batch_first else (time, batch)
-    walked: tuple[Tensor, ...] = _Walk.apply(made, (*leading, size * directions), len(states), x, *states, *weights)  # type: ignore[no-untyped-call]
+    shape = (*leading, size * directions)
+    walked: tuple[Tensor, ...]
+    walked = _Walk.apply(made, shape, len(states), x, *states, *weights)  # type: ignore[no-untyped-call]
     return walked
 
 
