@@ -135,8 +135,8 @@ def step_work(graph: Graph, batch: int, limits: Limits = LIMITS) -> StepWork:
     """Meter a training step.
 
     Its bytes are those of the state, of the batch, and the most that its values and their gradients
-    take at once, twice. The state is counted with the largest optimizer, so that the work follows from the
-    graph alone.
+    take at once, twice. The state is counted with the largest optimizer, so that the work follows
+    from the graph alone.
 
     Args:
         graph: from anyone.
