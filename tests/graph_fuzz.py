@@ -29,7 +29,7 @@ from fitchain.pod.values.graph.operators.record import Case, Operator, Sample
 from fitchain.pod.values.state import ITEM_BYTES
 
 SECONDS = 60
-LIMITS = Limits(activation_bytes=1 << 26, calls=20_000)
+LIMITS = Limits(live_bytes=1 << 26, calls=20_000)
 SIZES = (0, 1, 2, 3, 5, 17, 40)
 INTEGERS: list[Any] = [0, 1, -1, 2, 3, -2, 7, 8, 1000, 65536, 1 << 20, 1 << 31, -(1 << 31), (1 << 32) + 1]
 INTEGERS += [1 << 40, -(1 << 40), (1 << 53) - 1, *({"integer": str(x)} for x in (2**63 - 1, -(2**62), 2**62))]

@@ -823,7 +823,7 @@ def test_brackets_leave_recording_as_it_was_even_after_a_failure() -> None:
 def test_a_forward_pass_beyond_its_limits_is_refused() -> None:
     _, graph, _ = exported("encoder")
     for limits, words in (
-        (Limits(activation_bytes=1000), "more than 1000 bytes"),
+        (Limits(live_bytes=1000), "more than 1000 bytes"),
         (Limits(calls=5), "more than 5 kernels"),
         (Limits(rank=2), "dimensions and the limit is 2"),
     ):
@@ -834,7 +834,7 @@ def test_a_forward_pass_beyond_its_limits_is_refused() -> None:
 def test_a_dry_run_tells_cost_and_output() -> None:
     cost = dry_run(exported("convolutional")[1], 16)
     assert cost.shape == (16, K) and cost.dtype == "F32" and cost.calls > 5
-    assert cost.activation_bytes >= 16 * 4 * 64 * 4
+    assert cost.live_bytes >= 16 * 4 * 64 * 4
 
 
 def test_a_dry_run_leaves_the_generator_alone() -> None:

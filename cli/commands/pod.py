@@ -34,7 +34,15 @@ def owner(
     keep_states: Annotated[
         bool, typer.Option("--keep-states/--wipe-states", help="Whether a settled job can be replayed from the middle.")
     ] = True,
-    keep_every: Annotated[int, typer.Option(metavar="N", help="Keep the state of every N-th checkpoint.", min=1)] = 1,
+    keep_every: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Keep the state of every N-th checkpoint.",
+            min=1,
+            show_default="as many as half of the free disk holds",
+        ),
+    ] = None,
     remove_after: Annotated[
         str | None,
         typer.Option(

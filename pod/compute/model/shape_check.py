@@ -11,7 +11,8 @@ its kernels do is not taken on trust: the first real run compares each value (`c
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fitchain.pod.compute.model.executor import Plan, Wrap
+from fitchain.pod.compute.model.live import LiveBytes
 from fitchain.pod.compute.model.tensors import dtype_name
 from fitchain.pod.compute.operators.arguments import DTYPES, check_arguments
 from fitchain.pod.compute.operators.guards import META, guarded, storage_of
@@ -30,9 +32,14 @@ from fitchain.pod.values.graph import LIMITS, Graph, Limits, Node
 from fitchain.pod.values.state import byte_count
 from fitchain.pod.values.work import StepWork
 
-STATE_COPIES, VALUE_COPIES, UPDATE_OPERATIONS = 5, 2, 4
+STATE_COPIES, LIVE_COPIES, LOSS_COPIES, UPDATE_OPERATIONS = 5, 2, 4, 4
 """Of a parameter that training moves there are its gradient and up to three tensors of an optimizer
-besides; of a value its gradient; and so many operations an element are its gradient and update."""
+besides; of what lives a class's own kernels keep more than torch's, and an allocator holds more
+than is asked for (measured: up to 1.6 times); a loss makes so much of what the model puts out (its
+logarithms, their gradient, what is masked or laid out anew); and so many operations an element are
+its gradient and update."""
+BACKWARD_CALLS = 8
+"""Kernels of a backward pass for each that a forward pass may run."""
 
 
 Made = Any
@@ -44,9 +51,8 @@ class Cost:
     """What one forward pass of one form does.
 
     Args:
-        activation_bytes: of all values that it makes.
-        hidden_bytes: of all views that are larger than what they are views of, and of what kernels
-            write down meanwhile.
+        live_bytes: the most that its values take at once; in training also those that the backward
+            pass will read.
         calls: of torch's kernels.
         operations: of single elements.
         dtype, shape: of its output, batch first.
@@ -54,8 +60,7 @@ class Cost:
         values: of each call of the form, in order, what it made.
     """
 
-    activation_bytes: int
-    hidden_bytes: int
+    live_bytes: int
     calls: int
     operations: int
     dtype: str
@@ -81,10 +86,15 @@ def dry_run(graph: Graph, batch: int, training: bool = True, limits: Limits = LI
             model, or a form changes the shape of what the next step starts from.
         OperatorFailed: an operator cannot compute what it is given.
     """
-    meter = _Meter(limits)
+    return _forward(graph, batch, training, limits)[0]
+
+
+def _forward(graph: Graph, batch: int, training: bool, limits: Limits) -> tuple[Cost, Tensor, _Meter]:
+    """A forward pass, and what a backward pass goes on from."""
     tensors = _meta_tensors(graph)
     form = graph.training if training else graph.evaluation
     inputs = [torch.empty((batch, *spec.shape), dtype=DTYPES[spec.dtype], device=META) for spec in graph.inputs]
+    meter = _Meter(limits, LiveBytes([*tensors.values(), *inputs]))
     with torch.set_grad_enabled(training):
         checked = _Checked(meter)
         plan = Plan(graph, form, tensors, META, checked)
@@ -102,8 +112,23 @@ def dry_run(graph: Graph, batch: int, training: bool = True, limits: Limits = LI
             "change buffers only where self.training is true",
         )
     shape = tuple(output.shape)
-    counted = meter.bytes, meter.hidden_bytes, meter.calls, meter.operations
-    return Cost(*counted, dtype_name("the output", output.dtype), shape, written, tuple(checked.values))
+    counted = meter.live.peak, meter.calls, meter.operations
+    dtype = dtype_name("the output", output.dtype)
+    return Cost(*counted, dtype, shape, written, tuple(checked.values)), output, meter
+
+
+def _backward(output: Tensor, meter: _Meter) -> None:
+    """Run the backward pass from a loss of the output. Gradients of parameters count with the state
+    and are let go at once."""
+    meter.live.beside(LOSS_COPIES * bytes_of(output))
+    if not output.requires_grad:
+        return
+    try:
+        with meter.backward():
+            torch.autograd.backward(output, torch.empty_like(output))
+    except (RuntimeError, IndexError, ValueError) as error:
+        said = (str(error).splitlines() or [""])[0]
+        raise InputRefused(f"the gradients of the graph cannot be computed: {said:.200}") from None
 
 
 def step_work(
@@ -111,9 +136,9 @@ def step_work(
 ) -> StepWork:
     """Meter a training step.
 
-    A view that is larger than its memory takes none in the forward pass, and its gradient may take
-    as much as it seems to have. The state is counted with the largest optimizer, so that the work
-    follows from the graph alone.
+    Its bytes are those of the state, of the batch, and the most that its values and their gradients
+    take at once, twice. The state is counted with the largest optimizer, so that the work follows
+    from the graph alone.
 
     Args:
         graph: from anyone.
@@ -127,7 +152,8 @@ def step_work(
         InputRefused: as a dry run does.
     """
     at_once = micro_batch or batch
-    cost, parts = dry_run(graph, at_once, True, limits), -(-batch // at_once)
+    (cost, output, meter), parts = _forward(graph, at_once, True, limits), -(-batch // at_once)
+    _backward(output, meter)
     if rest := batch % at_once:
         dry_run(graph, rest, True, limits)
     state_bytes = update = 0
@@ -136,8 +162,8 @@ def step_work(
         state_bytes += size * (STATE_COPIES + further_copies if spec.trainable else 1)
         update += UPDATE_OPERATIONS * math.prod(spec.shape) if spec.trainable else 0
     batch_bytes = batch * sum(byte_count(spec.dtype, spec.shape) for spec in graph.inputs)
-    made_bytes = VALUE_COPIES * cost.activation_bytes + cost.hidden_bytes
-    return StepWork(state_bytes + batch_bytes + made_bytes, parts * cost.calls, parts * cost.operations + update)
+    live_bytes = LIVE_COPIES * meter.live.peak
+    return StepWork(state_bytes + batch_bytes + live_bytes, parts * cost.calls, parts * cost.operations + update)
 
 
 def compared(values: Sequence[Made]) -> Wrap:
@@ -183,10 +209,17 @@ def _check_state(graph: Graph, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _meta_tensors(graph: Graph) -> dict[str, Tensor]:
-    return {
-        name: torch.empty(spec.shape, dtype=DTYPES[spec.dtype], device=META, requires_grad=spec.trainable)
-        for name, spec in graph.tensors.items()
-    }
+    tensors = {}
+    for name, spec in graph.tensors.items():
+        tensor = torch.empty(spec.shape, dtype=DTYPES[spec.dtype], device=META, requires_grad=spec.trainable)
+        if spec.trainable:
+            tensor.register_post_accumulate_grad_hook(_let_go_of_gradient)  # type: ignore[no-untyped-call]
+        tensors[name] = tensor
+    return tensors
+
+
+def _let_go_of_gradient(parameter: Tensor) -> None:
+    parameter.grad = None
 
 
 def _written(tensors: Mapping[str, Tensor], storages: set[int]) -> frozenset[str]:
@@ -196,16 +229,30 @@ def _written(tensors: Mapping[str, Tensor], storages: set[int]) -> frozenset[str
 
 
 class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up what the kernels below every operator would make; stops the run at a limit."""
+    """Counts what the kernels below every operator would do and make; stops the run at a limit.
 
-    def __init__(self, limits: Limits) -> None:
+    Args:
+        limits: bounds on bytes, calls and operations.
+        live: what is made, for as long as it lives.
+    """
+
+    def __init__(self, limits: Limits, live: LiveBytes) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.limits = limits
-        self.bytes = self.hidden_bytes = self.calls = self.operations = 0
+        self.limits, self.live = limits, live
+        self.calls = self.operations = self.backward_calls = 0
+        self.is_backward = False
         self.written: set[int] = set()
 
+    @contextmanager
+    def backward(self) -> Iterator[None]:
+        """Meter a backward pass, of which calls and operations follow from those of the forward
+        pass and are not counted."""
+        self.is_backward = True
+        with self:
+            yield
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run one kernel on meta tensors and count what it returns, views aside."""
+        """Run one kernel on meta tensors and count what it takes and returns."""
         made = func(*args, **(kwargs or {}))
         tensors = [
             value for value in (made if isinstance(made, tuple | list) else (made,)) if isinstance(value, Tensor)
@@ -213,28 +260,35 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in tensors:
             if tensor.dim() > self.limits.rank:
                 raise InputRefused(f"a value has {tensor.dim()} dimensions and the limit is {self.limits.rank}")
-        view = any(result.alias_info for result in func._schema.returns)
-        if view:
-            self.hidden_bytes += sum(
-                bytes_of(tensor) for tensor in tensors if bytes_of(tensor) > tensor.untyped_storage().nbytes()
-            )
-        self.hidden_bytes += workspace_bytes(func._schema.name, args, tensors)
+            self.live.take(tensor)
+        self.live.beside(workspace_bytes(func._schema.name, args, tensors))
+        if self.is_backward:
+            self.backward_calls += 1
+            self.stop_at_limit()
+            return made
         operations = operations_of(func._schema.name, args, kwargs or {}, tensors)
         if isinstance(made, list):
             operations += piece_operations(len(made))
-        self.add(0 if view else sum(map(bytes_of, tensors)), 1, operations)
+        self.add(1, operations)
         return made
 
-    def add(self, made_bytes: int, calls: int, operations: int) -> None:
-        """Count bytes, calls and operations, and stop at a limit."""
-        self.bytes += made_bytes
+    def add(self, calls: int, operations: int) -> None:
+        """Count calls and operations, and stop at a limit."""
         self.calls += calls
         self.operations += operations
+        self.stop_at_limit()
+
+    def stop_at_limit(self) -> None:
+        """Stop the run where a limit is reached."""
+        if self.backward_calls > BACKWARD_CALLS * self.limits.calls:
+            raise InputRefused(
+                f"a backward pass runs more than {BACKWARD_CALLS * self.limits.calls} kernels, the limit"
+            )
         if self.calls > self.limits.calls:
             raise InputRefused(f"a forward pass runs more than {self.limits.calls} kernels, the limit")
-        if self.bytes > self.limits.activation_bytes:
+        if self.live.peak > self.limits.live_bytes:
             raise InputRefused(
-                f"a forward pass makes more than {self.limits.activation_bytes} bytes of values, the limit",
+                f"the values of a step take more than {self.limits.live_bytes} bytes at once, the limit",
                 "choose a smaller batch or model",
             )
         if self.operations > self.limits.operations:

@@ -3,7 +3,7 @@ what their schema does not say. A dry run puts them there, on meta tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fitchain.pod.compute.operators.kernels import Kernel
-from fitchain.pod.compute.operators.metering import SORTING, bytes_of, grouped_operations, recurrent_operations
+from fitchain.pod.compute.operators.metering import SORTING, grouped_operations, recurrent_operations
 from fitchain.pod.compute.operators.recurrent import weight_shapes
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph.operators import OPERATORS
@@ -27,8 +27,8 @@ class Meter(Protocol):
     written: set[int]
     """Storages that are changed where torch's own schema does not say so."""
 
-    def add(self, made_bytes: int, calls: int, operations: int) -> None:
-        """Count bytes, calls, and operations of single elements.
+    def add(self, calls: int, operations: int) -> None:
+        """Count calls, and operations of single elements.
 
         Raises:
             InputRefused: there are too many.
@@ -140,9 +140,24 @@ def _multiply_groups(meter: Meter, rows: Tensor, matrices: Tensor, ends: Tensor 
         raise InputRefused("grouped products take rows of F32, a matrix of F32 for each group, and where groups end")
     _check_shape("the ends of groups", ends, tuple(matrices.shape[:1]))
     _check_shape("a group's matrix", matrices[0], (rows.shape[1], matrices.shape[2]))
-    made = rows.new_empty(rows.shape[0], matrices.shape[2])
-    meter.add(bytes_of(made), len(matrices), grouped_operations(rows, matrices, made))
+    made: Tensor = _GroupedProduct.apply(rows, matrices)  # type: ignore[no-untyped-call]
+    meter.add(len(matrices), grouped_operations(rows, matrices, made))
     return made
+
+
+class _GroupedProduct(torch.autograd.Function):
+    """Products of groups of rows on meta tensors, as far as memory goes."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, matrices: Tensor) -> Tensor:
+        """Make the products."""
+        ctx.save_for_backward(rows, matrices)
+        return rows.new_empty(rows.shape[0], matrices.shape[2])
+
+    @staticmethod
+    def backward(ctx: Any, _: Tensor) -> tuple[Tensor, ...]:
+        """Make the gradients."""
+        return tuple(map(torch.empty_like, ctx.saved_tensors))
 
 
 def _count(meter: Meter, tensor: Tensor, bins: int = 100, low: Any = 0, high: Any = 0) -> Tensor:
@@ -150,7 +165,7 @@ def _count(meter: Meter, tensor: Tensor, bins: int = 100, low: Any = 0, high: An
     if not 1 <= bins <= MOST_SIZE:
         raise InputRefused(f"a histogram has {bins} bins and the limit is {MOST_SIZE}")
     made = tensor.new_empty(bins)
-    meter.add(bytes_of(made), 1, SORTING * (tensor.numel() + bins))
+    meter.add(1, SORTING * (tensor.numel() + bins))
     return made
 
 
@@ -192,11 +207,30 @@ def _recur(
         _check_shape("a recurrent weight", weight, shape)
     steps = time * layers * directions
     made = steps * batch * size * (gates + 4)
-    operations = recurrent_operations(batch * time, weights) + made
-    meter.add(made * x.element_size(), steps * gates, operations)
+    meter.add(steps * gates, recurrent_operations(batch * time, weights))
     leading = (batch, time) if batch_first else (time, batch)
-    output = torch.empty((*leading, size * directions), dtype=x.dtype, device=META)
-    return (output, *(torch.empty_like(state) for state in states))
+    shape = (*leading, size * directions)
+    walked: tuple[Tensor, ...]
+    walked = _Walk.apply(made, shape, len(states), x, *states, *weights)  # type: ignore[no-untyped-call]
+    return walked
+
+
+class _Walk(torch.autograd.Function):
+    """A recurrent layer on meta tensors: what it writes down on its way through time is one memory,
+    that its backward pass reads and makes gradients of."""
+
+    @staticmethod
+    def forward(ctx: Any, made: int, shape: Sequence[int], states: int, x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        """Make outputs and last hidden states."""
+        ctx.save_for_backward(x.new_empty(made), x, *rest)
+        return (x.new_empty(shape), *map(torch.empty_like, rest[:states]))
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, ...]:
+        """Make the gradients."""
+        written, *given = ctx.saved_tensors
+        torch.empty_like(written)
+        return (None, None, None, *map(torch.empty_like, given))
 
 
 def _check_shape(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:

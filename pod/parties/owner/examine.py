@@ -33,6 +33,7 @@ from fitchain.pod.ports.sealed import check_recipient
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.disclosure import disclosure, opens_reference
 from fitchain.pod.proof.audit.pace import SLOW_HOST
+from fitchain.pod.proof.audit.storage import Keeping, choose_states, require_evidence_fits
 from fitchain.pod.proof.descent import OTHER_MODEL, check_kept_rows, check_parent_recipe
 from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import sha256
@@ -44,7 +45,6 @@ from fitchain.pod.values.limits import BASE, BASE_S, FIRST_OFFER_S, OFFER, OFFER
 from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
-from fitchain.pod.values.state import byte_count
 
 SLOW_HOST_SHARE = 20
 """A host of which nothing is known is assumed to be this much slower than one that rehearses."""
@@ -57,9 +57,6 @@ WINDOW_SHARE = 0.5
 AROUND_S = 30
 """Seconds that a training takes beside its steps: a worker starts, and begin, the last anchors and
 finish are mined."""
-STATE_MODELS, DISK_SHARE = 3, 0.5
-"""A kept state is at most so many times its model (the model, and two moments of each parameter);
-the part of the disk for them."""
 
 
 def fetch_offer(home: Home, agreement: Agreement, attempts: int) -> tuple[Recipe, Graph]:
@@ -93,7 +90,13 @@ def fetch_offer(home: Home, agreement: Agreement, attempts: int) -> tuple[Recipe
     return recipe, graph
 
 
-def examine(home: Home, agreement: Agreement, stop: threading.Event | None = None, attempts: int = 0) -> list[str]:
+def examine(
+    home: Home,
+    agreement: Agreement,
+    stop: threading.Event | None = None,
+    attempts: int = 0,
+    keep_every: int | None = None,
+) -> list[str]:
     """Check a request wholly and rehearse it; its files lie in the job's folder afterwards.
 
     Args:
@@ -101,6 +104,7 @@ def examine(home: Home, agreement: Agreement, stop: threading.Event | None = Non
         agreement: the request.
         stop: ends the rehearsal.
         attempts: see `fetch_offer`.
+        keep_every: see `choose_kept`.
 
     Returns:
         concerns: what a person should say yes to, even where the policy asks nobody.
@@ -117,6 +121,9 @@ def examine(home: Home, agreement: Agreement, stop: threading.Event | None = Non
     card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe, card))
     check_descent(home, agreement, recipe)
     graph.check(environment.environment_class(recipe.environment.name).admits)
+    if (audit := agreement.terms.audit).seats:
+        require_evidence_fits(recipe, graph, card, audit.drawn_segments)
+    choose_kept(home, agreement, recipe, graph, card, keep_every)
     lay_base(home, folder, recipe, attempts)
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
     table = read_registered(home, row)
@@ -126,7 +133,7 @@ def examine(home: Home, agreement: Agreement, stop: threading.Event | None = Non
     home.journal.keep_fact(agreement.id, TRAINING_S, str(step_s * recipe.steps))
     opens = opens_reference(agreement.terms.audit, recipe, card)
     reasons += time_concerns(agreement, step_s, queued_s(home, agreement), opens)
-    return reasons + disk_concerns(recipe, graph, shutil.disk_usage(folder.path).free)
+    return reasons
 
 
 def lay_base(home: Home, folder: JobFolder, recipe: Recipe, attempts: int) -> None:
@@ -269,17 +276,24 @@ def time_concerns(agreement: Agreement, step_s: float, before_s: float, opens: b
     return reasons
 
 
-def disk_concerns(recipe: Recipe, graph: Graph, free_bytes: int) -> list[str]:
-    """What speaks against accepting unasked: states that may fill the disk.
+# Many parameters: what is trained, and where.
+def choose_kept(
+    home: Home, agreement: Agreement, recipe: Recipe, graph: Graph, card: Card, every: int | None = None
+) -> Keeping:
+    """Choose which states a job's training keeps on this disk.
 
     Args:
-        recipe, graph: what is offered.
-        free_bytes: room on the disk of the job's folder.
+        home, agreement: whose, and which.
+        recipe, graph, card: what is trained, on what.
+        every: the state of every a-th leaf; None leaves the choice to what is free.
+
+    Raises:
+        HostUnusable: there is too little room for it, its evidence and its delivery.
     """
-    model_bytes = sum(byte_count(tensor.dtype, tensor.shape) for tensor in graph.tensors.values())
-    if (states_bytes := STATE_MODELS * model_bytes * recipe.leaf_count) <= DISK_SHARE * free_bytes:
-        return []
-    return [f"its states may take {states_bytes >> 20} MiB, and {free_bytes >> 20} MiB are free"]
+    folder, audit = home.job_folder(agreement.id), agreement.terms.audit
+    kept_bytes = sum(path.stat().st_size for path in folder.states.glob("*.safetensors"))
+    free_bytes = shutil.disk_usage(home.settings.home).free + kept_bytes
+    return choose_states(recipe, graph, card, audit.drawn_segments if audit.seats else None, free_bytes, every)
 
 
 def queued_s(home: Home, agreement: Agreement) -> float:
@@ -302,12 +316,21 @@ def read_offer(folder: JobFolder) -> tuple[Recipe, Graph]:
         ClaimMismatch: the recipe names another graph or another initial model than those beside it.
     """
     recipe = read_recipe(folder)
-    graph = Graph.parse(read_at_most(folder.graph, LIMITS.graph_bytes))
+    graph = offered_graph(folder)
     initial = ModelFile.read(folder.initial)
     require_equal("the recipe's graph is", recipe.graph, graph.digest, "the offered graph is")
     require_equal("the recipe's initial model is", recipe.initial_model, initial.root, "the offered weights have")
     require_equal("the recipe's base is", recipe.base, initial.base, "the offered weights are a delta over")
     return recipe, graph
+
+
+def offered_graph(folder: JobFolder) -> Graph:
+    """Read the graph of a job's folder.
+
+    Raises:
+        InputRefused: it is malformed or beyond a limit.
+    """
+    return Graph.parse(read_at_most(folder.graph, LIMITS.graph_bytes))
 
 
 def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) -> None:
@@ -366,19 +389,22 @@ def check_descent(home: Home, agreement: Agreement, recipe: Recipe) -> None:
         check_parent_recipe(recipe, parent, theirs)
 
 
-def check_again(home: Home, agreement: Agreement) -> None:
+def check_again(home: Home, agreement: Agreement, keep_every: int | None = None) -> None:
     """Check of a request that was examined what may have changed since: the records are those that
-    were registered, and jobs that were accepted meanwhile leave room in the privacy budget and, for
-    audits, under the cap.
+    were registered, the disk has room, and jobs that were accepted meanwhile leave room in the
+    privacy budget and, for audits, under the cap.
 
     Raises:
         DatasetChanged, NotFound: as `read_registered`.
+        HostUnusable: as `choose_kept`.
         InputRefused: the policy does not admit it any more.
     """
     row, card = dataset_of(home, agreement)
     check_budget(home, agreement)
     read_registered(home, row)
-    recipe = read_recipe(home.job_folder(agreement.id))
+    folder = home.job_folder(agreement.id)
+    recipe = read_recipe(folder)
+    choose_kept(home, agreement, recipe, offered_graph(folder), card, keep_every)
     card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe, card))
 
 

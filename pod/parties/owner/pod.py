@@ -133,7 +133,8 @@ class Owner(PodLoop):
         log: told what happens, one line each.
         keep_states: keep a job's states after it is settled, so that it can be replayed from the
             middle.
-        keep_every: which states a training keeps: every a-th leaf's, and the last.
+        keep_every: which states a training keeps: every a-th leaf's, the best, and the last; None
+            keeps as many as the disk holds.
         look_s: seconds between two looks at the chain.
         retry_s: seconds until something that failed is tried again.
         turn_s: see `Turns`.
@@ -159,7 +160,7 @@ class Owner(PodLoop):
         home: Home,
         log: Log,
         keep_states: bool = True,
-        keep_every: int = 1,
+        keep_every: int | None = None,
         look_s: float = LOOK_S,
         retry_s: float = RETRY_S,
         turn_s: float = TURN_S,
@@ -270,10 +271,13 @@ class Owner(PodLoop):
     def _train(self, agreement: Agreement) -> None:
         id = agreement.id
         self._note_sent(agreement)
-        if id not in self._begun:
+        if is_first := id not in self._begun:
             self.log(id, "training")
             self._begun.add(id)
-        self.log(id, TrainingSession(self.home, id, self._stop, self.keep_every)())
+        session = TrainingSession(self.home, id, self._stop, self.keep_every)
+        if is_first:
+            self.log(id, str(session.keeping))
+        self.log(id, session())
 
     def _remind(self, agreement: Agreement, now: int) -> None:
         """Tell of a held job what saves its bond and until when: once in a life of this pod, and
@@ -335,7 +339,9 @@ class Owner(PodLoop):
             home.chain.catch_up()  # what else was accepted counts, too
             if decided != home.journal.decision(id):
                 return  # it was answered anew meanwhile, likewise
-            if self._holds(agreement, partial(check_again, home, agreement)) and self._stands(agreement):
+            if self._holds(agreement, partial(check_again, home, agreement, self.keep_every)) and self._stands(
+                agreement
+            ):
                 self._accept(id)
 
     def _examine(self, agreement: Agreement) -> None:
@@ -344,7 +350,7 @@ class Owner(PodLoop):
             self.log(agreement.id, "examining the request")
         rejected = self._rejected[agreement.id] = threading.Event()
         try:
-            concerns = examine(self.home, agreement, rejected, self._retry.failures(agreement.id))
+            concerns = examine(self.home, agreement, rejected, self._retry.failures(agreement.id), self.keep_every)
         finally:
             del self._rejected[agreement.id]
         self.home.journal.record(agreement.id, history.Checked(tuple(concerns)), once=about)

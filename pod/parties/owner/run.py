@@ -24,7 +24,7 @@ from fitchain.pod.jobs.worker.trap import end_at_traps
 from fitchain.pod.parties.owner.anchors import Anchors, LeafFile, require_same_run
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import OLDER
-from fitchain.pod.parties.owner.examine import RECIPIENT, dataset_of
+from fitchain.pod.parties.owner.examine import RECIPIENT, choose_kept, dataset_of, offered_graph
 from fitchain.pod.parties.owner.risk import assess_run, bind_report, forget_hold, hold, keep_left, why_held, why_twice
 from fitchain.pod.ports.agreement import RunRecord, State, commit_key
 from fitchain.pod.ports.chain import Receipt
@@ -32,6 +32,7 @@ from fitchain.pod.ports.chain.base import write_file
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.sealed import recipient_of
 from fitchain.pod.ports.store import Cid
+from fitchain.pod.proof.audit.storage import fewest_states
 from fitchain.pod.proof.certificate import HeldOutClaim, issue
 from fitchain.pod.proof.certificate.claims import read_graph
 from fitchain.pod.proof.certificate.early_end import EarlyEnd
@@ -40,7 +41,7 @@ from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.best import delivered_of
 from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import ZERO, Digest, Root
-from fitchain.pod.values.errors import NotFound, Unusable
+from fitchain.pod.values.errors import HostUnusable, NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import DELIVERY_FILES, JobFolder, Kept, part_of
 from fitchain.pod.values.leaf import Checkpoint, SaltKeys
@@ -65,17 +66,23 @@ class TrainingSession:
         home: the owner's.
         id: the agreement.
         stop: set when the pod shall end.
-        keep_every: which states stay on disk: every a-th leaf's, and the last.
+        keep_every: which states stay on disk: every a-th leaf's, the best, and the last; None
+            keeps as many as it holds.
 
     Raises:
         NotFound: the job was not accepted from this home.
     """
 
-    def __init__(self, home: Home, id: AgreementId, stop: threading.Event, keep_every: int = 1) -> None:
-        self.home, self.id, self.stop, self.keep_every = home, id, stop, keep_every
-        self.folder = home.job_folder(id)
-        _, self.card = dataset_of(home, home.agreements.read(id))
+    def __init__(self, home: Home, id: AgreementId, stop: threading.Event, keep_every: int | None = None) -> None:
+        self.home, self.id, self.stop = home, id, stop
+        self.folder, agreement = home.job_folder(id), home.agreements.read(id)
+        _, self.card = dataset_of(home, agreement)
         self.recipe = Recipe.parse(self.folder.recipe.read_bytes())
+        graph = offered_graph(self.folder)
+        try:
+            self.keeping = choose_kept(home, agreement, self.recipe, graph, self.card, keep_every)
+        except HostUnusable:  # there was room when the bond was locked, and it is lost if nothing is tried now
+            self.keeping = fewest_states(self.recipe, graph)
         if (recipient := home.journal.fact(id, RECIPIENT)) is None:
             raise NotFound(f"the journal does not know the request {id}", OLDER)
         self.recipient = recipient
@@ -140,7 +147,7 @@ class TrainingSession:
             self.home.journal.keep_fact(self.id, "weights", "")  # they were of the other run
             self.home.journal.record(self.id, history.SetAside(run.seed))
             forget_hold(self.home, self.id)
-        task = prepare(self.home, self.id, run, self.folder, self.keep_every)
+        task = prepare(self.home, self.id, run, self.folder, self.keeping.every)
         self.folder.take_back(run.seed)
         leaves = LeafFile(self.folder)
         ended = end_at_traps(task, lambda each: self._work(each, anchors, leaves))

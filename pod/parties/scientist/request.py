@@ -33,6 +33,7 @@ from fitchain.pod.ports.chain import Receipt
 from fitchain.pod.ports.registry import DatasetEntry, ModelEntry, Role
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.audit.disclosure import disclosure
+from fitchain.pod.proof.audit.storage import require_evidence_fits
 from fitchain.pod.proof.descent import rows_to_keep
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.delta import WEIGHTS
@@ -118,7 +119,10 @@ def request_job(home: Home, request: JobRequest, on_cost: Callable[[PrivacyCost]
     audit = request.audit or AuditTerms()
     recipe = _keeping_rows(home, request, recipe_of(home, card, request, _recipe_audit(audit) if audit.seats else None))
     card.admit(recipe, price, home.keys.address, disclosure(audit, recipe, card))
-    Graph.parse((row.folder / GRAPH).read_bytes()).check(environment.environment_class(recipe.environment.name).admits)
+    graph = Graph.parse((row.folder / GRAPH).read_bytes())
+    graph.check(environment.environment_class(recipe.environment.name).admits)
+    if audit.seats:
+        require_evidence_fits(recipe, graph, card, audit.drawn_segments)
     dataset = home.registry.dataset(request.dataset)
     cost = _require_fitting(home, dataset, card, recipe)
     if cost is not None and on_cost is not None:

@@ -15,6 +15,7 @@ plan          what is agreed of it, and what the defaults are
 diagnosis     where a disagreement begins
 pace          how long a replay takes, by the work that the terms state
 disclosure    what it opens at most, in the words of a policy
+storage       how many bytes its states and its evidence take
 payouts       who gets what by its verdict
 """
 

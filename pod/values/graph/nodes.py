@@ -35,8 +35,8 @@ class Limits:
         tensors: parameters and buffers.
         rank, size: dimensions of a tensor, and the size of one.
         state_bytes: of all parameters and buffers together.
-        activation_bytes: of all values that one forward pass makes, together, at the batch size it
-            is run with.
+        live_bytes: that the values of a step take at once, at the batch size it is run with; more
+            than any host has. What an owner's host takes, its policy says.
         calls: kernels that one forward pass runs.
         operations: of single elements, that it takes, see `fitchain.pod.values.work`.
         arguments: of a node, and items of a list among them.
@@ -48,7 +48,7 @@ class Limits:
     rank: int = 8
     size: int = 1 << 40
     state_bytes: int = 8 << 30
-    activation_bytes: int = 8 << 30
+    live_bytes: int = 1 << 40
     calls: int = 1_000_000
     operations: int = 1 << 48
     arguments: int = 4096
