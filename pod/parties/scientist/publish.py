@@ -21,7 +21,7 @@ from fitchain.pod.values.delta import WEIGHTS, ModelFile, inventory_of
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId
-from fitchain.pod.values.job_folder import BASE, GRAPH, INITIAL, part_of
+from fitchain.pod.values.job_folder import GRAPH, INITIAL, JobFolder, part_of
 from fitchain.pod.values.limits import CARD
 from fitchain.pod.values.recipe import argument_columns
 from fitchain.pod.values.state import Tensors, read_safetensors
@@ -152,15 +152,13 @@ def publish_model(
     try:
         (folder / GRAPH).write_bytes(graph.encode())
         file.write(folder / INITIAL)
-        if under is not None:
-            os.link(home.bases.path(under.source.root), folder / BASE)
         cid = send_folder(home.store, folder, MODEL_FILES, [home.keys.recipient])
         above = NO_MODEL if under is None else under.id
         parents = [*parents, *([above] if above not in (NO_MODEL, *parents) else [])]
         id = home.registry.register_model(graph.digest, file.root, base=above, parents=parents)
         target = home.model_folder(id)
-        for path in folder.iterdir():
-            path.replace(target / path.name)
+        for each in MODEL_FILES:
+            (folder / each).replace(target / each)
     finally:
         shutil.rmtree(folder)
     known_as = name if isinstance(module, Path) else name or module_name(module)
@@ -204,8 +202,8 @@ def publish_base(home: Home, base: ModelId | Path, is_public: bool = False) -> P
         raise InputRefused(
             f"{path} is a delta over {file.base}, and a base is whole", "write the whole file: fitchain model merge"
         )
-    tensors = file.whole(read_safetensors(path.with_name(BASE))[0] if file.shared else {})
-    root = home.bases.keep(tensors)
+    home.bases.lay(beside := JobFolder(path.parent), file.base)  # a model that has a base of its own
+    root = home.bases.keep(file.whole(read_safetensors(beside.base)[0] if file.shared else {}))
     if row is None:
         row = next((row for row in home.journal.models() if row.initial_model == root), None)
     if row is None:
