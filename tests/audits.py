@@ -259,7 +259,7 @@ def trained(
     """An honest training, of a real worker unless it says otherwise."""
     records = records or table()
     given = recipe(dataset=str(registered_root(records)), **changes)
-    job_folder(folder, given, records=records, keep_every=keep_every)
+    job_folder(folder, given, records=records, keep_every=keep_every, net=changes.get("net"))
     work(folder)
     return Case(folder, store, records, records)
 

@@ -343,14 +343,14 @@ def test_frozen_names_what_training_never_changes() -> None:
     _, program, _ = train_both("odd", "sgd", V3)
     before = exported("odd")[2]
     unchanged = {name for name, tensor in program.tensors().items() if tensor.data == before[name].data}
-    assert program.frozen == unchanged >= {"frozen.weight", "frozen.bias", "scale_K"}
-    assert "mean_F" not in program.frozen
+    assert program.graph.frozen == unchanged >= {"frozen.weight", "frozen.bias", "scale_K"}
+    assert "mean_F" not in program.graph.frozen
 
 
 def test_batch_statistics_are_not_frozen() -> None:
-    _, graph, tensors = exported("convolutional")
-    frozen = Program(graph, tensors).frozen
-    assert not frozen and dry_run(graph, B).written == {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
+    graph = exported("convolutional")[1]
+    assert not graph.frozen
+    assert dry_run(graph, B).written == {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
 
 
 def test_restore_gives_the_module_what_was_trained() -> None:

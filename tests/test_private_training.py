@@ -296,7 +296,7 @@ def test_buffer_that_only_a_batch_of_one_writes_is_refused_by_name(how: str) -> 
     graph, weights = export(RemembersOne(how), (Input("x", "F32", (4,)),), 2)
     program = Program(graph, weights, DEFAULT)
     program(torch.ones(1, 4), training=True)
-    assert program.buffers["seen"].tolist() == [1] * 4 and program.frozen == frozenset()
+    assert program.buffers["seen"].tolist() == [1] * 4 and program.graph.frozen == frozenset()
 
 
 def test_what_mixes_the_records_of_a_batch_is_refused_by_name() -> None:

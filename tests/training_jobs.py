@@ -135,10 +135,11 @@ def job_folder(
     seed: Digest = SEED,
     keep_every: int = 1,
     initial: dict[str, TensorBytes] | None = None,
+    net: Callable[[], nn.Module] | None = None,
 ) -> Path:
     """Lay a job out in a folder."""
     given = given or recipe()
-    graph, weights = exported(Net if given.privacy is None else PrivateNet)
+    graph, weights = exported(net or (Net if given.privacy is None else PrivateNet))
     weights = initial or weights
     given = replace(given, initial_model=model_root(weights))
     folder.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from fitchain.pod.compute.model.tensors import new_tensor, tensor_bytes
 from fitchain.pod.compute.training import StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
 from fitchain.pod.values.leaf import StateRoots, records_digest
 from fitchain.pod.values.risk.references import ReferenceLeaf
-from fitchain.pod.values.state import TensorBytes, model_root, optimizer_root
+from fitchain.pod.values.state import TensorBytes, optimizer_root
 
 NO_RECORDS: Indices = np.empty(0, np.uint64)
 
@@ -75,7 +75,7 @@ class ReferenceRun:
         for done in self.steps():
             places.append(done.indices)
             if done.step % recipe.segment_steps == 0 or done.step == recipe.steps:
-                refuse_not_finite(self.program.tensors(), done.step)
+                refuse_not_finite(self.program.moving(), done.step)
                 yield self.leaf(self.training.taken(np.concatenate(places)))
                 places = []
 
@@ -86,11 +86,11 @@ class ReferenceRun:
     @property
     def roots(self) -> StateRoots:
         """The roots of where it stands."""
-        return StateRoots(model_root(self.program.tensors()), optimizer_root(self._optimizer_bytes()))
+        return StateRoots(self.program.root(), optimizer_root(self._optimizer_bytes()))
 
     def kept(self) -> KeptState:
         """A copy of where it stands."""
-        return KeptState(_copied(self.program.tensors()), _copied(self._optimizer_bytes()))
+        return KeptState(_copied(self.program.moving()), _copied(self._optimizer_bytes()))
 
     def _optimizer_bytes(self) -> dict[str, TensorBytes]:
         tensors = optimizer_tensors(self.optimizer, self.program)

@@ -19,11 +19,12 @@ from unittest.mock import patch
 
 import numpy as np
 
-from fitchain.pod.compute.checkpoint import KeptState, append_leaf, read_leaves, read_state, write_state
+from fitchain.pod.compute.checkpoint import KeptState, Unmoved, append_leaf, read_leaves, read_state, write_state
 from fitchain.pod.compute.dataset import Opening, Table, batches, held_out_rows
 from fitchain.pod.jobs.worker.task import Train, read_task
 from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
 from fitchain.pod.values.digest import ZERO, Digest, Root, canonical_json, sha256
+from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.held_out import Classes, HeldOut, held_out_digest, held_out_salt
 from fitchain.pod.values.job_folder import EVIDENCE, LEAVES, OFFER_FILES
 from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
@@ -51,18 +52,22 @@ Change = Callable[[str, TensorBytes], TensorBytes]
 
 
 def state_at(folder: Path, index: int) -> KeptState:
-    """The state at a leaf."""
+    """The state at a leaf, with what no training moves."""
+    initial = read_safetensors(folder / "initial.safetensors")[0]
     if index == 0:
-        return KeptState(read_safetensors(folder / "initial.safetensors")[0], {})
-    return read_state(folder, read_leaves(folder)[index].leaf.step)
+        return KeptState(initial, {})
+    state = read_state(folder, read_leaves(folder)[index].leaf.step)
+    return replace(state, model=Unmoved(initial).whole(state.model))
 
 
 def put_state(folder: Path, index: int, state: KeptState) -> None:
-    """Let leaf `index` be of another state; links and the trained model are brought up to date by
-    `relink`."""
+    """Let leaf `index` be of another whole state; links and the trained model are brought up to
+    date by `relink`."""
     checkpoints = list(read_leaves(folder))
     checkpoints[index] = of_state(checkpoints[index], model_root(state.model), optimizer_root(state.optimizer))
-    write_state(folder, checkpoints[index].leaf.step, state, {})
+    frozen = Graph.parse((folder / "graph.json").read_bytes()).frozen
+    moving = {name: tensor for name, tensor in state.model.items() if name not in frozen}
+    write_state(folder, checkpoints[index].leaf.step, replace(state, model=moving), {})
     relink(folder, checkpoints)
 
 

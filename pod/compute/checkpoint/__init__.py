@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from fitchain.pod.compute.checkpoint.files import (
     KeptState,
+    Unmoved,
     append_leaf,
     read_leaves,
     read_state,
@@ -25,6 +26,7 @@ __all__ = [
     "LEAVES",
     "STATES",
     "KeptState",
+    "Unmoved",
     "append_leaf",
     "read_leaves",
     "read_state",

@@ -3,7 +3,8 @@
 
 leaves.jsonl                 appended to, on disk before anybody is told; only the last line is
                              written anew: of a run that diverged, or with its risk report
-states/<step>.safetensors    `model/<name>` and `optimizer/<parameter>/<key>`, whole or not at all
+states/<step>.safetensors    `model/<name>` and `optimizer/<parameter>/<key>`, whole or not at all;
+                             what no training moves lies in the initial model alone
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.digest import Digest, Root, blake3_digest
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
 from fitchain.pod.values.files import open_plain
 from fitchain.pod.values.job_folder import LEAVES, STATES, part_of, state_name
-from fitchain.pod.values.leaf import Checkpoint
+from fitchain.pod.values.leaf import Checkpoint, StateRoots
 from fitchain.pod.values.state import (
     TensorBytes,
+    Tensors,
     model_root,
     optimizer_root,
     read_safetensors,
@@ -109,22 +112,52 @@ def _read(folder: Path, torn_end: bool = False) -> tuple[tuple[Checkpoint, ...],
     return tuple(checkpoints), sum(len(line) + 1 for line in lines), len(data)
 
 
+class Unmoved:
+    """What states leave to the initial model: tensors that no training moves, hashed once.
+
+    Args:
+        tensors: of the agreed initial model, at least those that a state lacks.
+    """
+
+    def __init__(self, tensors: Tensors) -> None:
+        self.tensors = tensors
+
+    def whole(self, moving: Tensors) -> Tensors:
+        """A state's model with what it lacks."""
+        return {**self.tensors, **moving}
+
+    def model_root(self, moving: Tensors) -> Root:
+        """The root over both."""
+        digests = {name: digest for name, digest in self._digests.items() if name not in moving}
+        return model_root(self.whole(moving), digests)
+
+    @cached_property
+    def _digests(self) -> dict[str, Digest]:
+        return {name: blake3_digest(tensor.data) for name, tensor in self.tensors.items()}
+
+
 @dataclass(frozen=True)
 class KeptState:
-    """A state as a file keeps it: its model and its optimizer by their own names."""
+    """A state as a file keeps it: of its model what training moves, and its optimizer, by their own
+    names."""
 
     model: Mapping[str, TensorBytes]
     optimizer: Mapping[str, TensorBytes]
 
-    def verify(self, checkpoint: Checkpoint) -> None:
+    def roots(self, unmoved: Unmoved) -> StateRoots:
+        """Its roots, with what it leaves to the initial model."""
+        return StateRoots(unmoved.model_root(self.model), optimizer_root(self.optimizer))
+
+    def verify(self, checkpoint: Checkpoint, unmoved: Unmoved) -> None:
         """Check that it is the state of a checkpoint that opens its leaf.
 
         Raises:
             DigestMismatch: it is another.
         """
+        roots = self.roots(unmoved)
         for what, root, recorded in (
-            ("model", model_root(self.model), checkpoint.model),
-            ("optimizer", optimizer_root(self.optimizer), checkpoint.optimizer),
+            ("model", roots.model, checkpoint.model),
+            ("optimizer", roots.optimizer, checkpoint.optimizer),
         ):
             if root != recorded:
                 raise DigestMismatch(

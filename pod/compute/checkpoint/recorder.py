@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fitchain.pod.compute.checkpoint.files import KeptState, append_leaf, remove_state, write_state
+from fitchain.pod.compute.checkpoint.files import KeptState, Unmoved, append_leaf, remove_state, write_state
 from fitchain.pod.compute.model.tensors import tensor_bytes
 from fitchain.pod.compute.training import Diverged
 from fitchain.pod.values.best import RunningBest
-from fitchain.pod.values.digest import ZERO, Digest, blake3_digest
+from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import DigestMismatch
 from fitchain.pod.values.held_out import HeldOut, held_out_digest, held_out_salt
 from fitchain.pod.values.leaf import (
@@ -34,7 +34,6 @@ from fitchain.pod.values.leaf import (
     Leaf,
     Metrics,
     SaltKeys,
-    StateRoots,
     leaf_salt,
     metrics_digest,
     records_digest,
@@ -42,7 +41,7 @@ from fitchain.pod.values.leaf import (
     state_word,
 )
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.state import Tensors, model_root, optimizer_root
+from fitchain.pod.values.state import Kind, TensorBytes, Tensors
 
 BUFFERS = 2
 LARGE_BYTES = 256 << 20
@@ -81,10 +80,20 @@ class LiveState:
         """The tensors that a step may change."""
         return {key: tensor for key, tensor in self._tensors() if key[0] == "optimizer" or key[1] not in self.frozen}
 
-    @cached_property
-    def never(self) -> dict[Key, Tensor]:
-        """The tensors that no step changes."""
-        return {key: tensor for key, tensor in self._tensors() if key[0] != "optimizer" and key[1] in self.frozen}
+    @property
+    def unmoved(self) -> dict[str, TensorBytes]:
+        """The tensors that no step changes, as the training has them: nobody writes them, and so
+        they need no copy."""
+        kinds: tuple[tuple[Kind, Mapping[str, Tensor]], ...] = (
+            ("parameter", self.parameters),
+            ("buffer", self.buffers),
+        )
+        return {
+            name: tensor_bytes(kind, tensor.detach())
+            for kind, part in kinds
+            for name, tensor in part.items()
+            if name in self.frozen
+        }
 
     @cached_property
     def memory(self) -> list[memoryview]:
@@ -180,8 +189,7 @@ class Recorder(AbstractContextManager["Recorder"]):
         for checkpoint in self.checkpoints[1:first]:
             self._best.take(checkpoint.leaf.index, checkpoint.held_out)
         self._previous = self.checkpoints[first - 1].leaf.digest(ctx, seed) if first else ZERO
-        self._frozen: Buffer | None = None
-        self._frozen_digests: dict[str, Digest] = {}
+        self._unmoved: Unmoved | None = None
         self._free: queue.SimpleQueue[Buffer | None] = queue.SimpleQueue()
         self._buffers = BUFFERS
         for _ in range(BUFFERS):
@@ -230,9 +238,8 @@ class Recorder(AbstractContextManager["Recorder"]):
             DigestMismatch: an earlier leaf differs from the one recorded before.
             OSError: the folder cannot be written.
         """
-        if self._frozen is None:
-            self._frozen = Buffer(live.never)
-            self._frozen.copy(tensor_bytes("buffer", tensor.detach()).data for tensor in live.never.values())
+        if self._unmoved is None:
+            self._unmoved = Unmoved(live.unmoved)
         buffer = self._free.get()  # waits while all are busy
         self._raise()
         if buffer is None or buffer.keys != live.moving.keys():  # the optimizer has no tensors before its first step
@@ -263,11 +270,12 @@ class Recorder(AbstractContextManager["Recorder"]):
 
     def _keep(self, taken: _Taken) -> None:
         """Make the leaf of a state, compare or append it, keep the state if it is due."""
-        state = self._state(taken.buffer)
+        assert self._unmoved is not None
+        state = KeptState(taken.buffer.model, taken.buffer.optimizer)
         index, salt = self._next, leaf_salt(self.salt_keys.metrics, self._next)
         if index > 0:  # leaf 0 is what was agreed on, whatever it is
             refuse_not_finite(state.model, taken.step)
-        roots = StateRoots(model_root(state.model, self._frozen_digests), optimizer_root(state.optimizer))
+        roots = state.roots(self._unmoved)
         best_before = self._best.index
         is_best = self._best.take(index, taken.held_out)
         state_salt = None if is_best else self._state_salt(index)
@@ -318,13 +326,6 @@ class Recorder(AbstractContextManager["Recorder"]):
         recorded = index < len(self.checkpoints) and self.checkpoints[index].state_salt is None
         return None if ends or recorded else leaf_salt(self.salt_keys.states, index)
 
-    def _state(self, buffer: Buffer) -> KeptState:
-        """The copy as named bytes; tensors that never change are hashed here, once."""
-        assert self._frozen is not None
-        if not self._frozen_digests:
-            self._frozen_digests = {name: blake3_digest(tensor.data) for name, tensor in self._frozen.model.items()}
-        return KeptState({**self._frozen.model, **buffer.model}, buffer.optimizer)
-
 
 @dataclass(frozen=True)
 class Recorded:
@@ -344,8 +345,12 @@ class Recorded:
 
 
 def refuse_not_finite(model: Tensors, step: int) -> None:
-    """End a training whose parameters are no longer all finite; a buffer may hold infinities (an
+    """End a training of whose parameters one is no longer finite; a buffer may hold infinities (an
     attention mask, say).
+
+    Args:
+        model: of its tensors those that training moves.
+        step: after which.
 
     Raises:
         Diverged: a parameter holds a NaN or an infinity.

@@ -18,9 +18,10 @@ from fitchain.pod.compute.model.executor import Plan, Wrap, unchanged
 from fitchain.pod.compute.model.shape_check import Cost, compared, dry_run
 from fitchain.pod.compute.model.tensors import dtype_name, fill, new_tensor, tensor_bytes
 from fitchain.pod.compute.operators.arguments import DTYPES
+from fitchain.pod.values.digest import Digest, Root, blake3_digest
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import LIMITS, Graph, Limits
-from fitchain.pod.values.state import TensorBytes, Tensors
+from fitchain.pod.values.state import TensorBytes, Tensors, model_root
 
 
 class Program:
@@ -95,14 +96,6 @@ class Program:
         return {name: tensor for name, tensor in self.parameters.items() if tensor.requires_grad}
 
     @cached_property
-    def frozen(self) -> frozenset[str]:
-        """The parameters and buffers that training never changes: their digests need be taken only
-        once."""
-        return frozenset(
-            name for name, spec in self.graph.tensors.items() if not spec.trainable and name not in self.written
-        )
-
-    @cached_property
     def written(self) -> frozenset[str]:
         """The parameters and buffers that a step writes in place, whatever the optimizer does.
 
@@ -118,6 +111,19 @@ class Program:
     def tensors(self) -> dict[str, TensorBytes]:
         """The parameters and buffers as they are now: views of the program's own memory."""
         return {name: tensor_bytes(spec.kind, self._own[name]) for name, spec in self.graph.tensors.items()}
+
+    def moving(self) -> dict[str, TensorBytes]:
+        """Those of them that training moves."""
+        return {name: tensor for name, tensor in self.tensors().items() if name not in self.graph.frozen}
+
+    def root(self) -> Root:
+        """The model root as it is now; what training never moves is hashed once."""
+        return model_root(self.tensors(), self._frozen_digests)
+
+    @cached_property
+    def _frozen_digests(self) -> dict[str, Digest]:
+        tensors = self.tensors()
+        return {name: blake3_digest(tensors[name].data) for name in self.graph.frozen}
 
     def load(self, tensors: Tensors) -> None:
         """Take on another state, copied into the program's own memory.

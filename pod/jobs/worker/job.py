@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from torch.optim import Optimizer
 
-from fitchain.pod.compute.checkpoint import KeptState, read_state, read_state_file, state_steps
+from fitchain.pod.compute.checkpoint import KeptState, Unmoved, read_state, read_state_file, state_steps
 from fitchain.pod.compute.checkpoint.recorder import LiveState
 from fitchain.pod.compute.dataset import (
     FILLED,
@@ -69,7 +69,7 @@ class Position:
         if self._state is None or self._count != count:  # an optimizer's tensors appear with its first step
             self._count = count
             optimizer = optimizer_tensors(self.optimizer, self.program)
-            self._state = LiveState(self.program.parameters, self.program.buffers, optimizer, self.program.frozen)
+            self._state = LiveState(self.program.parameters, self.program.buffers, optimizer, self.program.graph.frozen)
         return self._state
 
 
@@ -222,12 +222,37 @@ class Job(Generic[TaskKind]):
 
     def start(self) -> Position:
         """Leaf 0: the agreed initial model and the recipe's fresh optimizer."""
-        program = Program(self.graph, self.initial(), self.environment_class)
+        program = self.program_of(self.initial())
         return Position(0, program, fresh_optimizer(program, self.recipe))
 
+    def program_of(self, tensors: Tensors) -> Program:
+        """The model with these tensors, in the recipe's class."""
+        return Program(self.graph, tensors, self.environment_class)
+
+    @cached_property
+    def unmoved(self) -> Unmoved:
+        """What kept states leave to the initial model, which is not read where that is nothing."""
+        initial = self.initial() if self.graph.frozen else {}
+        return Unmoved({name: initial[name] for name in self.graph.frozen & initial.keys()})
+
+    def whole(self, state: KeptState) -> Tensors:
+        """The model of a kept state with what no training moves, which is the initial model's
+        whatever the state says: who exchanged it half-way is found in every segment after.
+
+        Raises:
+            InputRefused: the state names it.
+        """
+        if named := state.model.keys() & self.graph.frozen:
+            raise InputRefused(f"the state holds {min(named)!r}, which no training moves")
+        return self.unmoved.whole(state.model)
+
     def position_of(self, step: int, state: KeptState) -> Position:
-        """Stand where a kept state was taken."""
-        program = Program(self.graph, state.model, self.environment_class)
+        """Stand where a kept state was taken.
+
+        Raises:
+            InputRefused: the state does not fit the graph or the optimizer.
+        """
+        program = self.program_of(self.whole(state))
         optimizer = fresh_optimizer(program, self.recipe)
         load_optimizer(optimizer, program, {name: new_tensor(each) for name, each in state.optimizer.items()})
         return Position(step, program, optimizer)
@@ -261,7 +286,7 @@ class Job(Generic[TaskKind]):
             index = indices[step]
             try:
                 state = read_state(self.folder, step)
-                state.verify(checkpoints[index])
+                state.verify(checkpoints[index], self.unmoved)
                 return index, self.position_of(step, state)
             except FitchainError as error:
                 skipped(step, error.message)

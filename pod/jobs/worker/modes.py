@@ -82,7 +82,6 @@ from fitchain.pod.values.leaf import (
 from fitchain.pod.values.risk.references import OpenedReference, ReferenceLeaf
 from fitchain.pod.values.state import (
     TensorBytes,
-    model_root,
     optimizer_root,
     state_digest,
 )
@@ -192,7 +191,7 @@ def recompute(job: Job[Recompute], emit: Emit) -> None:
     for wanted in job.task.leaves:
         position = _recorded_position(job, wanted, emit, skipped)
         leaf, state = checkpoints[wanted].leaf, _kept(position)
-        state.verify(checkpoints[wanted])
+        state.verify(checkpoints[wanted], job.unmoved)
         write_state(job.folder, leaf.step, state, {"ctx": job.task.ctx, "seed": job.task.seed})
         emit(events.StateRecomputed(wanted, leaf.step))
     emit(events.StatesKept(len(job.task.leaves)))
@@ -388,7 +387,7 @@ def _checkpoint(
     """The checkpoint that a replay comes to, under the salts of the one that it is compared with,
     and beside its risk report, which no segment makes."""
     recorded, metrics = checkpoints[index], segment.values(job.recipe.metrics)
-    roots = StateRoots(model_root(position.program.tensors()), optimizer_root(_optimizer_bytes(position)))
+    roots = StateRoots(position.program.root(), optimizer_root(_optimizer_bytes(position)))
     held_out = job.held_out(index, position.program)
     leaf = Leaf(
         index=index,
@@ -424,7 +423,7 @@ def _recorded_position(job: Job[Task], wanted: int, emit: Emit, skipped: Callabl
 
 def _kept(position: Position) -> KeptState:
     """The state at a place, as a file keeps it."""
-    return KeptState(position.program.tensors(), _optimizer_bytes(position))
+    return KeptState(position.program.moving(), _optimizer_bytes(position))
 
 
 def _state_digests(segment: int, step: int, position: Position) -> bytes:
@@ -464,7 +463,7 @@ def _audit_one(job: Job[Task], index: int, tick: Callable[[int], None]) -> tuple
                 before = _state_digest(position)
             segment.add(next(steps))
             tick(at + 1)
-        refuse_not_finite(position.program.tensors(), end)
+        refuse_not_finite(position.program.moving(), end)
     except Diverged as over:
         problem = "" if ends else f"the training ends after step {over.step}: {over.reason}"
         return problem, before if before != ZERO else _state_after(job, index, over.step)
@@ -507,7 +506,7 @@ def _replay_reference(
             before = run.roots.digest if at == steps[-1] else before
             places.append(next(trained).indices)
             tick(at + 1)
-        refuse_not_finite(run.program.tensors(), steps.stop)
+        refuse_not_finite(run.program.moving(), steps.stop)
     except Diverged as over:
         problem = "" if opened.ends else f"the training ends after step {over.step}: {over.reason}"
         if before == ZERO:
@@ -534,12 +533,12 @@ def _reference_run(job: Job[Audit], opened: OpenedReference) -> ReferenceRun:
     assert job.evidence is not None
     training = ReferenceTraining.of(job.recipe, job.task.seed, opened.number)
     state = read_state_file(job.evidence.reference_file) if opened.segment else None
-    program = Program(job.graph, job.initial() if state is None else state.model, job.environment_class)
+    program = job.program_of(job.initial() if state is None else job.whole(state))
     return ReferenceRun(training, program, job.assemble, opened.segment, state)
 
 
 def _state_digest(position: Position) -> Digest:
-    return state_digest(model_root(position.program.tensors()), optimizer_root(_optimizer_bytes(position)))
+    return state_digest(position.program.root(), optimizer_root(_optimizer_bytes(position)))
 
 
 # Endings

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fitchain.pod.compute.checkpoint import read_state_file
+from fitchain.pod.compute.checkpoint import Unmoved, read_state_file
 from fitchain.pod.compute.dataset import held_out_rows, verify_record
 from fitchain.pod.proof.audit import reference
 from fitchain.pod.proof.audit.chain_record import ChainRecord
@@ -27,15 +27,15 @@ from fitchain.pod.proof.descent import check_kept_rows
 from fitchain.pod.values.best import delivered_leaf
 from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import ZERO, Digest, Root, root_from_path, sha256_file, tagged
-from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted, require_equal
+from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, NotFound, Refuted, require_equal
 from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
-from fitchain.pod.values.job_folder import GRAPH, INITIAL, RECIPE, state_name
+from fitchain.pod.values.job_folder import BASE, GRAPH, INITIAL, RECIPE, state_name
 from fitchain.pod.values.leaf import Indices, OpenedLeaf, records_digest
 from fitchain.pod.values.privacy.keys import records_salt
 from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
-from fitchain.pod.values.state import optimizer_root
+from fitchain.pod.values.state import optimizer_root, read_safetensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
     problems += _failures(lambda: check_charge(chain_record, recipe))
     problems += _failures(lambda: check_kept_rows(recipe, chain_record.parents))
     problems += _failures(lambda: check_leaves(evidence, chain_record, recipe))
-    replayable = []
+    replayable, unmoved = [], agreed_initial(evidence, chain_record)
     for segment in chain_record.audited:
         spoilt = list(_failures(partial(_check_noise, evidence, chain_record, recipe, segment), segment))
         if not spoilt:
@@ -97,17 +97,17 @@ def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
             used = order.records
             if evaluates(recipe, (segment,), evidence.leaves):
                 used = np.concatenate([used, held_out_rows(recipe, chain_record.seed)])
-            usable = partial(_check_usable, evidence, chain_record, segment, used, opened)
+            usable = partial(_check_usable, evidence, chain_record, segment, used, opened, unmoved)
             spoilt = list(_failures(usable, segment))
         if not spoilt:
             replayable.append(segment)
         problems += spoilt or _failures(partial(_check_order, evidence, segment, order), segment)
-    spoilt, has_reference = _check_reference(evidence, chain_record, recipe, opened)
+    spoilt, has_reference = _check_reference(evidence, chain_record, recipe, opened, unmoved)
     return Checked((*problems, *spoilt), tuple(replayable), has_reference)
 
 
 def _check_reference(
-    evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, opened: dict[int, str]
+    evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, opened: dict[int, str], unmoved: Unmoved
 ) -> tuple[list[Problem], bool]:
     """What is wrong with the opened segment of a reference training, and whether it can be
     replayed."""
@@ -116,7 +116,7 @@ def _check_reference(
         return spoilt, False
     try:
         drawn = reference.check_drawn(evidence, chain_record, recipe)
-        reference.check_usable(evidence, chain_record, recipe, drawn, opened)
+        reference.check_usable(evidence, chain_record, recipe, drawn, opened, unmoved)
     except (Refuted, InputRefused) as error:
         return [Problem(None, reference.named(evidence.reference, error.message))], False
     ended = _failures(partial(reference.check_order, chain_record, recipe, drawn))
@@ -268,31 +268,50 @@ def _check_first(leaf: OpenedLeaf, chain_record: ChainRecord) -> None:
     require_equal("leaf 0 names as the leaf before it", leaf.previous, ZERO, "the format says")
 
 
+# Many parameters: what makes a segment replayable.
 def _check_usable(
-    evidence: Evidence, chain_record: ChainRecord, segment: int, indices: Indices, opened: Mapping[int, str]
+    evidence: Evidence,
+    chain_record: ChainRecord,
+    segment: int,
+    indices: Indices,
+    opened: Mapping[int, str],
+    unmoved: Unmoved,
 ) -> None:
     """A segment can be replayed: the leaves at its ends are opened, the state before it is the one
     that its leaf names, and each record that it uses was registered."""
     for index in (segment, segment + 1):
         if index < chain_record.count and index not in evidence.leaves:
             raise ClaimMismatch(f"the evidence does not open leaf {index}")
-    _check_state(evidence, chain_record, segment)
+    _check_state(evidence, chain_record, segment, unmoved)
     for index in np.unique(indices).tolist():
         if problem := opened.get(index, f"{RECORDS} lacks record {index}"):
             raise DigestMismatch(problem)
 
 
-def _check_state(evidence: Evidence, chain_record: ChainRecord, segment: int) -> None:
+def agreed_initial(evidence: Evidence, chain_record: ChainRecord) -> Unmoved:
+    """What the states of evidence may leave to the initial model: nothing where that is not the
+    agreed one, which spoils no segment of a model that moves as a whole but the first."""
+    try:
+        file = ModelFile.read(evidence.folder / INITIAL)
+        unmoved = Unmoved(file.whole(read_safetensors(evidence.folder / BASE)[0] if file.shared else {}))
+        is_agreed = unmoved.model_root({}) == chain_record.initial_model
+    except (DigestMismatch, InputRefused, NotFound):
+        is_agreed = False
+    return unmoved if is_agreed else Unmoved({})
+
+
+def _check_state(evidence: Evidence, chain_record: ChainRecord, segment: int, unmoved: Unmoved) -> None:
     """The state before a segment is the one that its leaf names; the first is the agreed initial
     model."""
+    if segment == 0 and not unmoved.tensors:
+        initial = ModelFile.read(evidence.folder / INITIAL).root
+        require_equal(f"{INITIAL} has the model root", initial, chain_record.initial_model, "the agreement says")
     if segment == 0:
-        initial = ModelFile.read(evidence.folder / INITIAL)
-        require_equal(f"{INITIAL} has the model root", initial.root, chain_record.initial_model, "the agreement says")
         return
     checkpoint = evidence.checkpoint(segment)
     checkpoint.verify()
     try:
-        read_state_file(evidence.state_file(segment)).verify(checkpoint)
+        read_state_file(evidence.state_file(segment)).verify(checkpoint, unmoved)
     except (Refuted, InputRefused) as error:
         raise type(error)(f"{state_name(segment)}: {error.message}") from None
 

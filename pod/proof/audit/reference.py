@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fitchain.pod.compute.checkpoint import read_state_file
+from fitchain.pod.compute.checkpoint import Unmoved, read_state_file
 from fitchain.pod.compute.dataset.references import reference_count
 from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.challenge import drawn_reference
@@ -22,7 +22,7 @@ from fitchain.pod.values.leaf import Indices, records_digest
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.risk import Parts
 from fitchain.pod.values.risk.references import OpenedReference
-from fitchain.pod.values.state import model_root, optimizer_root
+from fitchain.pod.values.state import optimizer_root
 
 
 def bound_report(evidence: Evidence, chain_record: ChainRecord) -> Parts | None:
@@ -79,14 +79,21 @@ def check_drawn(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -
     return reference
 
 
+# Many parameters: what makes a segment replayable.
 def check_usable(
-    evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, reference: OpenedReference, problems: dict[int, str]
+    evidence: Evidence,
+    chain_record: ChainRecord,
+    recipe: Recipe,
+    reference: OpenedReference,
+    problems: dict[int, str],
+    unmoved: Unmoved,
 ) -> None:
     """Check that an opened segment can be replayed: its state is the one that its leaf names, each
     record that it uses was registered, and its end is of these records.
 
     Args:
         problems: what is wrong with each opened record, by its index.
+        unmoved: what its state may leave to the initial model.
 
     Raises:
         ClaimMismatch, DigestMismatch, InputRefused: it cannot.
@@ -97,7 +104,7 @@ def check_usable(
         require_equal("its first leaf is of records with the digest", leaf.records, records_digest(_NO_RECORDS))
     else:
         state = read_state_file(evidence.reference_file)
-        roots, says = (model_root(state.model), optimizer_root(state.optimizer)), f"{REFERENCE} has"
+        roots, says = (unmoved.model_root(state.model), optimizer_root(state.optimizer)), f"{REFERENCE} has"
     for what, named, root in zip(("model", "optimizer"), (leaf.model, leaf.optimizer), roots, strict=True):
         require_equal(f"the state before it has a {what} of the root", named, root, says)
     for index in np.unique(used).tolist():

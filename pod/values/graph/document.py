@@ -112,6 +112,12 @@ class Graph:
         return {name: spec for name, spec in self.tensors.items() if spec.kind == "buffer"}
 
     @cached_property
+    def frozen(self) -> frozenset[str]:
+        """The parameters and buffers that no training changes: no optimizer moves them, and the
+        training form writes none of them. Every step has them from the initial model."""
+        return frozenset(name for name, spec in self.tensors.items() if not spec.trainable) - self.structure.written
+
+    @cached_property
     def operators(self) -> frozenset[str]:
         """The names of all operators of both forms."""
         return frozenset(node.operator for form in (self.training, self.evaluation) for node in form.nodes)
