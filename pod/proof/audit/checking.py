@@ -28,8 +28,8 @@ from fitchain.pod.values.best import delivered_leaf
 from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import ZERO, Digest, Root, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, NotFound, Refuted, require_equal
-from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
 from fitchain.pod.values.job_folder import BASE, GRAPH, INITIAL, RECIPE, state_name
+from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
 from fitchain.pod.values.leaf import Indices, OpenedLeaf, records_digest
 from fitchain.pod.values.privacy.keys import records_salt
 from fitchain.pod.values.reading import read_at_most
