@@ -40,6 +40,7 @@ from fitchain.pod.proof.certificate.claims import check_leaves, check_orders
 from fitchain.pod.proof.certificate.envelope import unseal
 from fitchain.pod.proof.trail import VERSION, read_trail, write_trail
 from fitchain.pod.proof.transcript import Transcript
+from fitchain.pod.values.delta import parse_document
 from fitchain.pod.values.digest import ZERO, canonical_json, parse_json, sha256, tree_root
 from fitchain.pod.values.errors import FitchainError
 from fitchain.pod.values.graph import Graph
@@ -468,6 +469,12 @@ def read_tensors(data: bytes, _: Path) -> None:
     model_root({name: tensor for name, tensor in tensors.items() if tensor.kind != "optimizer"})
 
 
+def delta_document() -> bytes:
+    inventory = [[name, "parameter", "F32", [2, 3], "0x" + "11" * 32] for name in ("bias", "weight")]
+    whole = {"version": "fitchain/delta/v2", "inventory": inventory, "shared": {"x": ["buffer", "weight"]}}
+    return canonical_json(whole)
+
+
 def trust_lists(_: Path) -> list[bytes]:
     at = {"chain_id": 1, "registry": "0x" + "00" * 20, "block": 5, "block_hash": "0x" + "11" * 32}
     creator, panel = "0x" + "00" * 20, "0x" + "22" * 32
@@ -499,6 +506,7 @@ PARSERS: dict[str, Parser] = {
     "certificate": Parser(lambda data, _: unseal(data), golden("certificate.json")),
     "statement": Parser(read_statement, lambda _: [unseal((GOLDEN / "certificate.json").read_bytes())[0]]),
     "tensors": Parser(read_tensors, golden("initial.safetensors", "state-6.safetensors"), Mutator.tensors),
+    "delta": Parser(lambda data, _: parse_document(data), lambda _: [delta_document()]),
     "state": Parser(written("x.safetensors", read_state_file), golden("state-6.safetensors"), Mutator.tensors),
     "evidence": Parser(read_evidence, lay_evidence_out),
     "records": Parser(written("records.bin", read_records), golden("evidence/records.bin"), Mutator.records),

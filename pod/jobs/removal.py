@@ -65,7 +65,8 @@ def remove(
     for cid in pinned:
         home.store.unpin(cid)
     folder.remove(entry.what)
-    home.bases.release_unused()
+    if Kept.TRAINING in entry.what:  # a verifier keeps them for its next audit, until its pod starts anew
+        home.bases.release_unused()
     journal.record(subject, entry, once=mark)
     journal.keep_fact(subject, BEGUN, "")
     return entry.what

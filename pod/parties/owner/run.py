@@ -24,7 +24,7 @@ from fitchain.pod.jobs.worker.trap import end_at_traps
 from fitchain.pod.parties.owner.anchors import Anchors, LeafFile, require_same_run
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import OLDER
-from fitchain.pod.parties.owner.examine import RECIPIENT, choose_kept, dataset_of, offered_graph
+from fitchain.pod.parties.owner.examine import RECIPIENT, choose_kept, dataset_of, offered_graph, read_recipe
 from fitchain.pod.parties.owner.risk import assess_run, bind_report, forget_hold, hold, keep_left, why_held, why_twice
 from fitchain.pod.ports.agreement import RunRecord, State, commit_key
 from fitchain.pod.ports.chain import Receipt
@@ -308,8 +308,8 @@ def set_aside(folder: JobFolder, run: RunRecord) -> bool:
 
 
 def prepare(home: Home, id: AgreementId, run: RunRecord, folder: JobFolder, keep_every: int = 1) -> Train:
-    """Give a worker's folder its records and its task; the records are read again and must still be
-    the registered ones.
+    """Give a worker's folder its model's base, its records and its task; the records are read again
+    and must still be the registered ones.
 
     Returns:
         the task, which lies in the folder, too.
@@ -317,6 +317,7 @@ def prepare(home: Home, id: AgreementId, run: RunRecord, folder: JobFolder, keep
     Raises:
         DatasetChanged: they are not.
     """
+    home.bases.lay(folder, read_recipe(folder).base)
     table = read_registered(home, home.journal.dataset(home.agreements.read(id).terms.dataset))
     part = part_of(folder.path)
     part.touch(mode=0o600)

@@ -20,7 +20,7 @@ from fitchain.pod.parties.scientist.standing import DISPUTED, keep_answer
 from fitchain.pod.ports.agreement import Agreement, AskedAudit
 from fitchain.pod.ports.chain import Event
 from fitchain.pod.ports.registry import ModelEntry
-from fitchain.pod.values.delta import ModelFile
+from fitchain.pod.values.delta import WEIGHTS, ModelFile
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound
 from fitchain.pod.values.graph import LIMITS, Graph
@@ -106,7 +106,8 @@ def recover_models(home: Home, recovery: Recovery) -> None:
             meaning = "no job can be asked for with it; what was asked for goes on"
             recovery.lacks("model", entry.id, what, meaning, "fitchain model publish")
             continue
-        cid = send_folder(home.store, folder, MODEL_FILES, [home.keys.recipient])
+        names = (INITIAL,) if entry.graph == WEIGHTS else MODEL_FILES
+        cid = send_folder(home.store, folder, names, [home.keys.recipient])
         name = f"model-{entry.id.short}"
         home.journal.keep_model(ModelRow(entry.id, name, folder, entry.graph, entry.root, str(cid)))
         recovery.has(
@@ -146,13 +147,14 @@ def _offered(home: Home, id: AgreementId) -> JobFolder | None:
 
 
 def _holds(folder: Path, entry: ModelEntry) -> bool:
-    """Whether a folder holds a model's graph and weights, whole."""
+    """Whether a folder holds a model's graph, if it has one, and weights."""
     try:
-        graph = Graph.parse(read_at_most(folder / GRAPH, LIMITS.graph_bytes))
+        is_weights = entry.graph == WEIGHTS
+        graph = WEIGHTS if is_weights else Graph.parse(read_at_most(folder / GRAPH, LIMITS.graph_bytes)).digest
         root = ModelFile.read(folder / INITIAL).root
     except (NotFound, InputRefused, FileNotFoundError):
         return False
-    return (graph.digest, root) == (entry.graph, entry.root)
+    return (graph, root) == (entry.graph, entry.root)
 
 
 def recover_questions(home: Home, recovery: Recovery) -> None:

@@ -22,7 +22,7 @@ from fitchain.pod.values.delta import WEIGHTS, ModelFile, inventory_of
 from fitchain.pod.values.digest import Digest, Root, sha256
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId
-from fitchain.pod.values.job_folder import BASE, GRAPH, INITIAL, part_of
+from fitchain.pod.values.job_folder import GRAPH, INITIAL, JobFolder, part_of
 from fitchain.pod.values.limits import CARD
 from fitchain.pod.values.recipe import argument_columns
 from fitchain.pod.values.state import Tensors, read_safetensors
@@ -203,15 +203,13 @@ def register_files(
     try:
         (folder / GRAPH).write_bytes(graph)
         file.write(folder / INITIAL)
-        if base is not None:
-            os.link(home.bases.path(base.source.root), folder / BASE)
         cid = send_folder(home.store, folder, MODEL_FILES, [home.keys.recipient])
         id = home.registry.register_model(
             sha256(graph), file.root, base=above, parents=origin.parents, derivation=origin.derivation
         )
         target = home.model_folder(id)
-        for path in folder.iterdir():
-            path.replace(target / path.name)
+        for each in MODEL_FILES:
+            (folder / each).replace(target / each)
     finally:
         shutil.rmtree(folder)
     return Registered(id, cid, file)
@@ -249,8 +247,8 @@ def publish_base(home: Home, base: ModelId | Path, is_public: bool = False) -> P
         raise InputRefused(
             f"{path} is a delta over {file.base}, and a base is whole", "write the whole file: fitchain model merge"
         )
-    tensors = file.whole(read_safetensors(path.with_name(BASE))[0] if file.shared else {})
-    root = home.bases.keep(tensors)
+    home.bases.lay(beside := JobFolder(path.parent), file.base)  # a model that has a base of its own
+    root = home.bases.keep(file.whole(read_safetensors(beside.base)[0] if file.shared else {}))
     if row is None:
         row = next((row for row in home.journal.models() if row.initial_model == root), None)
     if row is None:

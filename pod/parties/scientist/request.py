@@ -50,7 +50,7 @@ from fitchain.pod.values.errors import (
 )
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
-from fitchain.pod.values.job_folder import BASE, GRAPH, OFFER_FILES, RECIPE, Scratch, scratch
+from fitchain.pod.values.job_folder import GRAPH, OFFER_FILES, RECIPE, JobFolder, Scratch, scratch
 from fitchain.pod.values.recipe import Recipe, draft
 from fitchain.pod.values.work import StepWork
 
@@ -548,7 +548,7 @@ def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card:
     addresses = home.chain.deployment.addresses
     id = agreement_id(home.chain.deployment.chain_id, addresses["Agreements"], home.keys.address, salt)
     folder = home.job_folder(id).create().path
-    _lay_out(folder, recipe, model_folder)
+    _lay_out(home, folder, recipe, model_folder)
     recipients = [home.registry.pod(terms.owner).recipient, home.keys.recipient]
     offer = send_folder(home.store, folder, OFFER_FILES, recipients)
     return RequestRow(id, salt, plain_terms(terms), str(offer), recipe.encode())
@@ -573,18 +573,17 @@ def rehearse_request(home: Home, card: Card, recipe: Recipe, model_folder: Path)
     if (mock := card.mock) is None:
         return None
     with scratch(home.settings.home, Scratch.REHEARSAL) as folder:
-        _lay_out(folder, recipe, model_folder)
+        _lay_out(home, folder, recipe, model_folder)
         fetch = partial(home.store.fetch, mock, limit_bytes=MOCK_LIMIT_BYTES)
         return rehearse(folder, fetch, launcher=home.launcher)
 
 
-def _lay_out(folder: Path, recipe: Recipe, model_folder: Path) -> None:
-    """Put an offer's files into a folder."""
+def _lay_out(home: Home, folder: Path, recipe: Recipe, model_folder: Path) -> None:
+    """Put an offer's files into a folder, and the base of its model beside them."""
     for name in MODEL_FILES:
         shutil.copyfile(model_folder / name, folder / name)
-    if recipe.base is not None:
-        os.link(model_folder / BASE, folder / BASE)
     (folder / RECIPE).write_bytes(recipe.encode())
+    home.bases.lay(JobFolder(folder), recipe.base)
 
 
 def _is_on_chain(home: Home, request: RequestRow) -> bool:

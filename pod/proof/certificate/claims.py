@@ -371,7 +371,9 @@ def check_file(statement: Statement, path: Path, base: Path | None = None) -> tu
             f"{error.message}; expected is a safetensors file of SHA-256 {statement.subject.value.hex()}",
             hint,
         ) from None
-    if root != statement.final_model and not (file.is_whole and with_kinds_of(file.own, statement.final_model)):
+    if root != statement.final_model and not (
+        file.is_whole and with_kinds_of(file.own, statement.final_model) is not None
+    ):
         dtypes = ", ".join(sorted({tensor.dtype for tensor in file.own.values()})) or "none"
         raise DigestMismatch(
             f"the model in {path} has the root {root}, and the certificate says {statement.final_model}; of its "
