@@ -172,6 +172,7 @@ CLI_STOREYS = [
     "answers",
     "table_options",
     "recipe_file",
+    "parents",
     "views",
     "command",
     "demo",

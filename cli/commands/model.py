@@ -21,16 +21,19 @@ from fitchain.cli.ids import (
     require_retirable,
 )
 from fitchain.cli.parents import read_parents
-from fitchain.cli.views.amounts import clock, day
+from fitchain.cli.views.amounts import clock, day, size_text
 from fitchain.cli.views.lineage import lineage_pairs, parentage_values
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.cli.views.weights import weights_pairs, weights_values
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.job_folder import BASES
 
 if TYPE_CHECKING:
+    from fitchain.pod.jobs.home import Home
     from fitchain.pod.ports.registry import ModelEntry
+    from fitchain.pod.values.ids import ModelId
 
 app = group("model", "Bring a model; fetch what became of it.")
 
@@ -79,6 +82,19 @@ def publish(
     partial: Annotated[
         bool, typer.Option("--partial", help="Take those weights that fit, although some do not.")
     ] = False,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base",
+            metavar="MODEL|FILE",
+            help="What it is made of: a model published here, or a .safetensors file. Its tensors travel once, for all"
+            " jobs over it.",
+            show_default=False,
+        ),
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="Let everybody read the base; else only who is offered a model over it.")
+    ] = False,
     output: Annotated[
         str,
         typer.Option(
@@ -93,11 +109,23 @@ def publish(
     if not colon or not name.isidentifier():
         raise InputRefused(f"{source!r} does not name a module in a file", "write it as FILE.py:NAME")
     home = session.home
-    parents, initial = read_parents(home, parent or (), weights, partial)
+    under = None if base is None else _base(home, base)
+    parents, initial = read_parents(home, parent or (), weights, partial, under if isinstance(under, Path) else None)
     dataset_id = find_dataset(home, dataset)
     log(f"tracing {name} as a graph, then sealing and registering it")
+    if public and base is None:
+        raise InputRefused("--public says who may read the base, and none is named", "add --base, or leave it out")
     published = scientist.publish_model(
-        home, Path(path), dataset_id, name=name, output=output, parents=parents, inputs=inputs or (), weights=initial
+        home,
+        Path(path),
+        dataset_id,
+        name=name,
+        output=output,
+        parents=parents,
+        inputs=inputs or (),
+        base=under,
+        is_public=public,
+        weights=initial,
     )
     values: dict[str, Any] = {
         "model": published.id,
@@ -114,6 +142,12 @@ def publish(
         values["weights"] = weights_values(initial, published)
         pairs += weights_pairs(initial, published)
     values["inputs"] = [asdict(each) for each in published.arguments]
+    values["base"] = None if published.base is None else dict(vars(published.base))
+    if (used := published.base) is not None:
+        sealed = "public" if used.is_public else "sealed to those who are offered a model over it"
+        pairs.append(("base", f"{used.id} ({used.root}), {sealed}"))
+        pairs.append(("shared with it", size_text(used.shared_bytes)))
+        pairs.append(("travels with each job", size_text(used.own_bytes)))
     pairs.append(("next", f"fitchain job request --dataset {dataset_id.short} --model {published.id.short}"))
     return Report(values, [KeyValues(pairs)])
 
@@ -250,6 +284,33 @@ def fetch(
     return Report(values, [KeyValues(pairs)])
 
 
+@command(app, "merge")
+def merge(
+    session: Session,
+    model: Annotated[str, typer.Argument(metavar="JOB|FILE", help="A job that was received, or a .safetensors file.")],
+    to: Annotated[Path, typer.Option(metavar="FILE", help="The file that is written.", show_default=False)],
+    base: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The base's file; else the one that this home has.", show_default=False),
+    ] = None,
+) -> Report:
+    """Write whole what was delivered as a delta over a base."""
+    from fitchain.pod.parties import scientist
+
+    if (path := Path(model)).is_file():
+        merged = scientist.merge_model(path, to, base or session.settings.home / BASES)
+    else:
+        home = session.home
+        merged = scientist.merge_result(home, find_agreement(home, model), to, base)
+    pairs = [
+        ("written", to),
+        ("model root", merged.root),
+        ("base", merged.base),
+        ("tensors", size_text(merged.size_bytes)),
+    ]
+    return Report(dict(vars(merged)), [KeyValues(pairs)])
+
+
 @command(app, "retire")
 def retire(session: Session, model: ModelArgument) -> Report:
     """Let no new request name a model, as its author; jobs on their way go on."""
@@ -259,6 +320,11 @@ def retire(session: Session, model: ModelArgument) -> Report:
     require_retirable(home, f"the model {id.short}", entry.author, entry.active)
     home.registry.retire_model(id)
     return Report({"model": id, "active": False}, [f"retired {id.short}: no new request can name it"])
+
+
+def _base(home: Home, text: str) -> ModelId | Path:
+    """The base that a person means: a file that is there, else a model by its id."""
+    return path if (path := Path(text)).is_file() or path.suffix else find_model(home, text)
 
 
 MOST_LISTED = 12

@@ -16,16 +16,22 @@ from fitchain.pod.compute.dataset import Card
 from fitchain.pod.compute.dataset.columns import MEANT_BY_UNIT, Column, Kind
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
-from fitchain.pod.parties.scientist.publish import PublishedModel, read_card, register_files
+from fitchain.pod.parties.scientist.publish import (
+    PublishedBase,
+    PublishedModel,
+    delta_over,
+    read_card,
+    register_files,
+)
 from fitchain.pod.parties.scientist.receive import delivery
 from fitchain.pod.parties.scientist.weights import weights_of_job
 from fitchain.pod.proof.certificate import Statement
 from fitchain.pod.proof.certificate.envelope import unseal
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.delta import ModelFile
+from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import AgreementId, DatasetId
-from fitchain.pod.values.job_folder import GRAPH, INITIAL, part_of
+from fitchain.pod.values.job_folder import GRAPH, part_of
 from fitchain.pod.values.recipe import Recipe, argument_columns
-from fitchain.pod.values.state import write_safetensors
 
 MOST_NAMED = 8
 """Columns in a message."""
@@ -72,12 +78,13 @@ def continue_job(home: Home, id: AgreementId, dataset: DatasetId) -> ContinuedMo
     weights = weights_of_job(home, id)
     before = Statement.parse(unseal(delivery(home, id).certificate.read_bytes())[0])
     require_same_columns(before.recipe, before.card, card)
+    under = _base_of(home, before.recipe)
+    file = ModelFile(weights.tensors) if under is None else delta_over(home, weights.tensors, under)
     folder = part_of(home.settings.home / "models")
     folder.mkdir(mode=0o700, parents=True)
     try:
         shutil.copyfile(row.folder / GRAPH, folder / GRAPH)
-        write_safetensors(folder / INITIAL, weights.tensors)
-        model, cid = register_files(home, folder, row.graph, weights.root, weights.origin)
+        model, cid = register_files(home, folder, row.graph, file, under, weights.origin)
     finally:
         shutil.rmtree(folder)
     columns = before.recipe.inputs
@@ -85,8 +92,22 @@ def continue_job(home: Home, id: AgreementId, dataset: DatasetId) -> ContinuedMo
         columns = ()  # as every recipe has them that names none
     kept = ModelRow(model, row.name, home.model_folder(model), row.graph, weights.root, str(cid), columns)
     home.journal.keep_model(kept)
-    published = PublishedModel(model, row.graph, weights.root, cid)
+    used = None if under is None else under.used_by(file)
+    published = PublishedModel(model, row.graph, weights.root, cid, base=used)
     return ContinuedModel(published, id, tuple(notes_of(before.recipe, before.card, card)))
+
+
+def _base_of(home: Home, recipe: Recipe) -> PublishedBase | None:
+    """The base over which a model was published here, which the continued one has, too."""
+    if recipe.base is None:
+        return None
+    if (published := home.bases.published(recipe.base)) is None:
+        raise NotFound(
+            f"this home has published no base {recipe.base.short}, over which the job's model is a delta",
+            "publish it again: fitchain model publish --base FILE",
+        )
+    place, id = published
+    return PublishedBase(id, place)
 
 
 def require_same_columns(recipe: Recipe, before: Card, card: Card) -> None:

@@ -3,26 +3,29 @@ digests."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitchain.pod.compute.dataset import Argument, Card, Parameters, chosen_arguments, usual_arguments
+from fitchain.pod.jobs.bases import BasePlace
 from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
 from fitchain.pod.parties.scientist.weights import InitialWeights, Origin
 from fitchain.pod.ports.registry import DatasetEntry
 from fitchain.pod.ports.store import Cid
+from fitchain.pod.values.delta import WEIGHTS, ModelFile, inventory_of
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
-from fitchain.pod.values.ids import DatasetId, ModelId
-from fitchain.pod.values.job_folder import GRAPH, INITIAL, part_of
+from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId
+from fitchain.pod.values.job_folder import BASE, GRAPH, INITIAL, part_of
 from fitchain.pod.values.limits import CARD
 from fitchain.pod.values.recipe import argument_columns
-from fitchain.pod.values.state import model_root, write_safetensors
+from fitchain.pod.values.state import Tensors, read_safetensors
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.model import ModuleSource
@@ -33,15 +36,36 @@ EXAMPLE_BATCH = 4
 
 
 @dataclass(frozen=True)
+class UsedBase:
+    """The base of a published model.
+
+    Args:
+        id, root: as it is registered.
+        cid: of its file in the store, sealed unless `is_public`.
+        shared_bytes, own_bytes: of the model's tensors, those that are the base's, and those that
+            travel with each job.
+    """
+
+    id: ModelId
+    root: Root
+    cid: Cid
+    is_public: bool
+    shared_bytes: int
+    own_bytes: int
+
+
+@dataclass(frozen=True)
 class PublishedModel:
     """A model as it was published; `cid` names its sealed files, which only this pod opens,
-    `arguments` say which columns enter it, and `loaded` which weights were not the module's own."""
+    `arguments` say which columns enter it, `base` over which model it is a delta, and `loaded` which
+    weights were not the module's own."""
 
     id: ModelId
     graph: Digest
     initial_model: Root
     cid: Cid
     arguments: tuple[Argument, ...] = ()
+    base: UsedBase | None = None
     loaded: Loaded | None = None
 
 
@@ -80,6 +104,8 @@ def publish_model(
     output: str = "",
     parents: Sequence[ModelId] = (),
     inputs: Sequence[str] = (),
+    base: ModelId | Path | None = None,
+    is_public: bool = False,
     weights: InitialWeights | None = None,
 ) -> PublishedModel:
     """Export a module of the scientist's own and register it.
@@ -99,6 +125,10 @@ def publish_model(
         inputs: which columns enter which parameter of forward, `NAME=COLUMNS[:TYPE]` each
             (`fitchain.pod.compute.dataset.arguments`); a job request of this home repeats them.
             None gives all single values together to one, and each column of arrays to another.
+        base: the model whose tensors need not travel again: one that this home published, or a
+            safetensors file, which is registered on the way. It becomes a parent, too.
+        is_public: whether everybody may read the base; else it is sealed to those who are offered a
+            model over it.
         weights: with which it begins instead of its own, and from which models these come
             (`weights_of_file`, `weights_of_job`, `weights_of_certificate`); they are loaded into
             the module.
@@ -106,17 +136,21 @@ def publish_model(
     Raises:
         InputRefused: the module cannot be made or exported; the message names its line. Or the
             inputs fit forward or the dataset not, or the weights not the module.
-        NotFound: there is no such file, name or dataset.
+        NotFound: there is no such file, name, dataset or base.
     """
     from fitchain.pod.compute.fitting import require_records_apart
     from fitchain.pod.compute.model import load_module, module_name, take_module
     from fitchain.pod.compute.model.export import export
+    from fitchain.pod.compute.model.weights import load_weights
 
     if isinstance(module, Path) and not name:
         raise InputRefused(f"{module} may define several modules, and none is named", "name one of them")
     card = read_card(home, dataset)
     taken = load_module(module, name) if isinstance(module, Path) else take_module(module)
-    loaded = None if weights is None else weights.load_into(taken)
+    loaded = None
+    if weights is not None:
+        how = {"is_partial": weights.takes_part, "may_differ": weights.may_differ}
+        loaded = load_weights(taken, weights.tensors, weights.source, **how)
     parameters = Parameters.of(taken.forward)
     arguments = chosen_arguments(inputs, card, parameters) if inputs else usual_arguments(card, parameters)
     try:
@@ -124,39 +158,116 @@ def publish_model(
     except InputRefused as error:
         raise InputRefused(error.message, error.hint or f"forward got {'; '.join(map(str, arguments))}") from None
     require_records_apart(graph)
+    under = None if base is None else publish_base(home, base, is_public)
+    file = ModelFile(tensors) if under is None else delta_over(home, tensors, under)
     folder = part_of(home.settings.home / "models")
     folder.mkdir(mode=0o700, parents=True)
     try:
         (folder / GRAPH).write_bytes(graph.encode())
-        write_safetensors(folder / INITIAL, tensors)
-        root = model_root(tensors)
         origin = Origin(tuple(parents)) if weights is None else weights.origin.beside(parents)
-        id, cid = register_files(home, folder, graph.digest, root, origin)
+        id, cid = register_files(home, folder, graph.digest, file, under, origin)
     finally:
         shutil.rmtree(folder)
     known_as = name if isinstance(module, Path) else name or module_name(module)
     columns = tuple(argument.columns for argument in arguments)
     if columns == argument_columns(card.json()):
         columns = ()  # as every recipe has them that names none, for other datasets and targets, too
-    home.journal.keep_model(ModelRow(id, known_as, home.model_folder(id), graph.digest, root, str(cid), columns))
-    return PublishedModel(id, graph.digest, root, cid, arguments, loaded)
+    home.journal.keep_model(ModelRow(id, known_as, home.model_folder(id), graph.digest, file.root, str(cid), columns))
+    used = None if under is None else under.used_by(file)
+    return PublishedModel(id, graph.digest, file.root, cid, arguments, used, loaded)
 
 
-def register_files(home: Home, folder: Path, graph: Digest, root: Root, origin: Origin) -> tuple[ModelId, Cid]:
-    """Seal the files of a model to this pod, register it, and keep them in its folder.
+# Many parameters: the model's parts, and what the registry is told beside them.
+def register_files(
+    home: Home, folder: Path, graph: Digest, file: ModelFile, under: PublishedBase | None, origin: Origin
+) -> tuple[ModelId, Cid]:
+    """Seal a model to this pod, register it, and keep it in its folder.
 
     Args:
         home: the scientist's, opened with its key.
-        folder: where `MODEL_FILES` lie now.
-        graph, root: of these.
+        folder: where its graph lies now, and nothing else.
+        graph: digest of that.
+        file: of its weights.
+        under: its base, which becomes a parent, too; None for none.
         origin: what the registry says of where the model comes from.
 
     Returns:
         its id, and the CID of the sealed files.
     """
+    file.write(folder / INITIAL)
+    above = NO_MODEL
+    if under is not None:
+        above, origin = under.id, origin.beside([under.id])
+        os.link(home.bases.path(under.place.root), folder / BASE)
     cid = send_folder(home.store, folder, MODEL_FILES, [home.keys.recipient])
-    id = home.registry.register_model(graph, root, parents=origin.parents, derivation=origin.derivation)
+    id = home.registry.register_model(
+        graph, file.root, base=above, parents=origin.parents, derivation=origin.derivation
+    )
     target = home.model_folder(id)
-    for file in MODEL_FILES:
-        (folder / file).replace(target / file)
+    for path in folder.iterdir():
+        path.replace(target / path.name)
     return id, cid
+
+
+@dataclass(frozen=True)
+class PublishedBase:
+    """A base as it was published: its registered id, and where it lies."""
+
+    id: ModelId
+    place: BasePlace
+
+    def used_by(self, file: ModelFile) -> UsedBase:
+        """What a model makes of it."""
+        place = self.place
+        return UsedBase(self.id, place.root, place.cid, place.identity is None, file.shared_bytes, file.own_bytes)
+
+
+def publish_base(home: Home, base: ModelId | Path, is_public: bool = False) -> PublishedBase:
+    """Register a base and put it into the store, unless that is done.
+
+    Args:
+        home: the scientist's, opened with its key.
+        base: a model that this home published, or a safetensors file.
+        is_public: whether it lies there in the clear.
+
+    Raises:
+        NotFound: there is no such model or file.
+        InputRefused: the file is no file of tensors, or a delta itself.
+    """
+    row = None if isinstance(base, Path) else home.journal.model(base)
+    path = base if isinstance(base, Path) else home.model_folder(base) / INITIAL
+    file = ModelFile.read(path)
+    if not file.is_whole and row is None:
+        raise InputRefused(
+            f"{path} is a delta over {file.base}, and a base is whole", "write the whole file: fitchain model merge"
+        )
+    tensors = file.whole(read_safetensors(path.with_name(BASE))[0] if file.shared else {})
+    root = home.bases.keep(tensors)
+    if row is None:
+        row = next((row for row in home.journal.models() if row.initial_model == root), None)
+    if row is None:
+        id = home.registry.register_model(WEIGHTS, root)
+        folder = home.model_folder(id)
+        if not (folder / INITIAL).exists():
+            os.link(home.bases.path(root), folder / INITIAL)
+        place = home.bases.publish(root, id, is_public)
+        home.journal.keep_model(ModelRow(id, path.stem, folder, WEIGHTS, root, str(place.cid)))
+        return PublishedBase(id, place)
+    return PublishedBase(row.id, home.bases.publish(root, row.id, is_public))
+
+
+def delta_over(home: Home, tensors: Tensors, base: PublishedBase) -> ModelFile:
+    """A model as a delta over a base of this home, which says where the base lies.
+
+    Raises:
+        InputRefused: it shares no tensor with the base.
+    """
+    held = read_safetensors(home.bases.path(base.place.root))[0]
+    file = ModelFile.over(tensors, inventory_of(held))
+    if not file.shared:
+        raise InputRefused(
+            f"none of the model's {len(tensors)} tensors is one of the {len(held)} of the base {base.id.short}:"
+            " no values, shape and type are the same",
+            "load the base's weights where the module is made, in the type in which the base has them",
+        )
+    return replace(file, metadata=base.place.metadata)

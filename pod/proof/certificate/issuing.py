@@ -19,6 +19,7 @@ from fitchain.pod.proof.certificate.lineage import lineage_of
 from fitchain.pod.proof.certificate.risk import RiskClaim
 from fitchain.pod.proof.certificate.statement import (
     MOST_LEAVES,
+    BaseClaim,
     HeldOutClaim,
     PrivacyClaim,
     Statement,
@@ -28,7 +29,7 @@ from fitchain.pod.proof.certificate.statement import (
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import sha256_file
 from fitchain.pod.values.errors import AccessRefused
-from fitchain.pod.values.ids import AgreementId
+from fitchain.pod.values.ids import NO_MODEL, AgreementId, ModelId
 from fitchain.pod.values.leaf import StateRoots
 from fitchain.pod.values.recipe import Recipe
 
@@ -94,6 +95,7 @@ def issue(
         initial_model=recipe.initial_model,
         final_model=states[leaf].model,
         last_model=states[last].model,
+        base=base_of(registry, terms.model),
         lineage=lineage_of(chain, terms.model, agreement.requested_block),
         recipe=recipe,
         environment=recipe.environment,
@@ -117,8 +119,15 @@ def issue(
         leaves=transcript.leaves if whole else outline_of(transcript, recipe.group_leaves, leaf),
     )
     claims.check_recipe(statement, terms)
+    claims.check_base(statement)
     claims.check_risk(statement)
     claims.check_early_end(statement)
     claims.check_leaves(statement, most_leaves)
     claims.check_file(statement, model)
     return seal(statement.encode(), signer)
+
+
+def base_of(registry: Registry, model: ModelId) -> BaseClaim | None:
+    """The model that a registered one is a delta over; None where it is whole."""
+    base = registry.model(model).base
+    return None if base == NO_MODEL else BaseClaim(base, registry.model(base).root)

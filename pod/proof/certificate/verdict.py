@@ -146,6 +146,8 @@ class Verdict:
         parentages: what is known of each of these and its parents, nearest first.
         descent_searched: whether the node said which jobs trained those; where records are held
             out, whose rows had to be kept is known by that.
+        base_compared: whether the base's own file was compared with the model that is a delta over
+            it.
     """
 
     statement: Statement
@@ -161,6 +163,7 @@ class Verdict:
     lineage_whole: bool = True
     parentages: tuple[Parentage, ...] = ()
     descent_searched: bool = True
+    base_compared: bool = False
 
     @property
     def state(self) -> State:
