@@ -106,8 +106,8 @@ def _base_of(home: Home, recipe: Recipe) -> PublishedBase | None:
             f"this home has published no base {recipe.base.short}, over which the job's model is a delta",
             "publish it again: fitchain model publish --base FILE",
         )
-    place, id = published
-    return PublishedBase(id, place)
+    source, id = published
+    return PublishedBase(id, source)
 
 
 def require_same_columns(recipe: Recipe, before: Card, card: Card) -> None:
