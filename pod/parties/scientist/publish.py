@@ -57,8 +57,8 @@ class UsedBase:
 @dataclass(frozen=True)
 class PublishedModel:
     """A model as it was published; `cid` names its sealed files, which only this pod opens,
-    `arguments` say which columns enter it, `base` over which model it is a delta, and `loaded` which
-    weights were not the module's own."""
+    `arguments` say which columns enter it, `base` over which model it is a delta, and `loaded`
+    which weights were not the module's own."""
 
     id: ModelId
     graph: Digest

@@ -152,8 +152,8 @@ def weights_of_certificate(
 
 
 def certified_weights(chain: Chain, certificate: Path, model: Path | None, base: Path) -> InitialWeights:
-    """The same by a connection, which needs no key; `base` is a base's file, or a folder of bases by
-    their roots."""
+    """The same by a connection, which needs no key; `base` is a base's file, or a folder of bases
+    by their roots."""
     file = certificate.with_name(MODEL) if model is None else model
     if not file.is_file():
         raise NotFound(f"there is no file {file}, the model of {certificate}", "name it with --weights")
