@@ -20,7 +20,7 @@ _HEX = frozenset("0123456789abcdef")
 
 
 def read_parents(
-    home: Home, texts: Sequence[str], weights: Path | None, is_partial: bool
+    home: Home, texts: Sequence[str], weights: Path | None, is_partial: bool, base: Path | None = None
 ) -> tuple[list[ModelId], InitialWeights | None]:
     """Find the parents that a person means, and the weights to begin with.
 
@@ -29,6 +29,7 @@ def read_parents(
         texts: models, and at most one job or certificate.
         weights: a file of weights; beside a certificate its model's file.
         is_partial: whether it is enough that some of the weights of a file fit.
+        base: file of a base, over which a certified model may be a delta.
 
     Raises:
         InputRefused: more than one of them gives weights.
@@ -53,7 +54,7 @@ def read_parents(
     if jobs:
         return models, scientist.weights_of_job(home, jobs[0])
     if certificates:
-        return models, scientist.weights_of_certificate(home, certificates[0], weights)
+        return models, scientist.weights_of_certificate(home, certificates[0], weights, base)
     return models, None if weights is None else scientist.weights_of_file(weights, is_partial)
 
 

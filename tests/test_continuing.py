@@ -13,15 +13,18 @@ from typing import Any
 import pytest
 
 from fitchain.pod.compute.dataset import Card, ReadingTerms, Table, register
-from fitchain.pod.parties.scientist import publish_model, weights_of_certificate, weights_of_job
+from fitchain.pod.parties.scientist import continue_job, publish_model, weights_of_certificate, weights_of_job
 from fitchain.pod.parties.scientist.continuing import notes_of, require_same_columns
 from fitchain.pod.ports.agreement import State
+from fitchain.pod.proof.certificate.lineage import trace
+from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.derivation import trained_derivation
 from fitchain.pod.values.digest import Root, sha256
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.recipe import Recipe, draft
 from tests.chain_fixtures import Devnet
+from tests.fine_tuning import Adapted, base_file
 from tests.pods import RECIPE, Party, module_file, offer_table, owner_runs, private_table, scientist_runs, workshop_of
 
 # Columns
@@ -169,3 +172,30 @@ def test_job_goes_on_with_another_owner_and_a_stranger_checks_every_parent(
     assert of_job.root == weights_of_certificate(stranger.home, delivered.certificate, delivered.model).root
     with pytest.raises(InputRefused, match="no tensor in common"):
         publish_model(home, module_file(tmp_path), dataset, name="Line", weights=of_job)
+
+
+@pytest.mark.long
+def test_job_over_a_base_goes_on_over_the_same_base(
+    open_party: Callable[..., Party], table_path: Path, tmp_path: Path
+) -> None:
+    workshop = workshop_of(open_party("owner"), open_party("scientist"), table_path)
+    scientist, home = workshop.scientist, workshop.scientist.home
+    tuned = publish_model(home, Adapted(), workshop.dataset.id, base=base_file(tmp_path))
+    job = workshop.request(model=tuned.id)
+    with owner_runs(workshop.owner), scientist_runs(scientist):
+        workshop.until_state(job, State.SETTLED)
+        workshop.until(scientist.has(job, "received"))
+    continued = continue_job(home, job, offer_table(open_party("owner"), private_table(tmp_path / "other.csv")).id)
+    final = home.agreements.run_record(job).model_root
+    entry = home.registry.model(continued.published.id)
+    assert tuned.base is not None and continued.published.base is not None
+    assert (entry.root, entry.base, entry.parents) == (final, tuned.base.id, (tuned.id, tuned.base.id))
+    file = ModelFile.read(home.model_folder(entry.id) / "initial.safetensors")
+    assert (file.root, sorted(file.own)) == (final, ["down.weight", "up.weight"])
+    _, parentages = trace(home.chain, entry.id)
+    kinds = [(each.parent, str(each.kind)) for each in parentages]
+    assert kinds == [(tuned.id, "trained"), (tuned.base.id, "claimed"), (tuned.base.id, "claimed")]
+    weights = weights_of_certificate(home, home.job_folder(job).certificate, base=base_file(tmp_path))
+    assert weights.root == final
+    again = publish_model(home, Adapted(), workshop.dataset.id, weights=weights, base=tuned.base.id)
+    assert (again.initial_model, again.base) == (final, replace(tuned.base))

@@ -175,6 +175,7 @@ CLI_STOREYS = [
     "answers",
     "table_options",
     "recipe_file",
+    "parents",
     "views",
     "command",
     "demo",

@@ -190,23 +190,25 @@ def test_certified_weights_name_their_job_and_a_parent_only_on_this_chain(
 ) -> None:
     derivation = trained_derivation(first.id, final(first))
     here = _written(tmp_path / "here.json", first.certificate)
-    weights = certified_weights(reader, here, first.model)
+    weights = certified_weights(reader, here, first.model, tmp_path)
     assert (weights.job, weights.root) == (first.id, final(first))
     assert weights.origin == Origin((first.parties.model,), derivation)
     statement = Statement.parse(unseal(first.certificate)[0])
     abroad = replace(statement, chain_id=statement.chain_id + 1).encode()
-    weights = certified_weights(reader, _written(tmp_path / "abroad.json", seal(abroad, first.keys)), first.model)
+    weights = certified_weights(
+        reader, _written(tmp_path / "abroad.json", seal(abroad, first.keys)), first.model, tmp_path
+    )
     assert weights.origin == Origin((), derivation) and weights.job == first.id
     other = _written(tmp_path / "other.json", seal(abroad, first.parties.scientist.keys))
     with pytest.raises(SignatureMismatch, match="is signed by"):
-        certified_weights(reader, other, first.model)
+        certified_weights(reader, other, first.model, tmp_path)
     with pytest.raises(NotFound, match=r"there is no file .*model\.safetensors, the model of"):
-        certified_weights(reader, here)
+        certified_weights(reader, here, None, tmp_path)
     tampered = first.model.with_name("tampered.safetensors")
     write_safetensors(tampered, tensors(99))
     for certificate in (here, tmp_path / "abroad.json"):
         with pytest.raises(DigestMismatch):
-            certified_weights(reader, certificate, tampered)
+            certified_weights(reader, certificate, tampered, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -123,13 +124,15 @@ def test_of_a_job_only_equal_names_and_types_are_taken_and_the_rest_is_new() -> 
     torch.manual_seed(1)
     old, new = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2)), nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3))
     weights = InitialWeights(written(dict(old.state_dict())), "what a job delivered", job=AgreementId(sha256(b"job")))
-    loaded = weights.load_into(new)
+    how = {"is_partial": weights.takes_part, "may_differ": weights.may_differ}
+    assert how == {"is_partial": True, "may_differ": False}
+    loaded = load_weights(new, weights.tensors, weights.source, **how)
     assert loaded.taken == ("0.weight", "0.bias") and len(loaded.differing) == 2
     assert equal(new, {"0.weight": old.state_dict()["0.weight"]})
     with pytest.raises(InputRefused, match="no tensor in common"):
-        weights.load_into(nn.ModuleDict({"net": old}))
+        load_weights(nn.ModuleDict({"net": old}), weights.tensors, weights.source, **how)
     with pytest.raises(InputRefused, match="no tensor in common"):
-        weights.load_into(nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2)).double())
+        load_weights(deepcopy(old).double(), weights.tensors, weights.source, **how)
 
 
 @pytest.mark.parametrize("name", ["model.bin", "model.pt", "renamed.safetensors"])

@@ -110,7 +110,8 @@ def publish(
     if not colon or not name.isidentifier():
         raise InputRefused(f"{source!r} does not name a module in a file", "write it as FILE.py:NAME")
     home = session.home
-    parents, initial = read_parents(home, parent or (), weights, partial)
+    under = None if base is None else _base(home, base)
+    parents, initial = read_parents(home, parent or (), weights, partial, under if isinstance(under, Path) else None)
     dataset_id = find_dataset(home, dataset)
     log(f"tracing {name} as a graph, then sealing and registering it")
     if public and base is None:
@@ -123,7 +124,7 @@ def publish(
         output=output,
         parents=parents,
         inputs=inputs or (),
-        base=None if base is None else _base(home, base),
+        base=under,
         is_public=public,
         weights=initial,
     )

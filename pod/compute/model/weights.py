@@ -68,15 +68,13 @@ class Loaded:
         ]
 
 
-# Keyword arguments: three of them say how much of a difference is taken.
 def load_weights(
     module: nn.Module,
     tensors: Tensors,
     source: str,
     *,
     is_partial: bool = False,
-    may_rename: bool = True,
-    may_convert: bool = True,
+    may_differ: bool = True,
 ) -> Loaded:
     """Load tensors into a module by their names; it keeps its own where there are none.
 
@@ -85,8 +83,8 @@ def load_weights(
         tensors: by name.
         source: what they are, for errors: a file, say.
         is_partial: load what fits although something does not.
-        may_rename: find out which prefix of theirs stands for which of the module's.
-        may_convert: take other floating-point numbers than the module has.
+        may_differ: find out which prefix of theirs stands for which of the module's, and take other
+            floating-point numbers than the module has.
 
     Raises:
         InputRefused: nothing fits; or not everything does, and that was not asked for; or the names
@@ -94,7 +92,7 @@ def load_weights(
     """
     own = _own(module)
     every = [alias for _, aliases, _ in own.values() for alias in aliases]
-    prefixes = _prefixes(every, tensors, source) if may_rename else ("", "")
+    prefixes = _prefixes(every, tensors, source) if may_differ else ("", "")
     begin, begin_here = prefixes
     names = {begin_here + name[len(begin) :]: name for name in tensors if name.startswith(begin)}
     new, differing, converted = list[str](), list[str](), Counter[str]()
@@ -108,7 +106,7 @@ def load_weights(
             continue
         _require_one(first, candidates, tensors, source)
         saved, dtype = tensors[candidates[0]], DTYPE_NAMES[tensor.dtype]
-        if saved.shape != tuple(tensor.shape) or not _fits(saved.dtype, dtype, may_convert):
+        if saved.shape != tuple(tensor.shape) or not _fits(saved.dtype, dtype, may_differ):
             have = f"{dtype}{list(tensor.shape)}"
             differing.append(f"{first} ({saved.dtype}{list(saved.shape)} there, {have} in the module)")
             continue
@@ -149,8 +147,8 @@ def _own(module: nn.Module) -> dict[str, tuple[Tensor, tuple[str, ...], bool]]:
     }
 
 
-def _fits(saved: str, dtype: str, may_convert: bool) -> bool:
-    return saved == dtype or (may_convert and saved in FLOATS and dtype in FLOATS)
+def _fits(saved: str, dtype: str, may_differ: bool) -> bool:
+    return saved == dtype or (may_differ and saved in FLOATS and dtype in FLOATS)
 
 
 def _require_one(first: str, candidates: Sequence[str], tensors: Tensors, source: str) -> None:

@@ -15,13 +15,13 @@ from fitchain.pod.compute.dataset import Card
 from fitchain.pod.compute.dataset.columns import MEANT_BY_UNIT, Column, Kind
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
-from fitchain.pod.parties.scientist.publish import PublishedModel, publish_base, read_card, register_files
+from fitchain.pod.parties.scientist.publish import PublishedBase, PublishedModel, read_card, register_files
 from fitchain.pod.parties.scientist.receive import delivery
 from fitchain.pod.parties.scientist.weights import weights_of_job
 from fitchain.pod.proof.certificate import Statement
 from fitchain.pod.proof.certificate.envelope import unseal
-from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.ids import NO_MODEL, AgreementId, DatasetId
+from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.ids import AgreementId, DatasetId
 from fitchain.pod.values.job_folder import GRAPH
 from fitchain.pod.values.recipe import Recipe, argument_columns
 
@@ -70,17 +70,30 @@ def continue_job(home: Home, id: AgreementId, dataset: DatasetId) -> ContinuedMo
     weights = weights_of_job(home, id)
     before = Statement.parse(unseal(delivery(home, id).certificate.read_bytes())[0])
     require_same_columns(before.recipe, before.card, card)
-    above = home.registry.model(row.id).base
-    base = None if above == NO_MODEL else publish_base(home, above)
+    under = _base_of(home, before.recipe)
     graph = (row.folder / GRAPH).read_bytes()
-    registered = register_files(home, graph, weights.tensors, weights.origin, base)
+    registered = register_files(home, graph, weights.tensors, weights.origin, under)
     model, root, cid = registered.id, registered.file.root, registered.cid
     columns = before.recipe.inputs
     if columns == argument_columns(card.json()):
         columns = ()  # as every recipe has them that names none
     home.journal.keep_model(ModelRow(model, row.name, home.model_folder(model), row.graph, root, str(cid), columns))
-    published = PublishedModel(model, row.graph, root, cid)
+    used = None if under is None else under.used_by(registered.file)
+    published = PublishedModel(model, row.graph, root, cid, base=used)
     return ContinuedModel(published, id, tuple(notes_of(before.recipe, before.card, card)))
+
+
+def _base_of(home: Home, recipe: Recipe) -> PublishedBase | None:
+    """The base over which a model was published here, which the continued one has, too."""
+    if recipe.base is None:
+        return None
+    if (published := home.bases.published(recipe.base)) is None:
+        raise NotFound(
+            f"this home has published no base {recipe.base.short}, over which the job's model is a delta",
+            "publish it again: fitchain model publish --base FILE",
+        )
+    source, id = published
+    return PublishedBase(id, source)
 
 
 def require_same_columns(recipe: Recipe, before: Card, card: Card) -> None:

@@ -144,12 +144,16 @@ def publish_model(
     from fitchain.pod.compute.model import load_module, module_name, take_module
     from fitchain.pod.compute.model.export import export
     from fitchain.pod.compute.model.frameworks import unpublished_steps
+    from fitchain.pod.compute.model.weights import load_weights
 
     if isinstance(module, Path) and not name:
         raise InputRefused(f"{module} may define several modules, and none is named", "name one of them")
     card = read_card(home, dataset)
     taken = load_module(module, name) if isinstance(module, Path) else take_module(module)
-    loaded = None if weights is None else weights.load_into(taken)
+    loaded = None
+    if weights is not None:
+        how = {"is_partial": weights.takes_part, "may_differ": weights.may_differ}
+        loaded = load_weights(taken, weights.tensors, weights.source, **how)
     parameters = Parameters.of(taken.forward)
     arguments = chosen_arguments(inputs, card, parameters) if inputs else usual_arguments(card, parameters)
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.scientist.merge import whole_model
@@ -25,11 +24,6 @@ from fitchain.pod.values.ids import AgreementId, ModelId
 from fitchain.pod.values.job_folder import MODEL
 from fitchain.pod.values.limits import TENSORS_HEADER
 from fitchain.pod.values.state import Tensors, model_root, read_safetensors
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from fitchain.pod.compute.model.weights import Loaded
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 """Endings of files that PyTorch pickles."""
@@ -79,23 +73,16 @@ class InitialWeights:
         """Root of the model that they are."""
         return model_root(self.tensors)
 
-    def load_into(self, module: nn.Module) -> Loaded:
-        """Load them into a module.
+    @property
+    def takes_part(self) -> bool:
+        """Whether it is enough that some of them fit."""
+        return self.is_partial or self.job is not None
 
-        Raises:
-            InputRefused: nothing fits, or not everything where it has to.
-        """
-        from fitchain.pod.compute.model.weights import load_weights
-
-        of_job = self.job is not None
-        return load_weights(
-            module,
-            self.tensors,
-            self.source,
-            is_partial=self.is_partial or of_job,
-            may_rename=not of_job,
-            may_convert=not of_job,
-        )
+    @property
+    def may_differ(self) -> bool:
+        """Whether their names may have another prefix than the module's, and their numbers another
+        type."""
+        return self.job is None
 
 
 def weights_of_file(path: Path, is_partial: bool = False) -> InitialWeights:
@@ -134,17 +121,22 @@ def weights_of_job(home: Home, id: AgreementId) -> InitialWeights:
             "ask for model and certificate, and name the certificate",
         )
     delivered = fetch_model(home, id)
-    tensors = whole_model(delivered.model)
-    return _of_statement(_statement(delivered.certificate)[0], tensors, is_of_this_chain=True)
+    statement, _ = _statement(delivered.certificate)
+    home.bases.lay(home.job_folder(id), statement.recipe.base)
+    return _of_statement(statement, delivered.model, home.bases.folder, is_of_this_chain=True)
 
 
-def weights_of_certificate(home: Home, certificate: Path, model: Path | None = None) -> InitialWeights:
+def weights_of_certificate(
+    home: Home, certificate: Path, model: Path | None = None, base: Path | None = None
+) -> InitialWeights:
     """Weights out of a model that somebody has a certificate of; it is verified.
 
     Args:
         home: whose chain is asked.
         certificate: its file.
         model: the model's file; None takes `model.safetensors` beside it.
+        base: the base's file, where the model is a delta over one; None takes one that the home
+            has.
 
     Returns:
         the weights. Where the certificate is of another chain or deployment nothing can be asked
@@ -155,17 +147,12 @@ def weights_of_certificate(home: Home, certificate: Path, model: Path | None = N
         NotFound: there is no such file.
         Refuted: the certificate does not hold.
     """
-    return certified_weights(home.chain, certificate, model, home.bases.folder)
+    return certified_weights(home.chain, certificate, model, base or home.bases.folder)
 
 
-def certified_weights(
-    chain: Chain, certificate: Path, model: Path | None = None, bases: Path | None = None
-) -> InitialWeights:
-    """The same by a connection, which needs no key.
-
-    Args:
-        bases: a folder of bases, where the model is a delta; None looks beside it.
-    """
+def certified_weights(chain: Chain, certificate: Path, model: Path | None, base: Path) -> InitialWeights:
+    """The same by a connection, which needs no key; `base` is a base's file, or a folder of bases
+    by their roots."""
     file = certificate.with_name(MODEL) if model is None else model
     if not file.is_file():
         raise NotFound(f"there is no file {file}, the model of {certificate}", "name it with --weights")
@@ -176,16 +163,15 @@ def certified_weights(
         if signer != statement.owner:
             raise SignatureMismatch(f"{certificate} is signed by {signer}, and names {statement.owner}") from None
         check_file(statement, file)
-        return _of_statement(statement, whole_model(file, bases), is_of_this_chain=False)
-    statement = verify(file, certificate, chain).statement
-    return _of_statement(statement, whole_model(file, bases), is_of_this_chain=True)
+        return _of_statement(statement, file, base, is_of_this_chain=False)
+    return _of_statement(verify(file, certificate, chain).statement, file, base, is_of_this_chain=True)
 
 
-def _of_statement(statement: Statement, tensors: Tensors, is_of_this_chain: bool) -> InitialWeights:
+def _of_statement(statement: Statement, model: Path, base: Path, is_of_this_chain: bool) -> InitialWeights:
     parents = (statement.lineage[0].id,) if is_of_this_chain else ()
     derivation = trained_derivation(statement.agreement, statement.final_model)
     source = f"what the job {statement.agreement.short} delivered"
-    return InitialWeights(tensors, source, Origin(parents, derivation), job=statement.agreement)
+    return InitialWeights(whole_model(model, base), source, Origin(parents, derivation), job=statement.agreement)
 
 
 def _statement(certificate: Path) -> tuple[Statement, str]:
