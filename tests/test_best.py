@@ -63,8 +63,8 @@ def running(losses: list[float | None]) -> list[int]:
 
 @pytest.mark.parametrize("rule", FIGURES_OF_CLASSES)
 def test_figures_of_classes_choose_the_better_one(rule: str) -> None:
-    worse = HeldOut(10, Classes(2, 10, 6, (3, 2, 2, 3), 0.9, 30))
-    better = HeldOut(10, Classes(2, 10, 9, (5, 0, 1, 4), 0.2, 49))
+    worse = HeldOut(10, Classes(2, 10, 6, (3, 2, 2, 3), 0.9, 30, 7))
+    better = HeldOut(10, Classes(2, 10, 9, (5, 0, 1, 4), 0.2, 49, 9))
     assert [RunningBest(rule).take(1, each) for each in (worse, better)] == [True, True]
     best = RunningBest(rule)
     assert [best.take(1, worse), best.take(2, better), best.take(3, better), best.take(4, worse)] == [

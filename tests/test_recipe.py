@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fitchain.cli.views.recipe import pairs_of
 from fitchain.pod.values.digest import Digest, Root, canonical_json, sha256
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Recipe, argument_columns, draft
@@ -401,3 +402,11 @@ def test_probe_and_panel_travel() -> None:
     recipe = draft(GRAPH, Root(MODEL), CARD, "2.13.0", {"audit": {"panel": str(panel)}}, probe)
     again = Recipe.parse(recipe.encode())
     assert again.environment.probe == probe and again.audit.panel == panel and isinstance(again.graph, Digest)
+
+
+def test_a_recipe_in_words_tells_what_is_done_with_batches_and_weights() -> None:
+    pairs = dict(pairs_of(drafted(micro_batch=8, proximal=0.01, ema=0.999, optimizer="Adafactor")))
+    assert pairs["steps"].endswith("8 records at once") and pairs["pulls"].endswith("by 0.01 times the distance")
+    assert (
+        "0.999 stays in a step; that is what is delivered" in pairs["averages"] and "torch's own" in pairs["optimizer"]
+    )
