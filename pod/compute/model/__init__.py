@@ -5,7 +5,8 @@
 scientist's process, on the scientist's own code (`export` is imported by its name alone: a worker
 need not wait for it);
 `executor`, `shape_check`, `traps` and `program` run what anyone sent, and never anybody's code;
-`onnx_file` writes that for other runtimes; `tensors` serves both. All tensors are on the CPU; B is the batch dimension.
+`onnx_file` writes that for other runtimes; `tensors` serves both. All tensors are on the CPU; B is
+the batch dimension.
 """
 
 from __future__ import annotations
