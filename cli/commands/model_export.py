@@ -190,13 +190,13 @@ def _report(to: Path, written: list[str], verdict: Verdict, check: OnnxCheck | N
         pairs.append(("onnx", describe_check(check)))
     if key is not None:
         public = shlex.quote(str(key.path.with_suffix(".pub.pem")))
-        place = shlex.quote(str(to))
+        folder = shlex.quote(str(to))
         pairs += [
             ("signed by", f"the key of SHA-256 {key.fingerprint} ({key.curve})"),
             ("public key", f"openssl pkey -in {shlex.quote(str(key.path))} -pubout -out {public}"),
             (
                 "check it",
-                f"python -m model_signing verify key {place} --signature {place}/{SIGNATURE} --public_key {public}",
+                f"python -m model_signing verify key {folder} --signature {folder}/{SIGNATURE} --public_key {public}",
             ),
         ]
     return Report(

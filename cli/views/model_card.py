@@ -192,10 +192,10 @@ def _body(verdict: Verdict, terms: CardTerms) -> list[str]:
 
 
 def _results(verdict: Verdict) -> list[str]:
-    told = describe_held_out(verdict)
-    if told is None:
+    sentence = describe_held_out(verdict)
+    if sentence is None:
         return ["None: no records were held out, or the training ended before its last step."]
-    lines = [f"{_inline(sentence)}." for sentence in (told, *describe_subgroups(verdict))]
+    lines = [f"{_inline(each)}." for each in (sentence, *describe_subgroups(verdict))]
     figures = figures_of(verdict)
     if not figures:
         return lines
@@ -222,8 +222,8 @@ def _data(verdict: Verdict) -> list[tuple[str, str]]:
         ("target", describe_target(card)),
         ("owner", statement.owner),
     ]
-    told = [(label, _inline(str(value))) for label, value in pairs if value]
-    return [*told, ("who says so", "the owner, in the dataset's card; that the records are true is not proven")]
+    stated = [(label, _inline(str(value))) for label, value in pairs if value]
+    return [*stated, ("who says so", "the owner, in the dataset's card; that the records are true is not proven")]
 
 
 def _training(verdict: Verdict) -> list[tuple[str, str]]:

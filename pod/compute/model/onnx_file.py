@@ -332,7 +332,7 @@ def require_close(output: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any], ru
     most = float(np.abs(wanted[finite]).max())
     share = float(far.max(initial=0.0)) / (most or 1.0)
     if not same or share > TOLERANCE:
-        where = [int(place) for place in np.unravel_index(int(far.argmax()), far.shape)]
+        where = [int(index) for index in np.unravel_index(int(far.argmax()), far.shape)]
         raise InputRefused(
             f"{runtime} computes {output[tuple(where)]!r} where the graph computes {wanted[tuple(where)]!r}"
             f" (at {where}), and {TOLERANCE:g} of the largest output is admitted between them",
