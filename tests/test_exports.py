@@ -30,6 +30,7 @@ from fitchain.pod.proof.certificate import verify
 from fitchain.pod.values.digest import ZERO, sha256_file
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Graph, Input
+from fitchain.pod.values.job_folder import DELIVERY_FILES
 from fitchain.pod.values.state import TensorBytes
 from tests.certified_jobs import Job, played, registered
 from tests.chain_fixtures import Account, Devnet, secret_file
@@ -136,7 +137,7 @@ def exported(name: str) -> tuple[Graph, dict[str, TensorBytes]]:
 
 @pytest.fixture(scope="module")
 def job(open_account: Callable[..., Account], tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """A job whose delivery lies in a folder."""
+    """A job whose delivery lies in a folder: model, certificate, graph."""
     folder = tmp_path_factory.mktemp("delivery")
     graph = export(Small(), (Input("x", "F32", (1,)),))[0]
     parties = registered(open_account(), open_account(), folder.parent / "table.npz")
@@ -265,7 +266,7 @@ def test_an_exported_file_says_where_it_comes_from(folder: Path, job: Job) -> No
     assert metadata["fitchain.certificate.sha256"] == sha256_file(folder / "certificate.json").value.hex()
     assert metadata["fitchain.agreement"] == str(job.id)
     assert json.loads(metadata["fitchain.inputs"]) == [["size"]] and metadata["fitchain.target"] == "kind"
-    assert json.loads(metadata["fitchain.transform"])["size"] == job.recipe.transform["size"]
+    assert metadata["fitchain.preprocessing"] == (job.model.parent / "preprocessing.json").read_text()
 
 
 # The model card
@@ -325,7 +326,7 @@ def test_a_bill_names_files_by_their_hashes_and_models_behind_it(folder: Path, j
     assert model["licenses"] == [{"license": {"name": "apache-2.0"}}]
     named = {each["url"]: each["hashes"][0]["content"] for each in model["externalReferences"]}
     assert named == {name: sha256_file(folder / name).value.hex() for name in named}
-    assert {"certificate.json", "model.safetensors", "graph.json", "preprocessing.json", ONNX} == set(named)
+    assert {*DELIVERY_FILES, ONNX} == set(named)
     assert [each["name"] for each in model["pedigree"]["ancestors"]] == [str(job.parties.model)]
     (accuracy,) = [
         m for m in model["modelCard"]["quantitativeAnalysis"]["performanceMetrics"] if m["type"] == "accuracy"
@@ -391,10 +392,7 @@ def test_a_job_is_named_in_place_of_a_folder(fitchain: Fitchain, job: Job, tmp_p
     own = job.parties.scientist.chain.settings.home / "jobs" / str(job.id)
     shutil.copytree(job.model.parent, own)
     code, told, _ = fitchain(job.parties.scientist, *command)
-    assert (code, told["files"]) == (
-        0,
-        ["model.safetensors", "certificate.json", "graph.json", "preprocessing.json", CARD],
-    )
+    assert (code, told["files"]) == (0, [*DELIVERY_FILES, CARD])
 
 
 def test_a_certificate_that_does_not_hold_makes_nothing(fitchain: Fitchain, job: Job, tmp_path: Path) -> None:

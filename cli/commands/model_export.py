@@ -14,7 +14,7 @@ from fitchain.cli.ids import find_agreement
 from fitchain.cli.passphrase import ask_passphrase
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.job_folder import CERTIFICATE, GRAPH, MODEL
+from fitchain.pod.values.job_folder import BASE, CERTIFICATE, GRAPH, MODEL, PREPROCESSING, TOKENIZER
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.model.onnx_file import OnnxCheck
@@ -31,6 +31,9 @@ ABOUT = {
     MODEL: "the delivered weights; that they are the certified ones says the certificate",
     CERTIFICATE: "the certificate: what fitchain proof verify compares with the chain; everything else rests on it",
     GRAPH: "the model's computation; the certificate's recipe names its digest",
+    PREPROCESSING: "how raw cells enter the model; it follows from the certificate's card and recipe, as verify checks",
+    TOKENIZER: "by which its free texts are read; the card in the certificate names its digest",
+    BASE: "over which the delivered weights are a delta; the certificate names its model root",
     ONNX: "the same computation for other runtimes, close to it and not bit-equal; no certificate is about this file",
     WEIGHTS: "the weights of model.onnx, where they are large",
     CARD: "a description for people; it repeats what verify said to who exported it, and proves nothing",
@@ -38,7 +41,6 @@ ABOUT = {
     SIGNATURE: "who holds the signing key had these files together; nothing of how they came about",
 }
 """What each file may be trusted for."""
-DELIVERED = "delivered beside the model"
 
 
 def register(app: typer.Typer) -> None:
@@ -112,9 +114,7 @@ def export(
 
 def files_of(folder: Path) -> list[str]:
     """The names of what lies in an export, in the order in which they are told."""
-    order = [*ABOUT]
-    names = sorted(path.name for path in folder.iterdir())
-    return sorted(names, key=lambda name: order.index(name) if name in order else order.index(GRAPH))
+    return [name for name in ABOUT if (folder / name).exists()]
 
 
 def _require_libraries(onnx: bool, bom: bool) -> None:
@@ -158,7 +158,8 @@ def _write_onnx(copy: Exported) -> OnnxCheck:
     from fitchain.pod.compute.model.onnx_file import write_onnx
 
     log("translating the graph, then computing random batches by both")
-    return write_onnx(copy.graph(), copy.tensors(), copy.folder / ONNX, copy.metadata)
+    graph = copy.graph()
+    return write_onnx(graph, copy.tensors(), copy.folder / ONNX, copy.metadata(graph))
 
 
 def _write_documents(copy: Exported, title: str, license: str, card: bool, bom: bool, signed: bool) -> None:
@@ -171,7 +172,7 @@ def _write_documents(copy: Exported, title: str, license: str, card: bool, bom: 
         (copy.folder / BILL).write_bytes(bill_of_materials(copy.verdict, title, license, digests))
     if card:
         names = [*files_of(copy.folder), CARD, *([SIGNATURE] if signed else [])]
-        about = {name: ABOUT.get(name, DELIVERED) for name in names}
+        about = {name: ABOUT[name] for name in names}
         terms = CardTerms(title, license, about, copy.certificate_digest)
         (copy.folder / CARD).write_text(model_card(copy.verdict, terms), encoding="utf-8")
 
@@ -203,7 +204,7 @@ def _report(to: Path, written: list[str], verdict: Verdict, check: OnnxCheck | N
         values,
         [
             KeyValues(pairs),
-            Rows(("file", "what it may be trusted for"), [(name, ABOUT.get(name, DELIVERED)) for name in written]),
+            Rows(("file", "what it may be trusted for"), [(name, ABOUT[name]) for name in written]),
         ],
     )
 

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitchain.pod.parties.scientist.merge import whole_model
+from fitchain.pod.compute.dataset.preprocessing import METADATA_KEY, preprocessing_metadata, preprocessing_of
+from fitchain.pod.parties.scientist.delivered import whole_tensors
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.proof.certificate import Verdict, verify
 from fitchain.pod.proof.certificate.claims import read_graph
@@ -34,7 +35,7 @@ from fitchain.pod.values.job_folder import BASE, CERTIFICATE, DELIVERY_FILES, GR
 from fitchain.pod.values.state import Tensors
 
 COPIED = (*DELIVERY_FILES, TOKENIZER, BASE)
-"""Files of a delivery that are copied; all but the first two only where they are there."""
+"""Files of a delivery that are copied; model and certificate have to be there."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,10 @@ class Exported:
         """SHA-256 of the certificate's file."""
         return sha256((self.folder / CERTIFICATE).read_bytes())
 
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What a file in another format says of itself: where it comes from, what goes in (columns,
-        and by which constants), what comes out."""
+    def metadata(self, graph: Graph) -> dict[str, str]:
+        """What a file in another format says of itself: where it comes from, which columns go in,
+        what comes out; and all of how raw cells enter it (`preprocessing.json`), or its digest
+        where that is long."""
         statement = self.verdict.statement
         recipe, card = statement.recipe, statement.card
         classes = recipe.transform.get(recipe.target, {}).get("categories", ())
@@ -68,10 +69,12 @@ class Exported:
             "fitchain.chain": str(statement.chain_id),
             "fitchain.graph": str(recipe.graph),
             "fitchain.inputs": json.dumps([list(columns) for columns in recipe.inputs]),
-            "fitchain.transform": json.dumps({name: dict(constants) for name, constants in recipe.transform.items()}),
             "fitchain.target": recipe.target,
             "fitchain.classes": json.dumps(list(classes)),
             "fitchain.unit": card.column(recipe.target).unit,
+            f"fitchain.{METADATA_KEY}": preprocessing_metadata(preprocessing_of(recipe, card, graph.inputs))[
+                METADATA_KEY
+            ],
         }
 
     def graph(self) -> Graph:
@@ -79,20 +82,14 @@ class Exported:
 
         Raises:
             NotFound: it is not in the folder.
-            ClaimMismatch: it is another than the one that was agreed.
         """
-        try:
-            return read_graph(self.folder / GRAPH, self.verdict.statement.recipe)
-        except NotFound:
-            raise NotFound(f"there is no {GRAPH} beside the model", "name the job in place of the folder") from None
+        if not (path := self.folder / GRAPH).is_file():
+            raise NotFound(f"there is no {GRAPH} beside the model", "name the job in place of the folder")
+        return read_graph(path, self.verdict.statement.recipe)
 
     def tensors(self) -> Tensors:
-        """The delivered parameters and buffers, whole.
-
-        Raises:
-            NotFound: the model is a delta, and its base is not in the folder.
-        """
-        return whole_model(self.folder / MODEL)
+        """The delivered parameters and buffers, whole."""
+        return whole_tensors(self.folder)
 
 
 @contextmanager
