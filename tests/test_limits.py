@@ -46,6 +46,7 @@ from fitchain.pod.proof.certificate import Statement
 from fitchain.pod.proof.certificate.envelope import unseal
 from fitchain.pod.proof.trail import read_trail
 from fitchain.pod.values import limits
+from fitchain.pod.values.delta import parse_document
 from fitchain.pod.values.digest import ZERO, canonical_json, parse_answer, parse_json, sha256
 from fitchain.pod.values.errors import (
     AccessRefused,
@@ -127,6 +128,7 @@ DOCUMENTS: dict[str, list[tuple[JsonLimits, Reader]]] = {
     "`evidence.json`": [
         (limits.evidence_document(2), from_file(EVIDENCE, lambda place: Evidence.read(place, 2))),
     ],
+    "what a delta says of its base": [(limits.DELTA, lambda data, _: parse_document(data))],
     "certificate": [(limits.ENVELOPE, lambda data, _: unseal(data))],
     "its statement": [(limits.STATEMENT, lambda data, _: Statement.parse(data))],
     "line of leaves": [(limits.LEAF_LINE, lambda data, _: Checkpoint.from_line(data))],

@@ -275,13 +275,13 @@ def test_parse_refuses_a_field_out_of_bounds(path: str, value: Any) -> None:
         Recipe.parse(changed(path, value))
 
 
-@pytest.mark.parametrize("key", ["base"])
-def test_parse_refuses_what_no_release_supports_yet(key: str) -> None:
-    values: tuple[Any, ...] = ({}, str(MODEL), 0, False)
+def test_a_recipe_names_the_root_of_a_base_or_none() -> None:
+    values: tuple[Any, ...] = ({}, 0, False, "0x12")
     for value in values:
-        with pytest.raises(InputRefused, match=rf"the recipe: {key} is null, not .*: .* are not supported yet"):
-            Recipe.parse(changed(key, value))
-    assert Recipe.parse(changed(key, None)) == drafted()
+        with pytest.raises(InputRefused):
+            Recipe.parse(changed("base", value))
+    assert Recipe.parse(changed("base", str(MODEL))).base == MODEL
+    assert Recipe.parse(changed("base", None)) == drafted()
 
 
 def test_a_share_is_held_out_of_the_rows_that_are_trained_on() -> None:

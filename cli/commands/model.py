@@ -19,14 +19,17 @@ from fitchain.cli.ids import (
     find_model,
     require_retirable,
 )
-from fitchain.cli.views.amounts import clock, day
+from fitchain.cli.views.amounts import clock, day, size_text
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.job_folder import BASES
 
 if TYPE_CHECKING:
+    from fitchain.pod.jobs.home import Home
     from fitchain.pod.ports.registry import ModelEntry
+    from fitchain.pod.values.ids import ModelId
 
 app = group("model", "Bring a model; fetch what became of it.")
 
@@ -60,6 +63,19 @@ def publish(
             "--parent", metavar="MODEL", help="A model that it descends from; may be repeated.", show_default=False
         ),
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base",
+            metavar="MODEL|FILE",
+            help="What it is made of: a model published here, or a .safetensors file. Its tensors travel once, for all"
+            " jobs over it.",
+            show_default=False,
+        ),
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="Let everybody read the base; else only who is offered a model over it.")
+    ] = False,
     output: Annotated[
         str,
         typer.Option(
@@ -77,8 +93,18 @@ def publish(
     parents = [find_model(home, text) for text in parent or ()]
     dataset_id = find_dataset(home, dataset)
     log(f"tracing {name} as a graph, then sealing and registering it")
+    if public and base is None:
+        raise InputRefused("--public says who may read the base, and none is named", "add --base, or leave it out")
     published = scientist.publish_model(
-        home, Path(path), dataset_id, name=name, output=output, parents=parents, inputs=inputs or ()
+        home,
+        Path(path),
+        dataset_id,
+        name=name,
+        output=output,
+        parents=parents,
+        inputs=inputs or (),
+        base=None if base is None else _base(home, base),
+        is_public=public,
     )
     values: dict[str, Any] = {
         "model": published.id,
@@ -92,6 +118,12 @@ def publish(
         for each in published.arguments
     ]
     values["inputs"] = [asdict(each) for each in published.arguments]
+    values["base"] = None if published.base is None else dict(vars(published.base))
+    if (used := published.base) is not None:
+        sealed = "public" if used.is_public else "sealed to those who are offered a model over it"
+        pairs.append(("base", f"{used.id} ({used.root}), {sealed}"))
+        pairs.append(("shared with it", size_text(used.shared_bytes)))
+        pairs.append(("travels with each job", size_text(used.own_bytes)))
     if published.unpublished:
         values["unpublished"] = list(published.unpublished)
         pairs.append(("not published", f"{', '.join(published.unpublished)}: the recipe says how it is trained"))
@@ -178,6 +210,33 @@ def fetch(
     return Report(values, [KeyValues(pairs)])
 
 
+@command(app, "merge")
+def merge(
+    session: Session,
+    model: Annotated[str, typer.Argument(metavar="JOB|FILE", help="A job that was received, or a .safetensors file.")],
+    to: Annotated[Path, typer.Option(metavar="FILE", help="The file that is written.", show_default=False)],
+    base: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The base's file; else the one that this home has.", show_default=False),
+    ] = None,
+) -> Report:
+    """Write whole what was delivered as a delta over a base."""
+    from fitchain.pod.parties import scientist
+
+    if (path := Path(model)).is_file():
+        merged = scientist.merge_model(path, to, base or session.settings.home / BASES)
+    else:
+        home = session.home
+        merged = scientist.merge_result(home, find_agreement(home, model), to, base)
+    pairs = [
+        ("written", to),
+        ("model root", merged.root),
+        ("base", merged.base),
+        ("tensors", size_text(merged.size_bytes)),
+    ]
+    return Report(dict(vars(merged)), [KeyValues(pairs)])
+
+
 @command(app, "retire")
 def retire(session: Session, model: ModelArgument) -> Report:
     """Let no new request name a model, as its author; jobs on their way go on."""
@@ -187,6 +246,11 @@ def retire(session: Session, model: ModelArgument) -> Report:
     require_retirable(home, f"the model {id.short}", entry.author, entry.active)
     home.registry.retire_model(id)
     return Report({"model": id, "active": False}, [f"retired {id.short}: no new request can name it"])
+
+
+def _base(home: Home, text: str) -> ModelId | Path:
+    """The base that a person means: a file that is there, else a model by its id."""
+    return path if (path := Path(text)).is_file() or path.suffix else find_model(home, text)
 
 
 MOST_LISTED = 12

@@ -310,6 +310,12 @@ def verify(
             metavar="PANEL", help="A panel that counts as it stands now, for this once; repeat it.", show_default=False
         ),
     ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The base's file, where the model is a delta: compared, too.", show_default=False
+        ),
+    ] = None,
     also_rpc: Annotated[
         str | None,
         typer.Option(metavar="URL", help="A second node, which must agree with the first.", show_default=False),
@@ -344,7 +350,7 @@ def verify(
     chain = connect_witnessed(settings)
     panels = [match_panel(Registry(chain), text) for text in trust or ()]
     owners = None if trail is None else read_trail(trail)
-    verdict = check(model, certificate, chain, level, panels)
+    verdict = check(model, certificate, chain, level, panels, base)
     report = describe_verdict(verdict, model)
     if owners is None:
         return report

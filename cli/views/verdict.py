@@ -79,6 +79,7 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "initial_model": statement.initial_model,
         "final_model": statement.final_model,
         "last_model": statement.last_model,
+        "base": statement.base and statement.base.json() | {"compared": verdict.base_compared},
         "delivered": statement.delivered,
         "lineage": [each.json() for each in statement.lineage],
         "lineage_whole": verdict.lineage_whole,
@@ -145,6 +146,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
     pairs: list[tuple[str, Any]] = [
         ("model", model),
         ("sha-256", statement.subject),
+        ("base", describe_base(verdict)),
         ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} leaves{which}"),
         ("ended", statement.ended and f"{statement.ended.words} (as the owner states)"),
         ("on", f"{statement.card.record_count} records: {statement.card.name}"),
@@ -157,6 +159,22 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
     ]
     return [(label, value) for label, value in pairs if value is not None]
+
+
+def describe_base(verdict: Verdict) -> str | None:
+    """Over which model the file is a delta, and what of that was looked at, in a sentence; None
+    where the file holds the whole."""
+    if (base := verdict.statement.base) is None:
+        return None
+    compared = (
+        "the file named with --base holds them"
+        if verdict.base_compared
+        else "their bytes were not looked at: name the base's file with --base"
+    )
+    return (
+        f"the file is a delta over {base.id.short}: of the tensors that it shares with that model it holds the digests,"
+        f" which are those of the model root {base.root}; {compared}"
+    )
 
 
 def describe_privacy(verdict: Verdict) -> str | None:

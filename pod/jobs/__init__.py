@@ -1,6 +1,7 @@
 """One pod's job, its memory and its manners; what every party shares.
 
 exchange       what travels between pods, and to whom it is sealed
+bases          models that others are deltas over, fetched once
 worker         the process in which foreign recipes train
 launch         where a worker runs
 metering       what a step of a scientist's own recipe takes

@@ -118,6 +118,30 @@ def fetch_folder(
         _open(cid, pairs, identity, limits, begun_s)
 
 
+def fetch_file(store: Store, cid: Cid, target: Path, identity: str | None, limits: FolderLimits) -> None:
+    """Fetch one file by itself.
+
+    Args:
+        store: where from.
+        cid: of the file; foreign input.
+        target: where its content goes; its folder is there.
+        identity: an age secret that it is sealed to; None where it lies in the clear.
+        limits: on a stranger.
+
+    Raises:
+        As `fetch_folder`.
+    """
+    begun_s = time.monotonic()
+    with scratch(target.parent, Scratch.OPENED) as opened:
+        fetched = opened / target.name
+        with _stored(cid):
+            store.fetch(cid, fetched, limits.size_bytes, limits.seconds, 1)
+        if identity is None:
+            fetched.replace(target)
+        else:
+            _open(cid, [(fetched, target)], identity, limits, begun_s, "file")
+
+
 def fetch_files(
     store: Store, cid: Cid, folder: Path, names: Sequence[str], identity: str, limits: Mapping[str, FolderLimits]
 ) -> None:
@@ -154,17 +178,25 @@ def _entries(store: Store, cid: Cid, names: Sequence[str]) -> dict[str, Cid]:
     return entries
 
 
-def _open(cid: Cid, pairs: Sequence[tuple[Path, Path]], identity: str, limits: FolderLimits, begun_s: float) -> None:
-    """Open fetched files of a folder in what is left of its time."""
+# Many parameters: what is opened, by what, in which time, and what it is called.
+def _open(
+    cid: Cid,
+    pairs: Sequence[tuple[Path, Path]],
+    identity: str,
+    limits: FolderLimits,
+    begun_s: float,
+    what: str = "folder",
+) -> None:
+    """Open fetched files in what is left of their time."""
     for path, _ in pairs:
         if not path.is_file():
-            raise InputRefused(f"the folder {cid} holds a folder {path.name}, which should be a file")
+            raise InputRefused(f"the {what} {cid} holds a folder {path.name}, which should be a file")
     left_s = None if limits.seconds is None else max(limits.seconds - (time.monotonic() - begun_s), _LEAST_S)
     try:
         open_files(pairs, identity, limits.recipients, left_s)
     except (AccessRefused, DigestMismatch, InputRefused) as error:
         problem = error.message.replace(f"{pairs[0][0].parent}/", "")
-        raise type(error)(f"the folder {cid} does not open: {problem}", error.hint) from None
+        raise type(error)(f"the {what} {cid} does not open: {problem}", error.hint) from None
 
 
 def send_note(store: Store, note: Note, recipient: str) -> Cid:

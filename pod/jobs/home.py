@@ -8,6 +8,7 @@
 <home>/transactions.db   signed transactions, written before they are sent
 <home>/jobs/<id>/        one folder a job
 <home>/models/<id>/      published models
+<home>/bases/            models that others are deltas over, by their roots
 <home>/datasets/<id>/    what was computed of registered datasets, never their records
 <home>/pod.lock          held by the home's running pod
 <home>/damaged-<time>/   files that a recovery put aside
@@ -25,6 +26,7 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
+from fitchain.pod.jobs.bases import Bases
 from fitchain.pod.jobs.journal import JOURNAL_FILE, Journal, require_own
 from fitchain.pod.jobs.launch import Launcher, launcher_of
 from fitchain.pod.ports.agreement import Agreements, Audits
@@ -40,7 +42,7 @@ from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import AccessRefused, HostUnusable, NotFound, Unusable, host_errors
 from fitchain.pod.values.ids import NO_AGREEMENT, AgreementId, AuditRef, DatasetId, ModelId
-from fitchain.pod.values.job_folder import JobFolder, sweep_left
+from fitchain.pod.values.job_folder import BASES, JobFolder, sweep_left
 
 LOCK_TRIES, LOCK_S = 4, 0.05
 """How often a pod tries to be the home's only one, and seconds between."""
@@ -241,6 +243,11 @@ class Home(AbstractContextManager["Home"]):
             return True
 
     @cached_property
+    def bases(self) -> Bases:
+        """The models that others are deltas over."""
+        return Bases(self.settings.home / BASES, self.store)
+
+    @cached_property
     def launcher(self) -> Launcher:
         """Where this home's workers run."""
         return launcher_of(self.settings)
@@ -281,8 +288,9 @@ class Home(AbstractContextManager["Home"]):
     def sweep(self) -> None:
         """Remove the scratch that killed pods and commands have left in this home."""
         home = self.settings.home
-        for folder in (home, *home.glob("jobs/*"), *home.glob("jobs/*/audit-*")):
+        for folder in (home, home / BASES, *home.glob("jobs/*"), *home.glob("jobs/*/audit-*")):
             sweep_left(folder)
+        self.bases.release_unused()
 
     def model_folder(self, model: ModelId) -> Path:
         """The folder of one published model, made when absent."""

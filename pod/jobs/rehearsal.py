@@ -7,7 +7,6 @@ data of its own.
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +20,7 @@ from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished
 from fitchain.pod.jobs.worker.task import Rehearse
 from fitchain.pod.jobs.worker.trap import end_at_traps
 from fitchain.pod.values.errors import InputRefused, Unusable
-from fitchain.pod.values.job_folder import OFFER_FILES, JobFolder, Scratch, scratch
+from fitchain.pod.values.job_folder import JobFolder, Scratch, scratch
 from fitchain.pod.values.limits import MOCK_BYTES
 from fitchain.pod.values.work import StepWork
 
@@ -40,7 +39,7 @@ def rehearse(
     """Train the offer in a folder for its first segments on mock data.
 
     Args:
-        folder: holds recipe.json, graph.json and initial.safetensors; nothing in it is changed.
+        folder: holds recipe.json, graph.json, initial.safetensors and its base where it has one; nothing in it is changed.
         put_records: writes the mock data to a path, as NPZ.
         limit_s: seconds after which it is given up.
         work: of a step, as the terms say; None compares nothing.
@@ -56,8 +55,7 @@ def rehearse(
         ClaimMismatch: a step takes other work than the terms say.
     """
     with scratch(folder, Scratch.REHEARSAL) as workspace:
-        for name in OFFER_FILES:
-            shutil.copyfile(folder / name, workspace / name)
+        JobFolder(folder).copy_offer(JobFolder(workspace))
         put_records(records := JobFolder(workspace).records)
         check_npz(records, MOCK_LIMIT_BYTES)
         worked = partial(run_worker, workspace, limit_s=limit_s, stop=stop, launcher=launcher)

@@ -65,6 +65,7 @@ def remove(
     for cid in pinned:
         home.store.unpin(cid)
     folder.remove(entry.what)
+    home.bases.release_unused()
     journal.record(subject, entry, once=mark)
     journal.keep_fact(subject, BEGUN, "")
     return entry.what

@@ -365,6 +365,11 @@ class Registry:
             raise NotFound(f"no model {missing.short} is registered in this deployment", "see `fitchain model list`")
         return [entry for entry in entries if entry]
 
+    def base_root(self, model: ModelEntry) -> Root | None:
+        """The root of the model that another is a delta over; None where it has none. Raises as
+        `model`."""
+        return None if model.base == NO_MODEL else self.model(model.base).root
+
     def models(self, author: str | None = None) -> list[ModelEntry]:
         """Every model, oldest first, of one author where given."""
         kept = self._all("Model", {"author": author} if author else {})

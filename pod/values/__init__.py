@@ -13,6 +13,7 @@
     audit_mode   how much an audit discloses
     recipe       what to train and how
     state        named tensors as bytes, and their roots
+    delta        a model's file: whole, or what its base does not have
     files        files and folders that somebody else laid out
     job_folder   every name in a job's folder
     held_out     what a trained model does on records that nobody trained on, in counts

@@ -1,6 +1,8 @@
 """A job's folder: every name in it, and every name of what a pod has on its way there.
 
     recipe.json graph.json initial.safetensors   the offer
+    base.safetensors                             the base of the offered model, where it has one: a
+                                                 link to the home's
     records.npz                                  the records while the job trains; an evaluation's;
                                                  record by record where they are very many
     task.json                                    which training the folder holds
@@ -32,6 +34,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,11 +42,13 @@ from enum import StrEnum
 from pathlib import Path
 from uuid import uuid4
 
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.files import Usage, remove_tree, sync_folder, usage_of
 
 RECIPE, GRAPH, INITIAL = "recipe.json", "graph.json", "initial.safetensors"
 OFFER_FILES = (RECIPE, GRAPH, INITIAL)
+BASE, BASES = "base.safetensors", "bases"
+"""Beside an offer; and the folder of a home in which each base lies once."""
 MODEL, CERTIFICATE = "model.safetensors", "certificate.json"
 RISK_REPORT = "risk-report.json"
 DELIVERY_FILES = (MODEL, CERTIFICATE)
@@ -149,6 +154,11 @@ def state_name(number: int) -> str:
     return f"{number}{_STATE}"
 
 
+def base_name(root: Root) -> str:
+    """The name of a base's file in its home, by its model root."""
+    return f"{root}{_STATE}"
+
+
 class JobFolder:
     """The folder of one job, or of one audit of it.
 
@@ -199,6 +209,18 @@ class JobFolder:
     def initial(self) -> Path:
         """The offer's initial weights."""
         return self.path / INITIAL
+
+    @property
+    def base(self) -> Path:
+        """The base of the offered model, which came by itself."""
+        return self.path / BASE
+
+    def copy_offer(self, target: JobFolder) -> None:
+        """Lay out in a folder beside this one what a worker reads of an offer."""
+        for name in OFFER_FILES:
+            shutil.copyfile(self.path / name, target.path / name)
+        if self.base.exists():
+            os.link(self.base, target.base)
 
     @property
     def model(self) -> Path:
@@ -287,8 +309,8 @@ class JobFolder:
         return self.path / WORKER_SCRATCH
 
     def for_worker(self) -> list[Path]:
-        """What a worker is given to read: the offer, the records, opened evidence."""
-        named = [self.path / name for name in (*OFFER_FILES, RECORDS, TASK, *_OF_EVIDENCE)]
+        """What a worker is given to read: the offer, its base, the records, opened evidence."""
+        named = [self.path / name for name in (*OFFER_FILES, BASE, RECORDS, TASK, *_OF_EVIDENCE)]
         states = [path for path in self.path.glob(f"*{_STATE}") if path.stem.isdecimal()]
         return [path for path in (*named, *states) if path.is_file() and not path.is_symlink()]
 
@@ -400,7 +422,7 @@ class JobFolder:
                 *self.path.glob(f"{_HANDED_OVER}*.car"),
                 *(path for of in (Scratch.EVIDENCE, Scratch.AUDIT) for path in self.path.glob(f"{of.prefix}*")),
             ],
-            Kept.TRAINING: [*asides, self.task, self.log],
+            Kept.TRAINING: [*asides, self.task, self.log, self.base],
             Kept.MODEL: [self.final, self.model],
             Kept.RISK_REPORT: [self.risk_report, self.worker_risk_report],
         }

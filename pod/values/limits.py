@@ -68,6 +68,9 @@ FIRST_OFFER_S, OFFER_S = 30.0, 600.0
 OFFER = FolderLimits(4 * GIB, OFFER_S, 2)
 LOOK_S = 60
 """How long a person waits at most for a look at what an offer says, file by file."""
+BASE_S = 3600.0
+BASE = FolderLimits(16 * GIB, BASE_S)
+"""The base of an offered model, which is fetched once."""
 DELIVERY = FolderLimits(8 * GIB)
 EVIDENCE = FolderLimits(64 * GIB, None, MOST_RECIPIENTS)
 """The largest evidence that is fetched: an owner whose evidence is larger has withheld it."""
@@ -127,6 +130,8 @@ TENSORS_HEADER = JsonLimits(16 * MIB, 1 << 18, 4)
 TENSORS_KINDS = JsonLimits(16 * MIB, 1 << 14, 2)
 MOST_TENSORS, MOST_RANK, MOST_TENSOR_NAME = 10_000, 8, 512
 TENSORS_BYTES = 16 * GIB
+DELTA = JsonLimits(8 * MIB, 1 << 18, 4)
+"""What a model's file says of its base, inside the header."""
 MOST_COLUMNS, MOST_COLUMN_NAME = 10_000, 200
 RECORDS_SCHEMA = JsonLimits(16 * MIB, 1 << 18, 4)
 TABLE_BYTES = 64 * GIB
@@ -242,6 +247,7 @@ FOREIGN: tuple[Row, ...] = (
         str(TENSORS_HEADER.depth),
         "linear; the header is read and compared with the file's size first",
     ),
+    _json("what a delta says of its base", DELTA),
     Row(
         "mock data (NPZ)",
         f"{size_text(MOCK_BYTES)} packed and unpacked, an array's header {ARRAY_HEADER_BYTES:,} bytes, "

@@ -136,8 +136,13 @@ def tensor_entry(name: str, tensor: TensorBytes, data_digest: Digest | None = No
     Returns:
         tagged("fitchain/tensor/v2", sha256(canonical [kind, name, dtype, shape]), blake3(data)).
     """
-    meaning = canonical_json([tensor.kind, name, tensor.dtype, list(tensor.shape)])
-    return tagged(TENSOR_TAG, sha256(meaning), data_digest or blake3_digest(tensor.data))
+    return described_entry(name, tensor.kind, tensor.dtype, tensor.shape, data_digest or blake3_digest(tensor.data))
+
+
+def described_entry(name: str, kind: str, dtype: str, shape: tuple[int, ...], data_digest: Digest) -> Digest:
+    """The entry of a tensor of which only the digest of its bytes is at hand, as `tensor_entry`
+    gives it."""
+    return tagged(TENSOR_TAG, sha256(canonical_json([kind, name, dtype, list(shape)])), data_digest)
 
 
 def model_root(tensors: Tensors, data_digests: Mapping[str, Digest] | None = None) -> Root:

@@ -75,6 +75,7 @@ def main() -> int:
         initial_model=recipe.initial_model,
         final_model=states[DELIVERED].model,
         last_model=states[last].model,
+        base=None,
         lineage=lineage_of(recipe),
         recipe=recipe,
         environment=recipe.environment,

@@ -19,10 +19,11 @@ import torch
 from torch import nn
 
 from fitchain.pod.compute.model.frameworks import advice, module_inside, require_forward
-from fitchain.pod.compute.model.tensors import fill
+from fitchain.pod.compute.model.tensors import fill, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Location, raising_location
+from fitchain.pod.values.delta import ModelFile, TensorDigest
 from fitchain.pod.values.errors import InputRefused, NotFound
-from fitchain.pod.values.state import Tensors, read_safetensors
+from fitchain.pod.values.state import Tensors
 
 ModuleSource: TypeAlias = nn.Module | Callable[[], nn.Module]
 """A module, or what makes one without arguments: a class or a factory."""
@@ -71,21 +72,36 @@ def restore(module: nn.Module, model: Tensors | Path) -> None:
     Args:
         module: with every parameter and buffer that it had then.
         model: its tensors, or the file of a trained model; tensors that export made out of
-            constants are left out.
+            constants are left out. Over a base, the module must have the base's tensors already.
 
     Raises:
         NotFound: there is no such file.
-        InputRefused: a parameter or buffer is missing, or has another shape or dtype.
+        InputRefused: a parameter or buffer is missing, or has another shape or dtype; or one that
+            is the base's is another.
     """
-    tensors = read_safetensors(model)[0] if isinstance(model, Path) else model
+    file = ModelFile.read(model) if isinstance(model, Path) else ModelFile(model)
     own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     for name, tensor in own.items():
-        if name not in tensors:
+        if (shared := file.shared.get(name)) is not None:
+            _require_base(name, tensor, file.inventory[shared.name])
+            continue
+        if name not in file.own:
             raise InputRefused(
                 f"the model has no tensor {name!r}, which the module has", "restore the module it was made of"
             )
         with torch.no_grad():
-            fill(tensor.detach(), tensors[name])
+            fill(tensor.detach(), file.own[name])
+
+
+def _require_base(name: str, tensor: torch.Tensor, held: TensorDigest) -> None:
+    """Check that the module has a tensor of its model's base already."""
+    with torch.no_grad():
+        own = TensorDigest.of(tensor_bytes(held.kind, tensor.detach().contiguous()))
+    if own != held:
+        raise InputRefused(
+            f"the module's tensor {name!r} is not the one of the base that the model is a delta over",
+            "load the base's weights into the module first, or restore from the whole: fitchain model merge",
+        )
 
 
 def _run(path: Path) -> ModuleType:

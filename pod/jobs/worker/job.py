@@ -33,15 +33,16 @@ from fitchain.pod.compute.private_training import train_privately
 from fitchain.pod.compute.training import Diverged, StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
 from fitchain.pod.jobs.worker.task import Audit, Explain, Rehearse, Task, Trap
 from fitchain.pod.proof.audit.evidence import Evidence, records_of, reference_records
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.delta import ModelFile
+from fitchain.pod.values.digest import Digest, sha256_file
 from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
 from fitchain.pod.values.held_out import HeldOut
-from fitchain.pod.values.job_folder import EVIDENCE, GRAPH, INITIAL, RECORDS
+from fitchain.pod.values.job_folder import BASE, EVIDENCE, FINAL, GRAPH, INITIAL, RECORDS
 from fitchain.pod.values.leaf import Checkpoint, Indices
 from fitchain.pod.values.privacy.keys import records_salt, segment_key
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.state import Tensors, model_root, read_safetensors
+from fitchain.pod.values.state import Tensors, read_safetensors
 from fitchain.pod.values.work import StepWork
 
 _INPUT_DTYPES = {"F32": "float32", "F64": "float64", "I64": "int64"}
@@ -329,14 +330,44 @@ def read_initial(folder: Path, recipe: Recipe) -> Tensors:
     """Read the initial tensors of a job.
 
     Raises:
-        NotFound: they are not there.
+        NotFound: they, or those of their base, are not there.
         InputRefused: they are malformed or beyond a limit.
-        DigestMismatch: they are not those of the recipe.
+        DigestMismatch: they, or their base, are not those of the recipe.
     """
-    initial, _ = read_safetensors(folder / INITIAL)
-    if (root := model_root(initial)) != recipe.initial_model:
-        raise DigestMismatch(f"{INITIAL} has the model root {root}, and the recipe says {recipe.initial_model}")
-    return initial
+    initial = ModelFile.read(folder / INITIAL)
+    if initial.root != recipe.initial_model:
+        raise DigestMismatch(f"{INITIAL} has the model root {initial.root}, and the recipe says {recipe.initial_model}")
+    return _whole(folder, INITIAL, initial, recipe)
+
+
+def read_final(folder: Path, recipe: Recipe) -> Tensors:
+    """Read the tensors of a job's trained model.
+
+    Raises:
+        NotFound: they, or those of its base, are not there.
+        InputRefused: they are malformed or beyond a limit.
+        DigestMismatch: it is a delta over another base than the recipe's.
+    """
+    return _whole(folder, FINAL, ModelFile.read(folder / FINAL), recipe)
+
+
+def write_final(folder: Path, tensors: Tensors, recipe: Recipe) -> Digest:
+    """Write the trained model of a job as it is delivered: whole, or as a delta over the base.
+
+    Returns:
+        SHA-256 of the file's bytes.
+    """
+    inventory = {} if recipe.base is None else ModelFile.read(folder / INITIAL).inventory
+    ModelFile.over(tensors, inventory).write(folder / FINAL)
+    return sha256_file(folder / FINAL)
+
+
+def _whole(folder: Path, name: str, file: ModelFile, recipe: Recipe) -> Tensors:
+    """All tensors of a model's file in a job's folder."""
+    if file.base != recipe.base:
+        own, agreed = (root or "no base" for root in (file.base, recipe.base))
+        raise DigestMismatch(f"{name} is a delta over {own}, and the recipe says {agreed}")
+    return file.whole(read_safetensors(folder / BASE)[0] if file.shared else {})
 
 
 def read(folder: Path, name: str, limit_bytes: int) -> bytes:

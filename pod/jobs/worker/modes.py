@@ -40,7 +40,7 @@ from fitchain.pod.compute.risk import assess as attack
 from fitchain.pod.compute.training import Diverged, SegmentMetrics
 from fitchain.pod.jobs.worker import events
 from fitchain.pod.jobs.worker.events import Emit
-from fitchain.pod.jobs.worker.job import Job, Position, rehearsed
+from fitchain.pod.jobs.worker.job import Job, Position, read_final, rehearsed, write_final
 from fitchain.pod.jobs.worker.task import (
     REHEARSED_SEGMENTS,
     Assess,
@@ -56,13 +56,12 @@ from fitchain.pod.jobs.worker.task import (
 )
 from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.values.best import delivered_of
-from fitchain.pod.values.digest import ZERO, Digest, sha256_file
+from fitchain.pod.values.digest import ZERO, Digest
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
 from fitchain.pod.values.evaluation import ModelEvaluation
 from fitchain.pod.values.held_out import held_out_digest, held_out_salt
 from fitchain.pod.values.job_folder import (
     EVALUATION,
-    FINAL,
     OUTPUTS,
     REFERENCE_LEAVES,
     REFERENCE_STATE,
@@ -85,9 +84,7 @@ from fitchain.pod.values.state import (
     TensorBytes,
     model_root,
     optimizer_root,
-    read_safetensors,
     state_digest,
-    write_safetensors,
 )
 
 PROGRESS_S = 0.25
@@ -251,7 +248,7 @@ def evaluate(job: Job[Evaluate], emit: Emit) -> None:
         NotFound: the model's file is not there.
         InputRefused: the model is not of the graph, or the table does not fit the recipe.
     """
-    model, _ = read_safetensors(job.folder / FINAL)
+    model = read_final(job.folder, job.recipe)
     program, recipe, table = Program(job.graph, model, job.environment_class), job.recipe, job.table
     inputs = assemble_inputs(recipe, table, job.input_dtypes)
     has_target = recipe.target in table.arrays
@@ -275,7 +272,7 @@ def assess(job: Job[Assess], emit: Emit) -> None:
         NotFound: the model's file is not there.
         InputRefused: the model is not of the graph.
     """
-    started, model = time.monotonic(), read_safetensors(job.folder / FINAL)[0]
+    started, model = time.monotonic(), read_final(job.folder, job.recipe)
     subject = Subject(
         graph=job.graph,
         recipe=job.recipe,
@@ -593,8 +590,7 @@ def _end(job: Job[Train | Rehearse], recorder: Recorder, end: Diverged, emit: Em
 
 def _write_model(job: Job[Task], program: Program) -> Digest:
     """Write the model's canonical file; the SHA-256 of its bytes."""
-    write_safetensors(job.folder / FINAL, program.tensors())
-    return sha256_file(job.folder / FINAL)
+    return write_final(job.folder, program.tensors(), job.recipe)
 
 
 # Progress

@@ -123,7 +123,8 @@ def most_usage(folder: JobFolder, recipe: Recipe, task: Task) -> Usage:
         recipe: of its job.
         task: of which an evaluation yields as much as a file may have.
     """
-    state_bytes = STATES_A_MODEL * (folder.initial.stat().st_size if folder.initial.exists() else 0)
+    model_bytes = sum(path.stat().st_size for path in (folder.initial, folder.base) if path.exists())
+    state_bytes = STATES_A_MODEL * model_bytes
     every = task.keep_every if isinstance(task, Train) else 1
     states = recipe.leaf_count // every + STATES_BESIDES
     line_bytes = LEAF_LINE.text_bytes if recipe.evaluate == SEGMENT else BYTES_OF_A_LEAF_LINE

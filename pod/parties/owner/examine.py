@@ -34,16 +34,17 @@ from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.disclosure import disclosure, opens_reference
 from fitchain.pod.proof.audit.pace import SLOW_HOST
 from fitchain.pod.proof.descent import OTHER_MODEL, check_kept_rows, check_parent_recipe
+from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused, NotFound, StoreUnusable, TooSlow, require_equal
 from fitchain.pod.values.graph import LIMITS, Graph
-from fitchain.pod.values.ids import WHOLE_POOL, AuditRef
+from fitchain.pod.values.ids import NO_MODEL, WHOLE_POOL, AuditRef
 from fitchain.pod.values.job_folder import OFFER_FILES, JobFolder
-from fitchain.pod.values.limits import FIRST_OFFER_S, OFFER, OFFER_S
+from fitchain.pod.values.limits import BASE, BASE_S, FIRST_OFFER_S, OFFER, OFFER_S
 from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
-from fitchain.pod.values.state import byte_count, model_root, read_safetensors
+from fitchain.pod.values.state import byte_count
 
 SLOW_HOST_SHARE = 20
 """A host of which nothing is known is assumed to be this much slower than one that rehearses."""
@@ -116,6 +117,7 @@ def examine(home: Home, agreement: Agreement, stop: threading.Event | None = Non
     card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe, card))
     check_descent(home, agreement, recipe)
     graph.check(environment.environment_class(recipe.environment.name).admits)
+    lay_base(home, folder, recipe, attempts)
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
     table = read_registered(home, row)
     put = partial(put_mock, home, row, card, table)
@@ -125,6 +127,22 @@ def examine(home: Home, agreement: Agreement, stop: threading.Event | None = Non
     opens = opens_reference(agreement.terms.audit, recipe, card)
     reasons += time_concerns(agreement, step_s, queued_s(home, agreement), opens)
     return reasons + disk_concerns(recipe, graph, shutil.disk_usage(folder.path).free)
+
+
+def lay_base(home: Home, folder: JobFolder, recipe: Recipe, attempts: int) -> None:
+    """Lay the base of an offered model into the job's folder, fetched where no job before had it.
+    The store is to keep it: verifiers fetch it, too, and who published it may be gone by then.
+
+    Raises:
+        FitchainError: what is wrong with it, or why it cannot be had now.
+    """
+    limits = replace(BASE, seconds=min(FIRST_OFFER_S * 2**attempts, BASE_S))
+    try:
+        home.bases.lay(folder, recipe.base, limits, keeps=True)
+    except TooSlow as error:
+        if limits.seconds == BASE_S:
+            raise
+        raise StoreUnusable(error.message, "others are looked at meanwhile; then it is given twice as long") from None
 
 
 def check_chain(home: Home, agreement: Agreement, policy: Policy, has_budget: bool = False) -> list[str]:
@@ -285,11 +303,10 @@ def read_offer(folder: JobFolder) -> tuple[Recipe, Graph]:
     """
     recipe = read_recipe(folder)
     graph = Graph.parse(read_at_most(folder.graph, LIMITS.graph_bytes))
-    tensors, _ = read_safetensors(folder.initial)
+    initial = ModelFile.read(folder.initial)
     require_equal("the recipe's graph is", recipe.graph, graph.digest, "the offered graph is")
-    require_equal(
-        "the recipe's initial model is", recipe.initial_model, model_root(tensors), "the offered weights have"
-    )
+    require_equal("the recipe's initial model is", recipe.initial_model, initial.root, "the offered weights have")
+    require_equal("the recipe's base is", recipe.base, initial.base, "the offered weights are a delta over")
     return recipe, graph
 
 
@@ -303,6 +320,11 @@ def check_terms(home: Home, agreement: Agreement, recipe: Recipe, graph: Graph) 
     require_equal("the agreed recipe is", terms.recipe, sha256(recipe.encode()), "the offered recipe is")
     require_equal("the registered graph is", model.graph, graph.digest, "the offered graph is")
     require_equal("the registered initial model is", model.root, recipe.initial_model, "the recipe's is")
+    require_equal("the registered base is", home.registry.base_root(model), recipe.base, "the recipe's is")
+    if model.base != NO_MODEL and model.base not in model.parents:
+        raise ClaimMismatch(
+            f"the model {model.id.short} is a delta over {model.base.short}, which is none of its parents"
+        )
     audit, asked = terms.audit, recipe.audit
     for what, agreed, offered in (
         ("steps", terms.steps, recipe.steps),

@@ -50,6 +50,8 @@ def report_again(home: Home, id: AgreementId, on_event: Emit | None = None) -> R
             (folder.model, target.final),
         ):
             os.link(source, link)
+        if folder.base.exists():
+            os.link(folder.base, target.base)
         context = prepare(home, id, run, target).context
         report = assess_folder(home, id, target, context, card, on_event)
     if report.summary.model != run.model_root:

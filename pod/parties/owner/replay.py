@@ -87,6 +87,8 @@ def link_training(folder: JobFolder, target: JobFolder) -> None:
     states = (folder.state(step) for step in state_steps(folder.path))
     for path in (folder.recipe, folder.graph, folder.initial, folder.leaves, *states):
         os.link(path, target.path / path.relative_to(folder.path))
+    if folder.base.exists():
+        os.link(folder.base, target.base)
 
 
 def _drawn(segments: int, count: int) -> list[int]:

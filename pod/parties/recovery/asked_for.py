@@ -20,6 +20,7 @@ from fitchain.pod.parties.scientist.standing import DISPUTED, keep_answer
 from fitchain.pod.ports.agreement import Agreement, AskedAudit
 from fitchain.pod.ports.chain import Event
 from fitchain.pod.ports.registry import ModelEntry
+from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound
 from fitchain.pod.values.graph import LIMITS, Graph
@@ -27,7 +28,6 @@ from fitchain.pod.values.ids import AgreementId, AuditRef, ModelId
 from fitchain.pod.values.job_folder import GRAPH, INITIAL, OFFER_FILES, JobFolder, Scratch, scratch
 from fitchain.pod.values.limits import OFFER
 from fitchain.pod.values.reading import read_at_most
-from fitchain.pod.values.state import model_root, read_safetensors
 
 MOST_BLOCKS_BACK = 20_000
 """So far back from the block of a question is looked for the height at which it was made."""
@@ -149,10 +149,10 @@ def _holds(folder: Path, entry: ModelEntry) -> bool:
     """Whether a folder holds a model's graph and weights, whole."""
     try:
         graph = Graph.parse(read_at_most(folder / GRAPH, LIMITS.graph_bytes))
-        tensors, _ = read_safetensors(folder / INITIAL)
+        root = ModelFile.read(folder / INITIAL).root
     except (NotFound, InputRefused, FileNotFoundError):
         return False
-    return (graph.digest, model_root(tensors)) == (entry.graph, entry.root)
+    return (graph.digest, root) == (entry.graph, entry.root)
 
 
 def recover_questions(home: Home, recovery: Recovery) -> None:

@@ -7,6 +7,7 @@ checked.
     request   a recipe is drafted, rehearsed, sealed to the owner, requested
     audit_options  what a request leaves open of its audit is filled in
     receive   what was delivered is opened and checked
+    merge     what was delivered as a delta is written whole
     evaluation  a delivered model is run over a table of the scientist's own
     predictions  what it predicts, as a CSV file
     accept    what holds is accepted, which pays
@@ -25,6 +26,7 @@ from fitchain.pod.parties.scientist.complaint import complain_of
 from fitchain.pod.parties.scientist.dispute import dispute
 from fitchain.pod.parties.scientist.evaluation import Evaluation, OwnTable, evaluate, names_of
 from fitchain.pod.parties.scientist.find import ColumnQuery, DatasetQuery, Listing, Search, find_datasets
+from fitchain.pod.parties.scientist.merge import MergedModel, merge_model, merge_result
 from fitchain.pod.parties.scientist.pod import Scientist, follow
 from fitchain.pod.parties.scientist.preview import Preview, preview_of
 from fitchain.pod.parties.scientist.publish import PublishedModel, publish_model, read_card
@@ -40,6 +42,7 @@ __all__ = [
     "Evaluation",
     "JobRequest",
     "Listing",
+    "MergedModel",
     "OwnTable",
     "Preview",
     "PublishedModel",
@@ -57,6 +60,8 @@ __all__ = [
     "fetch_model",
     "find_datasets",
     "follow",
+    "merge_model",
+    "merge_result",
     "names_of",
     "plan_audit",
     "preview_of",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,7 +41,7 @@ from fitchain.pod.values.errors import InputRefused, Unusable
 from fitchain.pod.values.evaluation import ModelEvaluation
 from fitchain.pod.values.held_out import Classes
 from fitchain.pod.values.ids import AgreementId
-from fitchain.pod.values.job_folder import OFFER_FILES, JobFolder, Scratch, scratch
+from fitchain.pod.values.job_folder import JobFolder, Scratch, scratch
 from fitchain.pod.values.limits import EVALUATION
 from fitchain.pod.values.recipe import Recipe
 
@@ -110,9 +109,8 @@ def evaluate(home: Home, id: AgreementId, source: Path | OwnTable, predictions: 
             "add the column, or ask for what the model predicts: --predictions FILE.csv",
         )
     with scratch(folder.path, Scratch.EVALUATION) as workspace:
-        for name in OFFER_FILES:
-            shutil.copyfile(folder.path / name, workspace / name)
-        job = JobFolder(workspace).make_run()
+        home.bases.lay(folder, recipe.base)
+        folder.copy_offer(job := JobFolder(workspace).make_run())
         os.link(received.model, job.final)
         table.write_for_worker(job.records)
         run = home.agreements.run_record(id)

@@ -3,25 +3,28 @@ digests."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitchain.pod.compute.dataset import Argument, Card, Parameters, chosen_arguments, usual_arguments
+from fitchain.pod.jobs.bases import BasePlace
 from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
 from fitchain.pod.ports.registry import DatasetEntry
 from fitchain.pod.ports.store import Cid
+from fitchain.pod.values.delta import WEIGHTS, ModelFile, inventory_of
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused
-from fitchain.pod.values.ids import DatasetId, ModelId
-from fitchain.pod.values.job_folder import GRAPH, INITIAL, part_of
+from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId
+from fitchain.pod.values.job_folder import BASE, GRAPH, INITIAL, part_of
 from fitchain.pod.values.limits import CARD
 from fitchain.pod.values.recipe import argument_columns
-from fitchain.pod.values.state import model_root, write_safetensors
+from fitchain.pod.values.state import Tensors, read_safetensors
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.model import ModuleSource
@@ -31,16 +34,36 @@ EXAMPLE_BATCH = 4
 
 
 @dataclass(frozen=True)
+class UsedBase:
+    """The base of a published model.
+
+    Args:
+        id, root: as it is registered.
+        cid: of its file in the store, sealed unless `is_public`.
+        shared_bytes, own_bytes: of the model's tensors, those that are the base's, and those that
+            travel with each job.
+    """
+
+    id: ModelId
+    root: Root
+    cid: Cid
+    is_public: bool
+    shared_bytes: int
+    own_bytes: int
+
+
+@dataclass(frozen=True)
 class PublishedModel:
     """A model as it was published; `cid` names its sealed files, which only this pod opens,
-    `arguments` say which columns enter it, and `unpublished` are methods of a `LightningModule`
-    that say how it is trained: the recipe says that instead."""
+    `arguments` say which columns enter it, `base` over which model it is a delta, and `unpublished`
+    are methods of a `LightningModule` that say how it is trained: the recipe says that instead."""
 
     id: ModelId
     graph: Digest
     initial_model: Root
     cid: Cid
     arguments: tuple[Argument, ...] = ()
+    base: UsedBase | None = None
     unpublished: tuple[str, ...] = ()
 
 
@@ -78,6 +101,8 @@ def publish_model(
     output: str = "",
     parents: Sequence[ModelId] = (),
     inputs: Sequence[str] = (),
+    base: ModelId | Path | None = None,
+    is_public: bool = False,
 ) -> PublishedModel:
     """Export a module of the scientist's own and register it.
 
@@ -96,11 +121,15 @@ def publish_model(
         inputs: which columns enter which parameter of forward, `NAME=COLUMNS[:TYPE]` each
             (`fitchain.pod.compute.dataset.arguments`); a job request of this home repeats them.
             None gives all single values together to one, and each column of arrays to another.
+        base: the model whose tensors need not travel again: one that this home published, or a
+            safetensors file, which is registered on the way. It becomes a parent, too.
+        is_public: whether everybody may read the base; else it is sealed to those who are offered a
+            model over it.
 
     Raises:
         InputRefused: the module cannot be made or exported; the message names its line. Or the
             inputs fit forward or the dataset not.
-        NotFound: there is no such file, name or dataset.
+        NotFound: there is no such file, name, dataset or base.
     """
     from fitchain.pod.compute.fitting import require_records_apart
     from fitchain.pod.compute.model import load_module, module_name, take_module
@@ -118,22 +147,92 @@ def publish_model(
     except InputRefused as error:
         raise InputRefused(error.message, error.hint or f"forward got {'; '.join(map(str, arguments))}") from None
     require_records_apart(graph)
+    under = None if base is None else publish_base(home, base, is_public)
+    file = ModelFile(tensors) if under is None else delta_over(home, tensors, under)
     folder = part_of(home.settings.home / "models")
     folder.mkdir(mode=0o700, parents=True)
     try:
         (folder / GRAPH).write_bytes(graph.encode())
-        write_safetensors(folder / INITIAL, tensors)
-        root = model_root(tensors)
+        file.write(folder / INITIAL)
+        if under is not None:
+            os.link(home.bases.path(under.place.root), folder / BASE)
         cid = send_folder(home.store, folder, MODEL_FILES, [home.keys.recipient])
-        id = home.registry.register_model(graph.digest, root, parents=parents)
+        above = NO_MODEL if under is None else under.id
+        parents = [*parents, *([above] if above not in (NO_MODEL, *parents) else [])]
+        id = home.registry.register_model(graph.digest, file.root, base=above, parents=parents)
         target = home.model_folder(id)
-        for file in MODEL_FILES:
-            (folder / file).replace(target / file)
+        for path in folder.iterdir():
+            path.replace(target / path.name)
     finally:
         shutil.rmtree(folder)
     known_as = name if isinstance(module, Path) else name or module_name(module)
     columns = tuple(argument.columns for argument in arguments)
     if columns == argument_columns(card.json()):
         columns = ()  # as every recipe has them that names none, for other datasets and targets, too
-    home.journal.keep_model(ModelRow(id, known_as, target, graph.digest, root, str(cid), columns))
-    return PublishedModel(id, graph.digest, root, cid, arguments, unpublished_steps(taken))
+    home.journal.keep_model(ModelRow(id, known_as, target, graph.digest, file.root, str(cid), columns))
+    used = None if under is None else under.used_by(file)
+    return PublishedModel(id, graph.digest, file.root, cid, arguments, used, unpublished_steps(taken))
+
+
+@dataclass(frozen=True)
+class PublishedBase:
+    """A base as it was published: its registered id, and where it lies."""
+
+    id: ModelId
+    place: BasePlace
+
+    def used_by(self, file: ModelFile) -> UsedBase:
+        """What a model makes of it."""
+        place = self.place
+        return UsedBase(self.id, place.root, place.cid, place.identity is None, file.shared_bytes, file.own_bytes)
+
+
+def publish_base(home: Home, base: ModelId | Path, is_public: bool = False) -> PublishedBase:
+    """Register a base and put it into the store, unless that is done.
+
+    Args:
+        home: the scientist's, opened with its key.
+        base: a model that this home published, or a safetensors file.
+        is_public: whether it lies there in the clear.
+
+    Raises:
+        NotFound: there is no such model or file.
+        InputRefused: the file is no file of tensors, or a delta itself.
+    """
+    row = None if isinstance(base, Path) else home.journal.model(base)
+    path = base if isinstance(base, Path) else home.model_folder(base) / INITIAL
+    file = ModelFile.read(path)
+    if not file.is_whole and row is None:
+        raise InputRefused(
+            f"{path} is a delta over {file.base}, and a base is whole", "write the whole file: fitchain model merge"
+        )
+    tensors = file.whole(read_safetensors(path.with_name(BASE))[0] if file.shared else {})
+    root = home.bases.keep(tensors)
+    if row is None:
+        row = next((row for row in home.journal.models() if row.initial_model == root), None)
+    if row is None:
+        id = home.registry.register_model(WEIGHTS, root)
+        folder = home.model_folder(id)
+        if not (folder / INITIAL).exists():
+            os.link(home.bases.path(root), folder / INITIAL)
+        place = home.bases.publish(root, id, is_public)
+        home.journal.keep_model(ModelRow(id, path.stem, folder, WEIGHTS, root, str(place.cid)))
+        return PublishedBase(id, place)
+    return PublishedBase(row.id, home.bases.publish(root, row.id, is_public))
+
+
+def delta_over(home: Home, tensors: Tensors, base: PublishedBase) -> ModelFile:
+    """A model as a delta over a base of this home, which says where the base lies.
+
+    Raises:
+        InputRefused: it shares no tensor with the base.
+    """
+    held = read_safetensors(home.bases.path(base.place.root))[0]
+    file = ModelFile.over(tensors, inventory_of(held))
+    if not file.shared:
+        raise InputRefused(
+            f"none of the model's {len(tensors)} tensors is one of the {len(held)} of the base {base.id.short}:"
+            " no values, shape and type are the same",
+            "load the base's weights where the module is made, in the type in which the base has them",
+        )
+    return replace(file, metadata=base.place.metadata)

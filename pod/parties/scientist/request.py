@@ -35,6 +35,7 @@ from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.audit.disclosure import disclosure
 from fitchain.pod.proof.descent import rows_to_keep
 from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.delta import WEIGHTS
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import (
     ChainUnusable,
@@ -48,7 +49,7 @@ from fitchain.pod.values.errors import (
 )
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
-from fitchain.pod.values.job_folder import GRAPH, OFFER_FILES, RECIPE, Scratch, scratch
+from fitchain.pod.values.job_folder import BASE, GRAPH, OFFER_FILES, RECIPE, Scratch, scratch
 from fitchain.pod.values.recipe import Recipe, draft
 from fitchain.pod.values.work import StepWork
 
@@ -160,10 +161,26 @@ def recipe_of(home: Home, card: Card, request: JobRequest, audit: Mapping[str, A
         NotFound: this home published no such model.
         EnvironmentRefused: this host is not of the wanted class.
     """
-    row = home.journal.model(request.model)
+    row = _trainable(home, request.model)
     overrides = dict(request.recipe_overrides) | ({} if audit is None else {"audit": audit})
     wanted = _with_inputs(row, card, overrides)
-    return draft_recipe(home, card, row.graph, row.initial_model, wanted, request.recipe_source)
+    base = home.registry.base_root(home.registry.model(request.model))
+    return draft_recipe(home, card, row.graph, row.initial_model, wanted, request.recipe_source, base)
+
+
+def _trainable(home: Home, model: ModelId) -> ModelRow:
+    """A published model that a job can train.
+
+    Raises:
+        NotFound: this home published no such model.
+        InputRefused: it is weights without a graph.
+    """
+    if (row := home.journal.model(model)).graph == WEIGHTS:
+        raise InputRefused(
+            f"the model {model.short} is weights alone, over which others are published",
+            f"publish a module with it: fitchain model publish FILE.py:NAME --base {model.short}",
+        )
+    return row
 
 
 def draft_request(home: Home, request: JobRequest) -> Recipe:
@@ -479,7 +496,13 @@ def _recipe_audit(audit: AuditTerms) -> dict[str, Any]:
 
 # As many parameters as a recipe is made of.
 def draft_recipe(
-    home: Home, card: Card, graph: Digest, initial_model: Root, overrides: Mapping[str, Any], source: str = ""
+    home: Home,
+    card: Card,
+    graph: Digest,
+    initial_model: Root,
+    overrides: Mapping[str, Any],
+    source: str = "",
+    base: Root | None = None,
 ) -> Recipe:
     """Draft a recipe for this host's torch.
 
@@ -491,13 +514,14 @@ def draft_recipe(
         graph, initial_model: of the model.
         overrides: terms of the recipe that differ from the defaults.
         source: where they come from; what is said against them begins with it.
+        base: root of the model that it is a delta over; None where it is whole.
 
     Raises:
         InputRefused: a term is unknown or out of bounds.
         EnvironmentRefused: this host is not of the wanted class.
     """
     try:
-        recipe = draft(graph, initial_model, card.json(), environment.installed_torch(), overrides)
+        recipe = draft(graph, initial_model, card.json(), environment.installed_torch(), overrides, base=base)
     except InputRefused as error:
         raise InputRefused(f"{source}: {error.message}" if source else error.message, error.hint) from None
     wanted = recipe.environment
@@ -554,6 +578,8 @@ def _lay_out(folder: Path, recipe: Recipe, model_folder: Path) -> None:
     """Put an offer's files into a folder."""
     for name in MODEL_FILES:
         shutil.copyfile(model_folder / name, folder / name)
+    if recipe.base is not None:
+        os.link(model_folder / BASE, folder / BASE)
     (folder / RECIPE).write_bytes(recipe.encode())
 
 

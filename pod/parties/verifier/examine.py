@@ -12,17 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fitchain.pod.compute import environment
+from fitchain.pod.jobs.bases import Bases
 from fitchain.pod.jobs.exchange import fetch_folder
 from fitchain.pod.jobs.launch import LOCAL, Launcher
 from fitchain.pod.jobs.worker import Context, Emit, SegmentAudited, audit
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.proof.audit import reference
 from fitchain.pod.proof.audit.chain_record import ChainRecord
-from fitchain.pod.proof.audit.checking import Checked, Problem, check, check_delivery
+from fitchain.pod.proof.audit.checking import Checked, Problem, agreed_recipe, check, check_delivery
 from fitchain.pod.proof.audit.evidence import Evidence, files_of
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.values import limits as limits_of
-from fitchain.pod.values.digest import ZERO, Digest
+from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
@@ -30,11 +31,12 @@ from fitchain.pod.values.errors import (
     HostUnusable,
     InputRefused,
     NotFound,
+    Refuted,
     StoreUnreachable,
     StoreUnusable,
     Unusable,
 )
-from fitchain.pod.values.job_folder import DELIVERY_FILES, MODEL, RECIPE
+from fitchain.pod.values.job_folder import BASES, DELIVERY_FILES, MODEL, RECIPE, JobFolder
 from fitchain.pod.values.limits import FolderLimits
 from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
@@ -87,6 +89,7 @@ def examine(
     on_event: Emit | None = None,
     limit_s: float | None = None,
     launcher: Launcher = LOCAL,
+    bases: Bases | None = None,
 ) -> Examination:
     """Examine the evidence of an audit.
 
@@ -101,6 +104,7 @@ def examine(
         limit_s: seconds after which evidence and delivery that have not come whole, or do not open,
             count as withheld; None waits as long as something comes.
         launcher: where the worker runs.
+        bases: where models' bases are kept; None keeps them in the folder.
 
     Raises:
         EnvironmentRefused: this host does not reproduce the recipe's class, so it has no vote but
@@ -112,8 +116,9 @@ def examine(
     try:
         evidence = _fetch_evidence(store, cid, identity, chain_record, folder / EVIDENCE, limit_s)
         if chain_record.opens_delivery:
-            left_s = None if limit_s is None else max(limit_s - (time.monotonic() - begun_s), 0)
-            _fetch_delivery(store, evidence, chain_record, folder / DELIVERY, left_s)
+            _fetch_delivery(store, evidence, chain_record, folder / DELIVERY, _left_s(limit_s, begun_s))
+        kept = bases or Bases(folder / BASES, store)
+        base = _lay_base(kept, evidence, chain_record, _left_s(limit_s, begun_s))
         checked = _check(evidence, chain_record)
         replayed = _replay(evidence, chain_record, checked, on_event, launcher)
     except _Withheld as gone:
@@ -127,7 +132,7 @@ def examine(
     states = [next((each.before for each in audited if each.index == j), ZERO) for j in chain_record.audited]
     if not any(state != ZERO for state in states):
         return Examination(Outcome.WITHHELD, ZERO, (*checked.problems, *_differences(audited, checked.problems)))
-    delivered = _delivery_problems(folder, chain_record)
+    delivered = _delivery_problems(folder, chain_record, base)
     problems = (*checked.problems, *delivered, *_differences(audited, checked.problems))
     if reference.is_opened(evidence, chain_record):
         states.append(next((each.before for each in of_references), ZERO))
@@ -137,13 +142,40 @@ def examine(
     return Examination(Outcome.MISMATCH if problems else Outcome.MATCH, trace, problems, audited)
 
 
-def _delivery_problems(folder: Path, chain_record: ChainRecord) -> list[Problem]:
+def _left_s(limit_s: float | None, begun_s: float) -> float | None:
+    """Seconds that are left of a limit."""
+    return None if limit_s is None else max(limit_s - (time.monotonic() - begun_s), 0)
+
+
+def _lay_base(bases: Bases, evidence: Evidence, chain_record: ChainRecord, limit_s: float | None) -> Root | None:
+    """Lay the base of the agreed initial model beside the evidence.
+
+    Returns:
+        its root; None where there is none, or where evidence has another recipe than the agreed
+        one, of which nothing is fetched: the checks say so.
+    """
+    try:
+        base = agreed_recipe(evidence, chain_record).base
+    except (Refuted, InputRefused):
+        return None
+    try:
+        bases.lay(JobFolder(evidence.folder), base, replace(limits_of.BASE, seconds=limit_s))
+    except StoreUnreachable:
+        raise
+    except (AccessRefused, ClaimMismatch, DigestMismatch, InputRefused) as error:
+        raise _Withheld(error.message, lasting=True) from None
+    except (NotFound, StoreUnusable) as error:
+        raise _Withheld(error.message, lasting=False) from None
+    return base
+
+
+def _delivery_problems(folder: Path, chain_record: ChainRecord, base: Root | None) -> list[Problem]:
     """What is wrong with the delivery, where this audit opens it."""
     model = folder / DELIVERY / MODEL
     if not chain_record.opens_delivery:
         return []
     try:
-        problem = check_delivery(model, chain_record)
+        problem = check_delivery(model, chain_record, base)
     except UNREADABLE as fault:
         problem = Problem(None, f"the delivered model cannot be read: {type(fault).__name__}")
     return [problem] if problem else []

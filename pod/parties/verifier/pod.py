@@ -386,7 +386,7 @@ class Verifier(PodLoop):
             # behind it, from voting at all.
             left_s = look_s(audit, home.chain.block("latest").timestamp)
             sealed = (home.store, submission.evidence, secret)
-            examination = self.examiner(*sealed, chain_record, workspace, None, left_s, home.launcher)
+            examination = self.examiner(*sealed, chain_record, workspace, None, left_s, home.launcher, home.bases)
             if not examination.lasting and not self._is_late(audit):
                 why = "; ".join(str(problem) for problem in examination.problems)
                 raise StoreUnusable(f"the evidence of {audit.ref} cannot be seen yet: {why}", self._way(audit))

@@ -25,7 +25,8 @@ from fitchain.pod.proof.audit.chain_record import ChainRecord
 from fitchain.pod.proof.audit.evidence import Evidence, evaluates, most_records, segment_records
 from fitchain.pod.proof.descent import check_kept_rows
 from fitchain.pod.values.best import delivered_leaf
-from fitchain.pod.values.digest import ZERO, Digest, root_from_path, sha256_file, tagged
+from fitchain.pod.values.delta import ModelFile
+from fitchain.pod.values.digest import ZERO, Digest, Root, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted, require_equal
 from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
 from fitchain.pod.values.job_folder import GRAPH, INITIAL, RECIPE, state_name
@@ -34,7 +35,7 @@ from fitchain.pod.values.privacy.keys import records_salt
 from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
-from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors
+from fitchain.pod.values.state import optimizer_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +131,18 @@ def _failures(check: Callable[[], None], segment: int | None = None) -> Iterator
         yield Problem(segment, error.message)
 
 
-def check_delivery(model: Path, chain_record: ChainRecord) -> Problem | None:
-    """Compare the delivered model with the one that the chain recorded."""
+def check_delivery(model: Path, chain_record: ChainRecord, base: Root | None = None) -> Problem | None:
+    """Compare the delivered model with the one that the chain recorded.
+
+    Args:
+        model: its file.
+        chain_record: what the chain says.
+        base: root of the model that it may be a delta over, by the agreed recipe.
+    """
     try:
-        require_equal(
-            "the delivered model has the root", model_root(read_safetensors(model)[0]), chain_record.model_root
-        )
+        file = ModelFile.read(model)
+        require_equal("the delivered model has the root", file.root, chain_record.model_root)
+        require_equal("the delivered model is a delta over", file.base, base, "the recipe says")
     except (Refuted, InputRefused) as error:
         return Problem(None, error.message)
     return None
@@ -279,8 +286,8 @@ def _check_state(evidence: Evidence, chain_record: ChainRecord, segment: int) ->
     """The state before a segment is the one that its leaf names; the first is the agreed initial
     model."""
     if segment == 0:
-        initial = model_root(read_safetensors(evidence.folder / INITIAL)[0])
-        require_equal(f"{INITIAL} has the model root", initial, chain_record.initial_model, "the agreement says")
+        initial = ModelFile.read(evidence.folder / INITIAL)
+        require_equal(f"{INITIAL} has the model root", initial.root, chain_record.initial_model, "the agreement says")
         return
     checkpoint = evidence.checkpoint(segment)
     checkpoint.verify()

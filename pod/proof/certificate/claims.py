@@ -39,6 +39,7 @@ from fitchain.pod.proof.certificate.statement import (
 from fitchain.pod.proof.transcript import Transcript, check_anchors, grow
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.best import delivered_leaf
+from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import ZERO, Digest, bag, root_from_path, sha256_file, tagged
 from fitchain.pod.values.errors import (
     ChainUnusable,
@@ -50,12 +51,12 @@ from fitchain.pod.values.errors import (
     require_equal,
 )
 from fitchain.pod.values.held_out import OF_UNITS, HeldOut, NoisedClasses, NoisedMean
-from fitchain.pod.values.ids import WHOLE_POOL, ModelId
+from fitchain.pod.values.ids import NO_MODEL, WHOLE_POOL, ModelId
 from fitchain.pod.values.leaf import Leaf, records_digest, results_word
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import SEGMENT
 from fitchain.pod.values.risk.report import findings_digest
-from fitchain.pod.values.state import model_root, optimizer_root, read_safetensors, with_kinds_of
+from fitchain.pod.values.state import optimizer_root, with_kinds_of
 
 PEEK_BYTES = 1 << 20
 MOST_DRAWS = 5_000_000
@@ -257,6 +258,25 @@ def check_lineage(statement: Statement, models: Sequence[ModelEntry | None], mod
     )
 
 
+def check_base(statement: Statement) -> None:
+    """Compare the base with the recipe, and with the registered model as the lineage has it, which
+    `check_lineage` compares with the registry.
+
+    Raises:
+        ClaimMismatch: it is another, or no parent of the registered model.
+    """
+    base, registered, said = statement.base, statement.lineage[0], "the certificate says"
+    id, root = (NO_MODEL, None) if base is None else (base.id, base.root)
+    require_equal(f"the base: {said}", id, registered.base, "the registered model's is")
+    require_equal(f"the base's model root: {said}", root, statement.recipe.base, "its recipe says")
+    if base is None:
+        return
+    roots = {each.id: each.root for each in statement.lineage}
+    if base.id not in registered.parents or base.id not in roots:
+        raise ClaimMismatch(f"the model is a delta over {base.id}, which is none of its parents")
+    require_equal(f"the base's model root: {said}", base.root, roots[base.id], "it is registered with")
+
+
 def lineage_is_whole(statement: Statement) -> bool:
     """Whether every registered model from which the initial one descends is listed."""
     listed = {each.id for each in statement.lineage}
@@ -352,15 +372,21 @@ def check_transcript(statement: Statement, history: AgreementHistory) -> None:
         check_anchors(transcript_of(statement, statement.leaves), run.anchors, group_leaves)
 
 
-def check_file(statement: Statement, path: Path) -> int:
+def check_file(statement: Statement, path: Path, base: Path | None = None) -> int:
     """Compare the model's file with the final model root and with the digest that the certificate
     names.
 
+    Args:
+        statement: what is claimed.
+        path: of the model's file.
+        base: of the base's file, whose tensors are compared, too; None looks at what the model's
+            file says of them alone.
+
     Returns:
-        the bytes of its parameters.
+        the bytes of the parameters of the whole.
 
     Raises:
-        DigestMismatch: the file is another, or only its bytes are.
+        DigestMismatch: the file is another, or only its bytes are; or the base's file is.
         InputRefused: the file is no model at all, or is cut off: nothing can be said of it.
         NotFound: there is no such file.
     """
@@ -368,8 +394,8 @@ def check_file(statement: Statement, path: Path) -> int:
         raise NotFound(f"{path} is a folder and no model" if path.is_dir() else f"there is no file {path}")
     digest, other = sha256_file(path), "it is not the model that this certificate is about"
     try:
-        tensors = read_safetensors(path)[0]
-        root = model_root(tensors)
+        file = ModelFile.read(path)
+        root = file.root
     except InputRefused as error:
         what = kind_of_file(_beginning(path))
         hint = "name the model first, its certificate behind it" if what == "a certificate" else "fetch it again"
@@ -379,11 +405,11 @@ def check_file(statement: Statement, path: Path) -> int:
             f"{error.message}; expected is a safetensors file of SHA-256 {statement.subject.value.hex()}",
             hint,
         ) from None
-    if root != statement.final_model and with_kinds_of(tensors, statement.final_model) is None:
-        dtypes = ", ".join(sorted({tensor.dtype for tensor in tensors.values()})) or "none"
+    if root != statement.final_model and not (file.is_whole and with_kinds_of(file.own, statement.final_model)):
+        dtypes = ", ".join(sorted({tensor.dtype for tensor in file.own.values()})) or "none"
         raise DigestMismatch(
             f"the model in {path} has the root {root}, and the certificate says {statement.final_model}; of its "
-            f"{len(tensors)} tensors ({dtypes}) at least one has another name, type, shape or value",
+            f"{len(file.own)} tensors ({dtypes}) at least one has another name, type, shape or value",
             other,
         )
     if digest != statement.subject:
@@ -392,7 +418,20 @@ def check_file(statement: Statement, path: Path) -> int:
             f"{digest.value.hex()}, and the certificate says {statement.subject.value.hex()}",
             "the file was written anew by another program; the delivered file itself verifies",
         )
-    return sum(tensor.data.nbytes for tensor in tensors.values() if tensor.kind == "parameter")
+    require_equal(f"the model in {path} is a delta over", file.base, statement.recipe.base, "the recipe says")
+    if base is not None:
+        _check_base_file(file, base)
+    return file.parameter_bytes
+
+
+def _check_base_file(file: ModelFile, path: Path) -> None:
+    """Compare the tensors that a model shares with its base with the base's file."""
+    if file.base is None:
+        raise InputRefused(f"the model is whole, and {path} is named as its base", "leave --base out")
+    try:
+        file.whole(ModelFile.read(path).own)
+    except DigestMismatch as error:
+        raise DigestMismatch(f"{path}: {error.message}", error.hint) from None
 
 
 def _beginning(path: Path) -> bytes:

@@ -20,6 +20,7 @@ from fitchain.pod.proof.certificate.statement import (
     MOST_ANCESTORS,
     MOST_LEAVES,
     Ancestor,
+    BaseClaim,
     HeldOutClaim,
     PrivacyClaim,
     Statement,
@@ -29,7 +30,7 @@ from fitchain.pod.proof.certificate.statement import (
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.digest import sha256_file
 from fitchain.pod.values.errors import AccessRefused
-from fitchain.pod.values.ids import AgreementId, ModelId
+from fitchain.pod.values.ids import NO_MODEL, AgreementId, ModelId
 from fitchain.pod.values.leaf import StateRoots
 from fitchain.pod.values.recipe import Recipe
 
@@ -95,6 +96,7 @@ def issue(
         initial_model=recipe.initial_model,
         final_model=states[leaf].model,
         last_model=states[last].model,
+        base=base_of(registry, terms.model),
         lineage=ancestors_of(registry, terms.model),
         recipe=recipe,
         environment=recipe.environment,
@@ -118,11 +120,18 @@ def issue(
         leaves=transcript.leaves if whole else outline_of(transcript, recipe.group_leaves, leaf),
     )
     claims.check_recipe(statement, terms)
+    claims.check_base(statement)
     claims.check_risk(statement)
     claims.check_early_end(statement)
     claims.check_leaves(statement, most_leaves)
     claims.check_file(statement, model)
     return seal(statement.encode(), signer)
+
+
+def base_of(registry: Registry, model: ModelId) -> BaseClaim | None:
+    """The model that a registered one is a delta over; None where it is whole."""
+    base = registry.model(model).base
+    return None if base == NO_MODEL else BaseClaim(base, registry.model(base).root)
 
 
 def ancestors_of(registry: Registry, model: ModelId, most: int = MOST_ANCESTORS) -> tuple[Ancestor, ...]:

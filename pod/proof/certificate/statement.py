@@ -103,6 +103,28 @@ class Ancestor:
 
 
 @dataclass(frozen=True, slots=True)
+class BaseClaim:
+    """The registered model over which initial and delivered model are deltas, and its root."""
+
+    id: ModelId
+    root: Root
+
+    def json(self) -> dict[str, Json]:
+        """Its JSON value."""
+        return {"id": str(self.id), "root": str(self.root)}
+
+    @classmethod
+    def from_json(cls, value: Any) -> BaseClaim:
+        """Read it from its JSON value.
+
+        Raises:
+            InputRefused: it has another form.
+        """
+        fields = Fields("the base", value, ("id", "root"))
+        return cls(ModelId(fields.digest("id")), fields.root("root"))
+
+
+@dataclass(frozen=True, slots=True)
 class PrivacyClaim:
     """What a training costs of its records' privacy: it is (epsilon, delta)-differentially private
     for each unit, as long as the noise was drawn as agreed.
@@ -250,6 +272,8 @@ class Statement:
             deployment (addresses by name, the directory's included).
         initial_model, final_model, last_model: model roots of leaf 0, of the delivered leaf and of
             the last.
+        base: the model over which initial and delivered model are deltas; None where they are
+            whole. The roots are those of the whole in any case.
         lineage: the registered model that the training began with and those from which it descends,
             breadth first, parents in the order in which they are registered, each once; at most
             `MOST_ANCESTORS`.
@@ -282,6 +306,7 @@ class Statement:
     initial_model: Root
     final_model: Root
     last_model: Root
+    base: BaseClaim | None
     lineage: tuple[Ancestor, ...]
     recipe: Recipe
     environment: Environment
@@ -332,7 +357,7 @@ class Statement:
                     "initial": str(self.initial_model),
                     "final": str(self.final_model),
                     "last": str(self.last_model),
-                    "base": None,
+                    "base": None if self.base is None else self.base.json(),
                     "lineage": [each.json() for each in self.lineage],
                 },
                 "recipe": self.recipe.json(),
@@ -373,7 +398,6 @@ class Statement:
         try:
             value = parse_json(data, STATEMENT)
             _require_versions(value)
-            _refuse_later_fields(value)
             statement = cls.from_json(value)
         except OtherVersion:
             raise
@@ -404,7 +428,6 @@ class Statement:
         job = Fields("the agreement", part["agreement"], ("id", "chain_id", "contracts", "owner", "scientist"))
         contracts = Fields("the contracts", job.value["contracts"], NAMED_CONTRACTS)
         model = Fields("the model", part["model"], ("initial", "final", "last", "base", "lineage"))
-        model.not_yet("base", "models stored as differences from a base")
         dataset = Fields("the dataset", part["dataset"], ("id", "root", "ledger", "card"))
         heads = ("context", "order_seed", "root", "count", "steps", "delivered", "states")
         transcript = Fields("the transcript", part["transcript"], heads, _HOLDING_LEAVES)
@@ -418,6 +441,7 @@ class Statement:
             initial_model=model.root("initial"),
             final_model=model.root("final"),
             last_model=model.root("last"),
+            base=None if model.value["base"] is None else BaseClaim.from_json(model.value["base"]),
             lineage=tuple(Ancestor.from_json(each) for each in model.items("lineage", 1, MOST_ANCESTORS)),
             recipe=Recipe.from_json(part["recipe"]),
             environment=Environment.parse(part["environment"]),
@@ -472,19 +496,6 @@ def _require_versions(value: Json) -> None:
 def _part(value: Json, key: str) -> Json:
     """A member of what may be no object."""
     return value.get(key) if isinstance(value, dict) else None
-
-
-def _refuse_later_fields(value: Json) -> None:
-    """Refuse what this version has a place for and does not fill.
-
-    Raises:
-        OtherVersion: a statement says something there.
-    """
-    if _part(_part(_part(value, "predicate"), "model"), "base") is not None:
-        raise OtherVersion(
-            "the certificate says something for base, which is not read here yet",
-            "it is of a later version: use a newer release of Fitchain",
-        )
 
 
 def unsalted_leaves(count: int, delivered: int) -> tuple[int, ...]:

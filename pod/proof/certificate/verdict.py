@@ -92,6 +92,8 @@ class Verdict:
         lineage_whole: whether the certificate lists every registered model from which it descends.
         descent_searched: whether the node said which jobs trained those; where records are held
             out, whose rows had to be kept is known by that.
+        base_compared: whether the base's own file was compared with the model that is a delta over
+            it.
     """
 
     statement: Statement
@@ -106,6 +108,7 @@ class Verdict:
     repeat: Repeat | None = None
     lineage_whole: bool = True
     descent_searched: bool = True
+    base_compared: bool = False
 
     @property
     def state(self) -> State:

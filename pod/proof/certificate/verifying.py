@@ -43,6 +43,7 @@ def verify(
     chain: Chain | Settings | str | None = None,
     require: Assurance | None = None,
     trust: Sequence[PanelId] = (),
+    base: Path | str | None = None,
 ) -> Verdict:
     """Check where a model comes from.
 
@@ -55,6 +56,8 @@ def verify(
             to agree.
         require: the least assurance that will do.
         trust: panels that count as they stand now besides those of the trust list, for this once.
+        base: file of the model's base, where the model is a delta over one: whether it is the
+            certified one follows from the delta alone, and with the file its bytes are compared.
 
     Returns:
         what holds.
@@ -90,11 +93,12 @@ def verify(
             check_kept_rows(statement.recipe, parents)
     claims.check_risk(statement)
     claims.check_early_end(statement)
+    claims.check_base(statement)
     claims.check_lineage(statement, models, history.agreement.terms.model)
     claims.check_leaves(statement)
     claims.check_transcript(statement, history)
     orders_checked = claims.check_orders(statement)
-    parameter_bytes = claims.check_file(statement, Path(model))
+    parameter_bytes = claims.check_file(statement, Path(model), None if base is None else Path(base))
     level, reason, jury = assuring.assurance_of(history, juries, chain.settings)
     if require is not None and level < require:
         raise AssuranceTooLow(
@@ -117,6 +121,7 @@ def verify(
         repeat=assuring.repeat_of(history, jury) if jury else None,
         lineage_whole=claims.lineage_is_whole(statement),
         descent_searched=descent_searched,
+        base_compared=base is not None,
     )
 
 

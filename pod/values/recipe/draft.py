@@ -84,6 +84,7 @@ def draft(
     torch: str,
     terms: Mapping[str, Any] | None = None,
     probe: Digest | None = None,
+    base: Root | None = None,
 ) -> Recipe:
     """Make a recipe of a card and the terms that a scientist gave.
 
@@ -95,6 +96,7 @@ def draft(
         torch: torch's exact version, part of the environment.
         terms: any of `TERMS`, as a TOML file gives them; the rest is filled in.
         probe: digest of the environment class's probe, where the class does not ship it.
+        base: model root of the base that the initial model is a delta over; None where it is whole.
 
     Returns:
         A recipe that parses.
@@ -125,7 +127,7 @@ def draft(
             "version": VERSION,
             "graph": str(graph),
             "initial_model": str(initial_model),
-            "base": None,
+            "base": None if base is None else str(base),
             "dataset": str(card["root"]),
             "inputs": inputs,
             "target": target,

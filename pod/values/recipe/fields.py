@@ -92,19 +92,6 @@ class Fields:
         """A list of some length."""
         return items(f"{self.what}: {key}", self.value[key], fewest, most)
 
-    def not_yet(self, key: str, what: str) -> None:
-        """A field that has its place in the format and holds null, since nothing fills it yet.
-
-        Args:
-            key: the field.
-            what: what it is for, in words.
-        """
-        if self.value[key] is not None:
-            raise InputRefused(
-                f"{self.what}: {key} is null, not {_excerpt(self.value[key])}: {what} are not supported yet",
-                "leave it null, or use a release that knows it",
-            )
-
 
 def refuse_unknown(what: str, keys: Iterable[Any], allowed: Iterable[str]) -> None:
     """Refuse the first key that is not known, naming near ones.

@@ -364,8 +364,6 @@ _FIELDS = (
     ),
     *("environment", "metrics", "privacy", "subgroups", "audit"),
 )
-_NOT_YET = {"base": "models stored as differences from a base"}
-"""Fields that have their place in a recipe and no value but null yet, and what they are for."""
 
 
 @dataclass(frozen=True)
@@ -394,7 +392,8 @@ class Recipe:
         metrics: what each segment reports.
         audit: terms.
         dtype: float32.
-        base: model root of the registered model over which states and delivery are differences.
+        base: model root of the registered model over which initial and delivered model are deltas;
+            None where they are whole.
         held_out: the share of the rows (of the units of privacy, where these have several) that is
             never trained on and evaluates the trained model; None holds none out. Which rows they
             are follows from the order seed.
@@ -408,8 +407,6 @@ class Recipe:
         held_out_from: whose held-out rows are kept; None draws them by the job's own order seed.
         subgroups: the dataset's columns by whose groups the result on held-out records is told,
             too; none without records held out, or beside terms of privacy.
-
-    `base` is None: no release supports it yet.
     """
 
     graph: Digest
@@ -430,7 +427,7 @@ class Recipe:
     metrics: tuple[str, ...]
     audit: Audit
     dtype: str = "float32"
-    base: None = None
+    base: Root | None = None
     held_out: float | None = None
     evaluate: str = END
     best: str | None = None
@@ -466,8 +463,6 @@ class Recipe:
             InputRefused: a field is missing, unknown, of the wrong type or out of bounds.
         """
         fields = Fields("the recipe", value, _FIELDS, version=VERSION)
-        for key, what in _NOT_YET.items():
-            fields.not_yet(key, what)
         steps = fields.integer("steps", 1, MOST_STEPS)
         start, stop = _rows(fields)
         held_out = None if value["held_out"] is None else parse_held_out("the recipe: held_out", value["held_out"])
@@ -484,6 +479,7 @@ class Recipe:
         return cls(
             graph=fields.digest("graph"),
             initial_model=fields.root("initial_model"),
+            base=None if value["base"] is None else fields.root("base"),
             dataset=fields.root("dataset"),
             inputs=inputs,
             target=target,
@@ -516,7 +512,7 @@ class Recipe:
             "version": VERSION,
             "graph": str(self.graph),
             "initial_model": str(self.initial_model),
-            "base": self.base,
+            "base": None if self.base is None else str(self.base),
             "dataset": str(self.dataset),
             "inputs": [list(columns) for columns in self.inputs],
             "target": self.target,

@@ -1,0 +1,228 @@
+"""Bases: models that others are deltas over, each fetched once and kept in the home by its root.
+
+    bases/<root>.safetensors   a base, whole; a link to it lies in each folder that needs it
+    bases/<root>.json          where the store has it, and under which id this pod registered it
+
+Where a base lies travels inside the delta over it, sealed as that is: the CID of its file, and the
+age identity that opens it, or none for a base in the clear. What comes from there is a stranger's,
+and gets its name only if it has the root.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fitchain.pod.jobs.exchange import fetch_file
+from fitchain.pod.ports.chain.base import write_file
+from fitchain.pod.ports.sealed import new_identity, recipient_of, seal_file
+from fitchain.pod.ports.store import Cid, Store
+from fitchain.pod.values.delta import ModelFile
+from fitchain.pod.values.digest import Digest, Root, canonical_json, parse_json
+from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, NotFound
+from fitchain.pod.values.ids import NO_MODEL, ModelId
+from fitchain.pod.values.job_folder import JobFolder, Scratch, base_name, scratch
+from fitchain.pod.values.limits import BASE, SHORT, TENSORS_HEADER, FolderLimits
+from fitchain.pod.values.state import Tensors, model_root, write_safetensors
+
+PLACE_KEY = "fitchain-base"
+"""The metadata key under which a published delta says where its base lies."""
+_SEALED_SHARE, _SEALED_BESIDE = 4096, 8192
+"""An age file takes 16 bytes for each 64 KiB, and a header, beside its content."""
+
+
+@dataclass(frozen=True)
+class BasePlace:
+    """Where a base lies.
+
+    Args:
+        root: its model root.
+        cid: of its file in the store.
+        identity: the age secret that the file is sealed to; None where it lies in the clear.
+    """
+
+    root: Root
+    cid: Cid
+    identity: str | None = field(repr=False)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What a delta says of it, beside the root."""
+        return {PLACE_KEY: canonical_json({"cid": str(self.cid), "identity": self.identity}).decode()}
+
+    @classmethod
+    def of(cls, file: ModelFile) -> BasePlace:
+        """Where the base of an offered model lies.
+
+        Raises:
+            InputRefused: the model has no base, or does not say where it lies.
+        """
+        text = file.metadata.get(PLACE_KEY)
+        if file.base is None or text is None:
+            raise InputRefused(
+                f"the model is a delta over {file.base}, and does not say where that lies",
+                "publish it with `fitchain model publish --base`",
+            )
+        value = parse_json(text.encode(errors="replace"), SHORT)
+        if not isinstance(value, dict) or value.keys() != {"cid", "identity"}:
+            raise InputRefused("a delta says of its base's place its cid and its identity, and nothing else")
+        if not isinstance(value["cid"], str) or not isinstance(value["identity"], str | None):
+            raise InputRefused("the cid of a base's place is a text, its identity a text or null")
+        return cls(file.base, Cid.parse(value["cid"]), value["identity"])
+
+
+class Bases:
+    """The bases that a home keeps.
+
+    Args:
+        folder: of them, made when something is kept.
+        store: where others are fetched from.
+    """
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self.folder, self.store = folder, store
+
+    def path(self, root: Root) -> Path:
+        """The file of a base, whether it is there or not."""
+        return self.folder / base_name(root)
+
+    def keep(self, tensors: Tensors) -> Root:
+        """Keep a base of this pod's own.
+
+        Returns:
+            its root.
+        """
+        path = self.path(root := model_root(tensors))
+        if not path.exists():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_safetensors(path, tensors)
+        return root
+
+    def published(self, root: Root) -> tuple[BasePlace, ModelId] | None:
+        """Where this pod put a base, and under which id it registered it; None where it did not."""
+        try:
+            value = parse_json(self.note_of(root).read_bytes(), SHORT)
+        except FileNotFoundError:
+            return None
+        if (id := ModelId(Digest.parse(value["model"]))) == NO_MODEL:
+            return None
+        return BasePlace(root, Cid.parse(value["cid"]), value["identity"]), id
+
+    def publish(self, root: Root, id: ModelId, is_public: bool) -> BasePlace:
+        """Add a base of this pod's own to the store, once: in the clear, or sealed to an identity
+        made for it, which opens it for all who are offered a model over it.
+
+        Args:
+            root: of a base that is kept.
+            id: under which it is registered.
+            is_public: whether everybody may read it; one that was sealed before is added anew then,
+                and so is one that the store has lost.
+        """
+        before = self.published(root)
+        if before and self.store.has(before[0].cid) and not (is_public and before[0].identity):
+            return before[0]
+        if is_public:
+            place = BasePlace(root, self.store.add(self.path(root)), None)
+        else:
+            identity = new_identity()[0]
+            with scratch(self.folder, Scratch.SEALED) as folder:
+                seal_file(self.path(root), folder / "base.age", [recipient_of(identity)])
+                place = BasePlace(root, self.store.add(folder / "base.age"), identity)
+        self._write_note(place, id)
+        return place
+
+    def lay(self, folder: JobFolder, agreed: Root | None, limits: FolderLimits = BASE, keeps: bool = False) -> None:
+        """Lay the base of a folder's initial model beside it, fetched where this home has it not;
+        nothing is done for a model that has none.
+
+        Args:
+            folder: with the offered initial model.
+            agreed: the base's root, by the recipe.
+            limits: on a stranger; no more than the delta says that the base holds is fetched.
+            keeps: whether the store is to keep what was fetched: for whoever owes it to others.
+
+        Raises:
+            ClaimMismatch: the initial model is a delta over another base.
+            InputRefused: where the base lies is not said, or what lies there is too large or slow.
+            AccessRefused: it is not sealed to the identity that comes with it.
+            DigestMismatch: it is another model.
+            NotFound, StoreUnusable: the store does not have it now.
+        """
+        if agreed is None or folder.base.exists():
+            return
+        file = ModelFile.read(folder.initial)
+        if file.base != agreed:
+            raise ClaimMismatch(f"the initial model is a delta over {file.base}, and the recipe's base is {agreed}")
+        with self._shared():
+            if not self.path(agreed).exists():
+                self._fetch(BasePlace.of(file), file.inventory_bytes, limits, keeps)
+            with suppress(FileExistsError):  # another lane laid it
+                os.link(self.path(agreed), folder.base)
+
+    def _fetch(self, place: BasePlace, size_bytes: int, limits: FolderLimits, keeps: bool) -> None:
+        most = size_bytes + TENSORS_HEADER.text_bytes
+        most = min(limits.size_bytes, most + most // _SEALED_SHARE + _SEALED_BESIDE)
+        with scratch(self.folder, Scratch.OPENED) as folder:
+            try:
+                fetch_file(
+                    self.store, place.cid, folder / "base", place.identity, FolderLimits(most, limits.seconds, 1)
+                )
+            except NotFound as error:
+                hint = "who published the model has it, and can publish it again with --base"
+                raise NotFound(
+                    f"the base {place.root.short} of the model cannot be had: {error.message}", hint
+                ) from None
+            fetched = ModelFile.read(folder / "base")
+            if not fetched.is_whole or fetched.root != place.root:
+                raise DigestMismatch(
+                    f"the model says that its base lies at {place.cid}, and there is the model {fetched.root},"
+                    f" not {place.root}",
+                    "publish it anew with its base",
+                )
+            if keeps:
+                self.store.pin(place.cid)
+            self._write_note(place, NO_MODEL)
+            (folder / "base").replace(self.path(place.root))
+
+    def release_unused(self) -> None:
+        """Remove fetched bases that lie in no folder any more; the store needs to keep them no
+        longer."""
+        if not self.folder.is_dir():
+            return
+        with suppress(BlockingIOError), self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
+            for note in self.folder.glob("0x*.json"):
+                root = Root(Digest.parse(note.stem))
+                path = self.path(root)
+                if self.published(root) or (path.exists() and path.stat().st_nlink > 1):
+                    continue
+                self.store.unpin(Cid.parse(parse_json(note.read_bytes(), SHORT)["cid"]))
+                path.unlink(missing_ok=True)
+                note.unlink()
+
+    def note_of(self, root: Root) -> Path:
+        """The file that says where a base lies, whether it is there or not."""
+        return self.folder / f"{root}.json"
+
+    def _write_note(self, place: BasePlace, id: ModelId) -> None:
+        note = {"cid": str(place.cid), "identity": place.identity, "model": str(id)}
+        write_file(self.note_of(place.root), canonical_json(note), 0o600)
+
+    @contextmanager
+    def _shared(self) -> Iterator[None]:
+        """Keep what is fetched from being taken for unused before it is linked."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._locked(fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        lock = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, how)
+            yield
+        finally:
+            os.close(lock)
