@@ -14,7 +14,7 @@ import torch
 from fitchain.cli.app import run
 from fitchain.cli.views.verdict import describe_base
 from fitchain.pod.compute.model import restore
-from fitchain.pod.jobs.bases import PLACE_KEY, BasePlace, Bases
+from fitchain.pod.jobs.bases import SOURCE_KEY, Bases, BaseSource
 from fitchain.pod.parties.owner import replay_job
 from fitchain.pod.parties.scientist import evaluate, merge_result, publish_model
 from fitchain.pod.ports.agreement import State
@@ -29,10 +29,11 @@ from fitchain.pod.values.job_folder import JobFolder
 from fitchain.pod.values.state import model_root, read_safetensors
 from tests.chain_fixtures import Devnet
 from tests.fine_tuning import Adapted, Other, base_file
+from tests.made_tensors import floats
 from tests.pods import Party, Workshop, owner_runs, private_table, scientist_runs, workshop_of
 from tests.source_text import ROOT
-from tests.test_delta import BASE
-from tests.test_state import floats
+
+BASE = {"weight": floats(1, 2, 3), "bias": floats(0), "mean": floats(4, 5, kind="buffer")}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ class Laid:
     """A model over a base that one home put into a store, and another home that has neither."""
 
     store: LocalStore
-    place: BasePlace
+    source: BaseSource
     mine: Bases
     theirs: Bases
     folder: JobFolder
@@ -111,13 +112,13 @@ class Laid:
         """Put a model into the folder."""
         file.write(self.folder.initial)
 
-    def over(self, place: BasePlace) -> ModelFile:
+    def over(self, source: BaseSource) -> ModelFile:
         """The model, with another place of its base."""
-        return replace(self.file, metadata=place.metadata)
+        return replace(self.file, metadata=source.metadata)
 
     def lay(self, **how: Any) -> None:
         """Lay its base beside it, as the other home does."""
-        self.theirs.lay(self.folder, **{"agreed": self.place.root} | how)
+        self.theirs.lay(self.folder, **{"agreed": self.source.root} | how)
 
 
 @pytest.fixture(params=[False, True], ids=["sealed", "public"])
@@ -125,9 +126,9 @@ def laid(tmp_path: Path, request: pytest.FixtureRequest) -> Laid:
     store = LocalStore(tmp_path / "store", tmp_path / "mine")
     mine, theirs = Bases(tmp_path / "mine" / "bases", store), Bases(tmp_path / "theirs" / "bases", store)
     root = mine.keep(BASE)
-    place = mine.publish(root, ModelId(sha256(b"base")), is_public=request.param)
-    file = replace(ModelFile.over(BASE | {"own": floats(9)}, inventory_of(BASE)), metadata=place.metadata)
-    laid = Laid(store, place, mine, theirs, JobFolder(tmp_path / "theirs" / "job").create(), file)
+    source = mine.publish(root, ModelId(sha256(b"base")), is_public=request.param)
+    file = replace(ModelFile.over(BASE | {"own": floats(9)}, inventory_of(BASE)), metadata=source.metadata)
+    laid = Laid(store, source, mine, theirs, JobFolder(tmp_path / "theirs" / "job").create(), file)
     laid.offer(file)
     return laid
 
@@ -135,18 +136,18 @@ def laid(tmp_path: Path, request: pytest.FixtureRequest) -> Laid:
 def test_base_is_fetched_once_and_lies_beside_each_model(laid: Laid, tmp_path: Path) -> None:
     laid.lay()
     assert laid.file.whole(read_safetensors(laid.folder.base)[0])["own"] == floats(9)
-    assert laid.mine.publish(laid.place.root, ModelId(sha256(b"other")), False) == laid.place, "it lies there already"
-    laid.store.unpin(laid.place.cid)
+    assert laid.mine.publish(laid.source.root, ModelId(sha256(b"other")), False) == laid.source, "it lies there already"
+    laid.store.unpin(laid.source.cid)
     laid.store.gc()
     again = JobFolder(tmp_path / "theirs" / "again").create()
     laid.file.write(again.initial)
-    laid.theirs.lay(again, laid.place.root)
+    laid.theirs.lay(again, laid.source.root)
     assert again.base.samefile(laid.folder.base)
 
 
 def test_base_that_is_sealed_is_not_in_the_clear(laid: Laid) -> None:
-    data = b"".join(block for _, block in laid.store.blocks(laid.place.cid))
-    assert (b"weight" in data) == (laid.place.identity is None)
+    data = b"".join(block for _, block in laid.store.blocks(laid.source.cid))
+    assert (b"weight" in data) == (laid.source.identity is None)
 
 
 def test_model_without_a_base_needs_none(laid: Laid) -> None:
@@ -155,22 +156,22 @@ def test_model_without_a_base_needs_none(laid: Laid) -> None:
 
 
 def test_base_that_the_store_lost_can_be_had_later(laid: Laid) -> None:
-    laid.store.unpin(laid.place.cid)
+    laid.store.unpin(laid.source.cid)
     laid.store.gc()
-    with pytest.raises(NotFound, match=f"the base {laid.place.root.short} of the model cannot be had") as error:
+    with pytest.raises(NotFound, match=f"the base {laid.source.root.short} of the model cannot be had") as error:
         laid.lay()
     assert "publish it again with --base" in error.value.hint
-    laid.offer(laid.over(laid.mine.publish(laid.place.root, ModelId(sha256(b"base")), False)))
+    laid.offer(laid.over(laid.mine.publish(laid.source.root, ModelId(sha256(b"base")), False)))
     laid.lay()
 
 
 def test_another_model_in_the_place_of_a_base_is_refused(laid: Laid, tmp_path: Path) -> None:
     other = laid.mine.keep({"weight": floats(1, 2)})
-    there = laid.mine.publish(other, ModelId(sha256(b"other")), is_public=laid.place.identity is None)
-    laid.offer(laid.over(replace(there, root=laid.place.root)))
-    with pytest.raises(DigestMismatch, match=f"and there is the model {other}, not {laid.place.root}"):
+    there = laid.mine.publish(other, ModelId(sha256(b"other")), is_public=laid.source.identity is None)
+    laid.offer(laid.over(replace(there, root=laid.source.root)))
+    with pytest.raises(DigestMismatch, match=f"and there is the model {other}, not {laid.source.root}"):
         laid.lay()
-    assert not laid.theirs.path(laid.place.root).exists() and not laid.folder.base.exists()
+    assert not laid.theirs.path(laid.source.root).exists() and not laid.folder.base.exists()
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def test_another_model_in_the_place_of_a_base_is_refused(laid: Laid, tmp_path: P
     ],
 )
 def test_place_of_a_base_that_is_malformed_is_refused(laid: Laid, text: str | None, said: str) -> None:
-    laid.offer(replace(laid.file, metadata={} if text is None else {PLACE_KEY: text}))
+    laid.offer(replace(laid.file, metadata={} if text is None else {SOURCE_KEY: text}))
     with pytest.raises(InputRefused, match=said):
         laid.lay()
 
@@ -197,14 +198,14 @@ def test_base_that_the_recipe_does_not_name_is_not_fetched(laid: Laid) -> None:
 
 def test_what_lies_in_the_place_of_a_base_is_bounded_by_what_the_model_says_of_it(laid: Laid, tmp_path: Path) -> None:
     (large := tmp_path / "large").write_bytes(bytes(20 << 20))
-    laid.offer(laid.over(replace(laid.place, cid=laid.store.add(large))))
+    laid.offer(laid.over(replace(laid.source, cid=laid.store.add(large))))
     with pytest.raises(InputRefused, match="limit"):
         laid.lay()
     assert list(laid.theirs.folder.iterdir()) == []
 
 
 def test_base_that_is_sealed_to_others_is_refused(laid: Laid) -> None:
-    laid.offer(laid.over(replace(laid.place, identity=new_identity()[0])))
+    laid.offer(laid.over(replace(laid.source, identity=new_identity()[0])))
     with pytest.raises((AccessRefused, DigestMismatch), match="does not open"):
         laid.lay()
 
@@ -214,12 +215,12 @@ def test_fetched_base_goes_when_nothing_needs_it_and_an_own_one_stays(laid: Laid
     laid.theirs.store = theirs
     laid.lay(keeps=True)
     laid.theirs.release_unused()
-    assert laid.theirs.path(laid.place.root).exists() and theirs.list_pins() == [laid.place.cid]
+    assert laid.theirs.path(laid.source.root).exists() and theirs.list_pins() == [laid.source.cid]
     laid.folder.base.unlink()
     for bases in (laid.theirs, laid.mine):
         bases.release_unused()
     assert list(laid.theirs.folder.iterdir()) == [] and theirs.list_pins() == []
-    assert laid.mine.path(laid.place.root).exists() and laid.store.list_pins() == [laid.place.cid]
+    assert laid.mine.path(laid.source.root).exists() and laid.store.list_pins() == [laid.source.cid]
 
 
 # From the command line

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +19,9 @@ from fitchain.pod.values.delta import DELTA_KEY, VERSION, ModelFile, inventory_o
 from fitchain.pod.values.digest import canonical_json, parse_json
 from fitchain.pod.values.errors import DigestMismatch, InputRefused
 from fitchain.pod.values.state import Limits, TensorBytes, model_root, safetensors_pieces, write_safetensors
-from tests.test_state import NAMES, floats, tensors
+from scripts.zoo.__main__ import LIBRARIES
+from tests.made_tensors import NAMES, floats, tensors
+from tests.source_text import ROOT
 
 MODELS = st.dictionaries(NAMES, tensors(), min_size=1, max_size=5)
 BASE = {"weight": floats(1, 2, 3), "bias": floats(0), "mean": floats(4, 5, kind="buffer")}
@@ -150,3 +156,14 @@ def test_delta_that_a_foreign_program_wrote_anew_is_no_delta_any_more(tmp_path: 
     file = delta()
     write_safetensors(tmp_path / "m", file.own)
     assert ModelFile.read(tmp_path / "m").root != file.root
+
+
+@pytest.mark.long
+@pytest.mark.architectures
+def test_module_that_peft_wrapped_shares_what_it_wraps() -> None:
+    path = os.pathsep.join(map(str, (ROOT, LIBRARIES)))
+    command = [sys.executable, "-m", "tests.peft_model"]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, check=True)
+    told = json.loads(done.stdout)
+    assert all("lora_" in name for name in told["own"]) and len(told["own"]) == 4
+    assert told["shared"]["base_model.model.0.base_layer.weight"] == "0.weight" and len(told["shared"]) == 4

@@ -359,7 +359,7 @@ def test_no_console_block_shows_what_no_walk_runs() -> None:
     assert lines == []
 
 
-WALKS = [DOCS / "audits.md", DOCS / "ipfs.md", DOCS / "tables.md"]
+WALKS = [DOCS / "audits.md", DOCS / "fine-tuning.md", DOCS / "ipfs.md", DOCS / "tables.md"]
 
 
 def test_every_document_with_prompts_is_walked() -> None:
@@ -392,6 +392,20 @@ def test_the_walk_of_a_mixed_table_runs_as_it_is_shown(tmp_path: Path) -> None:
     result = "held out as the owner states, on 180 held-out records that nobody trained on: accuracy "
     assert float(said.partition(result)[2].partition("%")[0]) > 80, stranger
     assert not (tmp_path / "walk" / "stranger" / "keys").exists()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_the_walk_of_a_fine_tuning_runs_as_it_is_shown(tmp_path: Path) -> None:
+    readme, tuning = walk_of(ROOT / "README.md"), walk_of(DOCS / "fine-tuning.md")
+    published = next(place for place, (_, command) in enumerate(readme) if "model publish" in command)
+    with terminals_at(tmp_path, commands := [*readme[:published], *tuning]) as walkers:
+        walkers.walk(commands)
+        said = " ".join(walkers.terminals["scientist"].log.split())
+    assert "sealed to those who are offered a model over it" in said
+    assert "their bytes were not looked at" in said and "the file named with --base holds them" in said
+    assert (tmp_path / "tuned" / "whole.safetensors").stat().st_size > 10**6
+    assert (tmp_path / "tuned" / "model.safetensors").stat().st_size < 10**4
 
 
 @pytest.mark.ipfs

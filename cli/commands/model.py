@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 app = group("model", "Bring a model; fetch what became of it.")
 
 
+# Many parameters: what a person may say of a model.
 @command(app, "publish")
 def publish(
     session: Session,

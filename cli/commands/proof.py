@@ -295,6 +295,7 @@ def cost(
     return Report(head | costs.values(plan, chance), costs.views(plan, kind, chance))
 
 
+# Many parameters: what is checked, against what, and how strictly.
 @command(app, "verify")
 def verify(
     session: Session,

@@ -29,14 +29,14 @@ from fitchain.pod.values.job_folder import JobFolder, Scratch, base_name, scratc
 from fitchain.pod.values.limits import BASE, SHORT, TENSORS_HEADER, FolderLimits
 from fitchain.pod.values.state import Tensors, model_root, write_safetensors
 
-PLACE_KEY = "fitchain-base"
+SOURCE_KEY = "fitchain-base"
 """The metadata key under which a published delta says where its base lies."""
 _SEALED_SHARE, _SEALED_BESIDE = 4096, 8192
 """An age file takes 16 bytes for each 64 KiB, and a header, beside its content."""
 
 
 @dataclass(frozen=True)
-class BasePlace:
+class BaseSource:
     """Where a base lies.
 
     Args:
@@ -52,16 +52,16 @@ class BasePlace:
     @property
     def metadata(self) -> dict[str, str]:
         """What a delta says of it, beside the root."""
-        return {PLACE_KEY: canonical_json({"cid": str(self.cid), "identity": self.identity}).decode()}
+        return {SOURCE_KEY: canonical_json({"cid": str(self.cid), "identity": self.identity}).decode()}
 
     @classmethod
-    def of(cls, file: ModelFile) -> BasePlace:
+    def of(cls, file: ModelFile) -> BaseSource:
         """Where the base of an offered model lies.
 
         Raises:
             InputRefused: the model has no base, or does not say where it lies.
         """
-        text = file.metadata.get(PLACE_KEY)
+        text = file.metadata.get(SOURCE_KEY)
         if file.base is None or text is None:
             raise InputRefused(
                 f"the model is a delta over {file.base}, and does not say where that lies",
@@ -102,7 +102,7 @@ class Bases:
             write_safetensors(path, tensors)
         return root
 
-    def published(self, root: Root) -> tuple[BasePlace, ModelId] | None:
+    def published(self, root: Root) -> tuple[BaseSource, ModelId] | None:
         """Where this pod put a base, and under which id it registered it; None where it did not."""
         try:
             value = parse_json(self.note_of(root).read_bytes(), SHORT)
@@ -110,9 +110,9 @@ class Bases:
             return None
         if (id := ModelId(Digest.parse(value["model"]))) == NO_MODEL:
             return None
-        return BasePlace(root, Cid.parse(value["cid"]), value["identity"]), id
+        return BaseSource(root, Cid.parse(value["cid"]), value["identity"]), id
 
-    def publish(self, root: Root, id: ModelId, is_public: bool) -> BasePlace:
+    def publish(self, root: Root, id: ModelId, is_public: bool) -> BaseSource:
         """Add a base of this pod's own to the store, once: in the clear, or sealed to an identity
         made for it, which opens it for all who are offered a model over it.
 
@@ -126,14 +126,14 @@ class Bases:
         if before and self.store.has(before[0].cid) and not (is_public and before[0].identity):
             return before[0]
         if is_public:
-            place = BasePlace(root, self.store.add(self.path(root)), None)
+            source = BaseSource(root, self.store.add(self.path(root)), None)
         else:
             identity = new_identity()[0]
             with scratch(self.folder, Scratch.SEALED) as folder:
                 seal_file(self.path(root), folder / "base.age", [recipient_of(identity)])
-                place = BasePlace(root, self.store.add(folder / "base.age"), identity)
-        self._write_note(place, id)
-        return place
+                source = BaseSource(root, self.store.add(folder / "base.age"), identity)
+        self._write_note(source, id)
+        return source
 
     def lay(self, folder: JobFolder, agreed: Root | None, limits: FolderLimits = BASE, keeps: bool = False) -> None:
         """Lay the base of a folder's initial model beside it, fetched where this home has it not;
@@ -159,34 +159,34 @@ class Bases:
             raise ClaimMismatch(f"the initial model is a delta over {file.base}, and the recipe's base is {agreed}")
         with self._shared():
             if not self.path(agreed).exists():
-                self._fetch(BasePlace.of(file), file.inventory_bytes, limits, keeps)
+                self._fetch(BaseSource.of(file), file.inventory_bytes, limits, keeps)
             with suppress(FileExistsError):  # another lane laid it
                 os.link(self.path(agreed), folder.base)
 
-    def _fetch(self, place: BasePlace, size_bytes: int, limits: FolderLimits, keeps: bool) -> None:
+    def _fetch(self, source: BaseSource, size_bytes: int, limits: FolderLimits, keeps: bool) -> None:
         most = size_bytes + TENSORS_HEADER.text_bytes
         most = min(limits.size_bytes, most + most // _SEALED_SHARE + _SEALED_BESIDE)
         with scratch(self.folder, Scratch.OPENED) as folder:
             try:
                 fetch_file(
-                    self.store, place.cid, folder / "base", place.identity, FolderLimits(most, limits.seconds, 1)
+                    self.store, source.cid, folder / "base", source.identity, FolderLimits(most, limits.seconds, 1)
                 )
             except NotFound as error:
                 hint = "who published the model has it, and can publish it again with --base"
                 raise NotFound(
-                    f"the base {place.root.short} of the model cannot be had: {error.message}", hint
+                    f"the base {source.root.short} of the model cannot be had: {error.message}", hint
                 ) from None
             fetched = ModelFile.read(folder / "base")
-            if not fetched.is_whole or fetched.root != place.root:
+            if not fetched.is_whole or fetched.root != source.root:
                 raise DigestMismatch(
-                    f"the model says that its base lies at {place.cid}, and there is the model {fetched.root},"
-                    f" not {place.root}",
+                    f"the model says that its base lies at {source.cid}, and there is the model {fetched.root},"
+                    f" not {source.root}",
                     "publish it anew with its base",
                 )
             if keeps:
-                self.store.pin(place.cid)
-            self._write_note(place, NO_MODEL)
-            (folder / "base").replace(self.path(place.root))
+                self.store.pin(source.cid)
+            self._write_note(source, NO_MODEL)
+            (folder / "base").replace(self.path(source.root))
 
     def release_unused(self) -> None:
         """Remove fetched bases that lie in no folder any more; the store needs to keep them no
@@ -207,9 +207,9 @@ class Bases:
         """The file that says where a base lies, whether it is there or not."""
         return self.folder / f"{root}.json"
 
-    def _write_note(self, place: BasePlace, id: ModelId) -> None:
-        note = {"cid": str(place.cid), "identity": place.identity, "model": str(id)}
-        write_file(self.note_of(place.root), canonical_json(note), 0o600)
+    def _write_note(self, source: BaseSource, id: ModelId) -> None:
+        note = {"cid": str(source.cid), "identity": source.identity, "model": str(id)}
+        write_file(self.note_of(source.root), canonical_json(note), 0o600)
 
     @contextmanager
     def _shared(self) -> Iterator[None]:

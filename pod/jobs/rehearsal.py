@@ -39,7 +39,8 @@ def rehearse(
     """Train the offer in a folder for its first segments on mock data.
 
     Args:
-        folder: holds recipe.json, graph.json, initial.safetensors and its base where it has one; nothing in it is changed.
+        folder: holds recipe.json, graph.json, initial.safetensors and its base where it has one;
+            nothing in it is changed.
         put_records: writes the mock data to a path, as NPZ.
         limit_s: seconds after which it is given up.
         work: of a step, as the terms say; None compares nothing.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitchain.pod.jobs.bases import PLACE_KEY
+from fitchain.pod.jobs.bases import SOURCE_KEY
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.scientist.receive import delivery
 from fitchain.pod.values.delta import ModelFile
@@ -50,7 +50,7 @@ def merge_model(model: Path, to: Path, base: Path) -> MergedModel:
         raise InputRefused(f"{to} is there already", "choose another name")
     file = ModelFile.read(model)
     tensors = file.whole({} if file.base is None else read_base(file.base, base).own)
-    merged = ModelFile(tensors, metadata={key: text for key, text in file.metadata.items() if key != PLACE_KEY})
+    merged = ModelFile(tensors, metadata={key: text for key, text in file.metadata.items() if key != SOURCE_KEY})
     with host_errors(f"{to} cannot be written"):
         to.parent.mkdir(parents=True, exist_ok=True)
         merged.write(to)

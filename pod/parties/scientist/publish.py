@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitchain.pod.compute.dataset import Argument, Card, Parameters, chosen_arguments, usual_arguments
-from fitchain.pod.jobs.bases import BasePlace
+from fitchain.pod.jobs.bases import BaseSource
 from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
@@ -92,6 +92,7 @@ def card_of(entry: DatasetEntry, data: bytes) -> Card:
     return card
 
 
+# Many parameters: what a person may say of a model.
 def publish_model(
     home: Home,
     module: ModuleSource | Path,
@@ -116,7 +117,7 @@ def publish_model(
         name: of the class, factory or instance in the file; without a file, what the model is
             called in this home, else by its class.
         output: which tensor is trained where the module returns several: a key or an attribute,
-            such as `logits`, or a place.
+            such as `logits`, or a source.
         parents: the registered models that it descends from, at most 64.
         inputs: which columns enter which parameter of forward, `NAME=COLUMNS[:TYPE]` each
             (`fitchain.pod.compute.dataset.arguments`); a job request of this home repeats them.
@@ -155,7 +156,7 @@ def publish_model(
         (folder / GRAPH).write_bytes(graph.encode())
         file.write(folder / INITIAL)
         if under is not None:
-            os.link(home.bases.path(under.place.root), folder / BASE)
+            os.link(home.bases.path(under.source.root), folder / BASE)
         cid = send_folder(home.store, folder, MODEL_FILES, [home.keys.recipient])
         above = NO_MODEL if under is None else under.id
         parents = [*parents, *([above] if above not in (NO_MODEL, *parents) else [])]
@@ -179,12 +180,12 @@ class PublishedBase:
     """A base as it was published: its registered id, and where it lies."""
 
     id: ModelId
-    place: BasePlace
+    source: BaseSource
 
     def used_by(self, file: ModelFile) -> UsedBase:
         """What a model makes of it."""
-        place = self.place
-        return UsedBase(self.id, place.root, place.cid, place.identity is None, file.shared_bytes, file.own_bytes)
+        source = self.source
+        return UsedBase(self.id, source.root, source.cid, source.identity is None, file.shared_bytes, file.own_bytes)
 
 
 def publish_base(home: Home, base: ModelId | Path, is_public: bool = False) -> PublishedBase:
@@ -215,9 +216,9 @@ def publish_base(home: Home, base: ModelId | Path, is_public: bool = False) -> P
         folder = home.model_folder(id)
         if not (folder / INITIAL).exists():
             os.link(home.bases.path(root), folder / INITIAL)
-        place = home.bases.publish(root, id, is_public)
-        home.journal.keep_model(ModelRow(id, path.stem, folder, WEIGHTS, root, str(place.cid)))
-        return PublishedBase(id, place)
+        source = home.bases.publish(root, id, is_public)
+        home.journal.keep_model(ModelRow(id, path.stem, folder, WEIGHTS, root, str(source.cid)))
+        return PublishedBase(id, source)
     return PublishedBase(row.id, home.bases.publish(root, row.id, is_public))
 
 
@@ -227,7 +228,7 @@ def delta_over(home: Home, tensors: Tensors, base: PublishedBase) -> ModelFile:
     Raises:
         InputRefused: it shares no tensor with the base.
     """
-    held = read_safetensors(home.bases.path(base.place.root))[0]
+    held = read_safetensors(home.bases.path(base.source.root))[0]
     file = ModelFile.over(tensors, inventory_of(held))
     if not file.shared:
         raise InputRefused(
@@ -235,4 +236,4 @@ def delta_over(home: Home, tensors: Tensors, base: PublishedBase) -> ModelFile:
             " no values, shape and type are the same",
             "load the base's weights where the module is made, in the type in which the base has them",
         )
-    return replace(file, metadata=base.place.metadata)
+    return replace(file, metadata=base.source.metadata)
