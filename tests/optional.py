@@ -100,8 +100,8 @@ def _zoo() -> str:
 
 
 def frameworks() -> Path | None:
-    """Where Lightning, transformers and PEFT are: with what is installed, or where `make zoo` brought
-    them."""
+    """Where Lightning, transformers and PEFT are: with what is installed, or where `make zoo`
+    brought them."""
     names = ("lightning", "transformers", "peft")
     places = [Path(part) for part in sys.path if part.endswith("site-packages")]
     return next((place for place in (*places, LIBRARIES) if all((place / name).is_dir() for name in names)), None)

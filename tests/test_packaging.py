@@ -42,6 +42,8 @@ def names(requirements: list[str]) -> set[str]:
 
 MEASURED_AGAINST = {"opacus"}
 """What a bench compares with where somebody installed it: nothing rests on it."""
+FRAMEWORKS = {Requirement(each).name for extra in ("lightning", "hugging-face") for each in EXTRAS[extra]}
+"""What tests of models import where `make zoo` or these extras brought it."""
 ZOO = ROOT / "scripts" / "zoo" / "catalogue"
 """It imports what `make zoo` brings into a folder of its own."""
 
@@ -59,7 +61,7 @@ def imported_distributions(*folders: str) -> set[str]:
                 elif isinstance(node, ast.ImportFrom) and node.module:
                     modules.add(node.module.split(".")[0])
     own_or_for_types = {"fitchain", "scripts", "tests", "_typeshed"}
-    foreign = modules - set(sys.stdlib_module_names) - own_or_for_types - MEASURED_AGAINST
+    foreign = modules - set(sys.stdlib_module_names) - own_or_for_types - MEASURED_AGAINST - FRAMEWORKS
     providers = packages_distributions()
     return {canonicalize_name(providers[module][0]) for module in foreign}
 

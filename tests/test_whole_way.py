@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.state import read_safetensors
@@ -35,7 +36,7 @@ def parties(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parties]:
         pytest.param(
             records.images,
             "walk/scientist/models.py:vit",
-            "",
+            "--base walk/scientist/vit.safetensors",
             "steps = 36\n",
             ["float32"],
             id="LoRA of a vision transformer",
@@ -44,7 +45,7 @@ def parties(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parties]:
         pytest.param(
             records.notes,
             "walk/scientist/models.py:text",
-            "",
+            "--base walk/scientist/text.safetensors",
             "steps = 36\n",
             ["int64"],
             id="LoRA of a transformer",
@@ -78,4 +79,9 @@ def test_model_goes_the_whole_way_and_has_the_bits_of_its_own_code(
     with parties.opened("owner") as owner:
         job = AgreementId(Digest.parse(parties.walkers.words["JOB"]))
         eager = Loop(module, dtypes).weights(owner, job, tmp_path, parties.folder)
-    require_equal_bits(read_safetensors(result / "model.safetensors")[0], eager)
+    delivered = ModelFile.read(result / "model.safetensors")
+    whole = delivered.own if delivered.is_whole else read_safetensors(result / "whole.safetensors")[0]
+    require_equal_bits(whole, eager)
+    assert delivered.is_whole is ("--base" not in published)
+    if not delivered.is_whole:  # LoRA's matrices and the head alone
+        assert {name.rpartition(".")[0].rpartition(".")[2] for name in delivered.own} == {"query", "value", "head"}

@@ -76,7 +76,8 @@ class Parties:
             recipe: what stands in the recipe's file.
 
         Returns:
-            the folder of the model and its certificate.
+            the folder of the model and its certificate; where the model is published over a base,
+            `whole.safetensors` lies beside, in which the scientist merged both.
         """
         for word in ("DATASET", "MODEL", "JOB"):
             self.walkers.words.pop(word, None)
@@ -90,6 +91,7 @@ def _way(registered: str, published: str, result: str) -> Walk:
     register = f"fitchain data register walk/owner/data/{registered} --scientist SCIENTIST --disclose sampled --yes"
     verify = f"fitchain proof verify {result}/model.safetensors {result}/certificate.json"
     request = "fitchain job request --dataset DATASET --model MODEL --recipe walk/scientist/recipe.toml"
+    merged = [("scientist", f"fitchain model merge JOB --to {result}/whole.safetensors")]
     return [
         ("owner", register),
         ("scientist", f"fitchain model publish {published} --dataset DATASET"),
@@ -99,6 +101,7 @@ def _way(registered: str, published: str, result: str) -> Walk:
         ("scientist", f"fitchain model fetch JOB --to {result}"),
         ("scientist", f"{verify} --require vouched"),
         ("stranger", f"{verify} --require vouched"),
+        *(merged if "--base" in published else []),
         ("scientist", "fitchain job accept JOB"),
     ]
 
