@@ -21,8 +21,8 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, S
 
 from fitchain.pod.compute.model.torch_output import Location, calling_frame, calling_location, is_foreign
 
-MOST = 32
-"""Branches on values of one trace: each costs a trace more."""
+MOST = 8
+"""Branches on values of one trace: each costs one or two traces more."""
 _BRANCHING = ("_IF_", "TO_BOOL", "UNARY_NOT", "CONTAINS_OP")
 """In names of instructions that ask for a truth."""
 _TRUTHS = (sympy.Rel, sympy.logic.boolalg.BooleanFunction)

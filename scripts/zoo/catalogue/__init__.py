@@ -5,6 +5,7 @@ from __future__ import annotations
 FAMILIES = (
     "torchvision_models",
     "timm_models",
+    "vit_pytorch_models",
     "transformers_vision",
     "transformers_text",
     "transformers_decoders",

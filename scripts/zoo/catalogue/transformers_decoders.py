@@ -22,6 +22,18 @@ SMALL = {
     "eos_token_id": 48,
 }
 FEW = {"vocab_size": 50, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 40}
+EXPERTS = {
+    **SMALL,
+    "num_local_experts": 4,
+    "num_experts": 4,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16,
+    "n_shared_experts": 1,
+    "first_k_dense_replace": 0,
+    "n_group": 1,
+    "topk_group": 1,
+}
 MIXED = {"num_local_experts": 2, "num_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 16}
 OTHERWISE: dict[str, dict[str, Any]] = {
     "GPT2LMHead": FEW,
@@ -75,6 +87,24 @@ OTHERWISE: dict[str, dict[str, Any]] = {
     "GPTBigCodeForCausalLM": FEW,
     "MixtralForCausalLM": {**SMALL, **MIXED},
     "Qwen2MoeForCausalLM": {**SMALL, **MIXED},
+    "Ernie4_5_MoeForCausalLM": {**SMALL, "moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 16},
+    "SolarOpenForCausalLM": EXPERTS,
+    "AfmoeForCausalLM": EXPERTS,
+    "MiniMaxForCausalLM": EXPERTS,
+    "GraniteMoeSharedForCausalLM": {**EXPERTS, "shared_intermediate_size": 16},
+    "GptOssForCausalLM": EXPERTS,
+    "JambaForCausalLM": {
+        **EXPERTS,
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "use_mamba_kernels": False,
+        "mamba_d_state": 4,
+    },
+    "BitNetForCausalLM": SMALL,
+    "DogeForCausalLM": SMALL,
+    "Jais2ForCausalLM": SMALL,
+    "CwmForCausalLM": SMALL,
+    "VaultGemmaForCausalLM": SMALL,
     "MambaForCausalLM": {**SMALL, "state_size": 4},
     "Mamba2ForCausalLM": {**SMALL, "state_size": 4, "num_heads": 8, "head_dim": 8, "n_groups": 1, "chunk_size": 4},
     "RwkvForCausalLM": {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "context_length": 16},
