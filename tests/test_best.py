@@ -107,7 +107,7 @@ def test_a_recipe_that_chooses_evaluates_each_leaf_but_the_first() -> None:
     [
         ({"held_out": None}, "no record is held out", "held_out = 0.2"),
         ({"evaluate": "end"}, "results that only the last one has", 'evaluate = "segment"'),
-        ({"best": "mae"}, "best is one of loss, accuracy, f1, auc", ""),
+        ({"best": "mae"}, "best is one of loss, accuracy, top5, f1, auc", ""),
         ({"net": PrivateNet, "privacy": PRIVACY, "metrics": []}, "in noised counts", "leave evaluate and best out"),
         (
             {"net": PrivateNet, "privacy": PRIVACY, "metrics": [], "best": None},

@@ -20,6 +20,7 @@ import numpy as np
 
 from fitchain.pod.compute.dataset import Card, Task, batches
 from fitchain.pod.compute.dataset.columns import Column
+from fitchain.pod.compute.dataset.preprocessing import preprocessing_metadata, preprocessing_of
 from fitchain.pod.ports.agreement import AuditTerms
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.proof.certificate.envelope import seal
@@ -27,6 +28,7 @@ from fitchain.pod.proof.certificate.statement import Ancestor, HeldOutClaim, Sta
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, Root, sha256, sha256_file
+from fitchain.pod.values.graph import Input
 from fitchain.pod.values.held_out import Classes, HeldOut, held_out_salt
 from fitchain.pod.values.ids import NO_MODEL, AgreementId, DatasetId, ModelId, PanelId
 from fitchain.pod.values.leaf import Leaf, StateRoots, metrics_digest, records_digest, state_word
@@ -64,7 +66,9 @@ def main() -> int:
     states = {index: roots_of(recipe, index) for index in range(recipe.leaf_count)}
     transcript = transcript_of(recipe, states)
     model, last = FOLDER / "model.safetensors", transcript.count - 1
-    write_safetensors(model, tensors(recipe.step_of(DELIVERED)))
+    inputs = (Input("x", "F32", (1,)),)
+    metadata = preprocessing_metadata(preprocessing_of(recipe, card, inputs))
+    write_safetensors(model, tensors(recipe.step_of(DELIVERED)), metadata)
     statement = Statement(
         subject=sha256_file(model),
         agreement=AgreementId(sha256(b"agreement")),
