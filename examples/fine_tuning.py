@@ -1,7 +1,7 @@
 """Fine-tuning: a published network stays as it is, and two small matrices are trained beside it.
 
-    python examples/fine_tuning.py pretrained.safetensors
-    fitchain model publish examples/fine_tuning.py:Adapted --dataset ID --base pretrained.safetensors
+    python examples/fine_tuning.py weights.safetensors
+    fitchain model publish examples/fine_tuning.py:Adapted --dataset ID --base weights.safetensors
 
 The first line writes the weights that the second takes as the base: whatever jobs train over it,
 these weights travel once. It is ordinary PyTorch. Shapes: B records of a batch, F features, C

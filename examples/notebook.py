@@ -116,6 +116,7 @@ print(f"the certificate holds, {verdict.assurance}: {verdict.reason}")
 
 trained = Classifier()
 fitchain.restore(trained, result.model)
+answers = fitchain.load(result).predict(folder / "test.npz")
 tested = fitchain.evaluate(scientist, job, folder / "test.npz")
 print(f"{tested.metrics['accuracy']:.1%} right on {tested.records} unseen records")
 

@@ -123,9 +123,11 @@ import hashlib, sys
 
 import torch
 
+from fitchain.pod.compute.training import OPTIMIZER_FORMS
+
 def moved(name):
     weights = torch.linspace(-1, 1, 1000).requires_grad_()
-    moves = getattr(torch.optim, name)([weights], lr=0.1, fused=True)
+    moves = OPTIMIZER_FORMS[name]([weights], lr=0.1)
     for _ in range(3):
         (weights.sin() * weights).sum().backward()
         moves.step()

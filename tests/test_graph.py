@@ -146,7 +146,7 @@ def test_no_class_admits_what_reads_memory_that_is_not_its_own() -> None:
         "from_file",
         "unpool",
         "sparse",
-        "renorm",
+        "embedding_renorm",
         "item",
         ".out",
         "_unsafe",

@@ -446,7 +446,7 @@ class WrongShape(Refused):
 
 class OwnOperator(Refused):
     def forward(self, x: Tensor) -> Tensor:
-        return x.renorm(2, 0, 1)  # the line
+        return x.index_add(0, torch.zeros(1, dtype=torch.int64), x[:1])  # the line
 
 
 class Uninitialised(Refused):
@@ -485,7 +485,7 @@ REFUSED: dict[type[nn.Module], str] = {
     BatchBranch: "only for some batch sizes",
     Raising: "ValueError: my own words",
     WrongShape: "cannot be traced",
-    OwnOperator: "aten.renorm.default",
+    OwnOperator: "aten.index_add.default",
     Uninitialised: "the graph computes the output",
     Sampling: "does not admit the operator aten.grid_sampler.default",
     Pair: "returns a tuple of 2 tensors",

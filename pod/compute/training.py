@@ -227,7 +227,7 @@ class SegmentMetrics:
 # Optimizer
 
 
-_KINDS: Mapping[str, Callable[..., Optimizer]] = {
+OPTIMIZER_FORMS: Mapping[str, Callable[..., Optimizer]] = {
     "SGD": partial(torch.optim.SGD, fused=True),
     "Adam": partial(torch.optim.Adam, fused=True),
     "AdamW": partial(torch.optim.AdamW, fused=True),
@@ -264,7 +264,7 @@ def fresh_optimizer(program: Program, recipe: Recipe, initial: Tensors | None = 
                 tensor.detach().clone() if initial is None else new_tensor(initial[names[tensor]])
                 for tensor in group["params"]
             ]
-    return _KINDS[recipe.optimizer.name](groups, lr=recipe.learning_rate(0), **arguments)
+    return OPTIMIZER_FORMS[recipe.optimizer.name](groups, lr=recipe.learning_rate(0), **arguments)
 
 
 def _groups(program: Program, groups: Sequence[ParameterGroup]) -> list[dict[str, Any]]:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar
 
-import sympy  # type: ignore[import-untyped]  # torch's own
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, ShapeEnv
 
 from fitchain.pod.compute.model.torch_output import Location, calling_frame, calling_location, is_foreign
@@ -25,7 +24,6 @@ MOST = 8
 """Branches on values of one trace: each costs one or two traces more."""
 _BRANCHING = ("_IF_", "TO_BOOL", "UNARY_NOT", "CONTAINS_OP")
 """In names of instructions that ask for a truth."""
-_TRUTHS = (sympy.Rel, sympy.logic.boolalg.BooleanFunction)
 Traced = TypeVar("Traced")
 
 
@@ -114,9 +112,9 @@ def _deciding(ways: Ways) -> Iterator[None]:
         try:
             return evaluate(environment, expression, *values, **options)
         except GuardOnDataDependentSymNode:
-            if not (isinstance(expression, _TRUTHS) and _is_branch()):
+            if not (expression.is_Relational or expression.is_Boolean) or not _is_branch():
                 raise
-            return sympy.true if ways.decide() else sympy.false
+            return ways.decide()
 
     ShapeEnv._evaluate_expr = answer  # type: ignore[method-assign, assignment]
     try:

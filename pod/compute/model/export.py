@@ -195,10 +195,10 @@ def _trace(
     program: torch.export.ExportedProgram | None = None
     failure: BaseException | None = None
 
-    def is_same(one: torch.export.ExportedProgram, other: torch.export.ExportedProgram) -> bool:
-        first, second = ({**tensors}, {**tensors})
-        forms = [Writer(each, module, kept, admits).form() for each, kept in ((one, first), (other, second))]
-        return forms[0] == forms[1] and first.keys() == second.keys()
+    def is_same(*programs: torch.export.ExportedProgram) -> bool:
+        kept = [{**tensors} for _ in programs]
+        forms = [Writer(each, module, of, admits).form() for each, of in zip(programs, kept, strict=True)]
+        return forms[0] == forms[1] and kept[0].keys() == kept[1].keys()
 
     with quiet() as heard, _slow_path():
         try:

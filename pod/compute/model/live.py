@@ -44,11 +44,11 @@ class LiveBytes:
         storage = tensor.untyped_storage()
         size = storage.nbytes()
 
-        def let_go(_: object) -> None:
+        def forget(_: object) -> None:
             del self._living[key]
             self.now -= size
 
-        self._living[key] = weakref.ref(storage, let_go)
+        self._living[key] = weakref.ref(storage, forget)
         self.now += size
         self.peak = max(self.peak, self.now)
 

@@ -13,9 +13,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import sympy  # type: ignore[import-untyped]  # torch's own
+from torch.fx.experimental import symbolic_shapes
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+_sympy: Any = vars(symbolic_shapes)["sympy"]
+"""Torch's own: its sizes are symbols of it."""
 MOST_TRIED = 1 << 17
 """Batch sizes beyond which a condition is left to torch."""
 _FUNCTIONS = {
@@ -63,8 +65,8 @@ def _constant_within(expression: Any, lowest: int, highest: int) -> Any:
         return None
     (symbol,) = expression.free_symbols
     try:
-        values = sympy.lambdify(symbol, expression, [_FUNCTIONS, "numpy"])(np.arange(lowest, highest + 1))
+        values = _sympy.lambdify(symbol, expression, [_FUNCTIONS, "numpy"])(np.arange(lowest, highest + 1))
     except (TypeError, ValueError, NameError, ArithmeticError):  # a function of torch's that is not among these
         return None
     first, *_ = distinct = np.unique(values)
-    return sympy.sympify(first.item()) if len(distinct) == 1 and first.dtype.kind in "bi" else None
+    return first.item() if len(distinct) == 1 and first.dtype.kind in "bi" else None

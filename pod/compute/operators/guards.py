@@ -228,9 +228,9 @@ class _Walk(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, ...]:
         """Make the gradients."""
-        written, *given = ctx.saved_tensors
+        written, *inputs = ctx.saved_tensors
         torch.empty_like(written)
-        return (None, None, None, *map(torch.empty_like, given))
+        return (None, None, None, *map(torch.empty_like, inputs))
 
 
 def _check_shape(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:

@@ -77,7 +77,8 @@ def whole_model(model: Path, bases: Path | None = None) -> Tensors:
 
     Args:
         model: its file, which may be a delta.
-        bases: a folder of bases, or the base's file; None takes `base.safetensors` beside the model.
+        bases: a folder of bases, or the base's file; None takes `base.safetensors` beside the
+            model.
 
     Raises:
         As `merge_model`.

@@ -83,9 +83,9 @@ def require_evidence_fits(
     """
     if (size := evidence_bytes(recipe, graph, card, drawn)) <= limit_bytes:
         return
-    one = state_bytes(recipe, graph)
+    each = state_bytes(recipe, graph)
     raise InputRefused(
-        f"an audit would ask for {_text(size)} of evidence, {most_audited(recipe, drawn)} states of {_text(one)} each "
+        f"an audit would ask for {_text(size)} of evidence, {most_audited(recipe, drawn)} states of {_text(each)} each "
         f"among it, and verifiers fetch {_text(limit_bytes)} at most",
         "draw fewer segments, freeze a part of the model, or take an optimizer that keeps less",
     )
@@ -130,18 +130,18 @@ def choose_states(
     Raises:
         HostUnusable: there is too little room, whatever is left out.
     """
-    one, leaves = state_bytes(recipe, graph), recipe.leaf_count
+    each, leaves = state_bytes(recipe, graph), recipe.leaf_count
     around = 3 * _bytes_of(graph.tensors.values())  # the trained model, the file delivered, and the same sealed
     if drawn is not None:
         around += 2 * evidence_bytes(recipe, graph, card, drawn)  # plain and sealed
     room = int(DISK_SHARE * free_bytes)
-    fitting = max(FEWEST_STATES, min(room, free_bytes - around) // one)
+    fitting = max(FEWEST_STATES, min(room, free_bytes - around) // each)
     chosen = every or -(-leaves // max(1, fitting - FEWEST_STATES + 1))
-    keeping = Keeping(chosen, min(leaves, leaves // chosen + FEWEST_STATES), one, free_bytes)
-    if (needed := around + keeping.states * one) > free_bytes:
+    keeping = Keeping(chosen, min(leaves, leaves // chosen + FEWEST_STATES), each, free_bytes)
+    if (needed := around + keeping.states * each) > free_bytes:
         advice = "let the pod choose which states it keeps (leave --keep-every out)" if every else "make room on it"
         raise HostUnusable(
-            f"the job takes {_text(needed)} of the disk, states of {_text(one)} among it, and {_text(free_bytes)} are "
+            f"the job takes {_text(needed)} of the disk, states of {_text(each)} among it, and {_text(free_bytes)} are "
             "free",
             advice,
         )

@@ -346,8 +346,8 @@ def check_file(statement: Statement, path: Path, base: Path | None = None) -> tu
             file says of them alone.
 
     Returns:
-        the bytes of the parameters of the whole, and whether its metadata says how records enter the model
-        (`check_metadata`).
+        the bytes of the parameters of the whole, and whether its metadata says how records enter
+        the model (`check_metadata`).
 
     Raises:
         DigestMismatch: the file is another, or only its bytes are; or the base's file is.
