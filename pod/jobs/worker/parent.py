@@ -55,7 +55,7 @@ from fitchain.pod.values.job_folder import LOG, RECIPE, STATE_DIGESTS, JobFolder
 from fitchain.pod.values.limits import LEAF_LINE
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES, SEGMENT
-from fitchain.pod.values.work import USUAL_STEP_BYTES, StepWork
+from fitchain.pod.values.work import StepWork
 
 GRACE_S = 5
 WATCH_S = 0.1
@@ -428,8 +428,7 @@ def audit(
         EnvironmentRefused: this host does not reproduce the recipe's class.
         Unusable: the worker ended without a word, or memory ran out.
     """
-    limits = Limits.around(USUAL_STEP_BYTES if work is None else max(work.bytes, USUAL_STEP_BYTES))
-    task = Audit(context, rising(segments), work, has_reference, limits=limits)
+    task = Audit(context, rising(segments), work, has_reference, limits=Limits.agreed(work))
     return end_at_traps(task, lambda each: _results_of(SegmentAudited, folder, each, on_event, launcher))
 
 

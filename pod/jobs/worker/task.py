@@ -52,6 +52,16 @@ class Limits:
         beside = BESIDE_BYTES if records is None else BESIDE_BYTES + RECORD_COPIES * records.stat().st_size
         return cls(min(step_bytes + beside, MOST))
 
+    @classmethod
+    def agreed(cls, work: StepWork | None) -> Limits:
+        """The limits of a worker that replays what others agreed on: a step of as much as the terms
+        say, and no less than usual.
+
+        Args:
+            work: of a step, as the terms say; None where they are not known.
+        """
+        return cls.around(USUAL_STEP_BYTES if work is None else max(work.bytes, USUAL_STEP_BYTES))
+
 
 USUAL_LIMITS = Limits()
 """Where nobody says what a step may take."""

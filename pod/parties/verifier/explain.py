@@ -18,7 +18,6 @@ from fitchain.pod.values.errors import ClaimMismatch, NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import Scratch, scratch
 from fitchain.pod.values.limits import EVIDENCE
-from fitchain.pod.values.work import USUAL_STEP_BYTES
 
 
 def seats_of(home: Home, id: AgreementId) -> list[AuditRef]:
@@ -61,5 +60,4 @@ def explain_evidence(home: Home, ref: AuditRef, segments: Sequence[int], emit: E
                 problem = next((each for each in checked.problems if each.segment == segment), checked.problems[0])
                 raise ClaimMismatch(f"the evidence itself does not hold: {problem}")
         context = Context(chain_record.ctx, chain_record.seed)
-        limits = Limits.around(max(chain_record.work.bytes, USUAL_STEP_BYTES))
-        return explain(opened, context, segments, emit, home.launcher, limits)
+        return explain(opened, context, segments, emit, home.launcher, Limits.agreed(chain_record.work))
