@@ -20,6 +20,7 @@ from fitchain.cli.app import run
 from fitchain.cli.views.amounts import counted
 from fitchain.pod.jobs.journal import Journal
 from fitchain.pod.ports import keys
+from fitchain.pod.ports.memory import total_memory
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.ids import DatasetId
 from tests.chain_fixtures import PASSPHRASE, Account, Devnet, secret_file
@@ -136,6 +137,9 @@ def test_a_dataset_is_registered_listed_shown_and_retired(
     assert "well" in person("data", "show", made["dataset"], "--mock")
     policy = shown["card"]["policy"]
     assert (policy["minimum_batch"], policy["manual_approval"], shown["card"]["target"]) == (4, False, "outcome")
+    assert 0 < policy["most_memory_bytes"] < total_memory(), "a host has more than what a step may take there"
+    smaller = fitchain(*register, "--most-memory", "1536")[1]["dataset"]
+    assert "a step within 1536 MiB of memory" in " ".join(person("data", "show", smaller).split())
     code, told, _ = fitchain(*register, "--minimum-price", "2.6")
     assert code == 3 and "the price 2.5 FIT is below the least one 2.6 FIT" in told["error"]["message"]
     assert fitchain("data", "retire", made["dataset"][:8])[0] == 0

@@ -11,8 +11,9 @@ import pytest
 from fitchain.pod.compute.environment import installed_torch
 from fitchain.pod.jobs.turns import ASKER_RANK, OWNER_RANK, Turns
 from fitchain.pod.parties.verifier import ConsentPolicy
-from fitchain.pod.parties.verifier.consent import Replay, free_memory, unfit_host
+from fitchain.pod.parties.verifier.consent import Replay, unfit_host
 from fitchain.pod.ports.agreement import Audit, AuditKind, Outcome, Phase
+from fitchain.pod.ports.memory import free_memory
 from fitchain.pod.proof.audit.pace import Pace
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, sha256

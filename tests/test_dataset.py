@@ -435,6 +435,7 @@ def test_a_policy_refuses(policy: Policy, price: int, disclosure: Disclosure, me
     ("policy", "disclosure"),
     [
         (open_policy(minimum_price=10, maximum_steps=100, minimum_batch=8, scientists=(ALICE,)), Disclosure()),
+        (open_policy(most_memory_bytes=3 << 20), Disclosure()),
         (open_policy(disclosure_mode=AuditMode.SAMPLED, disclosure_cap=10), Disclosure(AuditMode.SAMPLED, 5, 5)),
         (open_policy(disclosure_mode=AuditMode.OPEN, disclosure_cap=None), Disclosure(AuditMode.ON_SITE, 10**9)),
     ],
@@ -442,6 +443,14 @@ def test_a_policy_refuses(policy: Policy, price: int, disclosure: Disclosure, me
 def test_a_policy_admits_what_meets_it_exactly(policy: Policy, disclosure: Disclosure) -> None:
     policy.admit(recipe(), 10, ALICE.upper().replace("X", "x"), disclosure)
     assert Policy.from_json(policy.json()) == policy
+
+
+def test_a_policy_refuses_a_step_that_takes_more_memory_and_says_what_to_do() -> None:
+    policy = open_policy(most_memory_bytes=2048 << 20)
+    policy.admit_memory(2048 << 20)
+    with pytest.raises(InputRefused, match="a step takes 2049 MiB of memory, and the policy admits 2 GiB") as told:
+        policy.admit_memory((2048 << 20) + 1)
+    assert "micro_batch" in str(told.value.hint)
 
 
 def test_a_policy_that_names_nobody_admits_nobody_unless_it_says_what_models_may_do() -> None:
@@ -470,6 +479,7 @@ def test_a_policy_accepts_the_panels_that_it_names() -> None:
     "policy",
     [
         open_policy(minimum_batch=0),
+        open_policy(most_memory_bytes=0),
         open_policy(held_out=0.6),
         open_policy(scientists=("0xABC",)),
         open_policy(panels=("0x12",)),

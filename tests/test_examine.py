@@ -14,14 +14,14 @@ from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.panel_status import panel_of
 from fitchain.pod.parties.owner.disclosed import keep_disclosed
-from fitchain.pod.parties.owner.examine import TRAINING_S, check_chain, examine, queued_s, time_concerns
+from fitchain.pod.parties.owner.examine import TRAINING_S, check_chain, examine, queued_s, require_memory, time_concerns
 from fitchain.pod.ports.agreement import Agreement, State, commit_key
 from fitchain.pod.ports.store.base import DAG_PB, Cid
 from fitchain.pod.ports.trust import distrust, look_at_panel, trust
 from fitchain.pod.ports.verifiers import Verifiers
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest, sha256
-from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.errors import HostUnusable, InputRefused, NotFound
 from fitchain.pod.values.ids import AuditRef, PanelId
 from tests.audit_actors import DISPUTE, TERMS, StakedVerifiers
 from tests.chain_fixtures import Account
@@ -147,6 +147,7 @@ def test_who_joins_after_the_request_is_not_shown_as_its_jury(
     [
         (open_policy(minimum_price=PRICE + 1), "below the policy's minimum"),
         (open_policy(maximum_steps=11), "has 12 steps and the policy admits 11"),
+        (open_policy(most_memory_bytes=1000), "a step takes 1 MiB of memory, and the policy admits 1,000 bytes"),
         (open_policy(scientists=("0x" + "1" * 40,)), "may not ask for this dataset"),
     ],
 )
@@ -158,6 +159,12 @@ def test_what_the_terms_say_is_refused_before_anything_is_fetched(
     id = calls.request(Digest(os.urandom(32)), terms, NOWHERE)
     with pytest.raises(InputRefused, match=words):
         examine(strict.owner.home, calls.read(id))
+
+
+def test_step_that_this_host_has_no_memory_for_is_left_to_a_larger_one() -> None:
+    require_memory(8 << 30, 8 << 30)
+    with pytest.raises(HostUnusable, match="a step takes 9 GiB of memory, and this host has 8 GiB"):
+        require_memory(9 << 30, 8 << 30)
 
 
 def test_offer_that_is_nowhere_is_looked_for_again(workshop: Workshop) -> None:

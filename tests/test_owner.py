@@ -16,6 +16,7 @@ import pytest
 from fitchain.pod.compute.checkpoint import read_leaves
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.waiting import awaits_approval
+from fitchain.pod.jobs.worker.task import Limits, read_task
 from fitchain.pod.parties.owner import Owner, Replay, approve, read_registered, reject, replay_job
 from fitchain.pod.parties.owner.disclosed import keep_disclosed
 from fitchain.pod.parties.owner.pod import KEEP_S, UNTOLD
@@ -84,7 +85,7 @@ class Done:
 @pytest.fixture(scope="module")
 def asked(workshop: Workshop, table_path: Path) -> Workshop:
     """A dataset whose owner is asked about every job, with mock data to rehearse on."""
-    policy = open_policy(minimum_price=PRICE, minimum_batch=4, maximum_steps=100)
+    policy = open_policy(minimum_price=PRICE, minimum_batch=4, maximum_steps=100, most_memory_bytes=3 << 30)
     dataset = offer_table(workshop.owner, table_path, policy=policy, mock_records=16)
     return replace(workshop, dataset=dataset)
 
@@ -128,6 +129,13 @@ def test_owner_pod_takes_a_job_through_its_states_in_order(done: Done) -> None:
         ),
         *("removed", "settled", "removed", "wiped", "let_go", "replayed"),
     ]
+
+
+def test_worker_may_take_what_the_policy_says(done: Done) -> None:
+    limits = read_task(done.owner_folder).limits
+    assert Limits.around(3 << 30).memory_bytes < limits.memory_bytes < Limits.around(4 << 30).memory_bytes
+    started = done.workshop.owner.told(done.id, "training")["sandbox"]["enforced"]
+    assert f"memory: {limits.memory_bytes >> 20} MiB" in started
 
 
 def test_scientist_pod_reads_notes_receives_and_accepts(done: Done) -> None:

@@ -246,6 +246,16 @@ def test_what_the_card_does_not_admit_is_never_asked_for(
     assert requests(workshop) == before
 
 
+def test_step_that_takes_more_memory_than_the_policy_admits_is_never_asked_for(
+    workshop: Workshop, table_path: Path
+) -> None:
+    policy, before = open_policy(most_memory_bytes=1000), requests(workshop)
+    dataset = offer_table(workshop.owner, table_path, policy=policy)
+    with pytest.raises(InputRefused, match="a step takes 1 MiB of memory, and the policy admits 1,000 bytes"):
+        workshop.request(dataset=dataset.id)
+    assert requests(workshop) == before
+
+
 def test_retired_dataset_is_named_before_anything_is_rehearsed(workshop: Workshop, table_path: Path) -> None:
     dataset = offer_table(workshop.owner, table_path)
     workshop.owner.home.registry.retire_dataset(dataset.id)

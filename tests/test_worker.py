@@ -37,6 +37,7 @@ from fitchain.pod.jobs.worker.job import Job
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.jobs.worker.parent import most_usage
 from fitchain.pod.jobs.worker.task import (
+    BESIDE_BYTES,
     TASKS,
     Assess,
     Audit,
@@ -495,6 +496,16 @@ ONE_OF_EACH: tuple[Task, ...] = (
     Reopen(Context(CTX, SEED), 3, 2),
     Measure(),
 )
+
+
+def test_worker_may_take_what_a_step_may_and_its_records_beside(tmp_path: Path) -> None:
+    (records := tmp_path / "records").write_bytes(bytes(1000))
+    assert Limits.around(16 << 30) == Limits()
+    for step_bytes in (1 << 20, 64 << 30):
+        assert Limits.around(step_bytes, records).memory_bytes == step_bytes + BESIDE_BYTES + 2000
+    assert Limits.agreed(None) == Limits.agreed(StepWork(1 << 20, 2, 3)) == Limits()
+    assert Limits.agreed(StepWork(64 << 30, 2, 3)) == Limits.around(64 << 30), "an auditor's follows from the terms"
+    assert Rehearse(limits=Limits.around((1 << 53) - 1)).encode(), "whatever terms say can be said to a worker"
 
 
 @pytest.mark.parametrize("task", ONE_OF_EACH, ids=lambda task: task.mode)

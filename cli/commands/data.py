@@ -53,6 +53,7 @@ from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.errors import FitchainError, InputRefused
 from fitchain.pod.values.ids import DatasetId
+from fitchain.pod.values.limits import MIB
 from fitchain.pod.values.recipe.fields import real
 from fitchain.pod.values.recipe.terms import parse_held_out
 
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from fitchain.pod.ports.registry import DatasetEntry
 
 MOST_EPSILON = 1e6
+MOST_STEP_MIB = 1 << 30
 ANY = "any"
 """In place of a panel: every one may audit."""
 
@@ -115,6 +117,16 @@ def register(
         int | None, typer.Option(metavar="N", help="More is refused.", min=1, show_default=False)
     ] = None,
     minimum_batch: Annotated[int, typer.Option(metavar="N", help="Smaller batches are refused.", min=1)] = 8,
+    most_memory: Annotated[
+        int | None,
+        typer.Option(
+            metavar="MIB",
+            help="Memory that a step may take; more is refused.",
+            min=1,
+            max=MOST_STEP_MIB,
+            show_default="three quarters of this host's",
+        ),
+    ] = None,
     held_out: Annotated[
         float | None,
         typer.Option(
@@ -273,6 +285,7 @@ def register(
         minimum_price=least,
         maximum_steps=maximum_steps,
         minimum_batch=minimum_batch,
+        most_memory_bytes=owner.usual_step_bytes() if most_memory is None else most_memory * MIB,
         held_out=None if held_out is None else parse_held_out("--held-out", held_out),
         risk=_risk(risk_report, most_exposed, risk_summary),
         manual_approval=manual_approval,

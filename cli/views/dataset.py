@@ -15,6 +15,7 @@ from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.ids import WHOLE_POOL
+from fitchain.pod.values.limits import size_text
 from fitchain.pod.values.privacy.ledger import allowed_epsilon, left, spent_epsilon
 
 if TYPE_CHECKING:
@@ -285,6 +286,7 @@ def conditions_of(policy: Policy) -> list[str]:
         conditions.append(f"{policy.held_out:.0%} of the records or more held out")
     if policy.maximum_steps is not None:
         conditions.append(f"at most {policy.maximum_steps} steps")
+    conditions.append(f"a step within {size_text(policy.most_memory_bytes)} of memory")
     if policy.risk is not None:
         conditions.append(describe_risk_terms(policy.risk))
     conditions.append(f"audits that show no more than {describe_disclosure(policy)}")

@@ -17,12 +17,12 @@ from fitchain.pod.jobs.history import is_not_finite
 from fitchain.pod.jobs.launch import LOCAL, Launcher
 from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished
-from fitchain.pod.jobs.worker.task import Rehearse
+from fitchain.pod.jobs.worker.task import Limits, Rehearse
 from fitchain.pod.jobs.worker.trap import end_at_traps
 from fitchain.pod.values.errors import InputRefused, Unusable
 from fitchain.pod.values.job_folder import JobFolder, Scratch, scratch
 from fitchain.pod.values.limits import MOCK_BYTES
-from fitchain.pod.values.work import StepWork
+from fitchain.pod.values.work import USUAL_STEP_BYTES, StepWork
 
 MOCK_LIMIT_BYTES, REHEARSAL_LIMIT_S = MOCK_BYTES, 900.0
 """Of what a stranger makes others read and train."""
@@ -35,6 +35,7 @@ def rehearse(
     work: StepWork | None = None,
     stop: threading.Event | None = None,
     launcher: Launcher = LOCAL,
+    step_bytes: int = USUAL_STEP_BYTES,
 ) -> Finished:
     """Train the offer in a folder for its first segments on mock data.
 
@@ -46,6 +47,7 @@ def rehearse(
         work: of a step, as the terms say; None compares nothing.
         stop: ends it before that.
         launcher: where the worker runs.
+        step_bytes: of memory that a step may take.
 
     Returns:
         the worker's last event.
@@ -60,7 +62,7 @@ def rehearse(
         put_records(records := JobFolder(workspace).records)
         check_npz(records, MOCK_LIMIT_BYTES)
         worked = partial(run_worker, workspace, limit_s=limit_s, stop=stop, launcher=launcher)
-        ended = end_at_traps(Rehearse(work=work), worked)
+        ended = end_at_traps(Rehearse(work=work, limits=Limits.around(step_bytes, records)), worked)
     if isinstance(ended, Diverged) and not is_not_finite(ended.reason):
         raise InputRefused(
             f"the job cannot be computed at step {ended.at + 1} on mock data: {ended.reason}",

@@ -4,6 +4,7 @@ and the chain.
     settings    which home, node, store and key
     database    a home's databases: made whole, looked at before they are believed
     processes   processes that run on after the command that started them
+    memory      how much of it this host has, and how much is free
     sealed      age envelopes for named recipients
     store       objects by content identifier, in a folder or on a Kubo node
     chain       JSON-RPC, ABI, transactions that survive a power cut, deployment, the devnet

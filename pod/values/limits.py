@@ -196,6 +196,11 @@ def _json(what: str, limits: JsonLimits, work: str = "linear") -> Row:
     return Row(what, size_text(limits.text_bytes), f"{limits.items:,} values", f"{limits.depth}", work)
 
 
+def rounded_up(size_bytes: int, unit_bytes: int) -> int:
+    """A size rounded up to whole units."""
+    return -(-size_bytes // unit_bytes) * unit_bytes
+
+
 def size_text(size_bytes: int) -> str:
     """A size in the largest unit of which it is a whole number."""
     for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):

@@ -15,6 +15,8 @@ from fitchain.pod.values.recipe.fields import Fields
 
 MOST = (1 << 53) - 1
 """More is counted nowhere (`Limits` of graphs), and JSON has no larger integers."""
+USUAL_STEP_BYTES = 16 << 30
+"""What a step may take where nobody says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,11 @@ from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.limits import MIB, rounded_up, size_text
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.fields import Fields
 from fitchain.pod.values.recipe.terms import MOST_BATCH, MOST_ROWS, MOST_STEPS, parse_held_out
+from fitchain.pod.values.work import MOST, USUAL_STEP_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class Policy:
         minimum_price: the least price of a job, in base units of the token.
         maximum_steps: the most steps of a job; None sets no limit.
         minimum_batch: the least batch size: a step on a single record would show it.
+        most_memory_bytes: the most that a step may take by its metered work; what the
+            owner's worker is given follows from it.
         held_out: the least share of the rows that a job holds out to evaluate its model; None asks
             for none.
         risk: what is done about what a trained model gives away; None where no report is made.
@@ -91,6 +95,7 @@ class Policy:
     minimum_price: int = 0
     maximum_steps: int | None = None
     minimum_batch: int = 1
+    most_memory_bytes: int = USUAL_STEP_BYTES
     held_out: float | None = None
     risk: RiskTerms | None = None
     manual_approval: bool = True
@@ -226,6 +231,22 @@ class Policy:
         if mode is not None and mode.discloses_more_than(self.disclosure_mode):
             raise InputRefused(f"the audit mode {mode} shows more than the policy's {self.disclosure_mode}")
 
+    def admit_memory(self, step_bytes: int) -> None:
+        """Refuse a job whose steps take more memory than the owner lets them.
+
+        Args:
+            step_bytes: of a step's metered work, which the terms on the chain carry.
+
+        Raises:
+            InputRefused: so it is, with both values.
+        """
+        if step_bytes > self.most_memory_bytes:
+            raise InputRefused(
+                f"a step takes {size_text(rounded_up(step_bytes, MIB))} of memory, and the policy admits"
+                f" {size_text(self.most_memory_bytes)}",
+                "compute fewer records at once (`micro_batch` in the recipe), or choose a smaller batch or model",
+            )
+
     def accepts_panel(self, panel: Digest) -> bool:
         """Whether a panel may audit a job, or settle a dispute about it, without a person's yes.
 
@@ -262,6 +283,7 @@ class Policy:
             minimum_price=amount("the policy: minimum_price", value["minimum_price"]),
             maximum_steps=None if steps is None else fields.integer("maximum_steps", 1, MOST_STEPS),
             minimum_batch=fields.integer("minimum_batch", 1, MOST_BATCH),
+            most_memory_bytes=fields.integer("most_memory_bytes", 1, MOST),
             held_out=None if value["held_out"] is None else parse_held_out("the policy: held_out", value["held_out"]),
             risk=None if value["risk"] is None else RiskTerms.from_json(value["risk"]),
             manual_approval=fields.flag("manual_approval"),

@@ -32,10 +32,12 @@ from fitchain.pod.jobs.worker.events import (
     parse_event,
 )
 from fitchain.pod.jobs.worker.task import (
+    USUAL_LIMITS,
     Audit,
     Context,
     Evaluate,
     Explain,
+    Limits,
     Measure,
     Recompute,
     Replay,
@@ -345,6 +347,7 @@ def replay(
     on_event: Emit | None = None,
     launcher: Launcher = LOCAL,
     context: Context | None = None,
+    limits: Limits = USUAL_LIMITS,
 ) -> tuple[SegmentReplayed, ...]:
     """Replay segments of a recorded training and compare them with its leaves.
 
@@ -354,6 +357,7 @@ def replay(
         on_event: called with each event, in this thread.
         launcher: where the worker runs.
         context: of the training; None takes the folder's, which has no secret of noise.
+        limits: of the worker.
 
     Returns:
         One verdict a segment, in the order in which they stand in the training.
@@ -362,7 +366,7 @@ def replay(
         NotFound, InputRefused: the folder lacks something, or there is no such segment.
         EnvironmentRefused: this host does not reproduce the recipe's class.
     """
-    task = Replay(context or read_task(folder).context, rising(segments))
+    task = Replay(context or read_task(folder).context, rising(segments), limits=limits)
     return _results_of(SegmentReplayed, folder, task, on_event, launcher)
 
 
@@ -372,6 +376,7 @@ def recompute(
     on_event: Emit | None = None,
     launcher: Launcher = LOCAL,
     context: Context | None = None,
+    limits: Limits = USUAL_LIMITS,
 ) -> None:
     """Train a recorded training's states at some leaves again and keep them.
 
@@ -381,13 +386,15 @@ def recompute(
         on_event: called with each event, in this thread.
         launcher: where the worker runs.
         context: of the training; None takes the folder's, which has no secret of noise.
+        limits: of the worker.
 
     Raises:
         NotFound, InputRefused: the folder lacks something, or there is no such leaf.
         DigestMismatch: a state comes out otherwise than its leaf says.
         EnvironmentRefused: this host does not reproduce the recipe's class.
     """
-    run_worker(folder, Recompute(context or read_task(folder).context, rising(leaves)), on_event, launcher=launcher)
+    task = Recompute(context or read_task(folder).context, rising(leaves), limits=limits)
+    run_worker(folder, task, on_event, launcher=launcher)
 
 
 # Many parameters: what is looked at, of which run, and how.
@@ -421,7 +428,7 @@ def audit(
         EnvironmentRefused: this host does not reproduce the recipe's class.
         Unusable: the worker ended without a word, or memory ran out.
     """
-    task = Audit(context, rising(segments), work, has_reference)
+    task = Audit(context, rising(segments), work, has_reference, limits=Limits.agreed(work))
     return end_at_traps(task, lambda each: _results_of(SegmentAudited, folder, each, on_event, launcher))
 
 
@@ -445,7 +452,12 @@ def measure(folder: Path, limit_s: float = MEASURING_S, launcher: Launcher = LOC
 
 
 def explain(
-    folder: Path, context: Context, segments: Sequence[int], on_event: Emit | None = None, launcher: Launcher = LOCAL
+    folder: Path,
+    context: Context,
+    segments: Sequence[int],
+    on_event: Emit | None = None,
+    launcher: Launcher = LOCAL,
+    limits: Limits = USUAL_LIMITS,
 ) -> tuple[StateDigests, ...]:
     """Train segments again, and tell the state digests after each of their steps.
 
@@ -456,6 +468,7 @@ def explain(
         segments: which.
         on_event: called with each event, in this thread.
         launcher: where the worker runs.
+        limits: of the worker.
 
     Returns:
         The state digests, in order.
@@ -464,7 +477,7 @@ def explain(
         NotFound, InputRefused: the folder lacks something, or there is no such segment.
         EnvironmentRefused: this host does not reproduce the recipe's class.
     """
-    run_worker(folder, Explain(context, rising(segments)), on_event, launcher=launcher)
+    run_worker(folder, Explain(context, rising(segments), limits=limits), on_event, launcher=launcher)
     return read_state_digests(folder / STATE_DIGESTS)
 
 

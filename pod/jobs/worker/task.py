@@ -19,11 +19,14 @@ from fitchain.pod.values.leaf import NO_SALT_KEYS, SaltKeys
 from fitchain.pod.values.limits import TASK as TASK_LIMITS
 from fitchain.pod.values.privacy.keys import NO_SECRET
 from fitchain.pod.values.typed_json import from_json, to_json
-from fitchain.pod.values.work import StepWork
+from fitchain.pod.values.work import MOST, USUAL_STEP_BYTES, StepWork
 
 VERSION = "fitchain/task/v3"
 TASK_BYTES = TASK_LIMITS.text_bytes
 REHEARSED_SEGMENTS = 2
+BESIDE_BYTES, RECORD_COPIES = 4 << 30, 2
+"""Address space of a worker beside its step: of kernels, threads and the allocator; and of its
+records, which it maps from their file and prepares once more as the model takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,33 @@ class Limits:
         file_bytes: size of any one file that it writes.
     """
 
-    memory_bytes: int = 16 << 30
+    memory_bytes: int = USUAL_STEP_BYTES + BESIDE_BYTES
     file_bytes: int = 16 << 30
+
+    @classmethod
+    def around(cls, step_bytes: int, records: Path | None = None) -> Limits:
+        """The limits of a worker whose steps may take so much.
+
+        Args:
+            step_bytes: by the metered work: what a policy admits, or what was agreed on.
+            records: the file that it trains on; None where it is small beside a step.
+        """
+        beside = BESIDE_BYTES if records is None else BESIDE_BYTES + RECORD_COPIES * records.stat().st_size
+        return cls(min(step_bytes + beside, MOST))
+
+    @classmethod
+    def agreed(cls, work: StepWork | None) -> Limits:
+        """The limits of a worker that replays what others agreed on: a step of as much as the terms
+        say, and no less than usual.
+
+        Args:
+            work: of a step, as the terms say; None where they are not known.
+        """
+        return cls.around(USUAL_STEP_BYTES if work is None else max(work.bytes, USUAL_STEP_BYTES))
+
+
+USUAL_LIMITS = Limits()
+"""Where nobody says what a step may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +121,7 @@ class _Task:
 
     mode: ClassVar[str]
     context: Context = field(default=NO_CONTEXT)
-    limits: Limits = field(default=Limits(), kw_only=True)
+    limits: Limits = field(default=USUAL_LIMITS, kw_only=True)
     tells_steps: bool = field(default=False, kw_only=True)
     trap: Trap | None = field(default=None, kw_only=True)
 

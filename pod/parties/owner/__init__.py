@@ -28,6 +28,7 @@ from fitchain.pod.parties.owner.data import (
     read_registered,
     register_dataset,
     register_prepared,
+    usual_step_bytes,
 )
 from fitchain.pod.parties.owner.explain import explain_training, has_training, kept_state_digests
 from fitchain.pod.parties.owner.pod import Owner, approve, reject
@@ -66,5 +67,6 @@ __all__ = [
     "require_held",
     "require_removable",
     "require_same",
+    "usual_step_bytes",
     "why_it_is_held",
 ]

@@ -43,18 +43,34 @@ from fitchain.pod.jobs.policy_panels import keep_policy_panels, look_at_policy
 from fitchain.pod.jobs.tokenizers import tokenizer_file
 from fitchain.pod.ports.chain.base import write_file
 from fitchain.pod.ports.keys import Keys
+from fitchain.pod.ports.memory import total_memory
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.ports.trust import TrustedPanel
 from fitchain.pod.values.digest import Digest, Root, canonical_json, sha256
 from fitchain.pod.values.errors import DatasetChanged, InputRefused
 from fitchain.pod.values.ids import DatasetId
+from fitchain.pod.values.limits import GIB, MIB
 from fitchain.pod.values.privacy.ledger import allowed_epsilon, budget
 from fitchain.pod.values.recipe.subgroups import Group
 
 MOCK_RECORDS = 256
 LEAVES, SOURCE = "leaves", "source.json"
 SOURCE_VERSION = "fitchain/source/v2"
+STEP_SHARE = 0.75
+"""Of a host's memory what a step may take unless its owner says otherwise: records, and whatever
+else runs there, have the rest."""
+
+
+def usual_step_bytes() -> int:
+    """What a step may take on this host unless its owner says otherwise, in whole GiB where there
+    is one: the card is public, and need not say exactly what the host has."""
+    return _whole(int(STEP_SHARE * total_memory()))
+
+
+def _whole(size_bytes: int) -> int:
+    unit = GIB if size_bytes >= GIB else MIB
+    return size_bytes // unit * unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,11 +65,11 @@ def build_evidence(home: Home, store: Store, audit: Audit, recipients: Sequence[
         missing, parts, reference = missing_states(job, chain_record), checkpoints[-1].report, None
         opens = opens_references(parts)
         if missing or opens:
-            context = prepare(home, id, home.agreements.run_record(id), job).context
+            task = prepare(home, id, home.agreements.run_record(id), job)
             if missing:
-                recompute(job.path, missing, launcher=home.launcher, context=context)
+                recompute(job.path, missing, launcher=home.launcher, context=task.context, limits=task.limits)
             if parts is not None and opens:
-                reference = reopened(home, job, context, chain_record, bound_report(home, id, parts))
+                reference = reopened(home, job, task, chain_record, bound_report(home, id, parts))
         secret = noise_secret(home.keys, id)
         names = write_evidence(
             *(job.path, plain, chain_record, checkpoints, table, key, leaves, identity, secret, reference)

@@ -29,6 +29,7 @@ from fitchain.pod.parties.owner.data import MOCK_RECORDS, read_registered, regis
 from fitchain.pod.parties.owner.disclosed import counted_records, keep_disclosed, opened_before
 from fitchain.pod.ports.agreement import Agreement, State
 from fitchain.pod.ports.agreement.descent import trained_parents
+from fitchain.pod.ports.memory import total_memory
 from fitchain.pod.ports.sealed import check_recipient
 from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.disclosure import disclosure, opens_reference
@@ -37,11 +38,19 @@ from fitchain.pod.proof.audit.storage import Keeping, choose_states, require_evi
 from fitchain.pod.proof.descent import OTHER_MODEL, check_kept_rows, check_parent_recipe
 from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import sha256
-from fitchain.pod.values.errors import ClaimMismatch, InputRefused, NotFound, StoreUnusable, TooSlow, require_equal
+from fitchain.pod.values.errors import (
+    ClaimMismatch,
+    HostUnusable,
+    InputRefused,
+    NotFound,
+    StoreUnusable,
+    TooSlow,
+    require_equal,
+)
 from fitchain.pod.values.graph import LIMITS, Graph
 from fitchain.pod.values.ids import NO_MODEL, WHOLE_POOL, AuditRef
 from fitchain.pod.values.job_folder import OFFER_FILES, JobFolder
-from fitchain.pod.values.limits import BASE, BASE_S, FIRST_OFFER_S, OFFER, OFFER_S
+from fitchain.pod.values.limits import BASE, BASE_S, FIRST_OFFER_S, MIB, OFFER, OFFER_S, rounded_up, size_text
 from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
@@ -127,8 +136,12 @@ def examine(
     lay_base(home, folder, recipe, attempts)
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
     table = read_registered(home, row)
+    require_memory(agreement.terms.step_bytes, total_memory())
     put = partial(put_mock, home, row, card, table)
-    rehearsed = rehearse(folder.path, put, work=agreement.terms.work, stop=stop, launcher=home.launcher)
+    most_bytes = card.policy.most_memory_bytes
+    rehearsed = rehearse(
+        folder.path, put, work=agreement.terms.work, stop=stop, launcher=home.launcher, step_bytes=most_bytes
+    )
     step_s = rehearsed.seconds / max(rehearsed.step, 1)
     home.journal.keep_fact(agreement.id, TRAINING_S, str(step_s * recipe.steps))
     opens = opens_reference(agreement.terms.audit, recipe, card)
@@ -166,6 +179,7 @@ def check_chain(home: Home, agreement: Agreement, policy: Policy, has_budget: bo
     terms, audit = agreement.terms, agreement.terms.audit
     mode = audit.mode if audit.seats else None
     policy.admit_terms(terms.steps, terms.price, agreement.scientist, mode, has_budget)
+    policy.admit_memory(terms.step_bytes)
     steps = min(terms.steps, REHEARSED_SEGMENTS * terms.segment_steps)
     if (needed_s := SLOW_HOST.seconds(terms.work, steps)) > SLOW_HOST_SHARE * REHEARSAL_LIMIT_S:
         raise InputRefused(
@@ -294,6 +308,25 @@ def choose_kept(
     kept_bytes = sum(path.stat().st_size for path in folder.states.glob("*.safetensors"))
     free_bytes = shutil.disk_usage(home.settings.home).free + kept_bytes
     return choose_states(recipe, graph, card, audit.drawn_segments if audit.seats else None, free_bytes, every)
+
+
+def require_memory(step_bytes: int, host_bytes: int) -> None:
+    """Refuse to begin what this host has not the memory for, whatever its owner wrote into the
+    policy: the system would end the worker in the middle of it.
+
+    Args:
+        step_bytes: of a step's metered work.
+        host_bytes: that there are, without swap.
+
+    Raises:
+        HostUnusable: so it is; a pod on a larger host may accept it.
+    """
+    if step_bytes > host_bytes:
+        needed = size_text(rounded_up(step_bytes, MIB))
+        raise HostUnusable(
+            f"a step takes {needed} of memory, and this host has {size_text(rounded_up(host_bytes, MIB))}",
+            "run the pod on a host that has more, or decline the request",
+        )
 
 
 def queued_s(home: Home, agreement: Agreement) -> float:

@@ -43,7 +43,7 @@ def explain_training(home: Home, id: AgreementId, segments: Sequence[int], emit:
     with scratch(folder.path, Scratch.REPLAY) as path:
         link_training(folder, JobFolder(path))
         task = prepare(home, id, run, JobFolder(path))
-        return explain(path, task.context, segments, emit, home.launcher)
+        return explain(path, task.context, segments, emit, home.launcher, task.limits)
 
 
 def kept_state_digests(home: Home, id: AgreementId, segments: Iterable[int]) -> tuple[StateDigests, ...]:

@@ -70,7 +70,8 @@ def replay_job(home: Home, id: AgreementId, count: int, on_event: Emit | None = 
         training = JobFolder(path)
         link_training(folder, training)
         task, segments = prepare(home, id, run, training), _drawn(len(leaves) - 1, count)
-        verdicts = replay_folder(training.path, segments, on_event, home.launcher, task.context)
+        again = segments, on_event, home.launcher, task.context, task.limits
+        verdicts = replay_folder(training.path, *again)
     replay = Replay(verdicts, len(leaves) - 1)
     home.journal.record(id, history.Replayed(len(verdicts), replay.equal))
     return replay

@@ -19,7 +19,7 @@ from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.waiting import DELIVER, HELD, WAITS, awaits_delivery, is_held
 from fitchain.pod.jobs.worker import Context, Emit, run_worker
-from fitchain.pod.jobs.worker.task import Assess, Reopen
+from fitchain.pod.jobs.worker.task import Assess, Limits, Reopen, Train
 from fitchain.pod.parties.owner.examine import read_recipe
 from fitchain.pod.ports.agreement import RunRecord, State
 from fitchain.pod.ports.chain.base import write_file
@@ -295,7 +295,8 @@ def assess_folder(
     """
     delta = None if card.privacy is None else card.privacy.delta
     opens = opens_reference(home.agreements.terms(id).audit, read_recipe(folder), card)
-    task = Assess(context, risk_salt(home, id, context), delta, opens)
+    limits = Limits.around(card.policy.most_memory_bytes, folder.records)
+    task = Assess(context, risk_salt(home, id, context), delta, opens, limits=limits)
     remove_tree(folder.worker_risk_report)
     run_worker(folder.path, task, on_event, limit_s, stop, home.launcher)
     with folder.worker_risk_report.open("rb") as file:  # of a worker that ended well, which a stranger's model ran in
@@ -319,16 +320,14 @@ def opens_references(parts: Parts | None) -> bool:
     return parts is not None and parts.references != ZERO
 
 
-def reopened(
-    home: Home, job: JobFolder, context: Context, chain_record: ChainRecord, report: RiskReport
-) -> OpenedReference:
+def reopened(home: Home, job: JobFolder, task: Train, chain_record: ChainRecord, report: RiskReport) -> OpenedReference:
     """What an audit opens of the reference trainings of a job's report: the one that is drawn is
     trained again, and the state before its drawn segment kept in a folder.
 
     Args:
         home: the owner's.
         job: a folder with the job's offer and records.
-        context: of the run.
+        task: of the training.
         chain_record: what the chain says.
         report: that the last leaf binds.
 
@@ -337,7 +336,7 @@ def reopened(
     """
     segments = read_recipe(job).segment_count
     number, segment = drawn_reference(chain_record.segment_seed, len(report.references), segments)
-    run_worker(job.path, Reopen(context, number, segment), launcher=home.launcher)
+    run_worker(job.path, Reopen(task.context, number, segment, limits=task.limits), launcher=home.launcher)
     with open_plain(job.path, REFERENCE_LEAVES) as file:
         data = file.read((segments + 1) * LEAF_BYTES + 1)
     leaves = [ReferenceLeaf.parse(data[at : at + LEAF_BYTES]) for at in range(0, len(data), LEAF_BYTES)]

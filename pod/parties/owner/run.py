@@ -12,12 +12,13 @@ import time
 from collections.abc import Sequence
 
 from fitchain.pod.compute.checkpoint import read_leaves
+from fitchain.pod.compute.dataset import Card
 from fitchain.pod.compute.dataset.preprocessing import preprocessing_metadata, preprocessing_of
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.exchange import send_folder, send_key
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.removal import remove
-from fitchain.pod.jobs.worker import Context, Ending, Event, Worker
+from fitchain.pod.jobs.worker import Context, Ending, Event, Limits, Worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Diverged, Finished, LeafRecorded, Resumed, Skipped, Started
 from fitchain.pod.jobs.worker.task import Train, read_task
 from fitchain.pod.jobs.worker.trap import end_at_traps
@@ -318,12 +319,15 @@ def prepare(home: Home, id: AgreementId, run: RunRecord, folder: JobFolder, keep
         DatasetChanged: they are not.
     """
     home.bases.lay(folder, read_recipe(folder).base)
-    table = read_registered(home, home.journal.dataset(home.agreements.read(id).terms.dataset))
+    row = home.journal.dataset(home.agreements.read(id).terms.dataset)
+    table = read_registered(home, row)
     part = part_of(folder.path)
     part.touch(mode=0o600)
     table.write_for_worker(part)
     part.replace(folder.records)
-    task = Train(Context(run.ctx, run.seed, noise_secret(home.keys, id)), salt_keys(home.keys, id), keep_every)
+    limits = Limits.around(Card.parse(row.card).policy.most_memory_bytes, folder.records)
+    context = Context(run.ctx, run.seed, noise_secret(home.keys, id))
+    task = Train(context, salt_keys(home.keys, id), keep_every, limits=limits)
     task.write(folder.path)
     return task
 

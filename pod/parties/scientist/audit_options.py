@@ -161,6 +161,7 @@ def _planned(draft: _Draft, verifiers: int, disputers: int) -> tuple[JobRequest,
     fee, bond = _money(draft, sampling, verifiers or disputers)
     window, rehearsed = options.window, request.rehearsed
     work = measured_work(draft.home, recipe, draft.home.journal.model(request.model).folder)
+    draft.card.policy.admit_memory(work.bytes)
     if window is None:
         window = _window(draft, recipe, sampling, work)
         rehearsed = False

@@ -20,7 +20,7 @@ from fitchain.pod.compute.dataset.own_table import OwnTable, read_own
 from fitchain.pod.compute.predictions import class_names, label_names, write_predictions
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.tokenizers import tokenizer_file
-from fitchain.pod.jobs.worker import Context, run_worker
+from fitchain.pod.jobs.worker import Context, Limits, run_worker
 from fitchain.pod.jobs.worker.events import TAKEN_OVER, Evaluated
 from fitchain.pod.jobs.worker.task import Evaluate
 from fitchain.pod.parties.scientist.publish import read_card
@@ -87,7 +87,8 @@ def evaluate(home: Home, id: AgreementId, source: Path | OwnTable, predictions: 
         os.link(received.model, job.final)
         table.write_for_worker(job.records)
         run = home.agreements.run_record(id)
-        ended = run_worker(workspace, Evaluate(Context(run.ctx, run.seed)), launcher=home.launcher)
+        limits = Limits.around(card.policy.most_memory_bytes, job.records)
+        ended = run_worker(workspace, Evaluate(Context(run.ctx, run.seed), limits=limits), launcher=home.launcher)
         if not isinstance(ended, Evaluated):
             raise Unusable(f"a worker that evaluates ended with {ended.name!r}", TAKEN_OVER)
         details = _written(job, table.count)

@@ -127,7 +127,9 @@ def request_job(home: Home, request: JobRequest, on_cost: Callable[[PrivacyCost]
     cost = _require_fitting(home, dataset, card, recipe)
     if cost is not None and on_cost is not None:
         on_cost(cost)
-    terms = terms_of(dataset.owner, request, recipe, price, measured_work(home, recipe, row.folder))
+    work = measured_work(home, recipe, row.folder)
+    card.policy.admit_memory(work.bytes)
+    terms = terms_of(dataset.owner, request, recipe, price, work)
     home.chain.require_fit(price + audit.locked, "the request")
     home.chain.catch_up()
     kept = _interrupted(home, terms)
@@ -575,7 +577,7 @@ def rehearse_request(home: Home, card: Card, recipe: Recipe, model_folder: Path)
     with scratch(home.settings.home, Scratch.REHEARSAL) as folder:
         _lay_out(home, folder, recipe, model_folder)
         fetch = partial(home.store.fetch, mock, limit_bytes=MOCK_LIMIT_BYTES)
-        return rehearse(folder, fetch, launcher=home.launcher)
+        return rehearse(folder, fetch, launcher=home.launcher, step_bytes=card.policy.most_memory_bytes)
 
 
 def _lay_out(home: Home, folder: Path, recipe: Recipe, model_folder: Path) -> None:

@@ -9,23 +9,22 @@ says the rest.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.links import LinkChain
 from fitchain.pod.ports.agreement import Audit, AuditTerms, Terms
+from fitchain.pod.ports.memory import free_memory
 from fitchain.pod.ports.verifiers import Verifier
 from fitchain.pod.proof.audit.evidence import MOST_ROWS
 from fitchain.pod.proof.audit.pace import REPLAY_SHARE, SLOW_HOST, Pace, steps_beside
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import EnvironmentRefused, InputRefused, NotFound, StoreUnusable, Unusable
+from fitchain.pod.values.errors import EnvironmentRefused, InputRefused, NotFound, StoreUnusable
 from fitchain.pod.values.ids import WHOLE_POOL
 from fitchain.pod.values.limits import CARD
 from fitchain.pod.values.recipe import DEFAULT_CLASS, Environment
@@ -34,7 +33,6 @@ MEMORY_SHARE = 0.5
 """How much of the memory that is free a replay may take by what is known before: beside a step's
 values there are the state's bytes, torch itself, and whoever else needs some."""
 DEFAULT_THREADS = 1
-MEMINFO = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True)
@@ -166,17 +164,6 @@ def refusal(
     if reason := policy.memory_refusal(agreed.step_bytes, free_memory()):
         return reason
     return unfit_host(home, agreed, patient)
-
-
-def free_memory() -> int:
-    """Bytes of memory that this host can give to a process without swapping.
-
-    Source: proc(5), MemAvailable.
-    """
-    available = re.search(r"^MemAvailable:\s+(\d+) kB$", MEMINFO.read_text(), re.MULTILINE)
-    if available is None:
-        raise Unusable(f"{MEMINFO} does not say how much memory is free", "run it on Linux 3.14 or newer")
-    return int(available[1]) << 10
 
 
 def unfit_host(home: Home, terms: Terms, patient: bool) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from fitchain.pod.jobs.exchange import fetch_folder
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.jobs.worker import Context, Emit, explain
+from fitchain.pod.jobs.worker import Context, Emit, Limits, explain
 from fitchain.pod.proof.audit.chain_record import read_chain_record, with_parents
 from fitchain.pod.proof.audit.checking import check
 from fitchain.pod.proof.audit.diagnosis import StateDigests
@@ -59,4 +59,5 @@ def explain_evidence(home: Home, ref: AuditRef, segments: Sequence[int], emit: E
             if segment not in checked.replayable:
                 problem = next((each for each in checked.problems if each.segment == segment), checked.problems[0])
                 raise ClaimMismatch(f"the evidence itself does not hold: {problem}")
-        return explain(opened, Context(chain_record.ctx, chain_record.seed), segments, emit, home.launcher)
+        context = Context(chain_record.ctx, chain_record.seed)
+        return explain(opened, context, segments, emit, home.launcher, Limits.agreed(chain_record.work))
