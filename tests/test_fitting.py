@@ -171,7 +171,7 @@ def recipe_of(table: Table, graph: Graph, **terms: Any) -> Recipe:
     [
         (linear(2), {}, "puts out 2 classes, and the target 'kind' has 3", "one number for each class"),
         (linear(1), {}, "puts out 1 classes, and the target 'kind' has 3", "one number for each class"),
-        (linear(3, nn.BatchNorm1d(8)), {"batch_size": 1}, "one record at a time", "batch_size of 2 or more"),
+        (linear(3, nn.BatchNorm1d(8)), {"batch_size": 1}, "one record at a time", "of 2 or more"),
         (linear(3), {"loss": "mse_loss"}, r"output is \[5, 3\], and mse_loss needs the target's \[5\]", "one number"),
         (nn.Sequential(nn.Linear(4, 1), nn.Flatten(0)), {}, r"needs \[5, 'classes'\]", "one number a class"),
         (linear(3), {"inputs": [["a", "b", "c"]]}, r"takes \[4\] numbers .* as 'x', .* give \[3\]", "other columns"),

@@ -631,6 +631,9 @@ def test_load_module_of_no_file_is_not_found(tmp_path: Path) -> None:
 # Attacks on a program
 
 
+GIB = 1 << 30
+
+
 def graph_of(*nodes: dict[str, Any], inputs: tuple[int, ...] = (4,), dtype: str = "F32", **tensors: Any) -> Graph:
     """A graph that an attacker wrote by hand; tensors are given by their shapes."""
     form = {"nodes": list(nodes), "output": {"node": len(nodes) - 1}}
@@ -653,10 +656,10 @@ def weights(graph: Graph) -> dict[str, TensorBytes]:
 
 
 def run(graph: Graph, *inputs: Tensor, training: bool = True) -> Tensor:
-    return Program(graph, weights(graph))(*inputs, training=training)
+    return Program(graph, weights(graph), limits=Limits(live_bytes=8 * GIB))(*inputs, training=training)
 
 
-X, GIB = {"input": 0}, 1 << 30
+X = {"input": 0}
 HUGE: dict[str, list[dict[str, Any]]] = {
     "expand and copy": [node("aten.expand.default", X, [GIB, -1, 4]), node("aten.contiguous.default", {"node": 0})],
     "repeat": [node("aten.repeat.default", X, [1 << 20, 1 << 20])],

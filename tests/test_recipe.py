@@ -99,7 +99,7 @@ def test_argument_columns_parts_scalars_from_tensors() -> None:
         ({"learnig_rate": 0.1}, "'learnig_rate'", "learning_rate"),
         ({"optimizer": "Adamw"}, "not 'Adamw'", "AdamW"),
         ({"optimizer": "Rprop"}, "not 'Rprop'", ""),
-        ({"loss": "ctc_loss"}, "not 'ctc_loss'", ""),
+        ({"loss": "hinge_loss"}, "not 'hinge_loss'", ""),
         ({"optimizer": "AdamW", "momentum": 0.9}, "AdamW has an unknown field 'momentum'", ""),
         ({"epochs": 1, "steps": 1}, "twice", ""),
         ({"epochs": math.nan}, "finite", ""),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fitchain.pod.jobs import history
+from fitchain.pod.jobs.bases import Bases
 from fitchain.pod.jobs.history import Ended
 from fitchain.pod.jobs.journal import Journal
 from fitchain.pod.jobs.removal import BEGUN, describe_removal, remove
@@ -21,6 +22,7 @@ from fitchain.pod.parties.owner.disclosed import disclosed_of
 from fitchain.pod.parties.scientist import accept_result
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import Chain
+from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import AccessRefused, NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId
@@ -35,7 +37,8 @@ ALL = (Kept.RECORDS, Kept.KEYS, Kept.STATES, Kept.TRAINING)
 def home_at(path: Path, journal: Journal) -> Any:
     """What a deletion needs of a home."""
     folder = JobFolder(path / "job")
-    return SimpleNamespace(journal=journal, job_folder=lambda id: folder, audit_folder=lambda ref: folder)
+    bases = Bases(path / "bases", LocalStore(path / "store", path))
+    return SimpleNamespace(journal=journal, job_folder=lambda id: folder, audit_folder=lambda ref: folder, bases=bases)
 
 
 def filled(path: Path) -> JobFolder:
@@ -151,7 +154,7 @@ def test_job_is_removed_once_its_end_is_final_and_then_nothing_is_audited(
     assert entries[-1].ends == (Ended.AUDIT, Ended.REPLAY)
     assert [entry.reason for entry in lines if isinstance(entry, history.RemovalAsked)] == ["its patients asked for it"]
     assert {path.name for path in home.job_folder(trained).path.iterdir()} == {
-        *("recipe.json", "graph.json", "initial.safetensors", "certificate.json", ".worker.lock")
+        *("recipe.json", "graph.json", "initial.safetensors", "certificate.json", "preprocessing.json", ".worker.lock")
     }
     assert "was deleted on 20" in lost(home, agreement, asked)  # type: ignore[arg-type]
     audits = [{"ordinal": 0, "records": 0, "opened": False}]

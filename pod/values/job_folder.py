@@ -65,7 +65,8 @@ IDENTITY, SEAT_IDENTITY, RELEASED_IDENTITY = "identity.age", "seat.age", "job.ag
 EVIDENCE, EVIDENCE_RECORDS, EVIDENCE_REFERENCE = "evidence.json", "records.bin", "reference.safetensors"
 REFERENCE_STATE, REFERENCE_LEAVES = f"{RUN}/reference.safetensors", f"{RUN}/reference.leaves"
 
-_STATE = ".safetensors"
+TENSORS = ".safetensors"
+"""With which the names of files of tensors end."""
 _OF_EVIDENCE = (EVIDENCE, EVIDENCE_RECORDS, EVIDENCE_REFERENCE)
 MOST_ASIDE = 2
 """Runs that are kept aside; reorganisations go back to no more than one of the newest."""
@@ -154,12 +155,12 @@ def part_of(folder: Path, name: str = "") -> Path:
 
 def state_name(number: int) -> str:
     """The name of a state's file: of a training by its step, of evidence by its segment."""
-    return f"{number}{_STATE}"
+    return f"{number}{TENSORS}"
 
 
 def base_name(root: Root) -> str:
     """The name of a base's file in its home, by its model root."""
-    return f"{root}{_STATE}"
+    return f"{root}{TENSORS}"
 
 
 class JobFolder:
@@ -324,7 +325,7 @@ class JobFolder:
     def for_worker(self) -> list[Path]:
         """What a worker is given to read: the offer, its base, the records, opened evidence."""
         named = [self.path / name for name in (*OFFER_FILES, BASE, RECORDS, TASK, *_OF_EVIDENCE)]
-        states = [path for path in self.path.glob(f"*{_STATE}") if path.stem.isdecimal()]
+        states = [path for path in self.path.glob(f"*{TENSORS}") if path.stem.isdecimal()]
         return [path for path in (*named, *states) if path.is_file() and not path.is_symlink()]
 
     def make_run(self) -> JobFolder:

@@ -136,8 +136,8 @@ def step_work(
 ) -> StepWork:
     """Meter a training step.
 
-    Its bytes are those of the state, of the batch, and the most that its values and their gradients
-    take at once, twice. The state is counted with the largest optimizer, so that the work follows
+    Its bytes are those of the state, of the batch, and the most that its values and their gradients,
+    or those of an evaluation of as many records, take at once, twice. The state is counted with the largest optimizer, so that the work follows
     from the graph alone.
 
     Args:
@@ -152,6 +152,7 @@ def step_work(
         InputRefused: as a dry run does.
     """
     at_once = micro_batch or batch
+    evaluating = dry_run(graph, at_once, False, limits)
     (cost, output, meter), parts = _forward(graph, at_once, True, limits), -(-batch // at_once)
     _backward(output, meter)
     if rest := batch % at_once:
@@ -162,7 +163,7 @@ def step_work(
         state_bytes += size * (STATE_COPIES + further_copies if spec.trainable else 1)
         update += UPDATE_OPERATIONS * math.prod(spec.shape) if spec.trainable else 0
     batch_bytes = batch * sum(byte_count(spec.dtype, spec.shape) for spec in graph.inputs)
-    live_bytes = LIVE_COPIES * meter.live.peak
+    live_bytes = LIVE_COPIES * max(meter.live.peak, evaluating.live_bytes)
     return StepWork(state_bytes + batch_bytes + live_bytes, parts * cost.calls, parts * cost.operations + update)
 
 

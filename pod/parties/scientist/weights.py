@@ -21,7 +21,7 @@ from fitchain.pod.values.derivation import trained_derivation
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, SignatureMismatch, reason_of
 from fitchain.pod.values.ids import AgreementId, ModelId
-from fitchain.pod.values.job_folder import MODEL
+from fitchain.pod.values.job_folder import MODEL, TENSORS
 from fitchain.pod.values.limits import TENSORS_HEADER
 from fitchain.pod.values.state import Tensors, model_root, read_safetensors
 
@@ -196,7 +196,7 @@ def _refuse_pickle(path: Path) -> None:
     # A safetensors file begins with the length of its header, which may have a pickle's first byte.
     is_pickle = begin.startswith(_BEGINNINGS) and int.from_bytes(begin, "little") > TENSORS_HEADER.text_bytes
     if path.suffix.lower() in PICKLES or is_pickle:
-        pickled, target = path.name, path.with_suffix(".safetensors").name
+        pickled, target = path.name, path.with_suffix(TENSORS).name
         renamed = ""
         if pickled == target:  # torch goes by the ending, too
             pickled = path.with_suffix(".pt").name
