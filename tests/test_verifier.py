@@ -232,7 +232,7 @@ def test_evidence_and_delivery_share_the_time_that_there_is(
     honest: Case, delivered: Cid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else who drips both would have a seat miss its vote."""
-    facts, clock, given_s = honest.facts(delivered), iter([0.0, 40.0]), list[float | None]()
+    facts, clock, given_s = honest.facts(delivered), iter([0.0, 40.0, 40.0]), list[float | None]()
     evidence = honest.evidence(facts)
 
     def fetched(*args: Any) -> None:
