@@ -166,7 +166,7 @@ def _lay_base(bases: Bases, evidence: Evidence, chain_record: ChainRecord, limit
     except (Refuted, InputRefused):
         return None
     try:
-        bases.lay(JobFolder(evidence.folder), base, replace(limits_of.BASE, seconds=limit_s))
+        bases.lay(JobFolder(evidence.folder), base, replace(limits_of.BASE, seconds=limit_s), is_offered=True)
     except StoreUnreachable:
         raise
     except (AccessRefused, ClaimMismatch, DigestMismatch, InputRefused) as error:
