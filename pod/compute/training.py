@@ -316,6 +316,8 @@ def load_optimizer(optimizer: Optimizer, program: Program, tensors: Mapping[str,
             raise InputRefused(
                 f"the optimizer's tensor {name!r} is {tensor.dtype}{list(tensor.shape)}, not as its parameter"
             )
+        if key == "step" and not (1 <= (count := float(tensor)) <= MOST_COUNTED and count.is_integer()):
+            raise InputRefused(f"the optimizer's tensor {name!r} counts {count} steps, and it counts from 1 on")
         optimizer.state[moved][key] = tensor
     for name, moved in program.trainable.items():
         keys = _kept(optimizer, moved, recipe).keys()
@@ -323,6 +325,9 @@ def load_optimizer(optimizer: Optimizer, program: Program, tensors: Mapping[str,
             raise InputRefused(f"the optimizer keeps {sorted(keys)} of {name!r}, not {sorted(kept)}")
 
 
+MOST_COUNTED = 1 << 24
+"""Where a count of steps stays in float32. Of one below 1 some optimizers take powers that are no
+real number, and a replay would end as no training does."""
 Form = tuple[tuple[int, ...], torch.dtype]
 
 

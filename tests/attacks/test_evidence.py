@@ -65,6 +65,15 @@ def test_replay_refuses_a_state_that_would_be_read_beyond_its_end(case: Case) ->
     assert "the state does not fit the graph: the optimizer's tensor" in problems[1].what
 
 
+def test_replay_refuses_a_state_whose_steps_are_no_count(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store", tmp_path / "home")
+    case = trained_here(tmp_path / "job", store, optimizer={"name": "Adafactor", "arguments": {}})
+    cheats.miscounted_optimizer(case.folder, 3)
+    problems = case.replayed_here(case.facts(None))
+    assert [problem.segment for problem in problems] == [2, 3]
+    assert "counts -5.0 steps" in problems[1].what
+
+
 def test_a_segment_that_was_not_drawn_hides_its_cheat(case: Case) -> None:
     """What sampling costs: section 10.7 of the protocol says how much."""
     cheats.forged_metrics(case.folder, 4)
