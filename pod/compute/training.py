@@ -215,9 +215,10 @@ class SegmentMetrics:
 
     def values(self, names: Iterable[str]) -> dict[str, float]:
         """The metrics asked for: `loss` is the mean of the steps' losses, `accuracy` the share of
-        hits, `top5` of those among the likeliest, `mae` the mean size of the errors."""
+        hits, `top5` of those among the likeliest, `mae` the mean size of the errors; 0 of a segment
+        in which no target counts, which a summed loss goes through."""
         sums = {"loss": self.losses, "accuracy": self.correct, "top5": self.among, "mae": self.absolute}
-        return {name: sums[name] / (self.steps if name == "loss" else self.compared) for name in names}
+        return {name: sums[name] / (self.steps if name == "loss" else self.compared or 1) for name in names}
 
     def records(self) -> Indices:
         """`[n]`: the records of the segment in the order of training."""
