@@ -183,8 +183,8 @@ class Bases:
             model: its file, of which a link elsewhere stays as it was.
         """
         file = ModelFile.read(model)
-        if file.base is not None and (place := self._place_of(file.base)) is not None:
-            file.write(model, place.metadata)
+        if file.base is not None and (source := self._place_of(file.base)) is not None:
+            file.write(model, source.metadata)
 
     def _place_of(self, root: Root) -> BaseSource | None:
         """Where this pod put a base or had it from; None where it has it not, or not from there."""
@@ -197,7 +197,7 @@ class Bases:
     def _fetch(self, source: BaseSource, size_bytes: int, limits: FolderLimits, keeps: bool) -> None:
         """Fetch a base, unless it was had from there; one that was had from elsewhere stays, and
         what was fetched has only shown that it lies there, too."""
-        if (known := self._place_of(source.root)) == source:
+        if (before := self._place_of(source.root)) == source:
             return
         most = size_bytes + TENSORS_HEADER.text_bytes
         most = min(limits.size_bytes, most + most // _SEALED_SHARE + _SEALED_BESIDE)
@@ -218,7 +218,7 @@ class Bases:
                     f" not {source.root}",
                     "publish it anew with its base",
                 )
-            if known is not None:
+            if before is not None:
                 return
             if keeps:
                 self.store.pin(source.cid)
