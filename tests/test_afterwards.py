@@ -10,6 +10,7 @@ import pickle
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,14 @@ from torch import nn
 import fitchain
 from fitchain.pod.compute.dataset import CardPrivacy, Kind, ReadingTerms, Task, Tokenizing
 from fitchain.pod.compute.dataset.preprocessing import check_preprocessing, preprocessing_of
-from fitchain.pod.values.digest import canonical_json
+from fitchain.pod.proof.certificate.claims import check_file
+from fitchain.pod.proof.certificate.envelope import unseal
+from fitchain.pod.proof.certificate.statement import Statement
+from fitchain.pod.values.digest import canonical_json, sha256, sha256_file
 from fitchain.pod.values.errors import ClaimMismatch, InputRefused, NotFound, Refuted
 from fitchain.pod.values.graph import Input
 from fitchain.pod.values.held_out import Amounts, Classes, NoisedClasses
-from fitchain.pod.values.state import read_safetensors
+from fitchain.pod.values.state import read_safetensors, write_safetensors
 from tests.certified_jobs import SOMETHING
 from tests.delivered_models import DeliveredModel, deliver
 from tests.source_text import ROOT, blocks_of
@@ -413,6 +417,21 @@ def test_the_document_of_other_inputs_is_refused_where_the_graph_is_there(staged
     check_preprocessing(other, made.recipe, made.card)
     with pytest.raises(ClaimMismatch):
         check_preprocessing(other, made.recipe, made.card, (Input("x", "F32", (8,)),))
+
+
+@pytest.mark.parametrize("is_long", [False, True], ids=["the document", "its digest"])
+def test_a_file_that_names_other_inputs_than_the_graph_beside_it_is_refused(
+    staged: Staged, tmp_path: Path, is_long: bool
+) -> None:
+    made = staged[1]
+    folder = shutil.copytree(made.folder, tmp_path / "copy")
+    statement = Statement.parse(unseal((folder / "certificate.json").read_bytes())[0])
+    other = preprocessing_of(made.recipe, made.card, (Input("other", "F64", (8,)),))
+    text = str(sha256(other)) if is_long else other.decode()
+    model = folder / "model.safetensors"
+    write_safetensors(model, read_safetensors(model)[0], {"preprocessing": text})
+    with pytest.raises(ClaimMismatch, match="the preprocessing in the metadata of the model's file"):
+        check_file(replace(statement, subject=sha256_file(model)), model)
 
 
 def test_the_page_shows_what_runs(staged: Staged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

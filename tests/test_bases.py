@@ -222,6 +222,29 @@ def test_base_that_is_sealed_to_others_is_refused(laid: Laid) -> None:
         laid.lay()
 
 
+def test_base_that_a_home_has_is_not_lent_to_who_knows_its_root_alone(laid: Laid, tmp_path: Path) -> None:
+    laid.lay(is_offered=True)
+    (junk := tmp_path / "junk").write_bytes(b"junk")
+    again = JobFolder(tmp_path / "theirs" / "again").create()
+    laid.over(replace(laid.source, cid=laid.store.add(junk))).write(again.initial)
+    with pytest.raises((AccessRefused, DigestMismatch, InputRefused)):
+        laid.theirs.lay(again, laid.source.root, is_offered=True)
+    assert not again.base.exists() and laid.theirs.path(laid.source.root).samefile(laid.folder.base)
+
+
+def test_base_that_lies_elsewhere_too_stays_where_it_was_had_from(laid: Laid, tmp_path: Path) -> None:
+    laid.lay(keeps=True, is_offered=True)
+    (tmp_path / "other").mkdir()
+    other = Bases(tmp_path / "other" / "bases", laid.store)
+    elsewhere = other.publish(other.keep(BASE), ModelId(sha256(b"theirs")), is_public=laid.source.identity is not None)
+    again = JobFolder(tmp_path / "theirs" / "again").create()
+    laid.over(elsewhere).write(again.initial)
+    laid.theirs.lay(again, laid.source.root, keeps=True, is_offered=True)
+    assert elsewhere != laid.source and again.base.samefile(laid.folder.base)
+    laid.theirs.name_place(again.initial)
+    assert BaseSource.of(ModelFile.read(again.initial)) == laid.source
+
+
 def test_fetched_base_goes_when_nothing_needs_it_and_an_own_one_stays(laid: Laid) -> None:
     theirs = LocalStore(laid.store.folder, laid.theirs.folder.parent)
     laid.theirs.store = theirs

@@ -406,6 +406,19 @@ def test_a_certificate_that_does_not_hold_makes_nothing(fitchain: Fitchain, job:
     assert "model in model.safetensors" in told["error"]["message"]
 
 
+@pytest.mark.parametrize("name", ["tokenizer.json", "base.safetensors"])
+def test_a_link_in_the_place_of_what_came_by_itself_is_not_published(
+    fitchain: Fitchain, job: Job, tmp_path: Path, name: str
+) -> None:
+    folder = Path(shutil.copytree(job.model.parent, tmp_path / "delivery"))
+    (secret := tmp_path / "secret").write_bytes(job.model.read_bytes())
+    (folder / name).symlink_to(secret)
+    command = ("model", "export", str(folder), "--to", str(tmp_path / "out"), "--card")
+    code, told, _ = fitchain(job.parties.scientist, *command)
+    assert (code, told["error"]["kind"]) == (1, "ClaimMismatch") and not (tmp_path / "out").exists()
+    assert told["error"]["message"].startswith(f"{name} has the")
+
+
 def test_another_graph_makes_no_onnx_file(fitchain: Fitchain, job: Job, tmp_path: Path) -> None:
     other = Path(shutil.copytree(job.model.parent, tmp_path / "other"))
     (other / "graph.json").write_bytes(exported("perceptron")[0].encode())

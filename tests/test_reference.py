@@ -167,6 +167,18 @@ def test_another_state_or_record_in_the_evidence_is_a_problem(honest: Case) -> N
         assert problem.what.startswith("reference training 0, segment 3: ") and not checked.has_reference
 
 
+def test_first_segment_is_not_replayed_from_another_model_than_the_agreed(honest: Case) -> None:
+    """No worker would read it, and every honest verifier would be Inconclusive."""
+
+    def another_initial(place: Path) -> None:
+        (place / "initial.safetensors").unlink()
+        (place / "initial.safetensors").write_bytes((place / "5.safetensors").read_bytes())
+
+    facts = facts_of(honest, 0, 0)
+    checked = check(honest.evidence(facts, another_initial), facts)
+    assert checked.problems[-1].what.startswith("reference training 0, segment 0: ") and not checked.has_reference
+
+
 def test_a_report_of_another_model_is_a_mismatch(honest: Case) -> None:
     case = honest.copy("another-model")
     assert case.report is not None

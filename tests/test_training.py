@@ -226,6 +226,13 @@ def test_metrics_are_exact_functions_of_the_segment(steps: list[tuple[float, int
     assert segment.records().tolist() == [index for index in range(len(steps)) for _ in range(8)]
 
 
+def test_metrics_of_a_segment_in_which_no_target_counts_are_numbers() -> None:
+    """A sum over nothing is 0 and the training goes on; an owner's worker must not crash on it."""
+    segment = SegmentMetrics()
+    segment.add(StepDone(1, 0.0, 0, 0, np.array([0], np.uint64)))
+    assert segment.values(["loss", "accuracy", "top5"]) == {"loss": 0.0, "accuracy": 0.0, "top5": 0.0}
+
+
 def test_a_metric_that_is_not_asked_for_is_not_told() -> None:
     segment = SegmentMetrics()
     for each in Run(recipe(metrics=["loss"])).go(4):

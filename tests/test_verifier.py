@@ -153,15 +153,16 @@ def test_evidence_is_withheld_where(honest: Case, delivered: Cid, what: str) -> 
     assert reason in found.problems[0].what
 
 
+@pytest.mark.parametrize("where", ["check", "agreed_recipe"])
 def test_evidence_on_which_a_check_breaks_is_withheld(
-    honest: Case, delivered: Cid, monkeypatch: pytest.MonkeyPatch
+    honest: Case, delivered: Cid, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """A check with a hole would keep every seat from voting, and each would lose a tenth."""
 
     def broken(*_: object) -> None:
         raise KeyError("loss")
 
-    monkeypatch.setattr(sys.modules["fitchain.pod.parties.verifier.examine"], "check", broken)
+    monkeypatch.setattr(sys.modules["fitchain.pod.parties.verifier.examine"], where, broken)
     found = honest.examined(honest.facts(delivered))
     assert (found.outcome, found.lasting) == (Outcome.WITHHELD, True)
     assert found.problems[0].what == "the evidence cannot be checked: KeyError"
@@ -232,7 +233,7 @@ def test_evidence_and_delivery_share_the_time_that_there_is(
     honest: Case, delivered: Cid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else who drips both would have a seat miss its vote."""
-    facts, clock, given_s = honest.facts(delivered), iter([0.0, 40.0, 70.0]), list[float | None]()
+    facts, clock, given_s = honest.facts(delivered), iter([0.0, 40.0, 40.0]), list[float | None]()
     evidence = honest.evidence(facts)
 
     def fetched(*args: Any) -> None:

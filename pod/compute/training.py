@@ -215,9 +215,10 @@ class SegmentMetrics:
 
     def values(self, names: Iterable[str]) -> dict[str, float]:
         """The metrics asked for: `loss` is the mean of the steps' losses, `accuracy` the share of
-        hits, `top5` of those among the likeliest, `mae` the mean size of the errors."""
+        hits, `top5` of those among the likeliest, `mae` the mean size of the errors; 0 of a segment
+        in which no target counts, which a summed loss goes through."""
         sums = {"loss": self.losses, "accuracy": self.correct, "top5": self.among, "mae": self.absolute}
-        return {name: sums[name] / (self.steps if name == "loss" else self.compared) for name in names}
+        return {name: sums[name] / (self.steps if name == "loss" else self.compared or 1) for name in names}
 
     def records(self) -> Indices:
         """`[n]`: the records of the segment in the order of training."""
@@ -316,6 +317,8 @@ def load_optimizer(optimizer: Optimizer, program: Program, tensors: Mapping[str,
             raise InputRefused(
                 f"the optimizer's tensor {name!r} is {tensor.dtype}{list(tensor.shape)}, not as its parameter"
             )
+        if key == "step" and not (1 <= (count := float(tensor)) <= MOST_COUNTED and count.is_integer()):
+            raise InputRefused(f"the optimizer's tensor {name!r} counts {count} steps, and it counts from 1 on")
         optimizer.state[moved][key] = tensor
     for name, moved in program.trainable.items():
         keys = _kept(optimizer, moved, recipe).keys()
@@ -323,6 +326,9 @@ def load_optimizer(optimizer: Optimizer, program: Program, tensors: Mapping[str,
             raise InputRefused(f"the optimizer keeps {sorted(keys)} of {name!r}, not {sorted(kept)}")
 
 
+MOST_COUNTED = 1 << 24
+"""Where a count of steps stays in float32. Of one below 1 some optimizers take powers that are no
+real number, and a replay would end as no training does."""
 Form = tuple[tuple[int, ...], torch.dtype]
 
 

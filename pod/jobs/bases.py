@@ -135,7 +135,15 @@ class Bases:
         self._write_note(source, id)
         return source
 
-    def lay(self, folder: JobFolder, agreed: Root | None, limits: FolderLimits = BASE, keeps: bool = False) -> None:
+    # Many parameters: of which model, how much of a stranger's, and what is done with it.
+    def lay(
+        self,
+        folder: JobFolder,
+        agreed: Root | None,
+        limits: FolderLimits = BASE,
+        keeps: bool = False,
+        is_offered: bool = False,
+    ) -> None:
         """Lay the base of a folder's initial model beside it, fetched where this home has it not;
         nothing is done for a model that has none.
 
@@ -144,6 +152,10 @@ class Bases:
             agreed: the base's root, by the recipe.
             limits: on a stranger; no more than the delta says that the base holds is fetched.
             keeps: whether the store is to keep what was fetched: for whoever owes it to others.
+            is_offered: whether the model is a stranger's, who has to have the base itself: a root
+                is no secret, and else a job over it would hand out what another sealed to this
+                home. What lies in the place that it names is fetched, unless this home had it from
+                there.
 
         Raises:
             ClaimMismatch: the initial model is a delta over another base.
@@ -158,12 +170,35 @@ class Bases:
         if file.base != agreed:
             raise ClaimMismatch(f"the initial model is a delta over {file.base}, and the recipe's base is {agreed}")
         with self._shared():
-            if not self.path(agreed).exists():
+            if is_offered or not self.path(agreed).exists():
                 self._fetch(BaseSource.of(file), file.inventory_bytes, limits, keeps)
             with suppress(FileExistsError):  # another lane laid it
                 os.link(self.path(agreed), folder.base)
 
+    def name_place(self, model: Path) -> None:
+        """Write into a delta where this home knows that its base lies, in the place of what its
+        author said; nothing is done for a model that has none, or where this home does not know.
+
+        Args:
+            model: its file, of which a link elsewhere stays as it was.
+        """
+        file = ModelFile.read(model)
+        if file.base is not None and (source := self._place_of(file.base)) is not None:
+            file.write(model, source.metadata)
+
+    def _place_of(self, root: Root) -> BaseSource | None:
+        """Where this pod put a base or had it from; None where it has it not, or not from there."""
+        try:
+            value = parse_json(self.note_of(root).read_bytes(), SHORT)
+        except FileNotFoundError:
+            return None
+        return BaseSource(root, Cid.parse(value["cid"]), value["identity"]) if self.path(root).exists() else None
+
     def _fetch(self, source: BaseSource, size_bytes: int, limits: FolderLimits, keeps: bool) -> None:
+        """Fetch a base, unless it was had from there; one that was had from elsewhere stays, and
+        what was fetched has only shown that it lies there, too."""
+        if (before := self._place_of(source.root)) == source:
+            return
         most = size_bytes + TENSORS_HEADER.text_bytes
         most = min(limits.size_bytes, most + most // _SEALED_SHARE + _SEALED_BESIDE)
         with scratch(self.folder, Scratch.OPENED) as folder:
@@ -183,6 +218,8 @@ class Bases:
                     f" not {source.root}",
                     "publish it anew with its base",
                 )
+            if before is not None:
+                return
             if keeps:
                 self.store.pin(source.cid)
             self._write_note(source, NO_MODEL)

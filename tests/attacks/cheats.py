@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -255,6 +256,14 @@ def misshapen_optimizer(folder: Path, index: int) -> None:
     state = state_at(folder, index)
     small = TensorBytes("optimizer", "F32", (1,), memoryview(bytes(4)))
     optimizer = {name: small if name.endswith("/exp_avg") else tensor for name, tensor in state.optimizer.items()}
+    put_state(folder, index, replace(state, optimizer=optimizer))
+
+
+def miscounted_optimizer(folder: Path, index: int) -> None:
+    """Keep a count of steps below 0, of which Adafactor takes a root: a replay would crash."""
+    state = state_at(folder, index)
+    count = TensorBytes("optimizer", "F32", (), memoryview(struct.pack("<f", -5.0)))
+    optimizer = {name: count if name.endswith("/step") else tensor for name, tensor in state.optimizer.items()}
     put_state(folder, index, replace(state, optimizer=optimizer))
 
 

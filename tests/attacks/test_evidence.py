@@ -23,11 +23,12 @@ from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.audit.checking import check, check_delivered_graph, check_delivery
 from fitchain.pod.proof.audit.evidence import most_records
 from fitchain.pod.proof.audit.records import OpenedRecords
+from fitchain.pod.values.delta import ModelFile, inventory_of
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.leaf import metrics_digest, state_word
-from fitchain.pod.values.state import optimizer_root
+from fitchain.pod.values.state import optimizer_root, read_safetensors
 from tests.attacks import cheats
 from tests.audits import REF, Case, Tamper, trained_here, work_here
 from tests.speeds import examples
@@ -62,6 +63,15 @@ def test_replay_refuses_a_state_that_would_be_read_beyond_its_end(case: Case) ->
     assert [problem.segment for problem in problems] == [2, 3]
     assert re.search("^optimizer root", problems[0].what), problems[0].what
     assert "the state does not fit the graph: the optimizer's tensor" in problems[1].what
+
+
+def test_replay_refuses_a_state_whose_steps_are_no_count(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store", tmp_path / "home")
+    case = trained_here(tmp_path / "job", store, optimizer={"name": "Adafactor", "arguments": {}})
+    cheats.miscounted_optimizer(case.folder, 3)
+    problems = case.replayed_here(case.facts(None))
+    assert [problem.segment for problem in problems] == [2, 3]
+    assert "counts -5.0 steps" in problems[1].what
 
 
 def test_a_segment_that_was_not_drawn_hides_its_cheat(case: Case) -> None:
@@ -158,6 +168,13 @@ def another_initial(place: Path) -> None:
     shutil.copyfile(place / "2.safetensors", place / "initial.safetensors")
 
 
+def initial_over_nothing(place: Path) -> None:
+    """The same weights as a delta over a base that the recipe does not have: of the same root, and
+    no worker would read it."""
+    tensors, path = read_safetensors(place / "initial.safetensors")[0], place / "initial.safetensors"
+    ModelFile.over(tensors, inventory_of(tensors)).write(path)
+
+
 def other_state_salt(place: Path) -> None:
     text = (place / "evidence.json").read_bytes()
     salt = json.loads(text)["leaves"][2]["state_salt"]
@@ -173,6 +190,7 @@ OF_THE_EVIDENCE: dict[str, tuple[Tamper, list[int | None], str, list[int]]] = {
     "another recipe": (another_recipe, [None], "recipe.json has the digest .*, and the agreement says", []),
     "another graph": (another_graph, [None], "graph.json has the digest .*, and the agreement says", []),
     "other initial weights": (another_initial, [*EVERY], "tensor|model root", []),
+    "initial weights over a base": (initial_over_nothing, [*EVERY], "initial.safetensors is a delta|model root", []),
     "another state": (partial(cheats.other_state_file, segment=2), [2], "2.safetensors: the state's", [0, 1, 3, 4, 5]),
     "a record left out": (partial(cheats.left_out_record, index=3), [0, 1, 2, 4, 5], "records.bin lacks record 3", [3]),
     "other segments": (cheats.other_segments, [None], "the evidence is about the segments", EVERY),
@@ -193,8 +211,9 @@ def test_a_first_segment_that_cannot_be_replayed_keeps_nobody_from_the_others(tm
     """Where all of a model moves: what does not lies in the initial weights alone."""
     store = LocalStore(tmp_path / "store", tmp_path / "home")
     case = trained_here(tmp_path / "job", store, net=PrivateNet, metrics=[])
-    (problem,) = case.replayed_here(case.facts(None), another_initial)
-    assert problem.segment == 0
+    for tamper in (another_initial, initial_over_nothing):
+        (problem,) = case.replayed_here(case.facts(None), tamper)
+        assert problem.segment == 0
 
 
 def test_evidence_may_stand_from_a_round_before(honest: Case) -> None:

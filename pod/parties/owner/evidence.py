@@ -26,7 +26,7 @@ from fitchain.pod.proof.audit.evidence import write_evidence
 from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.errors import ClaimMismatch, NotFound, Unusable
 from fitchain.pod.values.ids import AgreementId
-from fitchain.pod.values.job_folder import JobFolder, Scratch, scratch
+from fitchain.pod.values.job_folder import INITIAL, JobFolder, Scratch, scratch
 from fitchain.pod.values.leaf import Checkpoint
 from fitchain.pod.values.limits import EVIDENCE
 from fitchain.pod.values.risk import Parts, RiskReport
@@ -74,6 +74,7 @@ def build_evidence(home: Home, store: Store, audit: Audit, recipients: Sequence[
         names = write_evidence(
             *(job.path, plain, chain_record, checkpoints, table, key, leaves, identity, secret, reference)
         )
+        home.bases.name_place(plain / INITIAL)  # the store keeps it there; its author's may be gone
         if (size := sum((plain / name).stat().st_size for name in names)) > EVIDENCE.size_bytes:
             raise Unusable(f"the evidence has {size} bytes, and no verifier fetches more than {EVIDENCE.size_bytes}")
         return send_folder(store, plain, names, recipients)

@@ -158,7 +158,7 @@ def lay_base(home: Home, folder: JobFolder, recipe: Recipe, attempts: int) -> No
     """
     limits = replace(BASE, seconds=min(FIRST_OFFER_S * 2**attempts, BASE_S))
     try:
-        home.bases.lay(folder, recipe.base, limits, keeps=True)
+        home.bases.lay(folder, recipe.base, limits, keeps=True, is_offered=True)
     except TooSlow as error:
         if limits.seconds == BASE_S:
             raise

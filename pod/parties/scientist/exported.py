@@ -19,7 +19,9 @@ from fitchain.pod.parties.scientist.delivered import whole_tensors
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.proof.certificate import Verdict, verify
 from fitchain.pod.proof.certificate.claims import read_graph
-from fitchain.pod.values.digest import Digest, sha256
+from fitchain.pod.proof.certificate.statement import Statement
+from fitchain.pod.values.delta import ModelFile
+from fitchain.pod.values.digest import Digest, sha256, sha256_file
 from fitchain.pod.values.errors import (
     ClaimMismatch,
     FitchainError,
@@ -27,6 +29,7 @@ from fitchain.pod.values.errors import (
     NotFound,
     host_errors,
     reason_of,
+    require_equal,
 )
 from fitchain.pod.values.files import remove_tree, sync_folder
 from fitchain.pod.values.graph import Graph
@@ -133,9 +136,26 @@ def exported(source: Path, target: Path, chain: Chain, job: AgreementId | None =
 def _verified(folder: Path, chain: Chain) -> Verdict:
     """What holds of the copies; what does not is told by the files' own names."""
     try:
-        return verify(folder / MODEL, folder / CERTIFICATE, chain)
+        verdict = verify(folder / MODEL, folder / CERTIFICATE, chain)
+        _check_fetched(folder, verdict.statement)
+        return verdict
     except FitchainError as error:
         raise type(error)(error.message.replace(f"{folder}/", ""), error.hint) from None
+
+
+def _check_fetched(folder: Path, statement: Statement) -> None:
+    """Check what lies beside a delivery and came by itself: a file of that name may be another, or
+    a link to one that nobody wants to publish.
+
+    Raises:
+        ClaimMismatch: it is another, or there is none of it.
+    """
+    if (path := folder / TOKENIZER).exists():
+        agreed = None if statement.card.tokenizer is None else statement.card.tokenizer.terms.digest
+        require_equal(f"{TOKENIZER} has the digest", sha256_file(path), agreed, "the certificate's card says")
+    if (path := folder / BASE).exists():
+        root = None if statement.base is None else statement.base.root
+        require_equal(f"{BASE} has the model root", ModelFile.read(path).root, root, "the certificate says")
 
 
 def _copy(source: Path, folder: Path) -> None:

@@ -165,14 +165,18 @@ def _lay_base(bases: Bases, evidence: Evidence, chain_record: ChainRecord, limit
         base = agreed_recipe(evidence, chain_record).base
     except (Refuted, InputRefused):
         return None
+    except UNREADABLE as fault:
+        raise _Withheld(f"the evidence cannot be checked: {type(fault).__name__}", lasting=True) from None
     try:
-        bases.lay(JobFolder(evidence.folder), base, replace(limits_of.BASE, seconds=limit_s))
+        bases.lay(JobFolder(evidence.folder), base, replace(limits_of.BASE, seconds=limit_s), is_offered=True)
     except StoreUnreachable:
         raise
     except (AccessRefused, ClaimMismatch, DigestMismatch, InputRefused) as error:
         raise _Withheld(error.message, lasting=True) from None
     except (NotFound, StoreUnusable) as error:
         raise _Withheld(error.message, lasting=False) from None
+    except UNREADABLE as fault:
+        raise _Withheld(f"the base of the model cannot be read: {type(fault).__name__}", lasting=True) from None
     return base
 
 

@@ -90,7 +90,7 @@ def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
     problems += _failures(lambda: check_charge(chain_record, recipe))
     problems += _failures(lambda: check_kept_rows(recipe, chain_record.parents))
     problems += _failures(lambda: check_leaves(evidence, chain_record, recipe))
-    replayable, unmoved = [], agreed_initial(evidence, chain_record)
+    replayable, unmoved = [], agreed_initial(evidence, chain_record, recipe)
     for segment in chain_record.audited:
         spoilt = list(_failures(partial(_check_noise, evidence, chain_record, recipe, segment), segment))
         if not spoilt:
@@ -117,6 +117,8 @@ def _check_reference(
         return spoilt, False
     try:
         drawn = reference.check_drawn(evidence, chain_record, recipe)
+        if drawn.segment == 0 or recipe.proximal is not None:
+            _check_initial(evidence, chain_record, recipe)
         reference.check_usable(evidence, chain_record, recipe, drawn, opened, unmoved)
     except (Refuted, InputRefused) as error:
         return [Problem(None, reference.named(evidence.reference, error.message))], False
@@ -295,7 +297,7 @@ def _check_usable(
         if index < chain_record.count and index not in evidence.leaves:
             raise ClaimMismatch(f"the evidence does not open leaf {index}")
     if segment == 0 or recipe.proximal is not None:
-        _check_initial(evidence, chain_record)
+        _check_initial(evidence, chain_record, recipe)
     if segment > 0:
         _check_state(evidence, segment, unmoved)
     for index in np.unique(indices).tolist():
@@ -303,22 +305,23 @@ def _check_usable(
             raise DigestMismatch(problem)
 
 
-def agreed_initial(evidence: Evidence, chain_record: ChainRecord) -> Unmoved:
+def agreed_initial(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> Unmoved:
     """What the states of evidence may leave to the initial model: nothing where that is not the
     agreed one, which spoils no segment of a model that moves as a whole but the first."""
     try:
-        initial = ModelFile.read(evidence.folder / INITIAL)
-        is_agreed = initial.root == chain_record.initial_model
-    except InputRefused:
-        is_agreed = False
-    return Unmoved(initial.entries if is_agreed else {})
+        return Unmoved(_check_initial(evidence, chain_record, recipe).entries)
+    except (Refuted, InputRefused):
+        return Unmoved({})
 
 
-def _check_initial(evidence: Evidence, chain_record: ChainRecord) -> None:
+def _check_initial(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> ModelFile:
     """The initial model, with which the first segment begins, and towards which a recipe may pull
-    all of them, is the agreed one."""
-    initial = ModelFile.read(evidence.folder / INITIAL).root
-    require_equal(f"{INITIAL} has the model root", initial, chain_record.initial_model, "the agreement says")
+    all of them, is the agreed one, and a delta over the agreed base alone: over another it has the
+    same root, and nobody could replay it."""
+    initial = ModelFile.read(evidence.folder / INITIAL)
+    require_equal(f"{INITIAL} has the model root", initial.root, chain_record.initial_model, "the agreement says")
+    require_equal(f"{INITIAL} is a delta over", initial.base, recipe.base, "the recipe says")
+    return initial
 
 
 def _check_state(evidence: Evidence, segment: int, unmoved: Unmoved) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from fitchain.pod.compute.dataset import batches
-from fitchain.pod.compute.dataset.preprocessing import METADATA_KEY, check_preprocessing
+from fitchain.pod.compute.dataset.preprocessing import METADATA_KEY, check_preprocessing, preprocessing_of
 from fitchain.pod.ports.agreement import AgreementHistory, State, Terms
 from fitchain.pod.ports.agreement.terms import AUDIT_AMOUNTS
 from fitchain.pod.ports.store.base import Cid
@@ -50,7 +50,7 @@ from fitchain.pod.values.errors import (
     SignatureMismatch,
     require_equal,
 )
-from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.graph import Graph, Input
 from fitchain.pod.values.held_out import OF_UNITS, HeldOut, NoisedClasses, NoisedMean
 from fitchain.pod.values.ids import NO_MODEL, WHOLE_POOL
 from fitchain.pod.values.job_folder import GRAPH, PREPROCESSING
@@ -389,11 +389,26 @@ def check_file(statement: Statement, path: Path, base: Path | None = None) -> tu
     require_equal(f"the model in {path} is a delta over", file.base, statement.recipe.base, "the recipe says")
     if base is not None:
         _check_base_file(file, base)
-    return file.parameter_bytes, check_metadata(statement, file.metadata)
+    return file.parameter_bytes, check_metadata(statement, file.metadata, _inputs_beside(statement, path.parent))
 
 
-def check_metadata(statement: Statement, metadata: Mapping[str, str]) -> bool:
+def _inputs_beside(statement: Statement, folder: Path) -> tuple[Input, ...] | None:
+    """The inputs of the graph beside a model; None where there is none, or another, which
+    `check_beside` says."""
+    try:
+        return read_graph(folder / GRAPH, statement.recipe).inputs if (folder / GRAPH).is_file() else None
+    except (ClaimMismatch, InputRefused):
+        return None
+
+
+def check_metadata(statement: Statement, metadata: Mapping[str, str], inputs: tuple[Input, ...] | None = None) -> bool:
     """Check what the delivered file says of how records enter the model.
+
+    Args:
+        statement: what is claimed.
+        metadata: of the file.
+        inputs: of the recipe's graph, where it is at hand: names and types are the owner's word
+            without it.
 
     Returns:
         whether it does; where that is long it names a digest, of which nothing is said here.
@@ -408,10 +423,13 @@ def check_metadata(statement: Statement, metadata: Mapping[str, str]) -> bool:
             "the model's file says nothing of how records enter the model, which its owner delivers in its metadata",
             "fetch the delivery again",
         )
-    if DIGEST_TEXT.fullmatch(text):
-        return False
     with _named_mismatch("the preprocessing in the metadata of the model's file"):
-        check_preprocessing(text.encode(), statement.recipe, statement.card)
+        if DIGEST_TEXT.fullmatch(text):
+            if inputs is not None:
+                follows = preprocessing_of(statement.recipe, statement.card, inputs)
+                require_equal("it is named by the digest", text, str(sha256(follows)), "recipe, card and graph give")
+            return False
+        check_preprocessing(text.encode(errors="replace"), statement.recipe, statement.card, inputs)
     return True
 
 
