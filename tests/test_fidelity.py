@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -187,7 +189,137 @@ class WithoutHistory(Two):
         return x + whole.clone()
 
 
+class Clipping(torch.autograd.Function):
+    """Clips a gradient that is large."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Any:
+        return gradients[0].clamp(-100, 100)
+
+
+class ClipsLarge(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return Clipping.apply(torch.tanh(x))  # type: ignore[no-any-return, no-untyped-call]
+
+
+class HookOnNaN(Two):
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter.weight.register_hook(lambda gradient: gradient.nan_to_num())  # type: ignore[no-untyped-call]
+
+
+def clip(_: nn.Module, into: Any, out: Any) -> Any:
+    return tuple(each.clamp(-1e30, 1e30) for each in into)
+
+
+class HookClips(Two):
+    def __init__(self) -> None:
+        super().__init__()
+        self.leave.register_full_backward_hook(clip)
+
+
+class ClampsInPlace(Two):
+    def __init__(self) -> None:
+        super().__init__()
+        self.leave.bias.register_post_accumulate_grad_hook(clamp)  # type: ignore[no-untyped-call]
+
+
+def clamp(parameter: Tensor) -> None:
+    assert parameter.grad is not None
+    parameter.grad.clamp_(-1e30, 1e30)
+
+
+class BranchesWhereRun(Two):
+    def between(self, x: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling() and x.abs().max() > 100:
+            return x.clamp(-100, 100)
+        return torch.tanh(x)
+
+
+class CatchesTheQuestion(Two):
+    def between(self, x: Tensor) -> Tensor:
+        try:
+            is_whole = not torch.isnan(x).any()
+        except RuntimeError:
+            is_whole = True
+        return torch.tanh(x) if is_whole else torch.zeros_like(x)
+
+
+class OneIsElse(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return torch.tanh(x) if len(x) > 1 else x
+
+
+class CountsInObject(Two):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = SimpleNamespace(calls=0)
+
+    def between(self, x: Tensor) -> Tensor:
+        self.table.calls += 1
+        return torch.tanh(x) if self.table.calls < 1000 else x
+
+
+class CountsInClass(Two):
+    calls = 0
+
+    def between(self, x: Tensor) -> Tensor:
+        CountsInClass.calls += 1
+        return torch.tanh(x) if self.calls < 1000 else x
+
+
+class CountsInClosure(Two):
+    def __init__(self) -> None:
+        super().__init__()
+        calls = 0
+
+        def count() -> int:
+            nonlocal calls
+            calls += 1
+            return calls
+
+        self.count = count
+
+    def between(self, x: Tensor) -> Tensor:
+        return torch.tanh(x) if self.count() < 1000 else x
+
+
+class CountsInPrivateList(Two):
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen = list[int]()
+
+    def between(self, x: Tensor) -> Tensor:
+        self._seen.append(1)
+        return torch.tanh(x) if len(self._seen) < 1000 else x
+
+
+class CountsByIterator(Two):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = itertools.count()
+
+    def between(self, x: Tensor) -> Tensor:
+        return torch.tanh(x) if next(self.calls) < 1000 else x
+
+
 REFUSED: dict[type[Two], str] = {
+    ClipsLarge: "with large gradients otherwise than the module: Clipping has a gradient of its own",
+    HookOnNaN: "a hook changes the gradient of 'enter.weight'",
+    HookClips: "a hook changes gradients of 'leave'",
+    ClampsInPlace: "a hook changes the gradient of 'leave.bias'",
+    BranchesWhereRun: "the graph computes the output with large numbers otherwise than the module",
+    CatchesTheQuestion: "otherwise than the module",
+    OneIsElse: "the graph computes the output with a batch of one record otherwise than the module",
+    CountsInObject: "the attribute 'table.calls' of CountsInObject",
+    CountsInClass: "the attribute 'CountsInClass.calls' of CountsInClass",
+    CountsInClosure: "the attribute 'count.calls' of CountsInClosure",
+    CountsInPrivateList: "the attribute '_seen' of CountsInPrivateList",
+    CountsByIterator: "the attribute 'calls' of CountsByIterator",
     Reversed: "Gradient has a gradient of its own",
     StraightThrough: "Rounding has a gradient of its own",
     HookOnValue: "a hook changes the gradient of a value",
@@ -200,7 +332,7 @@ REFUSED: dict[type[Two], str] = {
     DrawsOfOwnGenerator: "a generator of its own",
     CountsInList: "the attribute 'seen' of CountsInList",
     CountsInDict: "the attribute 'state' of CountsInDict",
-    CountsInGlobal: "the graph computes the output in the training step 1 otherwise than the module",
+    CountsInGlobal: "the attribute 'GLOBAL' of CountsInGlobal",
     KeepsTheFirst: "otherwise than the module",
 }
 
@@ -252,6 +384,23 @@ class Lazily(Two):
         return x * self.table
 
 
+class KeepsItsSize(Two):
+    size = 0
+
+    def between(self, x: Tensor) -> Tensor:
+        self.size = len(x)
+        return torch.tanh(x)
+
+
+class HookWatches(Two):
+    """It looks at gradients, and changes none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leave.weight.register_hook(lambda gradient: None)  # type: ignore[no-untyped-call]
+        self.leave.register_full_backward_hook(lambda _, into, out: None)
+
+
 class Detaching(Two):
     def between(self, x: Tensor) -> Tensor:
         return x + (torch.round(x) - x).detach()
@@ -281,7 +430,11 @@ def trained(module: nn.Module, compute: Any, parameters: list[Tensor]) -> None:
         optimizer.step()
 
 
-@pytest.mark.parametrize("kind", [Two, HookOnForward, Keeping, Lazily, Detaching, Warming], ids=lambda k: k.__name__)
+@pytest.mark.parametrize(
+    "kind",
+    [Two, HookOnForward, HookWatches, Keeping, KeepsItsSize, Lazily, Detaching, Warming],
+    ids=lambda k: k.__name__,
+)
 def test_what_is_exported_trains_as_the_module_does(kind: type[Two]) -> None:
     torch.manual_seed(0)
     module = kind().train()
@@ -300,6 +453,34 @@ def test_a_gradient_that_was_there_is_left() -> None:
     module.weight.grad = torch.ones(3, 4)
     export(module, FLOATS, 4)
     assert torch.equal(module.weight.grad, torch.ones(3, 4)) and module.bias.grad is None
+
+
+class OfIds(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(50, 8)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        rows = self.table(ids)
+        ends = not torch.compiler.is_compiling() and bool((ids > 20).any())
+        pooled: Tensor = rows.amax(1) if ends else rows.mean(1)
+        return pooled
+
+
+def test_rows_of_a_whole_table_are_tried() -> None:
+    with pytest.raises(InputRefused, match="otherwise than the module"):
+        export(OfIds(), [Input("ids", "I64", (3,))])
+
+
+class Differentiating(Two):
+    def between(self, x: Tensor) -> Tensor:
+        gradient: Tensor = torch.func.grad(lambda y: torch.tanh(y).pow(2).sum())(x)
+        return gradient
+
+
+def test_a_value_that_functorch_wraps_is_refused() -> None:
+    with pytest.raises(InputRefused, match="a graph cannot hold"):
+        export(Differentiating(), FLOATS, 4)
 
 
 class Capturing(Two):

@@ -661,7 +661,10 @@ def run(graph: Graph, *inputs: Tensor, training: bool = True) -> Tensor:
 
 X = {"input": 0}
 HUGE: dict[str, list[dict[str, Any]]] = {
-    "expand and copy": [node("aten.expand.default", X, [GIB, -1, 4]), node("aten.contiguous.default", {"node": 0})],
+    "expand and copy": [
+        node("aten.expand.default", X, [GIB << 6, -1, 4]),
+        node("aten.contiguous.default", {"node": 0}),
+    ],
     "repeat": [node("aten.repeat.default", X, [1 << 20, 1 << 20])],
     "new zeros": [node("aten.new_zeros.default", X, [1 << 40])],
     "zeros of huge sizes": [node("aten.zeros.default", [1 << 31, 1 << 31, 1 << 31])],

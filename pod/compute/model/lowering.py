@@ -25,6 +25,7 @@ from fitchain.pod.values.graph import Argument, Form, InputRef, Node, NodeRef, S
 from fitchain.pod.values.graph.admission import Admission
 from fitchain.pod.values.graph.operators.shapes import CLOSE_GRADIENT, OPEN_GRADIENT
 
+_is_wrapped: Callable[[Tensor], bool] = vars(torch._C._functorch)["is_functorch_wrapped_tensor"]
 DATA_DEPENDENT = "a branch or a shape depends on a tensor's values"
 _SIZES = {
     operator.add: "add",
@@ -112,7 +113,13 @@ class Writer:
         by its content."""
         value = self.program.constants[target]
         # A strict trace may leave a tensor without numbers behind.
-        if not isinstance(value, Tensor) or isinstance(value, FakeTensor) or value.device.type != "cpu":
+        # And one that torch.func made may be its wrapper, which has none of its own.
+        if (
+            not isinstance(value, Tensor)
+            or isinstance(value, FakeTensor)
+            or value.device.type != "cpu"
+            or _is_wrapped(value)
+        ):
             raise InputRefused(f"the constant {target} is a {type(value).__name__} that a graph cannot hold")
         value = value.detach().contiguous()
         lent = tensor_bytes("buffer", value)
