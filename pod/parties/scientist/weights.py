@@ -96,7 +96,7 @@ def weights_of_file(path: Path, is_partial: bool = False) -> InitialWeights:
         NotFound: there is no such file.
         InputRefused: it is none, or a pickle.
     """
-    _refuse_pickle(path)
+    refuse_pickle(path)
     try:
         tensors, _ = read_safetensors(path)
     except InputRefused as error:
@@ -185,7 +185,13 @@ def _statement(certificate: Path) -> tuple[Statement, str]:
     return Statement.parse(payload), signer
 
 
-def _refuse_pickle(path: Path) -> None:
+def refuse_pickle(path: Path) -> None:
+    """Refuse a file that is not there, and one of weights that would have to be unpickled.
+
+    Raises:
+        NotFound: there is no such file.
+        InputRefused: it is a pickle, or cannot be read.
+    """
     try:
         with path.open("rb") as file:
             begin = file.read(8)
