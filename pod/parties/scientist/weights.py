@@ -106,7 +106,7 @@ def weights_of_file(path: Path, is_partial: bool = False) -> InitialWeights:
     if DELTA_KEY in metadata and not is_partial:
         raise InputRefused(
             f"{path} is a delta: it holds only what its base has not",
-            f"write the whole file: fitchain model merge {path} --to whole.safetensors; or begin with the job: --parent",
+            f"write the whole file: fitchain model merge {path} --to whole.safetensors; or take the job: --parent",
         )
     return InitialWeights(tensors, path.name, is_partial=is_partial)
 
