@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from fitchain.cli.app import run
 from fitchain.cli.views.verdict import describe_base
@@ -56,8 +57,21 @@ def test_model_over_a_base_is_published_as_what_the_base_has_not(tuned: Workshop
 
 
 def test_model_that_shares_nothing_with_its_base_is_refused(tuned: Workshop, tmp_path: Path) -> None:
+    home, strange = tuned.scientist.home, tmp_path / "strange.safetensors"
+    save_file({"weight": torch.full((3, 3), 0.25)}, strange)
+    before = home.journal.models()
     with pytest.raises(InputRefused, match="none of the model's 2 tensors is one of the 4"):
-        publish_model(tuned.scientist.home, Other(), tuned.dataset.id, base=base_file(tmp_path))
+        publish_model(home, Other(), tuned.dataset.id, base=base_file(tmp_path))
+    with pytest.raises(InputRefused, match=r"is one of the 1 of the base strange\.safetensors"):
+        publish_model(home, Other(), tuned.dataset.id, base=strange)
+    assert home.journal.models() == before  # nothing was registered of what was refused
+
+
+def test_pickle_is_refused_as_a_base_with_the_lines_that_convert_it(tuned: Workshop, tmp_path: Path) -> None:
+    torch.save(Other().state_dict(), tmp_path / "base.pt")
+    with pytest.raises(InputRefused, match="is a pickle") as refused:
+        publish_model(tuned.scientist.home, Other(), tuned.dataset.id, base=tmp_path / "base.pt")
+    assert "save_file" in refused.value.hint
 
 
 def test_base_alone_is_asked_for_by_no_job(tuned: Workshop) -> None:

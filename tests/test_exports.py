@@ -456,8 +456,9 @@ def test_a_library_that_is_missing_is_named_with_its_extra(
 
 def test_nothing_is_overwritten(fitchain: Fitchain, job: Job, tmp_path: Path) -> None:
     command = ("model", "export", str(job.model.parent), "--card", "--to", str(tmp_path))
-    code, told, _ = fitchain(job.parties.scientist, *command)
+    code, told, said = fitchain(job.parties.scientist, *command)
     assert code == 3 and "is there already" in told["error"]["message"]
+    assert "checking" not in said
 
 
 def test_export_is_refused_what_is_neither_job_nor_folder(fitchain: Fitchain, job: Job, tmp_path: Path) -> None:

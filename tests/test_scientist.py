@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.owner import replay_job
 from fitchain.pod.parties.scientist import (
@@ -155,6 +156,15 @@ def test_draft_refuses_what_the_request_would(workshop: Workshop, tmp_path: Path
     with pytest.raises(InputRefused) as requested:
         here.request()
     assert drafted.value.message == requested.value.message
+
+
+def test_draft_is_of_the_account_that_would_ask(workshop: Workshop, tmp_path: Path) -> None:
+    home, source = workshop.scientist.home, private_table(tmp_path / "named.csv", seed=4)
+    named = offer_table(workshop.owner, source, policy=Policy(scientists=(home.keys.address.lower(),)))
+    assert draft_request(home, JobRequest(named.id, workshop.model.id, RECIPE)).steps
+    strangers = offer_table(workshop.owner, source, policy=Policy(scientists=("0x" + "1" * 40,)))
+    with pytest.raises(InputRefused, match=f"the account {home.keys.address} may not ask"):
+        draft_request(home, JobRequest(strangers.id, workshop.model.id, RECIPE))
 
 
 def test_request_for_a_dataset_without_the_models_columns_says_so(workshop: Workshop, tmp_path: Path) -> None:

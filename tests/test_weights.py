@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from fitchain.pod.compute.model.weights import load_weights
 from fitchain.pod.parties.scientist.weights import InitialWeights, weights_of_file
+from fitchain.pod.values.delta import ModelFile, inventory_of
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.state import Tensors, read_safetensors
+from tests.made_tensors import floats
 
 
 class Tied(nn.Module):
@@ -150,6 +152,15 @@ def test_pickle_is_refused_with_the_two_lines_that_convert_it(
     runpy.run_path("convert.py")
     (made,) = tmp_path.glob("*.safetensors")
     assert load_weights(nn.Linear(2, 2), weights_of_file(made).tensors, "it").is_whole
+
+
+def test_delta_is_told_from_a_whole_model(tmp_path: Path) -> None:
+    whole, file = {"weight": floats(1, 2), "bias": floats(0)}, tmp_path / "model.safetensors"
+    ModelFile.over(whole, inventory_of({"weight": whole["weight"]})).write(file)
+    with pytest.raises(InputRefused, match="is a delta") as refused:
+        weights_of_file(file)
+    assert f"fitchain model merge {file}" in refused.value.hint
+    assert sorted(weights_of_file(file, is_partial=True).tensors) == ["bias"]
 
 
 def test_file_that_is_none_is_refused_with_a_next_step(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def export(
     not hold. Without --onnx, --card or --bom all three are written.
     """
     from fitchain.cli.views.model_card import default_title
-    from fitchain.pod.parties.scientist.exported import exported
+    from fitchain.pod.parties.scientist.exported import exported, require_new
     from fitchain.pod.ports.chain.witness import connect_witnessed
 
     if license and not LICENSE.fullmatch(license):
@@ -99,6 +99,7 @@ def export(
         onnx = card = bom = True
     key = None if sign is None else _key(sign, key_passphrase_file)
     _require_libraries(onnx, bom)
+    require_new(to)  # before all that takes long
     folder, job = _delivery(session, source)
     log("checking the certificate")
     with exported(folder, to, connect_witnessed(session.settings), job) as copy:

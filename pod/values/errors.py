@@ -51,6 +51,8 @@ class FitchainError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # a notebook prints it below the message
 
 
 class Refuted(FitchainError):

@@ -80,6 +80,8 @@ def _columns_of(rows: Any) -> dict[str, Any]:
         return {_name(name): _listed(name, rows[name]) for name in rows.columns}
     if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
         raise InputRefused(f"rows are no {type(rows).__name__}", _HINT)
+    if not rows:
+        raise InputRefused("there is no row", _HINT)
     if odd := [number for number, row in enumerate(rows) if not isinstance(row, Mapping)]:
         raise InputRefused(f"row {odd[0]} is a {type(rows[odd[0]]).__name__}, and no dict", _HINT)
     names = dict.fromkeys(_name(name) for row in rows for name in row)

@@ -18,7 +18,7 @@ from fitchain.pod.proof.certificate import Statement
 from fitchain.pod.proof.certificate.claims import check_beside, check_file, read_graph
 from fitchain.pod.proof.certificate.envelope import CERTIFICATE_BYTES, read_envelope
 from fitchain.pod.proof.certificate.statement import require_versions
-from fitchain.pod.values.errors import NotFound
+from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.job_folder import CERTIFICATE, DELIVERY_FILES, GRAPH, MODEL, TOKENIZER, JobFolder
 from fitchain.pod.values.limits import TOKENIZER_BYTES
@@ -53,9 +53,11 @@ class Delivered:
         Raises:
             NotFound: one of them is not there.
             Refuted: one is another than the certificate says.
-            InputRefused: one is no such file.
+            InputRefused: one is no such file, or the folder is a file itself.
         """
         path = folder.model.parent if isinstance(folder, Delivery) else Path(folder)
+        if path.is_file():
+            raise InputRefused(f"{path} is a file, and a delivery is a folder", f"name its folder: {path.parent}")
         for name in DELIVERY_FILES:
             if not (path / name).is_file():
                 raise NotFound(

@@ -95,6 +95,16 @@ class Exported:
         return whole_tensors(self.folder)
 
 
+def require_new(target: Path) -> None:
+    """Refuse a target that is there: a signed folder never changes.
+
+    Raises:
+        InputRefused: it is there.
+    """
+    if target.exists() or target.is_symlink():
+        raise InputRefused(f"{target} is there already, and nothing is overwritten", "name a folder that is not")
+
+
 @contextmanager
 def exported(source: Path, target: Path, chain: Chain, job: AgreementId | None = None) -> Iterator[Exported]:
     """Copy a delivery and verify the copies; the folder is there once the block has come to its
@@ -111,8 +121,7 @@ def exported(source: Path, target: Path, chain: Chain, job: AgreementId | None =
         NotFound: a file of the delivery is not there.
         Refuted: the certificate does not hold, or is of another job.
     """
-    if target.exists() or target.is_symlink():
-        raise InputRefused(f"{target} is there already, and nothing is overwritten", "name a folder that is not")
+    require_new(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = part_of(target.parent)

@@ -15,7 +15,7 @@ from fitchain.pod.jobs.bases import BaseSource
 from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
-from fitchain.pod.parties.scientist.weights import InitialWeights, Origin
+from fitchain.pod.parties.scientist.weights import InitialWeights, Origin, refuse_pickle
 from fitchain.pod.ports.registry import DatasetEntry
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.delta import WEIGHTS, ModelFile, inventory_of
@@ -148,6 +148,8 @@ def publish_model(
 
     if isinstance(module, Path) and not name:
         raise InputRefused(f"{module} may define several modules, and none is named", "name one of them")
+    if isinstance(base, Path):
+        refuse_pickle(base)
     card = read_card(home, dataset)
     taken = load_module(module, name) if isinstance(module, Path) else take_module(module)
     loaded = None
@@ -161,7 +163,7 @@ def publish_model(
     except InputRefused as error:
         raise InputRefused(error.message, error.hint or f"forward got {'; '.join(map(str, arguments))}") from None
     require_records_apart(graph)
-    under = None if base is None else publish_base(home, base, is_public)
+    under = None if base is None else publish_base(home, base, tensors, is_public)
     origin = Origin(tuple(parents)) if weights is None else weights.origin.beside(parents)
     registered = register_files(home, graph.encode(), tensors, origin, under)
     known_as = name if isinstance(module, Path) else name or module_name(module)
@@ -232,17 +234,18 @@ class PublishedBase:
         return UsedBase(self.id, source.root, source.cid, source.identity is None, file.shared_bytes, file.own_bytes)
 
 
-def publish_base(home: Home, base: ModelId | Path, is_public: bool = False) -> PublishedBase:
-    """Register a base and put it into the store, unless that is done.
+def publish_base(home: Home, base: ModelId | Path, tensors: Tensors, is_public: bool = False) -> PublishedBase:
+    """Register the base of a model and put it into the store, unless that is done.
 
     Args:
         home: the scientist's, opened with its key.
         base: a model that this home published, or a safetensors file.
+        tensors: of the model over it; nothing is registered for one that shares none.
         is_public: whether it lies there in the clear.
 
     Raises:
         NotFound: there is no such model or file.
-        InputRefused: the file is no file of tensors, or a delta itself.
+        InputRefused: the file is no file of tensors, or a delta itself, or the model shares none.
     """
     row = None if isinstance(base, Path) else home.journal.model(base)
     path = base if isinstance(base, Path) else home.model_folder(base) / INITIAL
@@ -252,7 +255,9 @@ def publish_base(home: Home, base: ModelId | Path, is_public: bool = False) -> P
             f"{path} is a delta over {file.base}, and a base is whole", "write the whole file: fitchain model merge"
         )
     home.bases.lay(beside := JobFolder(path.parent), file.base)  # a model that has a base of its own
-    root = home.bases.keep(file.whole(read_safetensors(beside.base)[0] if file.shared else {}))
+    held = file.whole(read_safetensors(beside.base)[0] if file.shared else {})
+    _over(tensors, held, path.name if row is None else row.id.short)
+    root = home.bases.keep(held)
     if row is None:
         row = next((row for row in home.journal.models() if row.initial_model == root), None)
     if row is None:
@@ -272,12 +277,17 @@ def delta_over(home: Home, tensors: Tensors, base: PublishedBase) -> ModelFile:
     Raises:
         InputRefused: it shares no tensor with the base.
     """
-    held = read_safetensors(home.bases.path(base.source.root))[0]
+    file = _over(tensors, read_safetensors(home.bases.path(base.source.root))[0], base.id.short)
+    return replace(file, metadata=base.source.metadata)
+
+
+def _over(tensors: Tensors, held: Tensors, base: str) -> ModelFile:
+    """A model as a delta over the tensors of a base."""
     file = ModelFile.over(tensors, inventory_of(held))
     if not file.shared:
         raise InputRefused(
-            f"none of the model's {len(tensors)} tensors is one of the {len(held)} of the base {base.id.short}:"
+            f"none of the model's {len(tensors)} tensors is one of the {len(held)} of the base {base}:"
             " no values, shape and type are the same",
             "load the base's weights where the module is made, in the type in which the base has them",
         )
-    return replace(file, metadata=base.source.metadata)
+    return file

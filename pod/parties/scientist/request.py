@@ -199,7 +199,7 @@ def draft_request(home: Home, request: JobRequest) -> Recipe:
     """
     card = read_card(home, request.dataset)
     recipe = _keeping_rows(home, request, recipe_of(home, card, request))
-    card.admit(recipe, card.price if request.price is None else request.price)
+    card.admit(recipe, card.price if request.price is None else request.price, home.keys.address)
     return recipe
 
 

@@ -17,6 +17,7 @@ from fitchain.pod.ports.chain import Chain
 from fitchain.pod.proof.certificate import Statement, verify
 from fitchain.pod.proof.certificate.claims import check_deployment, check_file
 from fitchain.pod.proof.certificate.envelope import CERTIFICATE_BYTES, unseal
+from fitchain.pod.values.delta import DELTA_KEY
 from fitchain.pod.values.derivation import trained_derivation
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, SignatureMismatch, reason_of
@@ -94,14 +95,19 @@ def weights_of_file(path: Path, is_partial: bool = False) -> InitialWeights:
 
     Raises:
         NotFound: there is no such file.
-        InputRefused: it is none, or a pickle.
+        InputRefused: it is none, or a pickle, or a delta that has to fit the whole module.
     """
-    _refuse_pickle(path)
+    refuse_pickle(path)
     try:
-        tensors, _ = read_safetensors(path)
+        tensors, metadata = read_safetensors(path)
     except InputRefused as error:
         hint = error.hint or "write it with safetensors.torch.save_file, or Transformers' save_pretrained"
         raise InputRefused(f"{path} is no file of weights: {error.message}", hint) from None
+    if DELTA_KEY in metadata and not is_partial:
+        raise InputRefused(
+            f"{path} is a delta: it holds only what its base has not",
+            f"write the whole file: fitchain model merge {path} --to whole.safetensors; or take the job: --parent",
+        )
     return InitialWeights(tensors, path.name, is_partial=is_partial)
 
 
@@ -185,7 +191,13 @@ def _statement(certificate: Path) -> tuple[Statement, str]:
     return Statement.parse(payload), signer
 
 
-def _refuse_pickle(path: Path) -> None:
+def refuse_pickle(path: Path) -> None:
+    """Refuse a file that is not there, and one of weights that would have to be unpickled.
+
+    Raises:
+        NotFound: there is no such file.
+        InputRefused: it is a pickle, or cannot be read.
+    """
     try:
         with path.open("rb") as file:
             begin = file.read(8)
