@@ -126,7 +126,9 @@ class Case:
         if (faked := self.faked.get(number)) is not None:
             initial = read_safetensors(self.folder / "initial.safetensors")[0]
             if faked[min(segment, len(faked) - 1)] not in leaves:
-                write_state_file(self.folder / "run/reference.safetensors", KeptState(initial, {}), {})
+                frozen = Graph.parse((self.folder / "graph.json").read_bytes()).frozen
+                moving = {name: tensor for name, tensor in initial.items() if name not in frozen}
+                write_state_file(self.folder / "run/reference.safetensors", KeptState(moving, {}), {})
             leaves = list(faked)
         return OpenedReference.of(leaves, number, min(segment, len(leaves) - 1), report.salt, report.references)
 

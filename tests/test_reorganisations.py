@@ -171,6 +171,7 @@ def test_an_anchor_of_a_run_that_the_chain_takes_back_meanwhile_is_none_of_the_n
     anchor would fit any other run as well, if it did not name the seed. Leaves of another run could
     never be ended, and the bond would be lost."""
     home, id = workshop.owner.home, workshop.request(price=PRICE + 80)
+    keep_disclosed(home, AuditRef(id), 0)  # as the pod does before it accepts
     accepted = home.agreements.accept(id, commit_key(order_nonce(home, id))).block
     begin(home, id)
     run, moments = home.agreements.run_record(id), list[str]()

@@ -47,6 +47,7 @@ ATTEMPTS = 32
 COMPOSED = frozenset(
     {
         "aten.cumprod.default",
+        "aten.cumprod_.default",
         "aten.lstm.input",
         "aten.masked_fill.Tensor",
         "aten.masked_fill_.Tensor",

@@ -136,9 +136,9 @@ def step_work(
 ) -> StepWork:
     """Meter a training step.
 
-    Its bytes are those of the state, of the batch, and the most that its values and their gradients,
-    or those of an evaluation of as many records, take at once, twice. The state is counted with the largest optimizer, so that the work follows
-    from the graph alone.
+    Its bytes are those of the state, of the batch, and the most that its values and their gradients
+    or those of an evaluation of as many records, take at once, twice. The state is counted with the
+    largest optimizer, so that the work follows from the graph alone.
 
     Args:
         graph: from anyone.
