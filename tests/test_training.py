@@ -126,10 +126,10 @@ def test_an_optimizers_tensor_of_no_parameter_is_refused() -> None:
 MISFITS = {
     "another shape": ({"first.weight/exp_avg": torch.zeros(1)}, "'first.weight/exp_avg' is torch.float32"),
     "another dtype": ({"first.weight/step": torch.zeros((), dtype=torch.int64)}, "'first.weight/step' is torch.int64"),
-    "too few": ({"first.weight/step": torch.zeros(())}, "keeps .* of 'first.weight', not"),
+    "too few": ({"first.weight/step": torch.ones(())}, "keeps .* of 'first.weight', not"),
     "too many": (
         {f"first.bias/{key}": torch.zeros(8) for key in ("exp_avg", "exp_avg_sq", "other")}
-        | {"first.bias/step": torch.zeros(())},
+        | {"first.bias/step": torch.ones(())},
         "keeps .* of 'first.bias', not",
     ),
 }
