@@ -69,17 +69,12 @@ class Delivered:
         statement = Statement.parse(envelope.payload)
         check_file(statement, path / MODEL)
         check_beside(statement, path)
-        return cls(path, statement, read_graph(path / GRAPH, statement.recipe), whole_tensors(path))
+        return cls(path, statement, read_graph(path / GRAPH, statement.recipe), whole_model(path / MODEL))
 
     def tokenizer(self) -> bytes | None:
         """The `tokenizer.json` beside the model; None where there is none."""
         path = self.folder / TOKENIZER
         return read_at_most(path, TOKENIZER_BYTES) if path.is_file() else None
-
-
-def whole_tensors(folder: Path) -> Tensors:
-    """All tensors of the model in a delivery's folder; of a delta with those of the base beside it."""
-    return whole_model(folder / MODEL)
 
 
 def load(folder: Folder) -> TrainedModel:

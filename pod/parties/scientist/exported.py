@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitchain.pod.compute.dataset.preprocessing import METADATA_KEY, preprocessing_metadata, preprocessing_of
-from fitchain.pod.parties.scientist.delivered import whole_tensors
+from fitchain.pod.parties.scientist.merge import whole_model
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.proof.certificate import Verdict, verify
 from fitchain.pod.proof.certificate.claims import read_graph
@@ -92,7 +92,7 @@ class Exported:
 
     def tensors(self) -> Tensors:
         """The delivered parameters and buffers, whole."""
-        return whole_tensors(self.folder)
+        return whole_model(self.folder / MODEL)
 
 
 def require_new(target: Path) -> None:
