@@ -642,6 +642,20 @@ def test_a_pod_that_runs_sends_again_whatever_the_chain_took_back(
         workshop.until(lambda: registered() is not None)
 
 
+def test_a_pod_that_runs_sends_again_what_nobody_waits_for(
+    open_party: Callable[..., Party], workshop: Workshop, reader: Chain
+) -> None:
+    """As when a block that takes it comes and goes between two looks: nothing tells of that."""
+    party = open_party("forgotten")
+    with scientist_runs(party) as pod:
+        workshop.until(lambda: pod.finality.time > 0)  # its first look has sent what there was
+        with no_mining(reader):
+            party.home.chain.submit("FitCoin", "transfer", workshop.owner.address, 1)
+            reader.node.request("anvil_dropAllTransactions")
+        workshop.until(lambda: not party.home.chain.unseen(), limit_s=60)
+    assert "sent again" not in "".join(party.said)  # which is told of what was mined before
+
+
 def test_a_pod_that_waits_for_a_transaction_stops_when_it_is_asked_to(
     workshop: Workshop, reader: Chain, running_devnet: Devnet
 ) -> None:

@@ -19,6 +19,7 @@ from fitchain.pod.jobs.lanes import Lanes, Work
 from fitchain.pod.jobs.orphans import Orphans
 from fitchain.pod.jobs.retry import RETRY_S, Log, RetryPolicy, log_about
 from fitchain.pod.ports.chain.base import FINAL_BLOCKS
+from fitchain.pod.ports.chain.client import REBROADCAST_S
 from fitchain.pod.ports.registry import Role
 from fitchain.pod.values.ids import NO_AGREEMENT
 
@@ -53,6 +54,7 @@ class PodLoop:
         self.finality, self.final_blocks = Finality(home, final_blocks), final_blocks
         self._orphans = Orphans(home, self.finality)
         self._must_rebroadcast = True  # the first look does not know of what was taken back before it
+        self._rebroadcast_at = 0.0
         self._retry = RetryPolicy(home, log, retry_s)
         self._rebroadcasts = RetryPolicy(home, log, retry_s)  # what keeps it from sending keeps it from nothing else
         self._clearings = RetryPolicy(home, log, retry_s)  # likewise
@@ -91,8 +93,16 @@ class PodLoop:
         over again, and what is not any more is followed again."""
         raise NotImplementedError
 
+    def _rebroadcast_is_due(self) -> bool:
+        """Whether something may have to be sent again: the chain was reorganised, or something that
+        was sent is not seen mined yet. Nobody need wait for the latter, and a block that took it
+        and went again between two looks shows in nothing else."""
+        waited = time.monotonic() - self._rebroadcast_at > REBROADCAST_S
+        return self._must_rebroadcast or (waited and bool(self.home.chain.unseen()))
+
     def _rebroadcast(self) -> None:
         """Send again what the chain took back."""
+        self._rebroadcast_at = time.monotonic()
         again = self.home.chain.rebroadcast()
         self._must_rebroadcast = False
         if again:
@@ -111,7 +121,7 @@ class PodLoop:
             self.forget()
             self._orphans.forget()
             self._must_rebroadcast = True
-        if self._must_rebroadcast and self._rebroadcasts.due(NO_AGREEMENT):
+        if self._rebroadcasts.due(NO_AGREEMENT) and self._rebroadcast_is_due():
             self._rebroadcasts.attempt(NO_AGREEMENT, self._rebroadcast)
         if self._clearings.due(NO_AGREEMENT):
             self._clearings.attempt(NO_AGREEMENT, self._clear_orphans)
