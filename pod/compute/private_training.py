@@ -36,6 +36,7 @@ from torch.optim import Optimizer
 from fitchain.pod.compute.dataset import Assemble
 from fitchain.pod.compute.losses import fit, loss_function
 from fitchain.pod.compute.model.executor import FAILURES as OPERATOR_FAILURES
+from fitchain.pod.compute.model.executor import lacks_memory
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.side_by_side import Seed, SideBySide
 from fitchain.pod.compute.training import StepDone, as_tensors, generator_seed, set_learning_rate
@@ -263,7 +264,7 @@ def refuse_lack_of_memory(error: Exception) -> None:
     Raises:
         Unusable: memory ran out.
     """
-    if "allocate memory" in str(error):
+    if lacks_memory(error):
         raise Unusable("memory ran out in a step", "raise the worker's memory limit") from error
 
 

@@ -24,6 +24,7 @@ from torch.optim import Optimizer
 
 from fitchain.pod.compute.dataset import Assemble
 from fitchain.pod.compute.losses import count_among, count_correct, counted, fit, loss_function, mean_weight, sum_errors
+from fitchain.pod.compute.model.executor import lacks_memory
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import new_tensor
 from fitchain.pod.compute.own_optimizers import LAMB, Lion
@@ -182,7 +183,7 @@ def operator_errors_end_it(step: int) -> Iterator[None]:
     except InputRefused as error:  # an operator's failure among them; what follows the colon is torch's, with numbers
         raise Diverged(step, error.message.partition(":")[0], error.message) from error
     except (RuntimeError, IndexError, ValueError, ArithmeticError) as error:
-        if "allocate memory" in str(error):
+        if lacks_memory(error):
             raise Unusable(f"memory ran out in step {step + 1}", "raise the worker's memory limit") from error
         raise Diverged(step, f"the loss or its gradient raised {type(error).__name__}", str(error)) from error
 

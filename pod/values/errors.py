@@ -180,6 +180,11 @@ class StoreUnreachable(StoreUnusable):
     """No answer from the store's node, or it broke off; it may answer later."""
 
 
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, RecursionError)
+"""What foreign bytes may raise where a check of ours has a hole: the same on every host, so that
+who made them gains nothing by it; a lack of memory, or of a file, is another matter."""
+
+
 def require_equal(what: str, actual: object, wanted: object, source: str = "the chain says") -> None:
     """Refuse a value that is not the one that somebody else names.
 

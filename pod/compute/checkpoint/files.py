@@ -20,6 +20,7 @@ from fitchain.pod.values.files import open_plain
 from fitchain.pod.values.job_folder import LEAVES, STATES, part_of, state_name
 from fitchain.pod.values.leaf import Checkpoint, StateRoots
 from fitchain.pod.values.state import (
+    Limits,
     TensorBytes,
     Tensors,
     model_root,
@@ -31,6 +32,7 @@ from fitchain.pod.values.state import (
 )
 
 _MODEL, _OPTIMIZER = "model/", "optimizer/"
+USUAL_LIMITS = Limits()
 
 
 def read_leaves(folder: Path) -> tuple[Checkpoint, ...]:
@@ -208,14 +210,18 @@ def read_state(folder: Path, step: int) -> KeptState:
     return read_state_file(state_path(folder, step))
 
 
-def read_state_file(path: Path) -> KeptState:
+def read_state_file(path: Path, limits: Limits = USUAL_LIMITS) -> KeptState:
     """Read a state wherever it lies.
+
+    Args:
+        path: its file.
+        limits: on a stranger's.
 
     Raises:
         NotFound: there is no such file.
-        InputRefused: the file is torn or no state.
+        InputRefused: the file is torn, no state, or beyond a limit.
     """
-    tensors, _ = read_safetensors(path)
+    tensors, _ = read_safetensors(path, limits)
     model = _part(tensors, _MODEL)
     optimizer = _part(tensors, _OPTIMIZER)
     if len(model) + len(optimizer) != len(tensors):

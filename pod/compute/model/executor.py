@@ -28,6 +28,9 @@ FAILURES = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, A
 """What an operator raises when it cannot compute: kernels raise the first ones, torch's shape
 functions in Python the others."""
 
+_OF_THE_HOST = ("allocate memory", "bad_alloc", "start new thread")
+"""In what torch, C++ and Python say where they get no memory, or no thread."""
+
 Wrap = Callable[[Node, Kernel], Kernel]
 
 
@@ -108,11 +111,17 @@ class Plan:
 
     def _failure(self, node: int, error: Exception) -> Exception:
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        if "allocate memory" in first_line:
+        if lacks_memory(error):
             return Unusable(f"this host has not the memory for node {node}: {first_line}", "run it on a larger host")
         return OperatorFailed(
             f"the operator {self.form.nodes[node].operator} (node {node}) cannot compute: {first_line}"
         )
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether a failure is the host's, which lacks memory or threads, and not of what was computed:
+    by torch's own words, since any other error may repeat a name that a stranger chose."""
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OF_THE_HOST)
 
 
 class _Layout:

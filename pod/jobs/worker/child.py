@@ -12,7 +12,6 @@ import os
 import sys
 import threading
 import time
-import traceback
 from pathlib import Path
 
 import torch
@@ -23,7 +22,7 @@ from fitchain.pod.compute.environment.uncompiled import leave_out_compiler
 from fitchain.pod.compute.fitting import require_fitting
 from fitchain.pod.compute.sandbox import Level, confine
 from fitchain.pod.jobs.worker.events import Event, Failed, Measured, Started
-from fitchain.pod.jobs.worker.job import Job, read, read_graph, work_of
+from fitchain.pod.jobs.worker.job import Job, log_fault, read, read_graph, work_of
 from fitchain.pod.jobs.worker.modes import MODES
 from fitchain.pod.jobs.worker.task import TASK_BYTES, Evaluate, Measure, parse_task
 from fitchain.pod.values.errors import EnvironmentRefused, FitchainError, Unusable
@@ -73,7 +72,7 @@ def main(arguments: list[str]) -> int:
             events, Unusable(f"the worker cannot go on: {reason}", "free space or raise the worker's limits")
         )
     except Exception as error:  # noqa: BLE001  a bug: its message may show data, so only its kind and place are kept
-        print(*traceback.format_tb(error.__traceback__), type(error).__name__, file=sys.stderr)
+        log_fault(error)
         return _emit_error(
             events, Unusable(f"the worker has a bug ({type(error).__name__})", "its log says where: report it")
         )

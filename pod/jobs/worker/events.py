@@ -23,7 +23,8 @@ from fitchain.pod.values.work import StepWork
 LINE_BYTES = EVENT.text_bytes
 """Of one event."""
 TOLD_CHARACTERS = 4096
-"""Of an error's message and of its hint."""
+"""Of a text that repeats names of a stranger's: an error's message and its hint, a difference, a
+reason. A longer one would make a line that is no event."""
 
 TAKEN_OVER = (
     "it was ended, since what it executes may have taken it over: "
@@ -68,6 +69,11 @@ class _Line:
         return from_json(cls, value, f"the event {cls.name!r}")
 
 
+def _shorten(event: _Line, field: str) -> None:
+    """Cut a text of an event to what is told of it."""
+    object.__setattr__(event, field, getattr(event, field)[:TOLD_CHARACTERS])
+
+
 @dataclass(frozen=True)
 class Started(_Line):
     """The worker stands in its sandbox.
@@ -95,6 +101,9 @@ class Skipped(_Line):
     name = "skipped"
     step: int
     reason: str
+
+    def __post_init__(self) -> None:
+        _shorten(self, "reason")
 
 
 @dataclass(frozen=True)
@@ -160,6 +169,9 @@ class SegmentReplayed(_Line):
     step: int
     difference: str
 
+    def __post_init__(self) -> None:
+        _shorten(self, "difference")
+
     @property
     def equal(self) -> bool:
         """Whether everything came out as in the leaf."""
@@ -196,6 +208,9 @@ class SegmentAudited(_Line):
     difference: str
     before: Digest
     reference: int | None = None
+
+    def __post_init__(self) -> None:
+        _shorten(self, "difference")
 
     @property
     def equal(self) -> bool:
@@ -244,6 +259,9 @@ class Diverged(_Line):
     sha256: Digest
     at: int
     reason: str
+
+    def __post_init__(self) -> None:
+        _shorten(self, "reason")
 
 
 @dataclass(frozen=True)

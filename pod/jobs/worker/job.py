@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -35,7 +38,14 @@ from fitchain.pod.jobs.worker.task import Audit, Explain, Rehearse, Task, Trap
 from fitchain.pod.proof.audit.evidence import Evidence, records_of, reference_records
 from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import Digest, sha256_file
-from fitchain.pod.values.errors import DigestMismatch, FitchainError, InputRefused, NotFound, require_equal
+from fitchain.pod.values.errors import (
+    UNREADABLE,
+    DigestMismatch,
+    FitchainError,
+    InputRefused,
+    NotFound,
+    require_equal,
+)
 from fitchain.pod.values.graph import LIMITS, Graph
 from fitchain.pod.values.held_out import HeldOut
 from fitchain.pod.values.job_folder import BASE, EVIDENCE, FINAL, GRAPH, INITIAL, RECORDS
@@ -117,11 +127,13 @@ class Job(Generic[TaskKind]):
         if isinstance(task, Audit | Explain) and (folder / EVIDENCE).exists():
             if 0 in task.segments:  # whatever it is worth, it spoils no segment but the first
                 initial()
-            evidence = Evidence.read(folder)
-            rows = records_of(recipe, task.seed, task.segments, evidence.noise, evidence.leaves)
-            if isinstance(task, Audit) and task.has_reference:
-                rows = np.union1d(rows, reference_records(recipe, task.seed, evidence.reference))
-            return Job(folder, task, recipe, graph, initial, evidence.records.table(rows), rows, evidence)
+            with _unread("the evidence"):
+                evidence = Evidence.read(folder)
+                rows = records_of(recipe, task.seed, task.segments, evidence.noise, evidence.leaves)
+                if isinstance(task, Audit) and task.has_reference:
+                    rows = np.union1d(rows, reference_records(recipe, task.seed, evidence.reference))
+                table = evidence.records.table(rows)
+            return Job(folder, task, recipe, graph, initial, table, rows, evidence)
         initial()
         if not (folder / RECORDS).exists():
             raise NotFound(f"there is no {RECORDS} in {folder}")
@@ -305,6 +317,29 @@ class Job(Generic[TaskKind]):
         is_private = self.recipe.privacy is not None
         steps = train_privately(*common, self.segment_key, self.filled) if is_private else train(*common)
         return steps if trap is None else _up_to(trap, step, steps)
+
+
+def log_fault(fault: BaseException) -> None:
+    """Write into the worker's log where it met what nobody foresaw; not what that says, which may
+    show data."""
+    print(*traceback.format_tb(fault.__traceback__), type(fault).__name__, file=sys.stderr)
+
+
+@contextmanager
+def _unread(what: str) -> Iterator[None]:
+    """Refuse what a check of ours has a hole for: its bytes break it on every host alike.
+
+    Args:
+        what: that is read, foreign.
+
+    Raises:
+        InputRefused: in place of what nobody foresaw.
+    """
+    try:
+        yield
+    except UNREADABLE as fault:
+        log_fault(fault)
+        raise InputRefused(f"{what} cannot be read: {type(fault).__name__}") from fault
 
 
 def _up_to(trap: Trap, step: int, steps: Iterator[StepDone]) -> Iterator[StepDone]:

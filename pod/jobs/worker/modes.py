@@ -34,13 +34,14 @@ from fitchain.pod.compute.evaluation import WrittenOutputs, evaluated, write_out
 from fitchain.pod.compute.fitting import require_computable, require_fitting
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import tensor_bytes
+from fitchain.pod.compute.private_training import FAILURES, refuse_lack_of_memory
 from fitchain.pod.compute.references import ReferenceRun
 from fitchain.pod.compute.risk import Subject
 from fitchain.pod.compute.risk import assess as attack
 from fitchain.pod.compute.training import Diverged, SegmentMetrics
 from fitchain.pod.jobs.worker import events
 from fitchain.pod.jobs.worker.events import Emit
-from fitchain.pod.jobs.worker.job import Job, Position, read_final, rehearsed, write_final
+from fitchain.pod.jobs.worker.job import Job, Position, log_fault, read_final, rehearsed, write_final
 from fitchain.pod.jobs.worker.task import (
     REHEARSED_SEGMENTS,
     Assess,
@@ -438,7 +439,8 @@ def _optimizer_bytes(position: Position) -> dict[str, TensorBytes]:
 
 
 def _audit_one(job: Job[Task], index: int, tick: Callable[[int], None]) -> tuple[str, Digest]:
-    """Replay one segment out of evidence.
+    """Replay one segment out of evidence. Whatever fails in it, but for want of memory or disk,
+    follows from the state that its owner keeps, on every host alike, and is a difference.
 
     Returns:
         The first difference, empty where there is none; and the digest of the state before the
@@ -452,8 +454,8 @@ def _audit_one(job: Job[Task], index: int, tick: Callable[[int], None]) -> tuple
     end = min((index + 1) * job.recipe.segment_steps, job.recipe.steps)
     try:
         position = job.audited_position(index)
-    except InputRefused as error:  # a state whose tensors are not the graph's: its leaf names it all the same
-        return f"the state does not fit the graph: {error.message}", ZERO
+    except FAILURES as fault:  # a state whose tensors are not the graph's: its leaf names it all the same
+        return f"the state does not fit the graph: {_reason_of(fault)}", ZERO
     segment, before = SegmentMetrics(), ZERO
     try:
         steps = job.go_on(position)
@@ -464,12 +466,27 @@ def _audit_one(job: Job[Task], index: int, tick: Callable[[int], None]) -> tuple
             segment.add(next(steps))
             tick(at + 1)
         refuse_not_finite(position.program.moving(), end)
+        if ends:
+            return f"the training goes on to step {end}, and was said to end before", before
+        return difference(_checkpoint(job, leaves, index + 1, end, segment, position), leaves[index + 1]), before
     except Diverged as over:
         problem = "" if ends else f"the training ends after step {over.step}: {over.reason}"
         return problem, before if before != ZERO else _state_after(job, index, over.step)
-    if ends:
-        return f"the training goes on to step {end}, and was said to end before", before
-    return difference(_checkpoint(job, leaves, index + 1, end, segment, position), leaves[index + 1]), before
+    except FAILURES as fault:  # where no training of an agreed job ends
+        return f"the state cannot be trained: {_reason_of(fault)}", before
+
+
+def _reason_of(fault: Exception) -> str:
+    """Why a replay breaks off, without a number from the data; what nobody foresaw, by its kind.
+
+    Raises:
+        Unusable: memory ran out.
+    """
+    refuse_lack_of_memory(fault)
+    if isinstance(fault, InputRefused):
+        return fault.message
+    log_fault(fault)
+    return type(fault).__name__
 
 
 def _state_after(job: Job[Task], index: int, step: int) -> Digest:
@@ -490,8 +507,8 @@ def _audit_reference(job: Job[Audit], tick: Callable[[int], None]) -> events.Seg
     end = min(start + job.recipe.segment_steps, job.recipe.steps)
     try:
         problem, before = _replay_reference(job, opened, range(start, end), tick)
-    except (InputRefused, DigestMismatch) as error:  # as of a state of the training itself
-        problem, before = f"the state does not fit the graph: {error.message}", ZERO
+    except FAILURES as fault:  # as of a state of the training itself
+        problem, before = f"the state does not fit the graph: {_reason_of(fault)}", ZERO
     return events.SegmentAudited(opened.segment, end, problem, before, opened.number)
 
 

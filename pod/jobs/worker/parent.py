@@ -51,7 +51,7 @@ from fitchain.pod.jobs.worker.trap import Trapped, end_at_traps, trap_signal
 from fitchain.pod.proof.audit.diagnosis import StateDigests, read_state_digests
 from fitchain.pod.values.errors import InputRefused, NotFound, Unusable
 from fitchain.pod.values.files import Usage, usage_of
-from fitchain.pod.values.job_folder import LOG, RECIPE, STATE_DIGESTS, JobFolder
+from fitchain.pod.values.job_folder import EVIDENCE_RECORDS, LOG, RECIPE, STATE_DIGESTS, JobFolder
 from fitchain.pod.values.limits import LEAF_LINE
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES, SEGMENT
@@ -423,13 +423,18 @@ def audit(
         reference training comes last.
 
     Raises:
-        InputRefused: the offer is none that can be trained.
+        InputRefused: the offer is none that can be trained, or the processor ends worker after
+            worker in the same way.
         ClaimMismatch: a step takes other work, so nothing was trained.
         EnvironmentRefused: this host does not reproduce the recipe's class.
         Unusable: the worker ended without a word, or memory ran out.
     """
-    task = Audit(context, rising(segments), work, has_reference, limits=Limits.agreed(work))
-    return end_at_traps(task, lambda each: _results_of(SegmentAudited, folder, each, on_event, launcher))
+    limits = Limits.agreed(work, folder / EVIDENCE_RECORDS)
+    task = Audit(context, rising(segments), work, has_reference, limits=limits)
+    try:
+        return end_at_traps(task, lambda each: _results_of(SegmentAudited, folder, each, on_event, launcher))
+    except Trapped as error:  # once more, beside a step: before the first of them, or where a model is evaluated
+        raise InputRefused(f"no worker comes through it: {error.message}") from error
 
 
 def measure(folder: Path, limit_s: float = MEASURING_S, launcher: Launcher = LOCAL) -> StepWork:

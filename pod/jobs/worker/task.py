@@ -53,14 +53,15 @@ class Limits:
         return cls(min(step_bytes + beside, MOST))
 
     @classmethod
-    def agreed(cls, work: StepWork | None) -> Limits:
+    def agreed(cls, work: StepWork | None, records: Path | None = None) -> Limits:
         """The limits of a worker that replays what others agreed on: a step of as much as the terms
         say, and no less than usual.
 
         Args:
             work: of a step, as the terms say; None where they are not known.
+            records: as of `around`.
         """
-        return cls.around(USUAL_STEP_BYTES if work is None else max(work.bytes, USUAL_STEP_BYTES))
+        return cls.around(USUAL_STEP_BYTES if work is None else max(work.bytes, USUAL_STEP_BYTES), records)
 
 
 USUAL_LIMITS = Limits()

@@ -26,12 +26,14 @@ from fitchain.pod.proof.audit.checking import (
     check,
     check_delivered_graph,
     check_delivery,
+    check_initial,
 )
 from fitchain.pod.proof.audit.evidence import Evidence, files_of
 from fitchain.pod.proof.audit.vote import Outcome, trace_digest
 from fitchain.pod.values import limits as limits_of
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import (
+    UNREADABLE,
     AccessRefused,
     ClaimMismatch,
     DigestMismatch,
@@ -51,9 +53,6 @@ from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 
 EVIDENCE, DELIVERY = "evidence", "delivery"
 """Folders below the one that `examine` is given."""
-UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
-"""What foreign bytes may raise where a check of ours has a hole: the same on every host, so that
-who sealed them gains nothing; a lack of memory, or of a file, is another matter."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +127,7 @@ def examine(
         base = _lay_base(kept, evidence, chain_record, _left_s(limit_s, begun_s))
         checked = _check(evidence, chain_record)
         replayed = _replay(evidence, chain_record, checked, on_event, launcher)
+        delivered = _delivery_problems(folder, chain_record, base) if replayed else []
     except _Withheld as gone:
         return Examination(Outcome.WITHHELD, ZERO, (Problem(None, gone.what),), lasting=gone.lasting)
     except MemoryError:
@@ -139,7 +139,6 @@ def examine(
     states = [next((each.before for each in audited if each.index == j), ZERO) for j in chain_record.audited]
     if not any(state != ZERO for state in states):
         return Examination(Outcome.WITHHELD, ZERO, (*checked.problems, *_differences(audited, checked.problems)))
-    delivered = _delivery_problems(folder, chain_record, base)
     problems = (*checked.problems, *delivered, *_differences(audited, checked.problems))
     if reference.is_opened(evidence, chain_record):
         states.append(next((each.before for each in of_references), ZERO))
@@ -159,12 +158,14 @@ def _lay_base(bases: Bases, evidence: Evidence, chain_record: ChainRecord, limit
 
     Returns:
         its root; None where there is none, or where evidence has another recipe than the agreed
-        one, of which nothing is fetched: the checks say so.
+        one. For another recipe or initial model nothing is fetched: the checks say so.
     """
+    base = None
     try:
-        base = agreed_recipe(evidence, chain_record).base
+        if (base := (recipe := agreed_recipe(evidence, chain_record)).base) is not None:
+            check_initial(evidence, chain_record, recipe)
     except (Refuted, InputRefused):
-        return None
+        return base
     except UNREADABLE as fault:
         raise _Withheld(f"the evidence cannot be checked: {type(fault).__name__}", lasting=True) from None
     try:

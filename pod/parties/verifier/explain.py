@@ -16,7 +16,7 @@ from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.proof.audit.evidence import Evidence, files_of
 from fitchain.pod.values.errors import ClaimMismatch, NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef
-from fitchain.pod.values.job_folder import Scratch, scratch
+from fitchain.pod.values.job_folder import EVIDENCE_RECORDS, Scratch, scratch
 from fitchain.pod.values.limits import EVIDENCE
 
 
@@ -60,4 +60,6 @@ def explain_evidence(home: Home, ref: AuditRef, segments: Sequence[int], emit: E
                 problem = next((each for each in checked.problems if each.segment == segment), checked.problems[0])
                 raise ClaimMismatch(f"the evidence itself does not hold: {problem}")
         context = Context(chain_record.ctx, chain_record.seed)
-        return explain(opened, context, segments, emit, home.launcher, Limits.agreed(chain_record.work))
+        return explain(
+            opened, context, segments, emit, home.launcher, Limits.agreed(chain_record.work, opened / EVIDENCE_RECORDS)
+        )

@@ -29,14 +29,19 @@ from fitchain.pod.values.best import delivered_leaf
 from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import ZERO, Digest, Root, root_from_path, sha256, sha256_file, tagged
 from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, Refuted, require_equal
+from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.job_folder import EVIDENCE_RECORDS as RECORDS
 from fitchain.pod.values.job_folder import GRAPH, INITIAL, RECIPE, state_name
 from fitchain.pod.values.leaf import Indices, OpenedLeaf, records_digest
+from fitchain.pod.values.limits import MOST_TENSORS, TENSORS_BYTES
 from fitchain.pod.values.privacy.keys import records_salt
 from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
+from fitchain.pod.values.state import Limits as TensorLimits
 from fitchain.pod.values.state import optimizer_root
+
+_COUNT_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +89,14 @@ def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
     problems = list(_failures(lambda: check_header(evidence, chain_record)))
     try:
         recipe = agreed_recipe(evidence, chain_record)
+        has_frozen = bool(_agreed_graph(evidence).frozen)
         opened = _openings(evidence, chain_record, recipe)
     except (Refuted, InputRefused) as error:
         return Checked((*problems, Problem(None, error.message)), ())
     problems += _failures(lambda: check_charge(chain_record, recipe))
     problems += _failures(lambda: check_kept_rows(recipe, chain_record.parents))
     problems += _failures(lambda: check_leaves(evidence, chain_record, recipe))
-    replayable, unmoved = [], agreed_initial(evidence, chain_record, recipe)
+    replayable, initial = [], _Initial.read(evidence, chain_record, recipe, has_frozen)
     for segment in chain_record.audited:
         spoilt = list(_failures(partial(_check_noise, evidence, chain_record, recipe, segment), segment))
         if not spoilt:
@@ -98,17 +104,17 @@ def check(evidence: Evidence, chain_record: ChainRecord) -> Checked:
             used = order.records
             if evaluates(recipe, (segment,), evidence.leaves):
                 used = np.concatenate([used, held_out_rows(recipe, chain_record.seed)])
-            usable = partial(_check_usable, evidence, chain_record, recipe, segment, used, opened, unmoved)
+            usable = partial(_check_usable, evidence, chain_record, recipe, segment, used, opened, initial)
             spoilt = list(_failures(usable, segment))
         if not spoilt:
             replayable.append(segment)
         problems += spoilt or _failures(partial(_check_order, evidence, segment, order), segment)
-    spoilt, has_reference = _check_reference(evidence, chain_record, recipe, opened, unmoved)
+    spoilt, has_reference = _check_reference(evidence, chain_record, recipe, opened, initial)
     return Checked((*problems, *spoilt), tuple(replayable), has_reference)
 
 
 def _check_reference(
-    evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, opened: dict[int, str], unmoved: Unmoved
+    evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, opened: dict[int, str], initial: _Initial
 ) -> tuple[list[Problem], bool]:
     """What is wrong with the opened segment of a reference training, and whether it can be
     replayed."""
@@ -117,9 +123,9 @@ def _check_reference(
         return spoilt, False
     try:
         drawn = reference.check_drawn(evidence, chain_record, recipe)
-        if drawn.segment == 0 or recipe.proximal is not None:
-            _check_initial(evidence, chain_record, recipe)
-        reference.check_usable(evidence, chain_record, recipe, drawn, opened, unmoved)
+        initial.require(drawn.segment)
+        limits = file_limits(chain_record)
+        reference.check_usable(evidence, chain_record, recipe, drawn, opened, initial.unmoved, limits)
     except (Refuted, InputRefused) as error:
         return [Problem(None, reference.named(evidence.reference, error.message))], False
     ended = _failures(partial(reference.check_order, chain_record, recipe, drawn))
@@ -143,7 +149,7 @@ def check_delivery(model: Path, chain_record: ChainRecord, base: Root | None = N
         base: root of the model that it may be a delta over, by the agreed recipe.
     """
     try:
-        file = ModelFile.read(model)
+        file = ModelFile.read(model, file_limits(chain_record))
         require_equal("the delivered model has the root", file.root, chain_record.model_root)
         require_equal("the delivered model is a delta over", file.base, base, "the recipe says")
     except (Refuted, InputRefused) as error:
@@ -289,47 +295,92 @@ def _check_usable(
     segment: int,
     indices: Indices,
     opened: Mapping[int, str],
-    unmoved: Unmoved,
+    initial: _Initial,
 ) -> None:
     """A segment can be replayed: the leaves at its ends are opened, the state before it is the one
     that its leaf names, and each record that it uses was registered."""
     for index in (segment, segment + 1):
         if index < chain_record.count and index not in evidence.leaves:
             raise ClaimMismatch(f"the evidence does not open leaf {index}")
-    if segment == 0 or recipe.proximal is not None:
-        _check_initial(evidence, chain_record, recipe)
+    initial.require(segment)
     if segment > 0:
-        _check_state(evidence, segment, unmoved)
+        _check_state(evidence, segment, initial.unmoved, file_limits(chain_record))
     for index in np.unique(indices).tolist():
         if problem := opened.get(index, f"{RECORDS} lacks record {index}"):
             raise DigestMismatch(problem)
 
 
-def agreed_initial(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> Unmoved:
-    """What the states of evidence may leave to the initial model: nothing where that is not the
-    agreed one, which spoils no segment of a model that moves as a whole but the first."""
-    try:
-        return Unmoved(_check_initial(evidence, chain_record, recipe).entries)
-    except (Refuted, InputRefused):
-        return Unmoved({})
+@dataclass(frozen=True, slots=True)
+class _Initial:
+    """The initial model as far as evidence has it.
+
+    Args:
+        unmoved: what states may leave to it: nothing where it is not the agreed one, which spoils
+            no segment of a model that moves as a whole but the first.
+        problem: why it is not the agreed one; None where it is.
+        is_used: whether each segment needs it: for what no training moves, or since the recipe
+            pulls towards it.
+    """
+
+    unmoved: Unmoved
+    problem: Refuted | InputRefused | None
+    is_used: bool
+
+    @classmethod
+    def read(cls, evidence: Evidence, chain_record: ChainRecord, recipe: Recipe, has_frozen: bool) -> _Initial:
+        """Read it, and compare it with the agreed one."""
+        is_used = has_frozen or recipe.proximal is not None
+        try:
+            return cls(Unmoved(check_initial(evidence, chain_record, recipe).entries), None, is_used)
+        except (Refuted, InputRefused) as error:
+            return cls(Unmoved({}), error, is_used)
+
+    def require(self, segment: int) -> None:
+        """Refuse a segment that needs it where it is not the agreed one.
+
+        Raises:
+            Refuted, InputRefused: it is another, or none.
+        """
+        if self.problem is not None and (self.is_used or segment == 0):
+            raise type(self.problem)(self.problem.message)
 
 
-def _check_initial(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> ModelFile:
-    """The initial model, with which the first segment begins, and towards which a recipe may pull
-    all of them, is the agreed one, and a delta over the agreed base alone: over another it has the
-    same root, and nobody could replay it."""
-    initial = ModelFile.read(evidence.folder / INITIAL)
+def check_initial(evidence: Evidence, chain_record: ChainRecord, recipe: Recipe) -> ModelFile:
+    """Check that the initial model is the agreed one, and a delta over the agreed base alone: over
+    another it has the same root, and nobody could replay it.
+
+    Raises:
+        ClaimMismatch: it is another.
+        InputRefused: it is malformed, or larger than the agreed one can be.
+    """
+    initial = ModelFile.read(evidence.folder / INITIAL, file_limits(chain_record))
     require_equal(f"{INITIAL} has the model root", initial.root, chain_record.initial_model, "the agreement says")
     require_equal(f"{INITIAL} is a delta over", initial.base, recipe.base, "the recipe says")
     return initial
 
 
-def _check_state(evidence: Evidence, segment: int, unmoved: Unmoved) -> None:
+def file_limits(chain_record: ChainRecord) -> TensorLimits:
+    """What a model or a state of the job may take at most: what a step does by the terms, of which
+    whoever joined knew that this host has the memory. A count of steps for each tensor is not
+    metered."""
+    return TensorLimits(total_bytes=min(TENSORS_BYTES, chain_record.work.bytes + _COUNT_BYTES * MOST_TENSORS))
+
+
+def _agreed_graph(evidence: Evidence) -> Graph:
+    """The graph, whose digest is the agreed one.
+
+    Raises:
+        InputRefused: it is malformed: it cannot be trained, whatever was agreed on.
+    """
+    return Graph.parse(read_at_most(evidence.folder / GRAPH, limits.GRAPH.text_bytes))
+
+
+def _check_state(evidence: Evidence, segment: int, unmoved: Unmoved, limits: TensorLimits) -> None:
     """The state before a segment is the one that its leaf names."""
     checkpoint = evidence.checkpoint(segment)
     checkpoint.verify()
     try:
-        read_state_file(evidence.state_file(segment)).verify(checkpoint, unmoved)
+        read_state_file(evidence.state_file(segment), limits).verify(checkpoint, unmoved)
     except (Refuted, InputRefused) as error:
         raise type(error)(f"{state_name(segment)}: {error.message}") from None
 

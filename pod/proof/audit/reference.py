@@ -22,7 +22,7 @@ from fitchain.pod.values.leaf import Indices, records_digest
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.risk import Parts
 from fitchain.pod.values.risk.references import OpenedReference
-from fitchain.pod.values.state import optimizer_root
+from fitchain.pod.values.state import Limits, optimizer_root
 
 
 def bound_report(evidence: Evidence, chain_record: ChainRecord) -> Parts | None:
@@ -87,6 +87,7 @@ def check_usable(
     reference: OpenedReference,
     problems: dict[int, str],
     unmoved: Unmoved,
+    limits: Limits,
 ) -> None:
     """Check that an opened segment can be replayed: its state is the one that its leaf names, each
     record that it uses was registered, and its end is of these records.
@@ -94,6 +95,7 @@ def check_usable(
     Args:
         problems: what is wrong with each opened record, by its index.
         unmoved: what its state may leave to the initial model.
+        limits: on the file of its state.
 
     Raises:
         ClaimMismatch, DigestMismatch, InputRefused: it cannot.
@@ -103,7 +105,7 @@ def check_usable(
         roots, says = (recipe.initial_model, optimizer_root({})), "the agreement says"
         require_equal("its first leaf is of records with the digest", leaf.records, records_digest(_NO_RECORDS))
     else:
-        state = read_state_file(evidence.reference_file)
+        state = read_state_file(evidence.reference_file, limits)
         roots, says = (unmoved.model_root(state.model), optimizer_root(state.optimizer)), f"{REFERENCE} has"
     for what, named, root in zip(("model", "optimizer"), (leaf.model, leaf.optimizer), roots, strict=True):
         require_equal(f"the state before it has a {what} of the root", named, root, says)
