@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,10 +16,13 @@ import torch
 from safetensors.torch import save_file
 
 from fitchain.cli.app import run
+from fitchain.cli.views.review import describe
 from fitchain.cli.views.verdict import describe_base
 from fitchain.pod.compute.model import restore
-from fitchain.pod.jobs.bases import SOURCE_KEY, Bases, BaseSource
-from fitchain.pod.parties.owner import replay_job
+from fitchain.pod.jobs import history
+from fitchain.pod.jobs.bases import SOURCE_KEY, Bases, BaseSource, OfferedBase
+from fitchain.pod.parties.owner import approve, replay_job
+from fitchain.pod.parties.owner.review import review_request
 from fitchain.pod.parties.scientist import continue_job, evaluate, merge_result, publish_model
 from fitchain.pod.parties.scientist.delivered import load
 from fitchain.pod.parties.scientist.receive import delivery
@@ -26,14 +32,22 @@ from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.certificate import verify
 from fitchain.pod.values.delta import ModelFile, inventory_of
 from fitchain.pod.values.digest import Root, sha256
-from fitchain.pod.values.errors import AccessRefused, ClaimMismatch, DigestMismatch, InputRefused, NotFound
+from fitchain.pod.values.errors import (
+    AccessRefused,
+    ClaimMismatch,
+    DigestMismatch,
+    HostUnusable,
+    InputRefused,
+    NotFound,
+)
 from fitchain.pod.values.ids import ModelId
 from fitchain.pod.values.job_folder import JobFolder
 from fitchain.pod.values.state import model_root, read_safetensors
 from tests.chain_fixtures import Devnet
 from tests.fine_tuning import Adapted, Other, base_file
 from tests.made_tensors import floats
-from tests.pods import Party, Workshop, owner_runs, private_table, scientist_runs, workshop_of
+from tests.pods import Party, Workshop, offer_table, owner_runs, private_table, scientist_runs, workshop_of
+from tests.policies import open_policy
 from tests.source_text import ROOT
 
 BASE = {"weight": floats(1, 2, 3), "bias": floats(0), "mean": floats(4, 5, kind="buffer")}
@@ -78,6 +92,29 @@ def test_base_alone_is_asked_for_by_no_job(tuned: Workshop) -> None:
     assert tuned.model.base is not None
     with pytest.raises(InputRefused, match="weights alone"):
         tuned.request(model=tuned.model.base.id)
+
+
+@pytest.mark.long
+def test_large_base_is_fetched_once_a_person_said_yes(
+    tuned: Workshop, table_path: Path, running_devnet: Devnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fitchain.pod.parties.owner.pod.UNASKED_BASE_BYTES", 100)
+    home, base = tuned.owner.home, tuned.model.base
+    assert base is not None and not home.bases.path(base.root).exists()
+    asking = replace(tuned, dataset=offer_table(tuned.owner, table_path, policy=open_policy(manual_approval=True)))
+    id = asking.request(rehearsed=True)
+    with owner_runs(tuned.owner):
+        tuned.until(tuned.owner.has(id, "approval_needed"))
+        (why,) = home.journal.last(id, history.ApprovalNeeded).why
+        assert why.startswith("the base of its model, 1 MiB, is not here: once approved it is fetched")
+        assert not home.bases.path(base.root).exists() and not home.journal.happened(id, history.Checked)
+        reviewed = review_request(home, id)
+        assert reviewed.base is not None and reviewed.base.said == OfferedBase(base.shared_bytes, is_sealed=True)
+        shown = dict(describe(reviewed).pairs)
+        assert "7.18 kB, sealed to who is offered a model over it" in shown["base"]
+        approve(home, id)
+        tuned.until(tuned.owner.has(id, "accepted"))
+    assert home.bases.path(base.root).exists() and home.journal.happened(id, history.Checked)
 
 
 @pytest.mark.long
@@ -244,6 +281,33 @@ def test_base_that_a_home_has_is_not_lent_to_who_knows_its_root_alone(laid: Laid
     with pytest.raises((AccessRefused, DigestMismatch, InputRefused)):
         laid.theirs.lay(again, laid.source.root, is_offered=True)
     assert not again.base.exists() and laid.theirs.path(laid.source.root).samefile(laid.folder.base)
+
+
+def test_base_that_the_disk_has_no_room_for_is_not_fetched(laid: Laid, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sealed it lies there twice while it is opened."""
+    size = laid.file.inventory_bytes
+    free = size - 1 if laid.source.identity is None else 2 * size - 1
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    with pytest.raises(HostUnusable, match=r"the base .* of the model takes 1 MiB of the disk.*, and 1 MiB are free"):
+        laid.lay(is_offered=True)
+    assert list(laid.theirs.folder.iterdir()) == []
+
+
+def test_base_that_is_fetched_is_told_of(laid: Laid) -> None:
+    laid.theirs.log = (told := list[str]()).append
+    laid.lay()
+    assert re.fullmatch("fetches the base .* of the model: 1 MiB, once for all jobs over it", told[0])
+    assert re.fullmatch("the base .* of the model is here, after 0 s", told[-1])
+    laid.lay()
+    assert len(told) == 2
+
+
+def test_what_would_be_fetched_for_a_model_is_known_before(laid: Laid) -> None:
+    assert laid.theirs.unfetched_bytes(laid.folder.initial) == laid.file.inventory_bytes
+    laid.lay()
+    assert laid.theirs.unfetched_bytes(laid.folder.initial) == 0
+    laid.offer(replace(laid.file, shared={}, inventory={}, metadata={}))
+    assert laid.theirs.unfetched_bytes(laid.folder.initial) == 0
 
 
 def test_base_that_lies_elsewhere_too_stays_where_it_was_had_from(laid: Laid, tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_offer_that_is_none_is_told_and_cannot_be_approved(workshop: Workshop, f
 
 def test_nobody_is_asked_who_has_answered_during_the_examination(workshop: Workshop, table_path: Any) -> None:
     class Slow(Owner):
-        def _examine(self, agreement: Agreement) -> None:
+        def _examine(self, agreement: Agreement, unasked: bool) -> None:
             approve(self.home, agreement.id)
             self.home.journal.record(agreement.id, history.Checked(()), once="")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views import model, panels, recipe
-from fitchain.cli.views.amounts import counted, format_duration
+from fitchain.cli.views.amounts import counted, format_duration, size_text
 from fitchain.cli.views.output import KeyValues, View
 from fitchain.cli.views.units import for_each_unit, opened_at_most
 from fitchain.pod.ports.agreement.terms import State
@@ -40,6 +40,7 @@ def describe(review: Review) -> KeyValues:
             ("asked by", describe_asker(review.asker)),
             ("dataset", dataset),
             *_essence(review),
+            *base_of(review),
             *leaves_of(job, review.offered, review.metrics_leave, review.records),
             *report_of(review),
             *privacy_of(review),
@@ -75,6 +76,7 @@ def sections(review: Review, unopened: str, every: bool) -> list[View]:
     about: Pairs = [
         ("asked by", describe_asker(review.asker)),
         *([("offer", unopened)] if unopened else []),
+        *base_of(review),
         *leaves_of(job, review.offered, review.metrics_leave, review.records),
         *report_of(review),
         *privacy_of(review),
@@ -193,6 +195,24 @@ def evaluation_of(trained: Recipe, metrics_leave: bool | None) -> list[str]:
     return [f"in the certificate what the model does on {on}{each}, {how}{by}{condition}", *best]
 
 
+def base_of(review: Review) -> Pairs:
+    """Of what the model is a delta, how much that is and who can read it; nothing where it is
+    whole."""
+    if (base := review.base) is None:
+        return []
+    entry, said = base.entry, base.said
+    about = [f"{entry.id.short}, registered by {entry.author}"]
+    if said is not None:
+        about += [
+            size_text(said.size_bytes),
+            "sealed to who is offered a model over it" if said.is_sealed else "public",
+        ]
+    else:
+        about.append("how large it is the offer says once the pod has fetched that")
+    where = "it is here" if base.is_here else "it is not here yet, and is fetched before the job is rehearsed"
+    return [("base", ", ".join(about)), ("", f"{where}; whether its licence lets you train it nobody checks")]
+
+
 def report_of(review: Review) -> Pairs:
     """What leaves of a privacy-risk report, which is made first; nothing where none is."""
     if (terms := review.risk) is None:
@@ -301,10 +321,26 @@ def values(review: Review) -> dict[str, Any]:
         "training_window": terms.training_window,
         "metrics_leave": review.metrics_leave,
         "capacity": _capacity(review),
+        "base": _base(review),
         "models_may_reveal_records": review.may_reveal,
         "price": amount_text(terms.price),
         "bond": amount_text(terms.bond),
         "fees": amount_text(review.terms.fees),
+    }
+
+
+def _base(review: Review) -> dict[str, Any] | None:
+    """The base of the model; None where it is whole."""
+    if (base := review.base) is None:
+        return None
+    said = base.said
+    return {
+        "model": str(base.entry.id),
+        "root": str(base.entry.root),
+        "author": base.entry.author,
+        "bytes": None if said is None else said.size_bytes,
+        "sealed": None if said is None else said.is_sealed,
+        "here": base.is_here,
     }
 
 

@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,14 +26,17 @@ from fitchain.pod.ports.sealed import new_identity, recipient_of, seal_file
 from fitchain.pod.ports.store import Cid, Store
 from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import Digest, Root, canonical_json, parse_json
-from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, InputRefused, NotFound
+from fitchain.pod.values.errors import ClaimMismatch, DigestMismatch, HostUnusable, InputRefused, NotFound
+from fitchain.pod.values.files import usage_of
 from fitchain.pod.values.ids import NO_MODEL, ModelId
 from fitchain.pod.values.job_folder import JobFolder, Scratch, base_name, scratch
-from fitchain.pod.values.limits import BASE, SHORT, TENSORS_HEADER, FolderLimits
+from fitchain.pod.values.limits import BASE, SHORT, TENSORS_HEADER, FolderLimits, size_about
 from fitchain.pod.values.state import Tensors, model_root, write_safetensors
 
 SOURCE_KEY = "fitchain-base"
 """The metadata key under which a published delta says where its base lies."""
+TOLD_EVERY_S = 10.0
+"""Seconds between two words on how much of a base is here."""
 _SEALED_SHARE, _SEALED_BESIDE = 4096, 8192
 """An age file takes 16 bytes for each 64 KiB, and a header, beside its content."""
 
@@ -75,16 +81,40 @@ class BaseSource:
         return cls(file.base, Cid.parse(value["cid"]), value["identity"])
 
 
+@dataclass(frozen=True)
+class OfferedBase:
+    """What an offered model says of its base.
+
+    Args:
+        size_bytes: of its tensors.
+        is_sealed: whether only who is offered a model over it can read it.
+    """
+
+    size_bytes: int
+    is_sealed: bool
+
+    def encode(self) -> str:
+        """As the journal keeps it."""
+        return canonical_json({"bytes": self.size_bytes, "sealed": self.is_sealed}).decode()
+
+    @classmethod
+    def parse(cls, text: str) -> OfferedBase:
+        """Read what the journal keeps."""
+        value = parse_json(text.encode(), SHORT)
+        return cls(value["bytes"], value["sealed"])
+
+
 class Bases:
     """The bases that a home keeps.
 
     Args:
         folder: of them, made when something is kept.
         store: where others are fetched from.
+        log: is told of what is fetched, and how far it has come.
     """
 
-    def __init__(self, folder: Path, store: Store) -> None:
-        self.folder, self.store = folder, store
+    def __init__(self, folder: Path, store: Store, log: Callable[[str], None] = lambda text: None) -> None:
+        self.folder, self.store, self.log = folder, store, log
 
     def path(self, root: Root) -> Path:
         """The file of a base, whether it is there or not."""
@@ -162,6 +192,7 @@ class Bases:
             InputRefused: where the base lies is not said, or what lies there is too large or slow.
             AccessRefused: it is not sealed to the identity that comes with it.
             DigestMismatch: it is another model.
+            HostUnusable: the disk has no room for it.
             NotFound, StoreUnusable: the store does not have it now.
         """
         if agreed is None or folder.base.exists():
@@ -174,6 +205,21 @@ class Bases:
                 self._fetch(BaseSource.of(file), file.inventory_bytes, limits, keeps)
             with suppress(FileExistsError):  # another lane laid it
                 os.link(self.path(agreed), folder.base)
+
+    def unfetched_bytes(self, initial: Path) -> int:
+        """Bytes of the base of an offered model that would be fetched for it; 0 where it has none,
+        or this home had it from the place that it names.
+
+        Args:
+            initial: the model's file.
+
+        Raises:
+            InputRefused: where the base lies is not said.
+        """
+        file = ModelFile.read(initial)
+        if file.base is None or self._place_of(file.base) == BaseSource.of(file):
+            return 0
+        return file.inventory_bytes
 
     def name_place(self, model: Path) -> None:
         """Write into a delta where this home knows that its base lies, in the place of what its
@@ -201,11 +247,13 @@ class Bases:
             return
         most = size_bytes + TENSORS_HEADER.text_bytes
         most = min(limits.size_bytes, most + most // _SEALED_SHARE + _SEALED_BESIDE)
+        self._require_room(source, size_bytes)
         with scratch(self.folder, Scratch.OPENED) as folder:
             try:
-                fetch_file(
-                    self.store, source.cid, folder / "base", source.identity, FolderLimits(most, limits.seconds, 1)
-                )
+                with self._telling(source, folder, size_bytes):
+                    fetch_file(
+                        self.store, source.cid, folder / "base", source.identity, FolderLimits(most, limits.seconds, 1)
+                    )
             except NotFound as error:
                 hint = "who published the model has it, and can publish it again with --base"
                 raise NotFound(
@@ -224,6 +272,43 @@ class Bases:
                 self.store.pin(source.cid)
             self._write_note(source, NO_MODEL)
             (folder / "base").replace(self.path(source.root))
+
+    def _require_room(self, source: BaseSource, size_bytes: int) -> None:
+        """Look at the disk before anything is fetched: a sealed base lies there twice while it is
+        opened.
+
+        Raises:
+            HostUnusable: there is too little room.
+        """
+        needed, free = size_bytes * (1 if source.identity is None else 2), shutil.disk_usage(self.folder).free
+        if needed > free:
+            twice = "" if source.identity is None else f", and twice that while it is opened ({size_about(needed)})"
+            raise HostUnusable(
+                f"the base {source.root.short} of the model takes {size_about(size_bytes)} of the disk{twice}, and "
+                f"{size_about(free)} are free",
+                f"make room on the disk of {self.folder}",
+            )
+
+    @contextmanager
+    def _telling(self, source: BaseSource, folder: Path, size_bytes: int) -> Iterator[None]:
+        """Tell that a base is being fetched, every few seconds how much of it is here, and its
+        end."""
+        what, begun_s, over = f"the base {source.root.short} of the model", time.monotonic(), threading.Event()
+
+        def tell() -> None:
+            while not over.wait(TOLD_EVERY_S):
+                came = min(usage_of(folder).size_bytes, size_bytes)
+                self.log(f"{what}: {size_about(came)} of {size_about(size_bytes)} are here")
+
+        self.log(f"fetches {what}: {size_about(size_bytes)}, once for all jobs over it")
+        telling = threading.Thread(target=tell, name="telling", daemon=True)
+        telling.start()
+        try:
+            yield
+        finally:
+            over.set()
+            telling.join()
+        self.log(f"{what} is here, after {time.monotonic() - begun_s:.0f} s")
 
     def release_unused(self) -> None:
         """Remove fetched bases that lie in no folder any more; the store needs to keep them no

@@ -60,6 +60,7 @@ class Home(AbstractContextManager["Home"]):
         store: the content store.
         journal: what must survive a power cut.
         opened: the pod's keys; None where the home was opened for reading alone.
+        log: is told what takes long.
     """
 
     settings: Settings
@@ -67,6 +68,7 @@ class Home(AbstractContextManager["Home"]):
     store: Store
     journal: Journal
     opened: Keys | None
+    log: Callable[[str], None] = field(default=lambda text: None, repr=False)
     _met_at: dict[str, float] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -81,7 +83,7 @@ class Home(AbstractContextManager["Home"]):
         Args:
             settings: which folder, node, store and key.
             passphrase: asked once for the key's passphrase; None opens the home for reading alone.
-            log: is told when the store waits for its node, and why.
+            log: is told when the store waits for its node, and why, and of a base that is fetched.
 
         Raises:
             AccessRefused: the passphrase is wrong.
@@ -98,7 +100,7 @@ class Home(AbstractContextManager["Home"]):
             chain = connect(settings, keys)
             store = open_store(chain.settings, log)
             # A new home's comes last: who mistypes the folder, or has no node, leaves nothing.
-            return cls(chain.settings, chain, store, journal or Journal(path), keys)
+            return cls(chain.settings, chain, store, journal or Journal(path), keys, log)
         except BaseException:
             if journal is not None:
                 journal.close()
@@ -245,7 +247,7 @@ class Home(AbstractContextManager["Home"]):
     @cached_property
     def bases(self) -> Bases:
         """The models that others are deltas over."""
-        return Bases(self.settings.home / BASES, self.store)
+        return Bases(self.settings.home / BASES, self.store, self.log)
 
     @cached_property
     def launcher(self) -> Launcher:

@@ -71,6 +71,8 @@ LOOK_S = 60
 BASE_S = 3600.0
 BASE = FolderLimits(16 * GIB, BASE_S)
 """The base of an offered model, which is fetched once."""
+UNASKED_BASE_BYTES = GIB
+"""A larger one is not fetched before a person said yes, where one is to be asked."""
 DELIVERY = FolderLimits(8 * GIB)
 EVIDENCE = FolderLimits(64 * GIB, None, MOST_RECIPIENTS)
 """The largest evidence that is fetched: an owner whose evidence is larger has withheld it."""
@@ -207,6 +209,11 @@ def size_text(size_bytes: int) -> str:
         if size_bytes % unit == 0:
             return f"{size_bytes // unit} {name}"
     return f"{size_bytes:,} bytes"
+
+
+def size_about(size_bytes: int) -> str:
+    """A size in words, rounded: of a file, or of room on a disk."""
+    return f"{size_bytes / GIB:.1f} GiB" if size_bytes >= GIB else f"{rounded_up(size_bytes, MIB) // MIB} MiB"
 
 
 FOREIGN: tuple[Row, ...] = (

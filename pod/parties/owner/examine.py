@@ -19,6 +19,7 @@ from pathlib import Path
 from fitchain.pod.compute import environment
 from fitchain.pod.compute.dataset import Card, Disclosure, Kind, Policy, Table, mock_table
 from fitchain.pod.jobs import history
+from fitchain.pod.jobs.bases import BaseSource, OfferedBase
 from fitchain.pod.jobs.exchange import fetch_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import DatasetRow
@@ -57,9 +58,9 @@ from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 
 SLOW_HOST_SHARE = 20
 """A host of which nothing is known is assumed to be this much slower than one that rehearses."""
-RECIPIENT, TRAINING_S = "recipient", "training_s"
+RECIPIENT, TRAINING_S, OFFERED_BASE = "recipient", "training_s", "offered_base"
 """Facts of a job in the journal: to whom is sealed, how many seconds its training takes by its
-rehearsal."""
+rehearsal, what its offer says of its model's base."""
 FORGOTTEN = "the journal was lost and recovered since: what a person said of it before is not known"
 WINDOW_SHARE = 0.5
 """How much of the training window a rehearsal may foretell before a person is asked."""
@@ -122,7 +123,22 @@ def examine(
         FitchainError: why the request cannot be accepted; what says nothing against it (Unusable
             itself, ChainUnusable, StoreUnusable and NotFound) is this host's.
     """
-    row, card = dataset_of(home, agreement)
+    return check_offer(home, agreement, attempts, keep_every) + rehearse_offer(home, agreement, stop, attempts)
+
+
+def check_offer(home: Home, agreement: Agreement, attempts: int = 0, keep_every: int | None = None) -> list[str]:
+    """Check of a request what needs neither the base of its model nor a rehearsal.
+
+    Args:
+        home, agreement, attempts, keep_every: as of `examine`.
+
+    Returns:
+        concerns.
+
+    Raises:
+        FitchainError: as `examine`.
+    """
+    _, card = dataset_of(home, agreement)
     reasons = check_chain(home, agreement, card.policy, card.privacy is not None)
     check_budget(home, agreement)
     recipe, graph = fetch_offer(home, agreement, attempts)
@@ -133,10 +149,33 @@ def examine(
     if (audit := agreement.terms.audit).seats:
         require_evidence_fits(recipe, graph, card, audit.drawn_segments)
     choose_kept(home, agreement, recipe, graph, card, keep_every)
-    lay_base(home, folder, recipe, attempts)
     environment.check(recipe.environment, environment.host_cache())  # what holds for this host holds for each home
-    table = read_registered(home, row)
     require_memory(agreement.terms.step_bytes, total_memory())
+    if recipe.base is not None:
+        file = ModelFile.read(folder.initial)
+        said = OfferedBase(file.inventory_bytes, BaseSource.of(file).identity is not None)
+        home.journal.keep_fact(agreement.id, OFFERED_BASE, said.encode())
+    return reasons
+
+
+def rehearse_offer(
+    home: Home, agreement: Agreement, stop: threading.Event | None = None, attempts: int = 0
+) -> list[str]:
+    """Fetch the base of a request's model, where it has one, and rehearse it.
+
+    Args:
+        home, agreement, stop, attempts: as of `examine`; `check_offer` has nothing against it.
+
+    Returns:
+        concerns.
+
+    Raises:
+        FitchainError: as `examine`.
+    """
+    row, card = dataset_of(home, agreement)
+    folder = home.job_folder(agreement.id)
+    recipe, table = read_recipe(folder), read_registered(home, row)
+    lay_base(home, folder, recipe, attempts)
     put = partial(put_mock, home, row, card, table)
     most_bytes = card.policy.most_memory_bytes
     rehearsed = rehearse(
@@ -145,8 +184,7 @@ def examine(
     step_s = rehearsed.seconds / max(rehearsed.step, 1)
     home.journal.keep_fact(agreement.id, TRAINING_S, str(step_s * recipe.steps))
     opens = opens_reference(agreement.terms.audit, recipe, card)
-    reasons += time_concerns(agreement, step_s, queued_s(home, agreement), opens)
-    return reasons
+    return time_concerns(agreement, step_s, queued_s(home, agreement), opens)
 
 
 def lay_base(home: Home, folder: JobFolder, recipe: Recipe, attempts: int) -> None:

@@ -43,7 +43,7 @@ from fitchain.pod.jobs.waiting import is_held, show_concerns, shown_concerns
 from fitchain.pod.parties.loop import LOOK_S, PodLoop
 from fitchain.pod.parties.owner.answer import answer_audit, sealed_aside
 from fitchain.pod.parties.owner.asked import AskedAudits
-from fitchain.pod.parties.owner.examine import check_again, dataset_of, examine
+from fitchain.pod.parties.owner.examine import check_again, check_offer, dataset_of, rehearse_offer
 from fitchain.pod.parties.owner.removal import remove_job
 from fitchain.pod.parties.owner.run import TrainingSession, begin, key_commitment
 from fitchain.pod.ports.agreement import Agreement, Outcome, Phase, State
@@ -65,6 +65,7 @@ from fitchain.pod.values.errors import (
 )
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.job_folder import SECRETS, Kept
+from fitchain.pod.values.limits import UNASKED_BASE_BYTES, size_about
 
 MOST_WAITING = 4
 """So many requests of one account, of those that were not examined yet, wait for it at a time."""
@@ -75,6 +76,8 @@ KEEP_S = 30 * 86_400
 them."""
 LAST_CALL_S = 3600
 """So long before the time of a held job is over its person is told once more."""
+BASE_AWAITS = "base_awaits"
+"""Fact of a request in the journal: a person was asked about it before its base was fetched."""
 UNTOLD = "the dataset cannot be served now"
 """What the scientist is told of a reason that speaks of the owner's records."""
 
@@ -323,7 +326,12 @@ class Owner(PodLoop):
             return
         _, card = dataset_of(home, agreement)
         examined = home.journal.has(id, history.Checked, once=about)
-        if not examined and not self._holds(agreement, partial(self._examine, agreement)):
+        unasked = card.policy.manual_approval and decision is None
+        if not examined and unasked and home.journal.fact(id, BASE_AWAITS) == about:
+            return  # it is fetched once a person said yes
+        if not examined and not self._holds(agreement, partial(self._examine, agreement, unasked)):
+            return
+        if not home.journal.has(id, history.Checked, once=about):
             return
         if decided != home.journal.decision(id):
             return  # it was answered meanwhile, which the next look sees
@@ -344,16 +352,31 @@ class Owner(PodLoop):
             ):
                 self._accept(id)
 
-    def _examine(self, agreement: Agreement) -> None:
-        about = str(self.home.agreements.request_digest(agreement.id))
-        if self.home.journal.record(agreement.id, history.Checking(), once=""):
-            self.log(agreement.id, "examining the request")
-        rejected = self._rejected[agreement.id] = threading.Event()
+    def _examine(self, agreement: Agreement, unasked: bool) -> None:
+        """Examine a request wholly; where a person is to be asked and was not yet, not before that
+        if its base is large and not here."""
+        home, id = self.home, agreement.id
+        about, attempts = str(home.agreements.request_digest(id)), self._retry.failures(id)
+        if home.journal.record(id, history.Checking(), once=""):
+            self.log(id, "examining the request")
+        rejected = self._rejected[id] = threading.Event()
         try:
-            concerns = examine(self.home, agreement, rejected, self._retry.failures(agreement.id), self.keep_every)
+            concerns = check_offer(home, agreement, attempts, self.keep_every)
+            if unasked and (size_bytes := home.bases.unfetched_bytes(home.job_folder(id).initial)) > UNASKED_BASE_BYTES:
+                self._ask_about_base(id, about, concerns, size_bytes)
+                return
+            concerns += rehearse_offer(home, agreement, rejected, attempts)
         finally:
-            del self._rejected[agreement.id]
-        self.home.journal.record(agreement.id, history.Checked(tuple(concerns)), once=about)
+            del self._rejected[id]
+        home.journal.record(id, history.Checked(tuple(concerns)), once=about)
+
+    def _ask_about_base(self, id: AgreementId, about: str, concerns: Sequence[str], size_bytes: int) -> None:
+        """Put a request before a person before its base is fetched."""
+        size = size_about(size_bytes)
+        why = f"the base of its model, {size}, is not here: once approved it is fetched, and the job rehearsed"
+        self.home.journal.record(id, history.ApprovalNeeded((*concerns, why)))
+        self.home.journal.keep_fact(id, BASE_AWAITS, about)
+        self.log(id, f"asks for approval ({'; '.join((*concerns, why))}): fitchain job approve {id.short}")
 
     def _holds(self, agreement: Agreement, check: Callable[[], object]) -> bool:
         """Whether a check lets the request pass. What this host, its chain or its store lacks says

@@ -14,19 +14,20 @@ from math import prod
 
 from fitchain.pod.compute.dataset import Card, RiskTerms
 from fitchain.pod.jobs import history
+from fitchain.pod.jobs.bases import OfferedBase
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.offered import Offered, local_offer, open_offer
 from fitchain.pod.jobs.panel_status import PanelStatus, panel_of
 from fitchain.pod.jobs.privacy_cost import PrivacyCost, cost_of
 from fitchain.pod.parties.owner.asked import concerns, lost, panel_of_question, records_of, require_open
 from fitchain.pod.parties.owner.disclosed import Opened, counted_records, opened_before
-from fitchain.pod.parties.owner.examine import TRAINING_S, check_chain, dataset_of, queued_s
+from fitchain.pod.parties.owner.examine import OFFERED_BASE, TRAINING_S, check_chain, dataset_of, queued_s
 from fitchain.pod.parties.owner.pod import require_request
 from fitchain.pod.ports.agreement import Agreement, AskedAudit, AuditTerms, State
-from fitchain.pod.ports.registry import Role
+from fitchain.pod.ports.registry import ModelEntry, Role
 from fitchain.pod.ports.trust import trusted_by
 from fitchain.pod.values.errors import InputRefused, NotFound
-from fitchain.pod.values.ids import WHOLE_POOL, AgreementId, AuditRef
+from fitchain.pod.values.ids import NO_MODEL, WHOLE_POOL, AgreementId, AuditRef
 from fitchain.pod.values.recipe import Recipe
 
 MOST_EARLIER = 200
@@ -80,6 +81,21 @@ class Records:
 
 
 @dataclass(frozen=True)
+class Base:
+    """The base of an offered model.
+
+    Args:
+        entry: as it is registered.
+        said: what the offer says of it; None before the pod has fetched that.
+        is_here: whether this home has a model of its root.
+    """
+
+    entry: ModelEntry
+    said: OfferedBase | None
+    is_here: bool
+
+
+@dataclass(frozen=True)
 class Review:
     """What is to be decided on.
 
@@ -105,6 +121,7 @@ class Review:
         trained_on: the records that it trains on; likewise.
         may_reveal: whether the dataset is open to strangers by its owner's word that models may
             reveal records.
+        base: of what registered model the offered one is a delta; None where it is whole.
         risk: whether a privacy-risk report is made, and what of it leaves; None where none is.
         asked: the question, where it is for another audit.
     """
@@ -126,6 +143,7 @@ class Review:
     offered: Offered | None = None
     trained_on: Records | None = None
     may_reveal: bool = False
+    base: Base | None = None
     risk: RiskTerms | None = None
     asked: AskedAudit | None = None
 
@@ -177,6 +195,7 @@ def review_job(home: Home, agreement: Agreement) -> Review:
         asker=read_asker(home, agreement),
         times=read_times(home, agreement),
         metrics_leave=card.policy.metrics_leave,
+        base=read_base(home, agreement),
         risk=card.policy.risk,
         trusted_in_pool=_trusted_in_pool(home, terms, agreement.requested_block),
         privacy=cost_of(home, home.registry.dataset(agreement.terms.dataset), card, agreement.terms.charge),
@@ -229,6 +248,19 @@ def read_asker(home: Home, agreement: Agreement) -> Asker:
     earlier = ids[: ids.index(agreement.id)] if agreement.id in ids else ids
     states = Counter(each.state for each in home.agreements.read_many(earlier[-MOST_EARLIER:]))
     return Asker(address, role, states)
+
+
+def read_base(home: Home, agreement: Agreement) -> Base | None:
+    """The base of an offered model; None where it is whole.
+
+    Raises:
+        NotFound: the chain does not know the model.
+        ChainUnusable: the node does not answer.
+    """
+    if (base := home.registry.model(agreement.terms.model).base) == NO_MODEL:
+        return None
+    entry, said = home.registry.model(base), home.journal.fact(agreement.id, OFFERED_BASE)
+    return Base(entry, None if said is None else OfferedBase.parse(said), home.bases.path(entry.root).exists())
 
 
 def _trusted_in_pool(home: Home, terms: AuditTerms, before: int) -> tuple[str, ...]:

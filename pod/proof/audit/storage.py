@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fitchain.pod.compute.dataset import Card
 from fitchain.pod.values.errors import HostUnusable, InputRefused
 from fitchain.pod.values.graph import Graph, TensorSpec
-from fitchain.pod.values.limits import EVIDENCE, GIB, MIB
+from fitchain.pod.values.limits import EVIDENCE, size_about
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import byte_count
 
@@ -85,8 +85,8 @@ def require_evidence_fits(
         return
     each = state_bytes(recipe, graph)
     raise InputRefused(
-        f"an audit would ask for {_text(size)} of evidence, {most_audited(recipe, drawn)} states of {_text(each)} each "
-        f"among it, and verifiers fetch {_text(limit_bytes)} at most",
+        f"an audit would ask for {size_about(size)} of evidence, {most_audited(recipe, drawn)} states of {size_about(each)} each "
+        f"among it, and verifiers fetch {size_about(limit_bytes)} at most",
         "draw fewer segments, freeze a part of the model, or take an optimizer that keeps less",
     )
 
@@ -109,8 +109,8 @@ class Keeping:
 
     def __str__(self) -> str:
         which = "every state" if self.every == 1 else f"the state of every {self.every}th checkpoint"
-        size = _text(self.states * self.state_bytes)
-        return f"keeps {which}: {size} at most, and {_text(self.free_bytes)} of the disk are free"
+        size = size_about(self.states * self.state_bytes)
+        return f"keeps {which}: {size} at most, and {size_about(self.free_bytes)} of the disk are free"
 
 
 # Many parameters: what follows from the job, what from the disk, and what its owner wants.
@@ -141,7 +141,7 @@ def choose_states(
     if (needed := around + keeping.states * each) > free_bytes:
         advice = "let the pod choose which states it keeps (leave --keep-every out)" if every else "make room on it"
         raise HostUnusable(
-            f"the job takes {_text(needed)} of the disk, states of {_text(each)} among it, and {_text(free_bytes)} are "
+            f"the job takes {size_about(needed)} of the disk, states of {size_about(each)} among it, and {size_about(free_bytes)} are "
             "free",
             advice,
         )
@@ -165,7 +165,3 @@ def _optimizer_tensors(recipe: Recipe) -> int:
 
 def _bytes_of(specs: Iterable[TensorSpec]) -> int:
     return sum(byte_count(spec.dtype, spec.shape) for spec in specs)
-
-
-def _text(size: int) -> str:
-    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{-(-size // MIB)} MiB"
