@@ -23,6 +23,7 @@ from fitchain.cli.commands.trail import describe_stated
 from fitchain.pod.compute.checkpoint.files import read_state_file
 from fitchain.pod.compute.dataset import Card, ReadingTerms, Table, mock_table, register
 from fitchain.pod.compute.dataset.npz_file import check_npz
+from fitchain.pod.compute.dataset.preprocessing import parse_inputs, preprocessing_of
 from fitchain.pod.compute.environment import environment_class
 from fitchain.pod.jobs.exchange import fetch_key, fetch_note, fetch_refusal
 from fitchain.pod.ports import keys
@@ -475,6 +476,11 @@ def delta_document() -> bytes:
     return canonical_json(whole)
 
 
+def preprocessings(_: Path) -> list[bytes]:
+    recipe, card, graph = ((GOLDEN / name).read_bytes() for name in ("recipe.json", "card.json", "graph.json"))
+    return [preprocessing_of(Recipe.parse(recipe), Card.parse(card), Graph.parse(graph).inputs)]
+
+
 def trust_lists(_: Path) -> list[bytes]:
     at = {"chain_id": 1, "registry": "0x" + "00" * 20, "block": 5, "block_hash": "0x" + "11" * 32}
     creator, panel = "0x" + "00" * 20, "0x" + "22" * 32
@@ -512,6 +518,7 @@ PARSERS: dict[str, Parser] = {
     "records": Parser(written("records.bin", read_records), golden("evidence/records.bin"), Mutator.records),
     "leaf line": Parser(read_leaf_line, leaf_lines),
     "risk report": Parser(lambda data, _: RiskReport.parse(data), lambda _: [made_up_report().encode()]),
+    "preprocessing": Parser(lambda data, _: parse_inputs(data), preprocessings),
     "trail": Parser(read_trail_line, trail_lines),
     "state digests": Parser(written("x", read_state_digests), state_digest_lines),
     "mock data": Parser(written("x.npz", read_npz), golden("mock.npz"), Mutator.archive),

@@ -1,5 +1,5 @@
-"""Whatever an owner keeps and shows, a verifier comes to a verdict on it: a few odd states and files
-with `make test`, more with `make test-long`, and with `make nightly` new ones every night."""
+"""Whatever an owner keeps and shows, a verifier comes to a verdict on it: a few odd states and
+files with `make test`, more with `make test-long`, and with `make nightly` new ones every night."""
 
 from __future__ import annotations
 
@@ -8,22 +8,17 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
-from fitchain.pod.jobs.worker import Context, audit
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.audit.vote import Outcome
-from fitchain.pod.values.errors import InputRefused
 from tests.audits import Case, trained_here
 from tests.evidence_fuzz import JOBS, ODDITIES, keep_odd_state, odd_file, verdict
 from tests.parser_fuzz import Mutator
 from tests.speeds import LONG, NIGHTLY
-from tests.test_trapped_workers import Shell
-from tests.training_jobs import CTX, SEED
 
 QUICK = ("AdamW", "Adafactor", "pulled AdamW")
 CASES = {"": 4, LONG: len(ODDITIES), NIGHTLY: 2_000}
@@ -76,10 +71,3 @@ def test_odd_file_is_no_match_unless_it_says_the_same(honest: Callable[[str], Ca
     for seed in seeds(speed, f"files of {name}"):
         found = verdict(job, facts, odd_file(Mutator(seed)))
         assert found.outcome is not Outcome.MATCH or found.content == said.content, f"seed {seed!r}"
-
-
-def test_worker_that_ends_in_traps_before_it_tells_of_a_step_is_no_hosts_fault(tmp_path: Path) -> None:
-    case = trained_here(tmp_path / "job", LocalStore(tmp_path / "store", tmp_path / "home"))
-    place, _ = case.plain(case.facts(None))
-    with pytest.raises(InputRefused, match="no worker comes through it: the worker was ended by SIGSEGV"):
-        audit(place, Context(CTX, SEED), (0,), launcher=Shell(words="kill -SEGV $$"))

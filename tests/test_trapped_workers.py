@@ -20,7 +20,7 @@ from fitchain.pod.jobs.worker.task import Train, Trap, read_task
 from fitchain.pod.jobs.worker.trap import ATTEMPTS, Trapped, end_at_traps, trap_signal
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.values.errors import HostUnusable, InputRefused, Unusable
-from tests.audits import Case, trained
+from tests.audits import Case, trained, trained_here
 from tests.training_jobs import CTX, SEED, job_folder, recipe, table
 
 TRAPS = """
@@ -124,6 +124,13 @@ def test_a_training_said_to_have_gone_on_past_a_trap_differs(tmp_path: Path) -> 
     found = audited(case, ALWAYS, (0, 3, 4))
     assert [(each.index, each.equal) for each in found] == [(0, True), (3, False)]
     assert found[-1].difference == "the training ends after step 13: an operator traps the processor (SIGSEGV)"
+
+
+def test_worker_that_ends_in_traps_before_it_tells_of_a_step_is_no_hosts_fault(tmp_path: Path) -> None:
+    case = trained_here(tmp_path / "job", LocalStore(tmp_path / "store", tmp_path / "home"))
+    place, _ = case.plain(case.facts(None))
+    with pytest.raises(InputRefused, match="no worker comes through it: the worker was ended by SIGSEGV"):
+        audit(place, Context(CTX, SEED), (0,), launcher=Shell(words="kill -SEGV $$"))
 
 
 @pytest.mark.long

@@ -250,7 +250,7 @@ class Bases:
         self._require_room(source, size_bytes)
         with scratch(self.folder, Scratch.OPENED) as folder:
             try:
-                with self._telling(source, folder, size_bytes):
+                with self._logging(source, folder, size_bytes):
                     fetch_file(
                         self.store, source.cid, folder / "base", source.identity, FolderLimits(most, limits.seconds, 1)
                     )
@@ -290,24 +290,24 @@ class Bases:
             )
 
     @contextmanager
-    def _telling(self, source: BaseSource, folder: Path, size_bytes: int) -> Iterator[None]:
+    def _logging(self, source: BaseSource, folder: Path, size_bytes: int) -> Iterator[None]:
         """Tell that a base is being fetched, every few seconds how much of it is here, and its
         end."""
         what, begun_s, over = f"the base {source.root.short} of the model", time.monotonic(), threading.Event()
 
-        def tell() -> None:
+        def log_progress() -> None:
             while not over.wait(TOLD_EVERY_S):
                 came = min(usage_of(folder).size_bytes, size_bytes)
                 self.log(f"{what}: {size_about(came)} of {size_about(size_bytes)} are here")
 
         self.log(f"fetches {what}: {size_about(size_bytes)}, once for all jobs over it")
-        telling = threading.Thread(target=tell, name="telling", daemon=True)
-        telling.start()
+        logging = threading.Thread(target=log_progress, name="progress", daemon=True)
+        logging.start()
         try:
             yield
         finally:
             over.set()
-            telling.join()
+            logging.join()
         self.log(f"{what} is here, after {time.monotonic() - begun_s:.0f} s")
 
     def release_unused(self) -> None:

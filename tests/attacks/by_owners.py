@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,20 +13,23 @@ from typing import Any
 
 import numpy as np
 
+from fitchain.pod.jobs.bases import Bases
 from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.worker import run_worker
 from fitchain.pod.parties.verifier import Examination, examine
 from fitchain.pod.ports.sealed import new_identity
 from fitchain.pod.proof.audit.checking import Problem
 from fitchain.pod.proof.audit.vote import Outcome
+from fitchain.pod.values.delta import ModelFile, inventory_of
 from fitchain.pod.values.digest import sha256
-from fitchain.pod.values.job_folder import DELIVERY_FILES
+from fitchain.pod.values.ids import ModelId
+from fitchain.pod.values.job_folder import BASE, DELIVERY_FILES, INITIAL
 from fitchain.pod.values.state import read_safetensors, write_safetensors
 from tests.attacks import cheats
 from tests.attacks.attack_lab import AttackLab, Caught
 from tests.attacks.detection import missed_segments
 from tests.audits import VERIFIER_SECRET, Case, trained
-from tests.training_jobs import table
+from tests.training_jobs import exported, table
 
 Play = Callable[[AttackLab], Caught]
 
@@ -182,6 +185,47 @@ def explosion(lab: AttackLab) -> Caught:
 def of_the_evidence(cheat: Callable[[Path], object]) -> Play:
     """A cheat of plain evidence, before it is sealed."""
     return lambda lab: caught(lab.examine(lab.honest, tamper=cheat))
+
+
+def over_a_base(lab: AttackLab) -> tuple[Case, Bases]:
+    """An honest job whose initial model is a delta over a base, and who keeps that."""
+    weights = exported()[1]
+    bases = Bases(lab.place / f"bases-{os.urandom(4).hex()}", lab.store)
+    held = {f"base.{name}": weights[name] for name in ("first.weight", "last.weight")}
+    root = bases.keep(held)
+    source = bases.publish(root, ModelId(sha256(b"base")), is_public=True)
+
+    def work(folder: Path) -> None:
+        replace(ModelFile.over(weights, inventory_of(held)), metadata=source.metadata).write(folder / INITIAL)
+        os.link(bases.path(root), folder / BASE)
+        lab.work(folder)
+
+    place = lab.place / f"over-a-base-{os.urandom(4).hex()}"
+    return trained(place, lab.store, work, base=str(root)), bases
+
+
+def _over(metadata: Mapping[str, str]) -> Callable[[Path], object]:
+    """Let the initial model in evidence say this of its base's place."""
+
+    def tamper(place: Path) -> None:
+        file = ModelFile.read(place / INITIAL)
+        (place / INITIAL).unlink()
+        replace(file, metadata=metadata).write(place / INITIAL)
+
+    return tamper
+
+
+def another_base(lab: AttackLab) -> Caught:
+    """Name a place of the base where another model lies."""
+    case, bases = over_a_base(lab)
+    assert lab.examine(case).outcome == Outcome.MATCH, "an honest job over a base"
+    other = bases.publish(bases.keep({"x": exported()[1]["first.weight"]}), ModelId(sha256(b"other")), is_public=True)
+    return caught(lab.examine(case, tamper=_over(replace(other, root=case.recipe.base or other.root).metadata)))
+
+
+def base_nowhere(lab: AttackLab) -> Caught:
+    """Name no place of the base."""
+    return caught(lab.examine(over_a_base(lab)[0], tamper=_over({})))
 
 
 def sealed_to_others(lab: AttackLab) -> Caught:

@@ -24,6 +24,7 @@ from fitchain.pod.compute.checkpoint import KeptState, append_leaf, read_leaves,
 from fitchain.pod.compute.dataset import Opening, Table, batches, held_out_rows
 from fitchain.pod.jobs.worker.task import Train, read_task
 from fitchain.pod.proof.audit.records import OpenedRecords, write_opened
+from fitchain.pod.values.delta import ModelFile, inventory_of
 from fitchain.pod.values.digest import ZERO, Digest, Root, canonical_json, sha256
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.held_out import Classes, HeldOut, held_out_digest, held_out_salt
@@ -267,6 +268,21 @@ def miscounted_optimizer(folder: Path, index: int) -> None:
     put_state(folder, index, replace(state, optimizer=optimizer))
 
 
+def many_named_optimizer(folder: Path, index: int) -> None:
+    """Keep so many tensors of such names that what a worker says of them is no event any more."""
+    state = state_at(folder, index)
+    name, tensor = next((name, each) for name, each in state.optimizer.items() if name.endswith("/exp_avg"))
+    further = {f"{name}{'n' * 450}{number}": tensor for number in range(200)}
+    put_state(folder, index, replace(state, optimizer={**state.optimizer, **further}))
+
+
+def oversized_state(folder: Path, index: int, size_bytes: int = 1 << 20) -> None:
+    """Keep a state that is larger than any that the job comes to: beyond a host's memory, say."""
+    state = state_at(folder, index)
+    large = TensorBytes("optimizer", "U8", (size_bytes,), memoryview(bytes(size_bytes)))
+    put_state(folder, index, replace(state, optimizer={**state.optimizer, "first.weight/large": large}))
+
+
 def forged_metrics(folder: Path, index: int) -> None:
     """Tell better metrics of a segment."""
     put_metrics(folder, index, {name: value / 2 for name, value in read_leaves(folder)[index].metrics.items()})
@@ -408,6 +424,14 @@ def other_class(place: Path) -> None:
     other = path.read_bytes().replace(b'"class":"cpu-x86-64-v3"', b'"class":"cpu-x86-64-v4"')
     path.unlink()
     path.write_bytes(other)
+
+
+def initial_over_nothing(place: Path) -> None:
+    """Show the same weights as a delta over a base that the recipe does not have: of the same root,
+    and no worker would read it."""
+    tensors, path = read_safetensors(place / "initial.safetensors")[0], place / "initial.safetensors"
+    path.unlink()  # it is a link to the job's own
+    ModelFile.over(tensors, inventory_of(tensors)).write(path)
 
 
 def other_state_file(place: Path, segment: int, wanted: str = "first.weight") -> None:

@@ -131,6 +131,24 @@ TRAININGS = (
         of_the_job(partial(cheats.other_buffer, index=3)),
     ),
     Attack(
+        "a state that breaks the replay",
+        "a count of steps below zero kept between two segments, so that an optimizer's root of it is no number",
+        segments(REPLAY, (2, 3), "Mismatch: optimizer root"),
+        of_the_job(partial(cheats.miscounted_optimizer, index=3)),
+    ),
+    Attack(
+        "a state beyond a worker's words",
+        "200 tensors of long names kept between two segments, so that what a worker says of them is no event any more",
+        segments(REPLAY, (2, 3), "Mismatch: optimizer root"),
+        of_the_job(partial(cheats.many_named_optimizer, index=3)),
+    ),
+    Attack(
+        "a state beyond a host's memory",
+        "a state kept that is larger than any of the job, so that who reads it has no memory left",
+        segments(CHECKS, (2, 3), "Mismatch: 3.safetensors: the tensors have"),
+        of_the_job(partial(cheats.oversized_state, index=3)),
+    ),
+    Attack(
         "forged metrics",
         "half of the loss told for one segment",
         segments(REPLAY, (3,), "Mismatch: metrics"),
@@ -200,6 +218,24 @@ EVIDENCE = (
         "an environment that no verifier here has, so that all would vote Inconclusive",
         Caught(OPENING, WHOLE, "Withheld: recipe.json has the digest"),
         of_the_evidence(cheats.other_class),
+    ),
+    Attack(
+        "an initial model over a base of one's own",
+        "the agreed weights as a delta over a base that the recipe lacks, so that no worker reads them",
+        Caught(OPENING, WHOLE, "Withheld: initial.safetensors is a delta over"),
+        of_the_evidence(cheats.initial_over_nothing),
+    ),
+    Attack(
+        "another model in the place of the base",
+        "evidence over the agreed base that names a place where another model lies",
+        Caught(OPENING, WHOLE, "Withheld: the model says that its base lies at"),
+        owners.another_base,
+    ),
+    Attack(
+        "a base that is nowhere",
+        "evidence over the agreed base that names no place of it",
+        Caught(OPENING, WHOLE, "Withheld: the model is a delta over"),
+        owners.base_nowhere,
     ),
     Attack(
         "another challenge answered",

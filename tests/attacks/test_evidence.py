@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -23,12 +24,11 @@ from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.proof.audit.checking import check, check_delivered_graph, check_delivery
 from fitchain.pod.proof.audit.evidence import most_records
 from fitchain.pod.proof.audit.records import OpenedRecords
-from fitchain.pod.values.delta import ModelFile, inventory_of
 from fitchain.pod.values.digest import sha256
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef
 from fitchain.pod.values.leaf import metrics_digest, state_word
-from fitchain.pod.values.state import optimizer_root, read_safetensors
+from fitchain.pod.values.state import optimizer_root
 from tests.attacks import cheats
 from tests.audits import REF, Case, Tamper, trained_here, work_here
 from tests.speeds import examples
@@ -72,6 +72,18 @@ def test_replay_refuses_a_state_whose_steps_are_no_count(tmp_path: Path) -> None
     problems = case.replayed_here(case.facts(None))
     assert [problem.segment for problem in problems] == [2, 3]
     assert "counts -5.0 steps" in problems[1].what
+
+
+def test_state_that_is_larger_than_any_of_the_job_is_not_read(case: Case) -> None:
+    cheats.oversized_state(case.folder, 3, 64 << 20)
+    facts = case.facts(None)
+    evidence = case.evidence(facts)
+    tracemalloc.start()
+    (problem,) = check(evidence, facts).problems
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert problem.segment == 3 and most_bytes < 40 << 20  # a recipe is read with room for the largest
+    assert re.match("3.safetensors: the file has .* bytes and the limit is", problem.what), problem.what
 
 
 def test_a_segment_that_was_not_drawn_hides_its_cheat(case: Case) -> None:
@@ -168,13 +180,6 @@ def another_initial(place: Path) -> None:
     shutil.copyfile(place / "2.safetensors", place / "initial.safetensors")
 
 
-def initial_over_nothing(place: Path) -> None:
-    """The same weights as a delta over a base that the recipe does not have: of the same root, and
-    no worker would read it."""
-    tensors, path = read_safetensors(place / "initial.safetensors")[0], place / "initial.safetensors"
-    ModelFile.over(tensors, inventory_of(tensors)).write(path)
-
-
 def other_state_salt(place: Path) -> None:
     text = (place / "evidence.json").read_bytes()
     salt = json.loads(text)["leaves"][2]["state_salt"]
@@ -190,7 +195,12 @@ OF_THE_EVIDENCE: dict[str, tuple[Tamper, list[int | None], str, list[int]]] = {
     "another recipe": (another_recipe, [None], "recipe.json has the digest .*, and the agreement says", []),
     "another graph": (another_graph, [None], "graph.json has the digest .*, and the agreement says", []),
     "other initial weights": (another_initial, [*EVERY], "tensor|model root", []),
-    "initial weights over a base": (initial_over_nothing, [*EVERY], "initial.safetensors is a delta|model root", []),
+    "initial weights over a base": (
+        cheats.initial_over_nothing,
+        [*EVERY],
+        "initial.safetensors is a delta|model root",
+        [],
+    ),
     "another state": (partial(cheats.other_state_file, segment=2), [2], "2.safetensors: the state's", [0, 1, 3, 4, 5]),
     "a record left out": (partial(cheats.left_out_record, index=3), [0, 1, 2, 4, 5], "records.bin lacks record 3", [3]),
     "other segments": (cheats.other_segments, [None], "the evidence is about the segments", EVERY),
@@ -211,7 +221,7 @@ def test_a_first_segment_that_cannot_be_replayed_keeps_nobody_from_the_others(tm
     """Where all of a model moves: what does not lies in the initial weights alone."""
     store = LocalStore(tmp_path / "store", tmp_path / "home")
     case = trained_here(tmp_path / "job", store, net=PrivateNet, metrics=[])
-    for tamper in (another_initial, initial_over_nothing):
+    for tamper in (another_initial, cheats.initial_over_nothing):
         (problem,) = case.replayed_here(case.facts(None), tamper)
         assert problem.segment == 0
 

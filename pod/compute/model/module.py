@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fitchain.pod.compute.model.executor import Plan
 from fitchain.pod.compute.model.shape_check import dry_run
-from fitchain.pod.compute.model.tensors import new_tensor
+from fitchain.pod.compute.model.tensors import new_tensor, require_tensors
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Graph
@@ -25,6 +25,7 @@ from fitchain.pod.values.state import Tensors
 ModuleState: TypeAlias = dict[str, Tensor]
 """Weights by the names of the module that was published."""
 _CACHES = ("_plans", "_admitted")
+TOGETHER = "take both from one delivery"
 
 
 class GraphModule(nn.Module):
@@ -44,7 +45,7 @@ class GraphModule(nn.Module):
     def __init__(self, graph: Graph, tensors: Tensors) -> None:
         super().__init__()
         graph.check(ANY)
-        _require_tensors(graph, tensors)
+        require_tensors(graph, tensors, TOGETHER)
         self.graph = graph
         self._plans: dict[bool, tuple[list[Tensor], Plan]] = {}
         self._admitted: set[tuple[bool, tuple[torch.Size, ...]]] = set()
@@ -149,21 +150,6 @@ def module_state(graph: Graph, tensors: Tensors) -> ModuleState:
     Raises:
         InputRefused: the tensors are not those of the graph.
     """
-    _require_tensors(graph, tensors)
+    require_tensors(graph, tensors, TOGETHER)
     made = {name: new_tensor(tensor) for name, tensor in tensors.items()}
     return {name: made[of] for name, of in graph.state_names.items()}
-
-
-def _require_tensors(graph: Graph, tensors: Tensors) -> None:
-    """Refuse tensors that are not exactly those that the graph names."""
-    for name in graph.tensors.keys() ^ tensors.keys():
-        where = "the graph" if name in graph.tensors else "the weights"
-        raise InputRefused(f"the tensor {name!r} is only in {where}", "take both from one delivery")
-    for name, spec in graph.tensors.items():
-        tensor = tensors[name]
-        if (tensor.dtype, tensor.shape) != (spec.dtype, spec.shape):
-            raise InputRefused(
-                f"the tensor {name!r} is {tensor.dtype}{list(tensor.shape)} in the weights and "
-                f"{spec.dtype}{list(spec.shape)} in the graph",
-                "take both from one delivery",
-            )

@@ -16,12 +16,14 @@ from torch import Tensor
 from fitchain.pod.compute.environment.classes import DEFAULT, EnvironmentClass
 from fitchain.pod.compute.model.executor import Plan, Wrap, unchanged
 from fitchain.pod.compute.model.shape_check import Cost, compared, dry_run
-from fitchain.pod.compute.model.tensors import dtype_name, fill, new_tensor, tensor_bytes
+from fitchain.pod.compute.model.tensors import dtype_name, fill, new_tensor, require_tensors, tensor_bytes
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import LIMITS, Graph, Limits
 from fitchain.pod.values.state import TensorBytes, Tensors, model_root, tensor_entry
+
+TOGETHER = "publish graph and weights together"
 
 
 class Program:
@@ -50,7 +52,7 @@ class Program:
         limits: Limits = LIMITS,
     ) -> None:
         graph.check(environment_class.admits)
-        _check_tensors(graph, tensors)
+        require_tensors(graph, tensors, TOGETHER, compares_kinds=True)
         self.graph, self.environment_class, self.limits = graph, environment_class, limits
         self._device = torch.device(environment_class.device)
         self._own = {
@@ -131,7 +133,7 @@ class Program:
         Raises:
             InputRefused: the tensors are not those of the graph; then nothing is changed.
         """
-        _check_tensors(self.graph, tensors)
+        require_tensors(self.graph, tensors, TOGETHER, compares_kinds=True)
         for name, tensor in self._own.items():
             fill(tensor, tensors[name])
 
@@ -156,15 +158,3 @@ class Program:
     def _plan(self, training: bool, wrap: Wrap = unchanged) -> Plan:
         form = self.graph.training if training else self.graph.evaluation
         return Plan(self.graph, form, self._own, self._device, wrap)
-
-
-def _check_tensors(graph: Graph, tensors: Tensors) -> None:
-    """Refuse tensors that are not exactly those that the graph names."""
-    for name in graph.tensors.keys() ^ tensors.keys():
-        where = "the graph" if name in graph.tensors else "the weights"
-        raise InputRefused(f"the tensor {name!r} is only in {where}", "publish graph and weights together")
-    for name, spec in graph.tensors.items():
-        tensor = tensors[name]
-        have, want = (f"{t.kind} {t.dtype}{list(t.shape)}" for t in (tensor, spec))
-        if have != want:
-            raise InputRefused(f"the tensor {name!r} is a {have} in the weights and a {want} in the graph")

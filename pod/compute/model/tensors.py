@@ -13,7 +13,8 @@ from torch.nn.parameter import is_lazy
 
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.state import TensorBytes
+from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.state import TensorBytes, Tensors
 
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -75,6 +76,30 @@ def tensor_bytes(kind: str, tensor: Tensor) -> TensorBytes:
         raise InputRefused(f"a tensor of shape {list(tensor.shape)} is not laid out row by row in the CPU's memory")
     name = dtype_name("a tensor", tensor.dtype)
     return TensorBytes(kind, name, tuple(tensor.shape), memoryview(_raw(tensor)))  # type: ignore[arg-type]
+
+
+def require_tensors(graph: Graph, tensors: Tensors, hint: str, compares_kinds: bool = False) -> None:
+    """Refuse tensors that are not exactly those that a graph names.
+
+    Args:
+        graph, tensors: what is compared.
+        hint: what to do where they are not.
+        compares_kinds: whether a buffer must be named as one; a file of another program's does not
+            name kinds.
+
+    Raises:
+        InputRefused: so it is.
+    """
+    for name in sorted(graph.tensors.keys() ^ tensors.keys()):
+        where = "the graph" if name in graph.tensors else "the weights"
+        raise InputRefused(f"the tensor {name!r} is only in {where}", hint)
+    for name, spec in graph.tensors.items():
+        have, want = (
+            f"a {each.kind} {each.dtype}{list(each.shape)}" if compares_kinds else f"{each.dtype}{list(each.shape)}"
+            for each in (tensors[name], spec)
+        )
+        if have != want:
+            raise InputRefused(f"the tensor {name!r} is {have} in the weights and {want} in the graph", hint)
 
 
 def new_tensor(source: TensorBytes) -> Tensor:

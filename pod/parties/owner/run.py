@@ -25,7 +25,7 @@ from fitchain.pod.jobs.worker.trap import end_at_traps
 from fitchain.pod.parties.owner.anchors import Anchors, LeafFile, require_same_run
 from fitchain.pod.parties.owner.data import read_registered
 from fitchain.pod.parties.owner.disclosed import OLDER
-from fitchain.pod.parties.owner.examine import RECIPIENT, choose_kept, dataset_of, offered_graph, read_recipe
+from fitchain.pod.parties.owner.examine import RECIPIENT, choose_kept, dataset_of, read_recipe
 from fitchain.pod.parties.owner.risk import assess_run, bind_report, forget_hold, hold, keep_left, why_held, why_twice
 from fitchain.pod.ports.agreement import RunRecord, State, commit_key
 from fitchain.pod.ports.chain import Receipt
@@ -79,11 +79,11 @@ class TrainingSession:
         self.folder, agreement = home.job_folder(id), home.agreements.read(id)
         _, self.card = dataset_of(home, agreement)
         self.recipe = Recipe.parse(self.folder.recipe.read_bytes())
-        graph = offered_graph(self.folder)
+        self.graph = read_graph(self.folder.graph, self.recipe)
         try:
-            self.keeping = choose_kept(home, agreement, self.recipe, graph, self.card, keep_every)
+            self.keeping = choose_kept(home, agreement, self.recipe, self.graph, self.card, keep_every)
         except HostUnusable:  # there was room when the bond was locked, and it is lost if nothing is tried now
-            self.keeping = fewest_states(self.recipe, graph)
+            self.keeping = fewest_states(self.recipe, self.graph)
         if (recipient := home.journal.fact(id, RECIPIENT)) is None:
             raise NotFound(f"the journal does not know the request {id}", OLDER)
         self.recipient = recipient
@@ -246,8 +246,7 @@ class TrainingSession:
         ended: EarlyEnd | None,
     ) -> None:
         journal, model = self.home.journal, self.folder.model
-        graph = read_graph(self.folder.graph, self.recipe)
-        preprocessing = preprocessing_of(self.recipe, self.card, graph.inputs)
+        preprocessing = preprocessing_of(self.recipe, self.card, self.graph.inputs)
         write_file(self.folder.preprocessing, preprocessing)
         if not model.exists():
             ModelFile.read(self.folder.final).write(model, preprocessing_metadata(preprocessing))

@@ -85,8 +85,8 @@ def require_evidence_fits(
         return
     each = state_bytes(recipe, graph)
     raise InputRefused(
-        f"an audit would ask for {size_about(size)} of evidence, {most_audited(recipe, drawn)} states of {size_about(each)} each "
-        f"among it, and verifiers fetch {size_about(limit_bytes)} at most",
+        f"an audit would ask for {size_about(size)} of evidence, {most_audited(recipe, drawn)} states of "
+        f"{size_about(each)} each among it, and verifiers fetch {size_about(limit_bytes)} at most",
         "draw fewer segments, freeze a part of the model, or take an optimizer that keeps less",
     )
 
@@ -141,8 +141,8 @@ def choose_states(
     if (needed := around + keeping.states * each) > free_bytes:
         advice = "let the pod choose which states it keeps (leave --keep-every out)" if every else "make room on it"
         raise HostUnusable(
-            f"the job takes {size_about(needed)} of the disk, states of {size_about(each)} among it, and {size_about(free_bytes)} are "
-            "free",
+            f"the job takes {size_about(needed)} of the disk, states of {size_about(each)} among it, and "
+            f"{size_about(free_bytes)} are free",
             advice,
         )
     return keeping
