@@ -28,7 +28,7 @@ from fitchain.cli.views.weights import weights_pairs, weights_values
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.job_folder import BASES
+from fitchain.pod.values.job_folder import BASE, BASES
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.home import Home
@@ -76,8 +76,8 @@ def publish(
         typer.Option(
             "--base",
             metavar="MODEL|FILE",
-            help="What it is made of: a model published here, or a .safetensors file. Its tensors travel once, for all"
-            " jobs over it.",
+            help="What it is made of: a model published here, a .safetensors file, the index of its shards, or a folder"
+            " with either. Its tensors travel once, for all jobs over it.",
             show_default=False,
         ),
     ] = None,
@@ -89,7 +89,8 @@ def publish(
         typer.Option(
             "--weights",
             metavar="FILE.safetensors",
-            help="Begin with these; beside a certificate, its model's file.",
+            help="Begin with these: a file, the index of its shards, or a folder with either; beside a certificate, its"
+            " model's file.",
             show_default=False,
         ),
     ] = None,
@@ -269,12 +270,17 @@ def fetch(
     session: Session,
     agreement: AgreementArgument,
     to: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Copy the files there too.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Copy the files there too; what is there and equal stays.", show_default=False
+        ),
     ] = None,
 ) -> Report:
     """Fetch, open and check what a job trained."""
     from fitchain.pod.parties import scientist
 
+    if to is not None:
+        scientist.require_folder(to)  # before what takes long
     home = session.home
     id = find_agreement(home, agreement)
     delivery = scientist.fetch_model(home, id)
@@ -296,18 +302,26 @@ def fetch(
 @command(app, "merge")
 def merge(
     session: Session,
-    model: Annotated[str, typer.Argument(metavar="JOB|FILE", help="A job that was received, or a .safetensors file.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="JOB|FILE",
+            help="A job that was received, a .safetensors file, the index of its shards, or a folder with either.",
+        ),
+    ],
     to: Annotated[Path, typer.Option(metavar="FILE", help="The file that is written.", show_default=False)],
     base: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="The base's file; else the one that this home has.", show_default=False),
     ] = None,
 ) -> Report:
-    """Write whole what was delivered as a delta over a base."""
+    """Write whole what was delivered as a delta over a base, or comes in shards."""
     from fitchain.pod.parties import scientist
 
-    if (path := Path(model)).is_file():
-        merged = scientist.merge_model(path, to, base or session.settings.home / BASES)
+    if (path := _named_path(model)) is not None:
+        beside = (path if path.is_dir() else path.parent) / BASE
+        usual = beside if beside.is_file() else session.settings.home / BASES
+        merged = scientist.merge_model(path, to, base or usual)
     else:
         home = session.home
         merged = scientist.merge_result(home, find_agreement(home, model), to, base)
@@ -332,8 +346,13 @@ def retire(session: Session, model: ModelArgument) -> Report:
 
 
 def _base(home: Home, text: str) -> ModelId | Path:
-    """The base that a person means: a file that is there, else a model by its id."""
-    return path if (path := Path(text)).is_file() or path.suffix else find_model(home, text)
+    """The base that a person means: a file or a folder that is there, else a model by its id."""
+    return _named_path(text) or find_model(home, text)
+
+
+def _named_path(text: str) -> Path | None:
+    """The file or folder that a text names; None where it can only be an id."""
+    return path if (path := Path(text)).exists() or path.suffix or len(path.parts) > 1 else None
 
 
 def _use(folder: Path) -> list[str]:

@@ -14,6 +14,7 @@
     recipe       what to train and how
     state        named tensors as bytes, and their roots
     delta        a model's file: whole, or what its base does not have
+    weights_file weights that somebody else made: one file, or shards with their index
     files        files and folders that somebody else laid out
     job_folder   every name in a job's folder
     held_out     what a trained model does on records that nobody trained on, in counts
