@@ -20,6 +20,7 @@ from fitchain.cli.ids import (
     find_model,
     require_retirable,
 )
+from fitchain.cli.model_source import PublishArguments
 from fitchain.cli.parents import read_parents
 from fitchain.cli.views.amounts import clock, day, size_text
 from fitchain.cli.views.lineage import lineage_pairs, parentage_values
@@ -27,13 +28,11 @@ from fitchain.cli.views.output import KeyValues, Prose, Report, Rows, log
 from fitchain.cli.views.weights import weights_pairs, weights_values
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import ZERO
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused, require_faultless
 from fitchain.pod.values.job_folder import BASE, BASES
 
 if TYPE_CHECKING:
-    from fitchain.pod.jobs.home import Home
     from fitchain.pod.ports.registry import ModelEntry
-    from fitchain.pod.values.ids import ModelId
 
 app = group("model", "Bring a model; fetch what became of it.")
 
@@ -105,21 +104,22 @@ def publish(
     ] = "",
 ) -> Report:
     """Export an nn.Module as a graph and weights, and register them."""
+    base_path = None if base is None else _named_path(base)
+    arguments = PublishArguments(
+        source, inputs or (), parent or (), weights, base_path, public, partial, base is not None
+    )
+    require_faultless("", list(arguments.faults()))
     from fitchain.pod.parties import scientist
 
-    path, colon, name = source.rpartition(":")
-    if not colon or not name.isidentifier():
-        raise InputRefused(f"{source!r} does not name a module in a file", "write it as FILE.py:NAME")
+    path, name = arguments.path, arguments.name
     home = session.home
-    under = None if base is None else _base(home, base)
-    parents, initial = read_parents(home, parent or (), weights, partial, under if isinstance(under, Path) else None)
+    under = base_path if base is None or base_path is not None else find_model(home, base)
+    parents, initial = read_parents(home, parent or (), weights, partial, base_path)
     dataset_id = find_dataset(home, dataset)
     log(f"tracing {name} as a graph, then sealing and registering it")
-    if public and base is None:
-        raise InputRefused("--public says who may read the base, and none is named", "add --base, or leave it out")
     published = scientist.publish_model(
         home,
-        Path(path),
+        path,
         dataset_id,
         name=name,
         output=output,
@@ -343,11 +343,6 @@ def retire(session: Session, model: ModelArgument) -> Report:
     require_retirable(home, f"the model {id.short}", entry.author, entry.active)
     home.registry.retire_model(id)
     return Report({"model": id, "active": False}, [f"retired {id.short}: no new request can name it"])
-
-
-def _base(home: Home, text: str) -> ModelId | Path:
-    """The base that a person means: a file or a folder that is there, else a model by its id."""
-    return _named_path(text) or find_model(home, text)
 
 
 def _named_path(text: str) -> Path | None:

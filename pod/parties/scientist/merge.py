@@ -38,14 +38,14 @@ def merge_model(model: Path, to: Path, base: Path) -> MergedModel:
     """Write a model whole.
 
     Args:
-        model: its file, which may be a delta; or the index of its shards, or a folder with either
-            of them.
+        model: its file, which may be a delta; or the index of its shards, or a folder with either.
         to: the file that is written; there must be none.
         base: the base's file, or the folder `bases` of a home that has it.
 
     Raises:
         NotFound: there is no such file.
-        InputRefused: one is no model, or a pickle, the base is a delta itself, or the target is there already.
+        InputRefused: one is no model, or a pickle, the base is a delta itself, or the target is
+            there already.
         DigestMismatch: a tensor that the model shares with its base is another there, or missing.
         HostUnusable: the target cannot be written.
     """

@@ -48,12 +48,12 @@ def faults_of(terms: Mapping[str, Any], card: Mapping[str, Any] | None = None) -
     """
     if card is not None:
         return list(_faults(terms, card, is_doubted=False))
-    found = list[list[InputRefused]]()
+    by_task = list[list[InputRefused]]()
     for task in TASKS if "loss" not in terms else TASKS[:1]:
-        found.append(list(_faults(terms, _stand_in(terms, task), is_doubted=True)))
-        if not found[-1]:
+        by_task.append(list(_faults(terms, _stand_in(terms, task), is_doubted=True)))
+        if not by_task[-1]:
             break
-    return min(found, key=len)
+    return min(by_task, key=len)
 
 
 def _faults(terms: Mapping[str, Any], card: Mapping[str, Any], is_doubted: bool) -> Iterator[InputRefused]:
