@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fitchain.cli.ids import match_id
 from fitchain.pod.values.digest import Digest
-from fitchain.pod.values.errors import InputRefused, NotFound
+from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound
 from fitchain.pod.values.ids import AgreementId, ModelId
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def read_parents(
         else:
             models.append(id)
     if len(jobs) + len(certificates) > 1:
-        raise InputRefused("two of the parents give weights, and a model begins with those of one", "name one of them")
+        raise _two_give_weights()
     if jobs and weights is not None:
         raise InputRefused("the job gives the weights to begin with, and --weights others", "leave one of them out")
     if is_partial and (weights is None or certificates):
@@ -56,6 +56,19 @@ def read_parents(
     if certificates:
         return models, scientist.weights_of_certificate(home, certificates[0], weights, base)
     return models, None if weights is None else scientist.weights_of_file(weights, is_partial)
+
+
+def parent_faults(texts: Sequence[str]) -> list[FitchainError]:
+    """What is wrong with parents that are files, whatever the registry has."""
+    files = [Path(text) for text in texts if not _is_id(text)]
+    missing = [
+        NotFound(f"there is no file {path}, the certificate of a parent") for path in files if not path.is_file()
+    ]
+    return [*missing, *([_two_give_weights()] if len(files) > 1 else [])]
+
+
+def _two_give_weights() -> InputRefused:
+    return InputRefused("two of the parents give weights, and a model begins with those of one", "name one of them")
 
 
 class _Job:

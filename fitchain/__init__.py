@@ -8,7 +8,8 @@ used, so `import fitchain` costs next to nothing, and whoever only verifies need
     a scientist    read_card, publish_model, plan_audit, request_job, watch_job, fetch_model,
                    evaluate, restore, accept_result, dispute; weights_of_file, weights_of_job,
                    weights_of_certificate, to begin with; continue_job
-    who uses it    load, state_dict, preprocess
+    who uses it    load, state_dict, preprocess; merge_model and merge_result write a delta whole,
+                   export_onnx for other runtimes
     anybody        verify
     running pods   serve an Owner, a Scientist or a Verifier beside the notebook
 
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fitchain.pod.compute.dataset import Card, Policy
     from fitchain.pod.compute.model import ModuleSource, restore
+    from fitchain.pod.compute.model.onnx_file import OnnxCheck
     from fitchain.pod.compute.trained_model import TrainedModel
     from fitchain.pod.jobs.home import Home, create_keys, open_home
     from fitchain.pod.jobs.job_status import JobStatus
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
         Evaluation,
         InitialWeights,
         JobRequest,
+        MergedModel,
         OwnTable,
         PublishedModel,
         Scientist,
@@ -53,6 +56,8 @@ if TYPE_CHECKING:
         continue_job,
         evaluate,
         fetch_model,
+        merge_model,
+        merge_result,
         plan_audit,
         publish_model,
         read_card,
@@ -64,6 +69,7 @@ if TYPE_CHECKING:
     )
     from fitchain.pod.parties.scientist.delivered import load, preprocess, state_dict
     from fitchain.pod.parties.scientist.dispute import dispute
+    from fitchain.pod.parties.scientist.exported import export_onnx
     from fitchain.pod.parties.verifier import Verifier
     from fitchain.pod.ports.agreement import Agreement, AuditTerms, State
     from fitchain.pod.ports.chain import devnet
@@ -102,8 +108,10 @@ __all__ = [
     "JobRequest",
     "JobStatus",
     "KeyInfo",
+    "MergedModel",
     "ModelId",
     "ModuleSource",
+    "OnnxCheck",
     "OwnTable",
     "Owner",
     "PanelId",
@@ -129,9 +137,12 @@ __all__ = [
     "dispute",
     "errors",
     "evaluate",
+    "export_onnx",
     "fetch_model",
     "list_jobs",
     "load",
+    "merge_model",
+    "merge_result",
     "open_home",
     "plan_audit",
     "preprocess",
@@ -160,10 +171,12 @@ _NAMES = {
     "pod.jobs.watch": "list_jobs",
     "pod.parties.owner": "DatasetOffer Owner PrivacyOffer RegisteredDataset Replay approve register_dataset reject"
     " replay_job",
-    "pod.parties.scientist": "AuditOptions ContinuedModel Delivery Evaluation InitialWeights JobRequest OwnTable"
-    " PublishedModel Scientist accept_result continue_job evaluate fetch_model plan_audit publish_model read_card"
-    " request_job watch_job weights_of_certificate weights_of_file weights_of_job",
+    "pod.parties.scientist": "AuditOptions ContinuedModel Delivery Evaluation InitialWeights JobRequest MergedModel"
+    " OwnTable PublishedModel Scientist accept_result continue_job evaluate fetch_model merge_model merge_result"
+    " plan_audit publish_model read_card request_job watch_job weights_of_certificate weights_of_file weights_of_job",
     "pod.parties.scientist.dispute": "dispute",
+    "pod.parties.scientist.exported": "export_onnx",
+    "pod.compute.model.onnx_file": "OnnxCheck",
     "pod.compute.trained_model": "TrainedModel",
     "pod.parties.scientist.delivered": "load preprocess state_dict",
     "pod.parties.verifier": "Verifier",

@@ -404,6 +404,39 @@ def test_a_delivery_that_lacks_a_file_or_has_anothers_is_refused(staged: Staged,
         fitchain.load(folder)
 
 
+def test_what_is_no_delivery_is_told_with_the_next_step(staged: Staged, tmp_path: Path) -> None:
+    shutil.copytree(staged[1].folder, tmp_path / "result")
+    with pytest.raises(NotFound, match="holds no delivery") as refused:
+        fitchain.load(tmp_path)
+    assert refused.value.hint == f"did you mean {tmp_path / 'result'}?"
+    with pytest.raises(NotFound, match="there is no folder") as refused:
+        fitchain.load(tmp_path / "reslt")
+    assert "fitchain model fetch JOB --to" in refused.value.hint
+    (tmp_path / "result/preprocessing.json").unlink()
+    (tmp_path / "result/graph.json").unlink()
+    with pytest.raises(NotFound, match=r"there is no graph.json and no preprocessing.json in"):
+        fitchain.load(tmp_path / "result")
+
+
+def test_a_delivery_is_copied_once_and_never_over_another(staged: Staged, tmp_path: Path) -> None:
+    of = staged[1].folder
+    delivered = fitchain.Delivery(of / "model.safetensors", of / "certificate.json")
+    copied = delivered.copy_into(tmp_path / "to")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "to").iterdir()}
+    assert delivered.copy_into(tmp_path / "to") == copied
+    copied.graph.unlink()
+    assert delivered.copy_into(tmp_path / "to").graph.is_file()
+    assert all(path.stat().st_mtime_ns == at for path, at in before.items() if path != copied.graph)
+    copied.certificate.write_bytes(b"{}")
+    (tmp_path / "to/tokenizer.json").write_bytes(b"{}")
+    copied.preprocessing.unlink()
+    with pytest.raises(InputRefused, match=r"holds another delivery: certificate.json, tokenizer.json would be"):
+        delivered.copy_into(tmp_path / "to")
+    assert not copied.preprocessing.exists()
+    with pytest.raises(InputRefused, match="is a file, and a delivery is a folder"):
+        delivered.copy_into(copied.model)
+
+
 def test_preprocessing_says_what_the_card_publishes_and_no_more(staged: Staged) -> None:
     made = staged[1]
     document = json.loads((made.folder / "preprocessing.json").read_bytes())

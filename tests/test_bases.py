@@ -140,6 +140,9 @@ def test_job_over_a_base_comes_to_a_certificate(tuned: Workshop, running_devnet:
     merged = merge_result(home, id, tmp_path / "whole.safetensors")
     assert merged.root == home.agreements.run_record(id).model_root
     assert ModelFile.read(merged.path).own.keys() == whole.keys()
+    with pytest.raises(DigestMismatch, match="only the file's bytes differ") as refused:
+        verify(merged.path, job.certificate, running_devnet.settings(tmp_path))
+    assert "the whole of what was delivered as a delta" in refused.value.hint
     copied = delivery(home, id).copy_into(tmp_path / "result")
     loaded = load(copied.model.parent)
     assert loaded.state_dict()["up.weight"].shape == Adapted().up.weight.shape

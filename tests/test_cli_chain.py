@@ -250,7 +250,11 @@ def test_a_dataset_is_shown_to_people_too(fitchain: Fitchain, home: Path, capsys
     of_another_deployment = DatasetId(Digest(bytes(31) + b"\x07"))
     journal.keep_dataset(replace(journal.datasets()[-1], id=of_another_deployment))
     journal.close()
-    assert f"is offered as {earlier} too; to end that: fitchain data retire {earlier}" in fitchain(*register)[2]
+    (link := home / "link.csv").symlink_to(home / "table.csv")
+    for file in (home / "table.csv", link):
+        code, registered, said = fitchain(*REGISTER, str(file), OPEN)
+        assert f"is offered as {earlier} already" in said and f"fitchain data retire {earlier}" in said
+        assert code == 0 and earlier in [each[:10] for each in registered["offered_as"]]
     assert run(["data", "list"]) == 0
     heads, *rows = capsys.readouterr().out.splitlines()
     assert heads.split() == ["dataset", "name", "records", "price", "FIT", "state", "registered"]

@@ -3,8 +3,10 @@ done, and money handed on."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,6 +62,21 @@ def checker(open_account: Callable[..., Account]) -> Account:
 
 def verifying(job: Job) -> tuple[str, ...]:
     return ("proof", "verify", str(job.model), str(job.model.parent / "certificate.json"))
+
+
+def test_a_folder_is_verified_by_the_certificate_in_it(
+    fitchain: Fitchain, checker: Account, vouched: Job, tmp_path: Path
+) -> None:
+    folder = vouched.model.parent
+    verdicts = [fitchain(checker, *words)[1] for words in (verifying(vouched), ("proof", "verify", str(folder)))]
+    verdicts.append(fitchain(checker, "proof", "verify", str(vouched.model))[1])
+    assert all(verdict["holds"] and verdict.pop("seen_at_block") for verdict in verdicts)
+    assert verdicts[0] == verdicts[1] == verdicts[2]
+    shutil.copy(vouched.model, tmp_path)
+    code, told, _ = fitchain(checker, "proof", "verify", str(tmp_path))
+    assert code == 3 and "there is no certificate.json beside" in told["error"]["message"]
+    code, told, _ = fitchain(checker, "proof", "verify", str(tmp_path / "none"))
+    assert code == 3 and "there is no file" in told["error"]["message"]
 
 
 # The list

@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import fitchain
 from fitchain.cli.app import run
 from fitchain.cli.commands.model_export import ABOUT, BILL, CARD, ONNX, SIGNATURE
 from fitchain.cli.views.model_card import TO_FILL_IN, CardTerms, model_card
@@ -316,6 +317,19 @@ def test_a_stranger_s_words_are_no_markup_in_a_card(job: Job) -> None:
     assert data.license == HOSTILE and data.eval_results[0].dataset_name == HOSTILE
 
 
+def test_a_notebook_writes_the_same_onnx_of_a_folder(job: Job, folder: Path, tmp_path: Path) -> None:
+    import onnx
+
+    check = fitchain.export_onnx(job.model.parent, to := tmp_path / "sub/model.onnx")
+    assert check.difference < 1e-4
+    mine, exported = ({each.key: each.value for each in onnx.load(path).metadata_props} for path in (to, folder / ONNX))
+    assert {key: text for key, text in mine.items() if key.startswith("fitchain.")} == {
+        key: text for key, text in exported.items() if key.startswith("fitchain.")
+    }
+    with pytest.raises(InputRefused, match="is there already"):
+        fitchain.export_onnx(job.model.parent, to)
+
+
 # The bill of materials
 
 
@@ -323,7 +337,7 @@ def test_a_bill_names_files_by_their_hashes_and_models_behind_it(folder: Path, j
     bill = json.loads((folder / BILL).read_text())
     model = bill["metadata"]["component"]
     assert (bill["specVersion"], model["type"], model["name"]) == ("1.6", "machine-learning-model", "Kinds by size")
-    assert model["licenses"] == [{"license": {"name": "apache-2.0"}}]
+    assert model["licenses"] == [{"license": {"id": "Apache-2.0"}}]
     named = {each["url"]: each["hashes"][0]["content"] for each in model["externalReferences"]}
     assert named == {name: sha256_file(folder / name).value.hex() for name in named}
     assert {*DELIVERY_FILES, ONNX} == set(named)

@@ -170,12 +170,14 @@ def test_everything_is_imported_by_its_one_name() -> None:
 # a command and prints its report, `demo` plays the whole job, `commands` parse and call one
 # function, `app` puts them together.
 CLI_STOREYS = [
+    "licences",
     "ids",
     "passphrase",
     "answers",
     "table_options",
     "recipe_file",
     "parents",
+    "model_source",
     "views",
     "command",
     "demo",

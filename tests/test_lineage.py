@@ -219,17 +219,19 @@ def test_certified_weights_name_their_job_and_a_parent_only_on_this_chain(
         (("--parent", "JOB", "--weights", "some.safetensors"), "the job gives the weights to begin with"),
         (("--parent", "MODEL", "--partial"), "--partial is of a file of weights, and none is named"),
         (("--parent", "0xabcdef"), "no model or job begins with 0xabcdef"),
-        (("--parent", "none.json"), "there is no file model.safetensors, the model of none.json"),
+        (("--parent", "none.json"), "there is no file none.json, the certificate of a parent"),
         (("--parent", "MODEL", "--weights", "weights.bin"), "there is no file weights.bin"),
     ],
 )
 def test_parents_that_do_not_go_together_are_refused(
-    fitchain: Fitchain, first: Job, options: tuple[str, ...], message: str
+    fitchain: Fitchain, first: Job, tmp_path: Path, options: tuple[str, ...], message: str
 ) -> None:
-    words = {"JOB": first.id.short, "MODEL": str(first.parties.model)}
+    write_safetensors(some := tmp_path / "some.safetensors", tensors(1))
+    words = {"JOB": first.id.short, "MODEL": str(first.parties.model), some.name: str(some)}
+    (source := tmp_path / "x.py").write_text("X = 1")
     named = [words.get(option, option) for option in options]
     dataset = str(first.parties.dataset)
-    code, told, _ = fitchain(first.parties.scientist, "model", "publish", "x.py:X", "--dataset", dataset, *named)
+    code, told, _ = fitchain(first.parties.scientist, "model", "publish", f"{source}:X", "--dataset", dataset, *named)
     assert code == 3 and message in told["error"]["message"]
 
 

@@ -227,7 +227,29 @@ def test_weights_are_one_for_each_class() -> None:
 
 def test_accuracy_is_reported_of_every_loss_of_classes() -> None:
     assert drafted(loss="binary_cross_entropy_with_logits").metrics == ("loss", "accuracy")
-    assert drafted(loss="mse_loss").metrics == ("loss",)
+    assert drafted(target="radius", loss="mse_loss").metrics == ("loss",)
+
+
+@pytest.mark.parametrize(
+    ("terms", "reason", "hint"),
+    [
+        ({"ignore_index": 2}, "ignore_index is 2, and the target 'diagnosis' has the class numbers 0 to 1", "from 0"),
+        ({"ignore_index": -1}, "the class numbers 0 to 1", "from 0"),
+        ({"metrics": ["top5"]}, "top5 is of one of more than 5 classes, and the target 'diagnosis' has 2", "metrics"),
+        ({"loss": "mse_loss"}, "is of amounts, and the target 'diagnosis' is one of 2 classes", "cross_entropy"),
+        ({"loss": "poisson_nll_loss"}, "is of amounts, and the target 'diagnosis'", "cross_entropy"),
+        ({"target": "radius", "loss": "nll_loss"}, "nll_loss is of classes, and the target 'radius'", "mse_loss"),
+        ({"target": "radius", "loss": "dice_loss"}, "dice_loss is of what is true or not", "mse_loss"),
+    ],
+)
+def test_what_means_nothing_of_the_target_is_refused(terms: Mapping[str, Any], reason: str, hint: str) -> None:
+    with pytest.raises(InputRefused, match=reason) as refused:
+        drafted(**terms)
+    assert hint in refused.value.hint
+
+
+def test_torchs_own_word_for_ignoring_nothing_is_taken() -> None:
+    assert drafted(ignore_index=-100).loss.arguments["ignore_index"] == -100
 
 
 def test_what_private_training_would_undo_is_refused() -> None:

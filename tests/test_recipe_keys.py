@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fitchain.cli.app import run
+from fitchain.cli.views.recipe_file import recipe_file
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe.draft import TERMS
+from fitchain.pod.values.recipe.faults import ORDER, faults_of
 from fitchain.pod.values.recipe.keys import PARTS, Key
-from fitchain.pod.values.recipe.terms import LOSSES, OPTIMIZERS
-from tests.recipe_drafts import drafted
+from fitchain.pod.values.recipe.terms import LOSSES, OF_HITS, OPTIMIZERS
+from tests.recipe_drafts import CARD, drafted
 from tests.recipe_page import PAGE, page
 
 KEYS = [key for part in PARTS for key in part.keys]
+
+
+def of_a_loss(term: str) -> dict[str, Any]:
+    """A loss that has a term, and a target that it is of."""
+    loss = next(loss for loss in LOSSES if term in LOSSES[loss])
+    return {"loss": loss} | ({} if loss in OF_HITS else {"target": "radius"})
+
+
 BESIDE: dict[str, dict[str, object]] = {
-    **{name: {"loss": next(loss for loss in LOSSES if name in LOSSES[loss])} for name in ("weight", "label_smoothing")},
     **{
-        name: {"loss": next(loss for loss in LOSSES if name in LOSSES[loss])}
+        name: of_a_loss(name)
         for name in (
+            "weight",
+            "label_smoothing",
             "pos_weight",
             "ignore_index",
             "focusing",
@@ -96,6 +109,83 @@ def test_show_tells_what_a_file_gives_and_refuses_what_is_unknown(
     assert run(["recipe", "show", str(file)]) == 0
     shown = capsys.readouterr().out
     assert "cosine" in shown and "\\n" not in shown and "\n\nHow long\n" in shown
+    file.write_text("steps = 10\n[privacy]\nepsilon = 3\n")
+    assert run(["recipe", "show", str(file), "--json"]) == 0
+    capsys.readouterr()
     file.write_text("epoch = 7\n")
     assert run(["recipe", "show", str(file), "--json"]) == 3
     assert "epochs" in json.loads(capsys.readouterr().out)["error"]["hint"]
+
+
+def test_show_tells_all_that_is_wrong_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text('lr = 0.1\nbatch_size = -3\noptimizer = "adam"\nbetas = [0.9]\nschedule = "cosin"\n')
+    assert run(["recipe", "show", str(file), "--json"]) == 3
+    shown = capsys.readouterr()
+    faults = json.loads(shown.out)["error"]["faults"]
+    said = [
+        next(word for word in ("lr", "batch_size", "betas", "optimizer", "schedule") if word in each["message"])
+        for each in faults
+    ]
+    assert said == ["lr", "batch_size", "optimizer", "betas", "schedule"]
+    assert faults[0]["hint"] == "did you mean learning_rate?" and faults[2]["hint"] == "did you mean Adam?"
+    assert shown.err.splitlines()[0] == f"error: {file}: 5 things are wrong"
+    assert len(shown.err.splitlines()) == 1 + 5 + sum(bool(each["hint"]) for each in faults)
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
+def test_no_example_has_a_fault(key: Key) -> None:
+    assert faults_of({**BESIDE.get(key.name, {}), key.name: tomllib.loads(f"value = {key.example}")["value"]}) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'schedule = "cosine"\nwarmup_steps = 5000\nepochs = 1',
+        "held_out = 0.2\nsegment_steps = 3\nbatch_size = 8",
+        "rows = [0, 40]\nbatch_size = 32",
+        'loss = "huber_loss"\nmetrics = ["mae"]\nheld_out = 0.2\nbest = "r2"',
+        "learning_rates = [[100, 0.1], [200, 0.01]]\nepochs = 3",
+        "weight = [1.0, 2.0, 3.0]",
+        "pos_weight = [2.0]",
+        Path("examples/recipe.toml").read_text(),
+    ],
+)
+def test_what_some_dataset_takes_has_no_fault(text: str) -> None:
+    assert faults_of(tomllib.loads(text)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("epochs = 2\nsteps = 3\nema = 2", ["say the same twice", "ema"]),
+        ("quantile = 0.5\nloss = 'hinge'\nbeta = -1", ["loss is one of", "beta"]),
+        ("gradient_clip = 0\n[privacy]\nepsilon = 3\nnoise = 1", ["'noise'", "gradient"]),
+        ("[privacy]\nepsilon = 3\nsigma = 1", ["an epsilon or a sigma"]),
+        ("weight = [1.0, -1.0]\nmicro_batch = 64", ["micro_batch", "weight"]),
+    ],
+)
+def test_each_fault_is_told_once(text: str, words: list[str]) -> None:
+    messages = [fault.message for fault in faults_of(tomllib.loads(text))]
+    assert len(messages) == len(words) and all(word in message for word, message in zip(words, messages, strict=True))
+
+
+def test_faults_on_a_dataset_are_those_of_its_card() -> None:
+    terms = {"ignore_index": 5, "batch_size": 456, "rows": [0, 500], "momentum": 0.9}
+    messages = [fault.message for fault in faults_of(terms, CARD)]
+    assert [word in message for word, message in zip(("500", "456", "ignore_index", "momentum"), messages, strict=True)]
+    private = faults_of({"ema": -1}, {**CARD, "privacy": {"delta": 1e-4}})
+    assert ["privacy budget" in private[0].message, "ema" in private[1].message] == [True, True]
+
+
+def test_terms_come_behind_those_that_they_may_depend_on() -> None:
+    assert sorted(ORDER) == sorted(TERMS)
+
+
+def test_a_written_recipe_is_read_as_the_same() -> None:
+    terms = {"optimizer": "Adafactor", "target": "diagnosis", "gradient_clip": {"norm": 1.0}, "loss": "nll_loss"}
+    text = recipe_file(terms, drafted(**terms))
+    assert tomllib.loads(text) == terms
+    commented = re.findall(r"^# (\w+ = .+)$", text, re.MULTILINE)
+    assert sorted([*(tomllib.loads(line).popitem()[0] for line in commented), *terms]) == sorted(TERMS)
+    assert "# batch_size = 32" in text and "# learning_rate = 0.01" in text

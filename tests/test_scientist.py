@@ -20,6 +20,7 @@ from fitchain.pod.parties.scientist import (
     JobRequest,
     Scientist,
     accept_result,
+    continue_job,
     delivery,
     draft_request,
     evaluate,
@@ -294,8 +295,10 @@ def test_dataset_that_a_later_ledger_closed_is_named_before_anything_is_asked(
 
 def test_result_that_is_not_there_yet_is_not_found(workshop: Workshop, tmp_path: Path) -> None:
     home, id = workshop.scientist.home, workshop.request(price=PRICE + 3)
-    with pytest.raises(NotFound, match="is requested and has delivered nothing yet"):
-        fetch_model(home, id)
+    for early in (lambda: fetch_model(home, id), lambda: continue_job(home, id, workshop.dataset.id)):
+        with pytest.raises(NotFound, match="is requested and has delivered nothing yet") as refused:
+            early()
+        assert refused.value.hint == f"wait for it: fitchain job watch {id.short}"
     with pytest.raises(NotFound, match="has not been received"):
         delivery(home, id)
     with pytest.raises(NotFound):

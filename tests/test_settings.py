@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from codecs import BOM_UTF8
@@ -12,8 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from fitchain.pod.ports.settings import DEVNET_CHAIN_ID, DevnetRecord, Settings, load, process_start
-from fitchain.pod.values.errors import InputRefused
+from fitchain.cli.app import INTERRUPTED
+from fitchain.pod.ports.settings import (
+    _ENVIRONMENT,
+    _NAMES,
+    DEVNET_CHAIN_ID,
+    DevnetRecord,
+    Settings,
+    load,
+    process_start,
+)
+from fitchain.pod.values.errors import InputRefused, Refuted, Unusable
 
 
 def in_home(home: Path, text: str = "", environ: dict[str, str] | None = None, **flags: object) -> Settings:
@@ -148,3 +158,11 @@ def test_import_is_light(module: str) -> None:
     heavy = ("torch", "web3", "eth_account", "requests")
     code = f"import sys, {module}; sys.exit(any(name in sys.modules for name in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_page_names_every_setting_and_exit_code() -> None:
+    page = (Path(__file__).parent.parent / "docs/settings.md").read_text()
+    assert {name for name in _NAMES if f"| `{name}` |" not in page} == set()
+    assert {variable for variable in _ENVIRONMENT.values() if f"`{variable}`" not in page} == set()
+    codes = {Refuted.exit_code, Unusable.exit_code, INTERRUPTED, 0, 2}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)} == codes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 from fitchain.cli.answers import OR_YES, YesOption, require_yes
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import DatasetArgument, find_address, find_dataset, find_place, require_retirable
+from fitchain.cli.licences import near_licences
 from fitchain.cli.table_options import (
     CategoriesOption,
     DecimalOption,
@@ -331,11 +333,9 @@ def register(
     before = _registered_from(session.home, source)
     progress = Shares()
     prepared = owner.prepare_dataset(session.home, offer, progress)
-    _show_and_ask(prepared, yes)
+    _show_and_ask(prepared, before, yes)
     registered = owner.register_prepared(session.home, prepared, progress)
     budget = ledger_values(session.home, session.home.registry.dataset(registered.id), registered.card)
-    for earlier in before:
-        log(f"{source} is offered as {earlier.short} too; to end that: fitchain data retire {earlier.short}")
     values = {
         "dataset": registered.id,
         "name": registered.card.name,
@@ -349,6 +349,7 @@ def register(
         "tokenizer": None if registered.card.tokenizer is None else registered.card.tokenizer.json(),
         "root": registered.root,
         "card": str(registered.card_cid),
+        "offered_as": before,
         "open_to": list(policy.scientists) or None,
         "models_may_reveal_records": policy.models_may_reveal_records,
     }
@@ -419,8 +420,9 @@ def retire(session: Session, dataset: DatasetArgument) -> Report:
     return Report({"dataset": id, "active": False}, [f"retired {id.short}: no new request can name it"])
 
 
-def _show_and_ask(prepared: PreparedDataset, yes: bool) -> None:
-    """Show what becomes public, and ask.
+def _show_and_ask(prepared: PreparedDataset, before: Sequence[DatasetId], yes: bool) -> None:
+    """Show what becomes public, and ask; where the same file is offered already, whether it is to
+    be a second time.
 
     Raises:
         AccessRefused, Unusable: nobody said yes.
@@ -433,8 +435,16 @@ def _show_and_ask(prepared: PreparedDataset, yes: bool) -> None:
         publication_views(prepared, budget, askers_of(prepared.offer.policy, prepared.privacy is not None)),
         stderr=True,
     )
+    for earlier in before:
+        log(
+            f"{prepared.offer.source} is offered as {earlier.short} already, and stays it beside this one; to end that:"
+            f" fitchain data retire {earlier.short}"
+        )
+    if near := near_licences(prepared.offer.licence):
+        log(f"the licence {prepared.offer.licence!r} is no SPDX identifier: did you mean {' or '.join(near)}?")
     if not yes:
-        require_yes("publish this? type yes: ", "nothing was published", unattended=OR_YES)
+        question = "publish this a second time? type yes: " if before else "publish this? type yes: "
+        require_yes(question, "nothing was published", unattended=OR_YES)
 
 
 def _privacy(epsilon: float | None, delta: float | None, ledger: int | None, others: bool) -> PrivacyOffer | None:
@@ -483,10 +493,11 @@ def _subgroups(apart: list[str], inputs: list[str]) -> dict[str, bool]:
 
 
 def _registered_from(home: Home, source: Path) -> list[DatasetId]:
-    """The datasets that this home has registered from a file, as far as they are open."""
+    """The datasets that this home has registered from a file, by whatever path, as far as they are
+    open."""
     from fitchain.pod.parties.owner.data import datasets_on_offer
 
-    ids = [row.id for row in home.journal.datasets() if row.source == source.absolute()]
+    ids = [row.id for row in home.journal.datasets() if row.source.resolve() == source.resolve()]
     return [id for id in datasets_on_offer(home) if id in ids] if ids else []
 
 

@@ -20,6 +20,7 @@ from fitchain.cli.ids import (
     find_model,
     require_retirable,
 )
+from fitchain.cli.model_source import PublishArguments
 from fitchain.cli.parents import read_parents
 from fitchain.cli.views.amounts import clock, day, size_text
 from fitchain.cli.views.lineage import lineage_pairs, parentage_values
@@ -27,13 +28,11 @@ from fitchain.cli.views.output import KeyValues, Prose, Report, Rows, log
 from fitchain.cli.views.weights import weights_pairs, weights_values
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.values.digest import ZERO
-from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.job_folder import BASES
+from fitchain.pod.values.errors import InputRefused, require_faultless
+from fitchain.pod.values.job_folder import BASE, BASES
 
 if TYPE_CHECKING:
-    from fitchain.pod.jobs.home import Home
     from fitchain.pod.ports.registry import ModelEntry
-    from fitchain.pod.values.ids import ModelId
 
 app = group("model", "Bring a model; fetch what became of it.")
 
@@ -76,8 +75,8 @@ def publish(
         typer.Option(
             "--base",
             metavar="MODEL|FILE",
-            help="What it is made of: a model published here, or a .safetensors file. Its tensors travel once, for all"
-            " jobs over it.",
+            help="What it is made of: a model published here, a .safetensors file, the index of its shards, or a folder"
+            " with either. Its tensors travel once, for all jobs over it.",
             show_default=False,
         ),
     ] = None,
@@ -89,7 +88,8 @@ def publish(
         typer.Option(
             "--weights",
             metavar="FILE.safetensors",
-            help="Begin with these; beside a certificate, its model's file.",
+            help="Begin with these: a file, the index of its shards, or a folder with either; beside a certificate, its"
+            " model's file.",
             show_default=False,
         ),
     ] = None,
@@ -104,21 +104,22 @@ def publish(
     ] = "",
 ) -> Report:
     """Export an nn.Module as a graph and weights, and register them."""
+    base_path = None if base is None else _named_path(base)
+    arguments = PublishArguments(
+        source, inputs or (), parent or (), weights, base_path, public, partial, base is not None
+    )
+    require_faultless("", list(arguments.faults()))
     from fitchain.pod.parties import scientist
 
-    path, colon, name = source.rpartition(":")
-    if not colon or not name.isidentifier():
-        raise InputRefused(f"{source!r} does not name a module in a file", "write it as FILE.py:NAME")
+    path, name = arguments.path, arguments.name
     home = session.home
-    under = None if base is None else _base(home, base)
-    parents, initial = read_parents(home, parent or (), weights, partial, under if isinstance(under, Path) else None)
+    under = base_path if base is None or base_path is not None else find_model(home, base)
+    parents, initial = read_parents(home, parent or (), weights, partial, base_path)
     dataset_id = find_dataset(home, dataset)
     log(f"tracing {name} as a graph, then sealing and registering it")
-    if public and base is None:
-        raise InputRefused("--public says who may read the base, and none is named", "add --base, or leave it out")
     published = scientist.publish_model(
         home,
-        Path(path),
+        path,
         dataset_id,
         name=name,
         output=output,
@@ -269,12 +270,17 @@ def fetch(
     session: Session,
     agreement: AgreementArgument,
     to: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Copy the files there too.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Copy the files there too; what is there and equal stays.", show_default=False
+        ),
     ] = None,
 ) -> Report:
     """Fetch, open and check what a job trained."""
     from fitchain.pod.parties import scientist
 
+    if to is not None:
+        scientist.require_folder(to)  # before what takes long
     home = session.home
     id = find_agreement(home, agreement)
     delivery = scientist.fetch_model(home, id)
@@ -296,18 +302,26 @@ def fetch(
 @command(app, "merge")
 def merge(
     session: Session,
-    model: Annotated[str, typer.Argument(metavar="JOB|FILE", help="A job that was received, or a .safetensors file.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="JOB|FILE",
+            help="A job that was received, a .safetensors file, the index of its shards, or a folder with either.",
+        ),
+    ],
     to: Annotated[Path, typer.Option(metavar="FILE", help="The file that is written.", show_default=False)],
     base: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="The base's file; else the one that this home has.", show_default=False),
     ] = None,
 ) -> Report:
-    """Write whole what was delivered as a delta over a base."""
+    """Write whole what was delivered as a delta over a base, or comes in shards."""
     from fitchain.pod.parties import scientist
 
-    if (path := Path(model)).is_file():
-        merged = scientist.merge_model(path, to, base or session.settings.home / BASES)
+    if (path := _named_path(model)) is not None:
+        beside = (path if path.is_dir() else path.parent) / BASE
+        usual = beside if beside.is_file() else session.settings.home / BASES
+        merged = scientist.merge_model(path, to, base or usual)
     else:
         home = session.home
         merged = scientist.merge_result(home, find_agreement(home, model), to, base)
@@ -331,9 +345,9 @@ def retire(session: Session, model: ModelArgument) -> Report:
     return Report({"model": id, "active": False}, [f"retired {id.short}: no new request can name it"])
 
 
-def _base(home: Home, text: str) -> ModelId | Path:
-    """The base that a person means: a file that is there, else a model by its id."""
-    return path if (path := Path(text)).is_file() or path.suffix else find_model(home, text)
+def _named_path(text: str) -> Path | None:
+    """The file or folder that a text names; None where it can only be an id."""
+    return path if (path := Path(text)).exists() or path.suffix or len(path.parts) > 1 else None
 
 
 def _use(folder: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from fitchain.cli.command import Session, command
 from fitchain.cli.ids import find_agreement
+from fitchain.cli.licences import is_spdx, read_licence
 from fitchain.cli.passphrase import ask_passphrase
 from fitchain.cli.views.output import KeyValues, Report, Rows, log
 from fitchain.pod.values.errors import InputRefused
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from fitchain.pod.values.ids import AgreementId
 
 WEIGHTS = "model.onnx.data"
-LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,59}")
-"""As the Hub writes licences."""
 ONNX, CARD, BILL, SIGNATURE = "model.onnx", "README.md", "bom.cdx.json", "model.sig"
 ABOUT = {
     MODEL: "the delivered weights; that they are the certified ones says the certificate",
@@ -78,7 +76,10 @@ def export(
         ),
     ] = None,
     license: Annotated[
-        str, typer.Option("--license", metavar="ID", help="The model's licence: apache-2.0, say.", show_default=False)
+        str,
+        typer.Option(
+            "--license", metavar="ID", help="The model's licence, by SPDX: Apache-2.0, say.", show_default=False
+        ),
     ] = "",
     title: Annotated[
         str, typer.Option("--title", metavar="NAME", help="What the model is called; else by its job.")
@@ -93,8 +94,8 @@ def export(
     from fitchain.pod.parties.scientist.exported import exported, require_new
     from fitchain.pod.ports.chain.witness import connect_witnessed
 
-    if license and not LICENSE.fullmatch(license):
-        raise InputRefused(f"{license!r:.80} is no identifier of a licence", "write apache-2.0, mit, other")
+    if license and not is_spdx(license := read_licence(license)):
+        log(f"{license} is no SPDX identifier that is known here: it stands in card and bill as you wrote it")
     if not (onnx or card or bom):
         onnx = card = bom = True
     key = None if sign is None else _key(sign, key_passphrase_file)

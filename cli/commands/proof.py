@@ -18,6 +18,7 @@ from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.errors import InputRefused, NotFound, Refuted
 from fitchain.pod.values.ids import AuditRef
+from fitchain.pod.values.job_folder import CERTIFICATE, MODEL
 
 if TYPE_CHECKING:
     from fitchain.pod.jobs.audit_status import AuditStatus
@@ -299,8 +300,13 @@ def cost(
 @command(app, "verify")
 def verify(
     session: Session,
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The delivered file, .safetensors.")],
-    certificate: Annotated[Path, typer.Argument(metavar="CERT", help="Its certificate, .json.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL|FOLDER", help="The delivered file, .safetensors; or the folder it is in.")
+    ],
+    certificate: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CERT]", help="Its certificate, .json; else the one beside it.", show_default=False),
+    ] = None,
     require: Annotated[
         str | None,
         typer.Option(metavar="LEVEL", help="At least: vouched, on-site, sampled or open.", show_default=False),
@@ -346,6 +352,8 @@ def verify(
     from fitchain.pod.proof.certificate import verify as check
     from fitchain.pod.proof.trail import read_trail, require_owners
 
+    model = model / MODEL if model.is_dir() else model
+    certificate = _beside(model) if certificate is None else certificate
     level = Assurance.parse(require) if require else None
     settings = replace(session.settings, also_rpc=also_rpc) if also_rpc else session.settings
     chain = connect_witnessed(settings)
@@ -359,6 +367,21 @@ def verify(
     require_owners(owners, run.agreement, run.owner, run.contracts["Agreements"], run.chain_id)
     stated, lines = describe_stated(owners)
     return Report({**report.values, "stated": stated}, [*report.views, lines])
+
+
+def _beside(model: Path) -> Path:
+    """The certificate that lies beside a model.
+
+    Raises:
+        NotFound: there is no such model, or none beside it.
+    """
+    if not model.is_file():
+        raise NotFound(f"there is no file {model}", "name the delivered model, or the folder that it lies in")
+    if not (path := model.with_name(CERTIFICATE)).is_file():
+        raise NotFound(
+            f"there is no {CERTIFICATE} beside {model}", "name the certificate behind the model: MODEL CERTIFICATE"
+        )
+    return path
 
 
 def _log_event(event: Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,14 @@ from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import find_dataset, find_model
 from fitchain.cli.recipe_file import read_recipe
 from fitchain.cli.views.output import KeyValues, Prose, Report, Rows
+from fitchain.pod.values.errors import (
+    EnvironmentRefused,
+    FitchainError,
+    InputRefused,
+    host_errors,
+    reason_of,
+    require_faultless,
+)
 
 app = group("recipe", "What may stand in a recipe; what is drafted of one.")
 
@@ -23,14 +32,15 @@ FileArgument = Annotated[
 def show(session: Session, file: FileArgument = None) -> Report:
     """Show every key of a recipe: its meaning, its default, and what a file gives.
 
-    Keys that are unknown are refused, with near ones. docs/recipe.md is the same list.
+    All that is wrong with a file on any dataset is told at once; what is wrong on a certain one
+    tells `recipe draft`. docs/recipe.md is the same list.
     """
-    from fitchain.pod.values.recipe.draft import TERMS
+    from fitchain.cli.views.recipe_file import toml
+    from fitchain.pod.values.recipe.faults import faults_of
     from fitchain.pod.values.recipe.keys import PARTS
-    from fitchain.pod.values.recipe.spellings import require_known
 
     terms = read_recipe(file)
-    require_known("the recipe", terms, TERMS)
+    require_faultless(str(file), [*faults_of(terms), *_class_faults(terms)])
     values = {
         key.name: {"default": key.default, "meaning": key.meaning, "example": key.example, "value": terms.get(key.name)}
         for part in PARTS
@@ -39,7 +49,7 @@ def show(session: Session, file: FileArgument = None) -> Report:
     views = list[Any]()
     for part in PARTS:
         rows = [
-            (key.name, _toml(terms[key.name]) if key.name in terms else f"({key.default})", key.meaning)
+            (key.name, toml(terms[key.name]) if key.name in terms else f"({key.default})", key.meaning)
             for key in part.keys
         ]
         views += [Prose(part.title, []), Rows(("key", "value" if file else "default", "meaning"), rows)]
@@ -55,9 +65,19 @@ def draft(
         Path | None,
         typer.Option("--recipe", metavar="FILE.toml", help="What differs from the defaults.", show_default=False),
     ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to",
+            metavar="FILE.toml",
+            help="Write it as a new file to edit, every key with its meaning and default.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> Report:
     """Show the whole recipe that a request would carry, without asking for anything."""
     from fitchain.cli.views import recipe as views
+    from fitchain.cli.views.recipe_file import recipe_file
     from fitchain.pod.parties.scientist import JobRequest, draft_request
 
     home, source = session.home, "" if recipe is None else str(recipe)
@@ -65,8 +85,36 @@ def draft(
         find_dataset(home, dataset), find_model(home, model), read_recipe(recipe), recipe_source=source
     )
     drafted = draft_request(home, request)
-    return Report(views.values(drafted), [KeyValues(views.pairs_of(drafted))])
+    pairs = views.pairs_of(drafted)
+    if to is not None:
+        _write_new(to, recipe_file(request.recipe_overrides, drafted))
+        pairs.append(("written", to))
+    return Report(views.values(drafted), [KeyValues(pairs)])
 
 
-def _toml(value: Any) -> str:
-    return f"{str(value).lower()}" if isinstance(value, bool) else f"{value!r}".replace("'", '"')
+def _class_faults(terms: Mapping[str, Any]) -> list[FitchainError]:
+    """What is wrong with the environment class that a file names, if it names one."""
+    if not isinstance(name := terms.get("environment"), str):
+        return []
+    from fitchain.pod.compute.environment import environment_class
+
+    try:
+        environment_class(name)
+    except EnvironmentRefused as refusal:
+        return [refusal]
+    return []
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet.
+
+    Raises:
+        InputRefused: it is there, or its folder is not.
+        HostUnusable: the disk does not take it.
+    """
+    try:
+        file = path.open("x", encoding="utf-8")
+    except OSError as error:
+        raise InputRefused(f"{path} cannot be written: {reason_of(error)}", "choose another name") from None
+    with host_errors(f"{path} cannot be written"), file:
+        file.write(text)

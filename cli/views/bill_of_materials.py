@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from fitchain.cli.licences import is_spdx
 from fitchain.cli.views import recipe as recipe_view
 from fitchain.cli.views.figures import Figure, figures_of
 from fitchain.cli.views.output import printable
@@ -207,7 +208,8 @@ def _ancestor(ancestor: Ancestor) -> dict[str, Any]:
 
 
 def _licences(name: str) -> dict[str, Any]:
-    return {"licenses": [{"license": {"name": printable(name)}}]} if name else {}
+    named = {"id": name} if is_spdx(name) else {"name": printable(name)}
+    return {"licenses": [{"license": named}]} if name else {}
 
 
 def _properties(values: Mapping[str, Any]) -> list[dict[str, str]]:

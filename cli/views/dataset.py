@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from fitchain.cli.views.output import KeyValues, Prose, Rows, View, cut_middle
 from fitchain.cli.views.units import describe_unit, for_each_unit
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.categories import category_texts
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.ids import WHOLE_POOL
 from fitchain.pod.values.limits import size_text
@@ -127,11 +128,6 @@ def categories_of(card: Card, column: Column) -> list[str]:
     return category_texts(card.options(column.name))
 
 
-def category_texts(categories: Iterable[Any]) -> list[str]:
-    """Categories, of which the empty text is that of missing cells."""
-    return [str(each) if each != "" else "(missing)" for each in categories]
-
-
 def constants_text(card: Card, column: Column) -> str:
     """The numbers that the card publishes of a column: `mean 3.2, scale 1.1`."""
     if column.kind == "missing":
@@ -217,7 +213,7 @@ def subgroup_pairs(card: Card) -> list[tuple[str, Any]]:
     lines = []
     for name, each in card.subgroups.items():
         who = "models get it, too" if each.is_input else "models do not get it"
-        lines.append(f"{name}: {', '.join(map(str, each.groups))}; {who}")
+        lines.append(f"{name}: {', '.join(category_texts(each.groups))}; {who}")
     return [("subgroups" if not number else "", line) for number, line in enumerate(lines)]
 
 
@@ -274,7 +270,7 @@ def describe_state(entry: DatasetEntry, outlived: bool) -> str:
 
 def describe_target(card: Card) -> str:
     """The target, what it is predicted as, and its first classes."""
-    classes = ", ".join(str(category) for category in card.categories[:8])
+    classes = ", ".join(category_texts(card.categories[:8]))
     more = ", …" if len(card.categories) > 8 else ""
     return f"{card.target} ({card.task}){': ' if classes else ''}{classes}{more}"
 

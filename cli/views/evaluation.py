@@ -9,6 +9,7 @@ from fitchain.cli.views.amounts import counted
 from fitchain.cli.views.held_out import number, percent
 from fitchain.cli.views.output import KeyValues, Rows, View, cut_middle
 from fitchain.cli.views.svg import GREY, document, text
+from fitchain.pod.values.categories import category_texts
 from fitchain.pod.values.evaluation import GRID, AmountGrid, ModelEvaluation, Side, mean_of
 from fitchain.pod.values.held_out import Amounts, Classes, HeldOut, Sequences
 
@@ -107,7 +108,7 @@ def _of_groups(result: HeldOut | None, scale: float = 1.0) -> list[tuple[str, An
     """A line for each group of a column of subgroups."""
     lines = list[tuple[str, Any]]()
     for part in () if result is None else result.subgroups:
-        names = ", ".join(str(group) for group in part.groups)
+        names = ", ".join(category_texts(part.groups))
         match part.outcome:
             case Classes() | Sequences() as outcome:
                 words = f"accuracy {percent(outcome.accuracy, outcome.accuracy_interval)}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fitchain.pod.jobs.history import HeldOutTold
 from fitchain.pod.ports.agreement import Outcome as Verdicts
+from fitchain.pod.values.categories import category_texts
 from fitchain.pod.values.held_out import (
     ACCURACY,
     Amounts,
@@ -66,7 +67,7 @@ def figures_of(verdict: Verdict) -> list[Figure]:
 
 
 def _part(group: Subgroup) -> str:
-    return f"{group.column}: {', '.join(str(each) for each in group.groups)}"
+    return f"{group.column}: {', '.join(category_texts(group.groups))}"
 
 
 def _figures(outcome: Outcome, records: int, scale: float) -> Iterator[Figure]:

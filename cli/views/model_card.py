@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fitchain.cli.licences import hub_lines
 from fitchain.cli.views import recipe as recipe_view
 from fitchain.cli.views.amounts import counted
 from fitchain.cli.views.dataset import describe_target
@@ -56,7 +57,8 @@ class CardTerms:
 
     Args:
         title: of the card, and the model's name in its results.
-        license: an identifier of the Hub (`apache-2.0`); empty where nobody said one.
+        license: SPDX' identifier or another (`cli/licences.py`), which stands there as the Hub
+            writes it; empty where nobody said one.
         files: what lies in the folder, by name: what each is, and may be trusted for.
         certificate: SHA-256 of the certificate's file.
     """
@@ -87,7 +89,8 @@ def default_title(verdict: Verdict) -> str:
 
 def _front(verdict: Verdict, terms: CardTerms) -> list[str]:
     """What the Hub reads: strings as in JSON, which YAML takes as they are."""
-    lines = [f"license: {_quoted(terms.license)}"] if terms.license else []
+    licence = hub_lines(terms.license) if terms.license else []
+    lines = [f"{key}: {_quoted(value)}" for key, value in licence]
     task = _pipeline(verdict)
     lines += ["library_name: fitchain", *([f"pipeline_tag: {task}"] if task else []), "tags:"]
     lines += [f"- {tag}" for tag in ("fitchain", "safetensors", *(("onnx",) if "model.onnx" in terms.files else ()))]

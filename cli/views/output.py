@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fitchain.pod.values.errors import FitchainError
+from fitchain.pod.values.errors import FitchainError, InputsRefused
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -166,9 +166,15 @@ def report_error(error: FitchainError, arguments: Sequence[str]) -> int:
     if "--debug" in arguments:
         traceback.print_exception(error, file=sys.stderr)
     kind = type(error).__name__
-    body = {"error": {"kind": kind, "message": error.message, "hint": error.hint, "exit_code": error.exit_code}}
+    values: dict[str, Any] = {"kind": kind, "message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+    if isinstance(error, InputsRefused):
+        values["faults"] = [{"message": fault.message, "hint": fault.hint} for fault in error.faults]
+    body = {"error": values}
     with suppress(OSError):  # where the disk that the output goes to is what is full, the exit code says it
-        _write_error(error.message, error.hint)
+        if isinstance(error, InputsRefused) and error.faults:
+            _write_faults(error)
+        else:
+            _write_error(error.message, error.hint)
         if "--json" in arguments:
             print_json(body)
     return error.exit_code
@@ -194,6 +200,17 @@ def _write_error(message: str, hint: str) -> None:
     if hint:
         err.print(" hint: ", style="bold", end="")
         err.print(printable(hint), soft_wrap=True)
+
+
+def _write_faults(error: InputsRefused) -> None:
+    """A line for each thing that is wrong, and one for what to do about it."""
+    _write_error(error.what, "")
+    err = console(stderr=True)
+    for number, fault in enumerate(error.faults, 1):
+        err.print(f"   {number}. {printable(fault.message)}", soft_wrap=True)
+        if fault.hint:
+            err.print(" hint: ", style="bold", end="")
+            err.print(printable(fault.hint), soft_wrap=True)
 
 
 def _drawn(view: View, width: int) -> Iterator[Text]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views.amounts import counted
-from fitchain.cli.views.dataset import category_texts, conditions_of, constant_texts
+from fitchain.cli.views.dataset import conditions_of, constant_texts
 from fitchain.cli.views.output import KeyValues, Prose, Rows, View
 from fitchain.pod.values.amounts import amount_text
+from fitchain.pod.values.categories import category_texts
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.dataset import Column
@@ -43,7 +44,7 @@ def publication_views(prepared: PreparedDataset, privacy: str | None, asked_by: 
         ("mock data", f"{counted(offer.mock_records, 'made-up record')}" if offer.mock_records else None),
         (
             "subgroups",
-            "; ".join(f"{name}: {', '.join(map(str, each))}" for name, each in prepared.groups.items()) or None,
+            "; ".join(f"{name}: {', '.join(category_texts(each))}" for name, each in prepared.groups.items()) or None,
         ),
         ("root", "a digest of all records, each with a salt that stays here"),
     ]

@@ -12,7 +12,7 @@ from fitchain.cli.views.amounts import clock
 from fitchain.cli.views.curves import sparkline
 from fitchain.cli.views.history import sentence, spent, state_name
 from fitchain.cli.views.output import console, printable
-from fitchain.pod.jobs.history import CheckpointRecorded, NoteRead, Training
+from fitchain.pod.jobs.history import REACHED, CheckpointRecorded, NoteRead, Training
 from fitchain.pod.jobs.watch import looks
 
 if TYPE_CHECKING:
@@ -62,8 +62,14 @@ def watch_lines(states: Iterator[JobStatus], write: Callable[[str], object]) -> 
                 write(printable(sentence(line)) + "\n")
         if state_name(status) != last:
             last = state_name(status)
-            write(f"{clock(time.time())}  {last}\n")
+            write(f"{clock(_reached_at(status))}  {last}\n")
     return status
+
+
+def _reached_at(status: JobStatus) -> float:
+    """When the job came to its state, as this home's history has it; else now, when it is seen."""
+    kind = type(REACHED[status.state]) if status.state in REACHED else None
+    return next((line.time for line in reversed(status.history) if type(line.entry) is kind), time.time())
 
 
 def draw(status: JobStatus) -> Text:

@@ -8,12 +8,14 @@
     urls         URLs of HTTP, told without what nobody else may see
     versions     what this release reads, and what it says of other versions
     suggestions  known names near to one that is not known
+    categories   how categories stand in a list for people
     ids          ids of agreements, datasets, models and panels, each a type of its own
     amounts      FIT and ETH as people read them
     audit_mode   how much an audit discloses
     recipe       what to train and how
     state        named tensors as bytes, and their roots
     delta        a model's file: whole, or what its base does not have
+    weights_file  weights that somebody else made: one file, or shards with their index
     files        files and folders that somebody else laid out
     job_folder   every name in a job's folder
     held_out     what a trained model does on records that nobody trained on, in counts

@@ -8,6 +8,7 @@
     │   └── ClaimMismatch       a certificate's field disagrees with chain, recipe or model
     └── Unusable   exit 3   we could not check, or could not do what was asked
         ├── InputRefused        an input (file, recipe, graph, table) is malformed or beyond a limit
+        │   ├── InputsRefused   several things are wrong with what somebody wrote
         │   ├── OtherVersion    it is of another version of its format than this release reads
         │   ├── OperatorFailed  an operator of a graph cannot compute what it is given
         │   └── TooSlow         an object did not come in the time that it was given
@@ -33,7 +34,7 @@ Usage errors (exit 2) are typer's.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -83,6 +84,21 @@ class Unusable(FitchainError):
 
 class InputRefused(Unusable):
     """An input is malformed, unknown or beyond a limit."""
+
+
+class InputsRefused(InputRefused):
+    """Several things are wrong with what somebody wrote, told all at once.
+
+    Args:
+        message, hint: as ever; the message tells all of them in a sentence.
+        what: of what they are.
+        faults: each of them with its own hint.
+    """
+
+    def __init__(self, message: str, hint: str = "", what: str = "", faults: Sequence[FitchainError] = ()) -> None:
+        super().__init__(message, hint)
+        self.what = what
+        self.faults = tuple(faults)
 
 
 class OtherVersion(InputRefused):
@@ -198,6 +214,27 @@ def require_equal(what: str, actual: object, wanted: object, source: str = "the 
     """
     if actual != wanted:
         raise ClaimMismatch(f"{what} {actual!s:.200}, and {source} {wanted!s:.200}")
+
+
+def require_faultless(what: str, faults: Sequence[FitchainError]) -> None:
+    """Refuse what has faults, all of them at once; a single one is told by itself.
+
+    Args:
+        what: has them: the beginning of a message, such as the name of a file; may be empty.
+        faults: as they were found.
+
+    Raises:
+        FitchainError: the only one, as what it is, or several as InputsRefused.
+    """
+    if len(faults) == 1:
+        (fault,) = faults
+        raise type(fault)(f"{what}: {fault.message}" if what else fault.message, fault.hint)
+    if faults:
+        numbered = "; ".join(f"({number}) {fault.message}" for number, fault in enumerate(faults, 1))
+        title = f"{len(faults)} things are wrong"
+        what = f"{what}: {title}" if what else title
+        hints = "; ".join(f"({number}) {fault.hint}" for number, fault in enumerate(faults, 1) if fault.hint)
+        raise InputsRefused(f"{what}: {numbered}", hints, what, faults)
 
 
 def reason_of(error: OSError) -> str:

@@ -33,6 +33,8 @@ ARRAY, REST = "array", "rest"
 WORDS = (*Kind, ARRAY, REST)
 """What may stand behind an `@`: the kind of a single value, every column of arrays, or each single
 value that no other argument takes."""
+MOST_SHOWN = 12
+"""Columns in a hint."""
 HOW = "write NAME=COLUMNS[:TYPE]: x=age,bmi or x='gene_*' or x=@number,@whole or codes=icd:int64 or x=@rest"
 
 
@@ -133,9 +135,10 @@ def chosen_arguments(texts: Sequence[str], card: Card, parameters: Parameters) -
     names = [each.name for each in asked]
     for name in names:
         if names.count(name) > 1:
-            raise InputRefused(f"the argument {name!r} is given twice", "name all of its columns at once")
+            raise _given_twice(name)
         if name not in parameters.names and not parameters.is_open:
-            raise InputRefused(f"forward has no parameter {name!r:.80}: it takes {parameters}", HOW)
+            near = hint(name, parameters.names) or HOW
+            raise InputRefused(f"forward has no parameter {name!r:.80}: it takes {parameters}", near)
     ordered = [name for name in parameters.names if name in names] + [
         name for name in names if name not in parameters.names
     ]
@@ -175,6 +178,36 @@ def usual_arguments(card: Card, parameters: Parameters) -> tuple[Argument, ...]:
         for name, columns in zip(named, groups, strict=True)
     }
     return tuple(made[name] for name in names if name in made)
+
+
+def spelling_faults(texts: Sequence[str]) -> list[InputRefused]:
+    """What is wrong with `NAME=COLUMNS[:TYPE]`s as they are written, whatever the dataset is."""
+    faults = list[InputRefused]()
+    names = set[str]()
+    for text in texts:
+        try:
+            asked = _Asked.parse(text)
+            for selector in asked.selectors:
+                if selector.startswith("@"):
+                    _require_word(selector[1:], asked.name)
+        except InputRefused as fault:
+            faults.append(fault)
+            continue
+        if asked.name in names:
+            faults.append(_given_twice(asked.name))
+        names.add(asked.name)
+    return faults
+
+
+def _given_twice(name: str) -> InputRefused:
+    return InputRefused(f"the argument {name!r} is given twice", "name all of its columns at once")
+
+
+def _require_word(word: str, argument: str) -> None:
+    if word not in WORDS:
+        raise InputRefused(
+            f"{argument}: @{word:.40} is none of {', '.join(f'@{each}' for each in WORDS)}", hint(word, WORDS) or HOW
+        )
 
 
 @dataclass(frozen=True)
@@ -246,8 +279,7 @@ class _Selection:
         return columns
 
     def _of_word(self, word: str, argument: str) -> list[str]:
-        if word not in WORDS:
-            raise InputRefused(f"{argument}: @{word:.40} is none of {', '.join(f'@{each}' for each in WORDS)}")
+        _require_word(word, argument)
         if word in (ARRAY, Kind.TOKENS):
             arrays = [each for each in self._offered if each not in self._singles]
             return [each for each in arrays if (self.card.column(each).kind is Kind.TOKENS) == (word == Kind.TOKENS)]
@@ -257,7 +289,12 @@ class _Selection:
         before, _, after = selector.rpartition(":")
         if before in self.card.model_columns:
             return f"{after!r:.40} is no type: write {' or '.join(f':{each}' for each in TYPES)}"
-        return hint(selector, self.card.model_columns) or "`fitchain data show` lists the columns"
+        offered = list(self.card.model_columns)
+        by_lower = {each.lower(): each for each in offered}
+        if (same := by_lower.get(selector.lower())) is not None:
+            return f"did you mean {same}?"
+        shown = ", ".join(offered[:MOST_SHOWN]) + (", ..." if len(offered) > MOST_SHOWN else "")
+        return hint(selector.strip("*?"), offered) or f"its columns are {shown}; `fitchain data show` lists them"
 
 
 def _argument(asked: _Asked, columns: tuple[str, ...], card: Card) -> Argument:

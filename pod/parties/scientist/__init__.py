@@ -35,7 +35,7 @@ from fitchain.pod.parties.scientist.merge import MergedModel, merge_model, merge
 from fitchain.pod.parties.scientist.pod import Scientist, follow
 from fitchain.pod.parties.scientist.preview import Preview, preview_of
 from fitchain.pod.parties.scientist.publish import PublishedModel, publish_model, read_card
-from fitchain.pod.parties.scientist.receive import Delivery, check, delivery, fetch_model
+from fitchain.pod.parties.scientist.receive import Delivery, check, delivery, fetch_model, require_folder
 from fitchain.pod.parties.scientist.request import JobRequest, asked_terms, draft_recipe, draft_request, request_job
 from fitchain.pod.parties.scientist.watch import watch_job
 from fitchain.pod.parties.scientist.weights import (
@@ -82,6 +82,7 @@ __all__ = [
     "publish_model",
     "read_card",
     "request_job",
+    "require_folder",
     "watch_job",
     "weights_of_certificate",
     "weights_of_file",

@@ -20,6 +20,7 @@ from fitchain.pod.parties.scientist.receive import delivery
 from fitchain.pod.parties.scientist.weights import weights_of_job
 from fitchain.pod.proof.certificate import Statement
 from fitchain.pod.proof.certificate.envelope import unseal
+from fitchain.pod.values.categories import category_texts
 from fitchain.pod.values.errors import InputRefused, NotFound
 from fitchain.pod.values.ids import AgreementId, DatasetId
 from fitchain.pod.values.job_folder import GRAPH
@@ -169,4 +170,4 @@ def _kind(column: Column) -> str:
 def _categories(card: Card, name: str) -> str:
     """A column's categories in their order, which decides what each is to the model."""
     categories = card.transform.get(name, {}).get(CATEGORIES)
-    return "none" if categories is None else ", ".join(map(str, categories))
+    return "none" if categories is None else ", ".join(category_texts(categories))

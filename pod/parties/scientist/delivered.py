@@ -29,6 +29,8 @@ Folder = Path | str | JobFolder | Delivery
 """Where a delivery lies: the folder that `fitchain model fetch JOB --to FOLDER` wrote, or what
 `fetch_model` gave."""
 
+HOW_TO_FETCH = "fetch the whole delivery into one folder: fitchain model fetch JOB --to FOLDER"
+
 
 @dataclass(frozen=True)
 class Delivered:
@@ -56,14 +58,7 @@ class Delivered:
             InputRefused: one is no such file, or the folder is a file itself.
         """
         path = folder.model.parent if isinstance(folder, Delivery) else Path(folder)
-        if path.is_file():
-            raise InputRefused(f"{path} is a file, and a delivery is a folder", f"name its folder: {path.parent}")
-        for name in DELIVERY_FILES:
-            if not (path / name).is_file():
-                raise NotFound(
-                    f"there is no {name} in {path}",
-                    "fetch the whole delivery into one folder: fitchain model fetch JOB --to FOLDER",
-                )
+        _require_delivery(path)
         envelope = read_envelope(read_at_most(path / CERTIFICATE, CERTIFICATE_BYTES))
         require_versions(envelope.payload)
         statement = Statement.parse(envelope.payload)
@@ -75,6 +70,28 @@ class Delivered:
         """The `tokenizer.json` beside the model; None where there is none."""
         path = self.folder / TOKENIZER
         return read_at_most(path, TOKENIZER_BYTES) if path.is_file() else None
+
+
+def _require_delivery(path: Path) -> None:
+    """Refuse a folder that is none, or lacks a file of a delivery, and say what it is.
+
+    Raises:
+        NotFound: it is not there, or a file of it is not.
+        InputRefused: it is a file.
+    """
+    if path.is_file():
+        raise InputRefused(f"{path} is a file, and a delivery is a folder", f"name its folder: {path.parent}")
+    if not path.is_dir():
+        raise NotFound(f"there is no folder {path}", HOW_TO_FETCH)
+    missing = [name for name in DELIVERY_FILES if not (path / name).is_file()]
+    if len(missing) == len(DELIVERY_FILES):
+        below = sorted(each for each in path.iterdir() if (each / CERTIFICATE).is_file())
+        raise NotFound(
+            f"{path} holds no delivery: none of {', '.join(missing)} is in it",
+            f"did you mean {below[0]}?" if below else HOW_TO_FETCH,
+        )
+    if missing:
+        raise NotFound(f"there is no {' and no '.join(missing)} in {path}", HOW_TO_FETCH)
 
 
 def load(folder: Folder) -> TrainedModel:

@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fitchain.pod.compute.dataset.preprocessing import METADATA_KEY, preprocessing_metadata, preprocessing_of
+from fitchain.pod.parties.scientist.delivered import Delivered, Folder
 from fitchain.pod.parties.scientist.merge import whole_model
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.proof.certificate import Verdict, verify
@@ -36,6 +38,9 @@ from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import BASE, CERTIFICATE, DELIVERY_FILES, GRAPH, MODEL, TOKENIZER, part_of
 from fitchain.pod.values.state import Tensors
+
+if TYPE_CHECKING:
+    from fitchain.pod.compute.model.onnx_file import OnnxCheck
 
 COPIED = (*DELIVERY_FILES, TOKENIZER, BASE)
 """Files of a delivery that are copied; model and certificate have to be there."""
@@ -59,26 +64,8 @@ class Exported:
         return sha256((self.folder / CERTIFICATE).read_bytes())
 
     def metadata(self, graph: Graph) -> dict[str, str]:
-        """What a file in another format says of itself: where it comes from, which columns go in,
-        what comes out; and all of how raw cells enter it (`preprocessing.json`), or its digest
-        where that is long."""
-        statement = self.verdict.statement
-        recipe, card = statement.recipe, statement.card
-        classes = recipe.transform.get(recipe.target, {}).get("categories", ())
-        return {
-            "fitchain.certificate.sha256": self.certificate_digest.value.hex(),
-            "fitchain.model.sha256": statement.subject.value.hex(),
-            "fitchain.agreement": str(statement.agreement),
-            "fitchain.chain": str(statement.chain_id),
-            "fitchain.graph": str(recipe.graph),
-            "fitchain.inputs": json.dumps([list(columns) for columns in recipe.inputs]),
-            "fitchain.target": recipe.target,
-            "fitchain.classes": json.dumps(list(classes)),
-            "fitchain.unit": card.column(recipe.target).unit,
-            f"fitchain.{METADATA_KEY}": preprocessing_metadata(preprocessing_of(recipe, card, graph.inputs))[
-                METADATA_KEY
-            ],
-        }
+        """What a file in another format says of itself, as `metadata_of`."""
+        return metadata_of(self.verdict.statement, self.certificate_digest, graph)
 
     def graph(self) -> Graph:
         """The model's graph, which is the recipe's.
@@ -93,6 +80,68 @@ class Exported:
     def tensors(self) -> Tensors:
         """The delivered parameters and buffers, whole."""
         return whole_model(self.folder / MODEL)
+
+
+def metadata_of(statement: Statement, certificate: Digest, graph: Graph) -> dict[str, str]:
+    """What a file in another format says of itself: where it comes from, which columns go in, what
+    comes out; and all of how raw cells enter it (`preprocessing.json`), or its digest where that is
+    long.
+
+    Args:
+        statement: of its certificate.
+        certificate: SHA-256 of the certificate's file.
+        graph: what it computes.
+    """
+    recipe, card = statement.recipe, statement.card
+    classes = recipe.transform.get(recipe.target, {}).get("categories", ())
+    preprocessing = preprocessing_metadata(preprocessing_of(recipe, card, graph.inputs))
+    return {
+        "fitchain.certificate.sha256": certificate.value.hex(),
+        "fitchain.model.sha256": statement.subject.value.hex(),
+        "fitchain.agreement": str(statement.agreement),
+        "fitchain.chain": str(statement.chain_id),
+        "fitchain.graph": str(recipe.graph),
+        "fitchain.inputs": json.dumps([list(columns) for columns in recipe.inputs]),
+        "fitchain.target": recipe.target,
+        "fitchain.classes": json.dumps(list(classes)),
+        "fitchain.unit": card.column(recipe.target).unit,
+        f"fitchain.{METADATA_KEY}": preprocessing[METADATA_KEY],
+    }
+
+
+def export_onnx(folder: Folder, to: Path | str) -> OnnxCheck:
+    """Write a delivered model as ONNX, and compare it with the agreed graph on random batches: what
+    `fitchain model export --onnx` does, but that no chain is asked whether the certificate holds;
+    `verify` says that.
+
+    Args:
+        folder: as of `load`.
+        to: the file, which must not be there.
+
+    Returns:
+        how close the two are.
+
+    Raises:
+        NotFound, Refuted, InputRefused: as `load`; or the file is there, or an operator of the graph
+            has no translation.
+        HostUnusable: a library of the extra `onnx` is not here, or the file cannot be written.
+    """
+    from fitchain.pod.compute.model.onnx_file import WEIGHTS, onnx_libraries, write_onnx
+
+    onnx_libraries()  # before what takes long
+    to = Path(to)
+    require_new(to)
+    delivered = Delivered.read(folder)
+    certificate = sha256_file(delivered.folder / CERTIFICATE)
+    metadata = metadata_of(delivered.statement, certificate, delivered.graph)
+    with host_errors(f"{to} cannot be written"):
+        to.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return write_onnx(delivered.graph, delivered.tensors, to, metadata)
+        except BaseException:
+            for path in (to, to.with_name(to.name + WEIGHTS)):
+                path.unlink(missing_ok=True)  # what was not compared looks like what was
+            raise
 
 
 def require_new(target: Path) -> None:

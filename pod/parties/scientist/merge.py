@@ -14,6 +14,7 @@ from fitchain.pod.values.errors import InputRefused, NotFound, host_errors
 from fitchain.pod.values.ids import AgreementId
 from fitchain.pod.values.job_folder import BASE, base_name
 from fitchain.pod.values.state import Tensors
+from fitchain.pod.values.weights_file import CHECKPOINTS, read_weights
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,20 @@ def merge_model(model: Path, to: Path, base: Path) -> MergedModel:
     """Write a model whole.
 
     Args:
-        model: its file, which may be a delta.
+        model: its file, which may be a delta; or the index of its shards, or a folder with either.
         to: the file that is written; there must be none.
         base: the base's file, or the folder `bases` of a home that has it.
 
     Raises:
         NotFound: there is no such file.
-        InputRefused: one is no model, the base is a delta itself, or the target is there already.
+        InputRefused: one is no model, or a pickle, the base is a delta itself, or the target is
+            there already.
         DigestMismatch: a tensor that the model shares with its base is another there, or missing.
         HostUnusable: the target cannot be written.
     """
     if to.exists():
         raise InputRefused(f"{to} is there already", "choose another name")
-    file = ModelFile.read(model)
+    file = read_weights(model)
     tensors = _with_base(file, base)
     merged = ModelFile(tensors, metadata={key: text for key, text in file.metadata.items() if key != SOURCE_KEY})
     with host_errors(f"{to} cannot be written"):
@@ -95,18 +97,21 @@ def read_base(root: Root, base: Path) -> ModelFile:
 
     Args:
         root: its model root.
-        base: the file, or a folder that has it by that name.
+        base: the file, a folder that has it by that name, or one as `read_weights` reads.
 
     Raises:
         NotFound: there is none.
         InputRefused: it is none, or a delta.
     """
-    path = base / base_name(root) if base.is_dir() else base
-    if not path.exists():
-        raise NotFound(
-            f"there is no {path}, and the model is a delta over {root}", "name the base's file with --base FILE"
-        )
-    file = ModelFile.read(path)
+    path = base / base_name(root)
+    if not path.is_file():
+        if not base.is_file() and not any((base / name).is_file() for name in CHECKPOINTS):
+            missing = path if base.is_dir() else base
+            raise NotFound(
+                f"there is no {missing}, and the model is a delta over {root}", "name the base's file with --base FILE"
+            )
+        path = base
+    file = read_weights(path)
     if not file.is_whole:
         raise InputRefused(f"{path} is a delta over {file.base}, and a base is whole", "name the base's own file")
     return file

@@ -149,13 +149,21 @@ def follow(home: Home, id: AgreementId, auto_accept: bool, log: Log) -> State:
     state = agreement.state  # not where it stands by now: what came since is received in the next look
     # That it was requested is for whoever asked to write down: it tells a finished request from an
     # interrupted one.
-    if state != State.REQUESTED and home.journal.record(id, history.REACHED[state], once=""):
+    if state != State.REQUESTED and not home.journal.has(id, type(history.REACHED[state]), once=""):
+        home.journal.record(id, history.REACHED[state], once="", at=_reached_at(home, id, state))
         log(id, state.name.lower())
     if state == State.CANCELLED:
         read_refusal(home, id, log)
     if problem is not None and not state.ended:
         raise problem
     return state
+
+
+def _reached_at(home: Home, id: AgreementId, state: State) -> float | None:
+    """When a job came to a state by the chain's time, which is not when a home looks that was off
+    meanwhile; None where the chain does not keep it."""
+    end_block = home.agreements.run_record(id).end_block if state in (State.TRAINED, State.DIVERGED) else None
+    return None if end_block is None else float(home.chain.block(end_block).timestamp)
 
 
 def _answer(home: Home, id: AgreementId, auto_accept: bool, log: Log) -> bool:

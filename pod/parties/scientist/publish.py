@@ -15,7 +15,7 @@ from fitchain.pod.jobs.bases import BaseSource
 from fitchain.pod.jobs.exchange import send_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import ModelRow
-from fitchain.pod.parties.scientist.weights import InitialWeights, Origin, refuse_pickle
+from fitchain.pod.parties.scientist.weights import InitialWeights, Origin
 from fitchain.pod.ports.registry import DatasetEntry
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.values.delta import WEIGHTS, ModelFile, inventory_of
@@ -26,6 +26,7 @@ from fitchain.pod.values.job_folder import GRAPH, INITIAL, JobFolder, part_of
 from fitchain.pod.values.limits import CARD
 from fitchain.pod.values.recipe import argument_columns
 from fitchain.pod.values.state import Tensors, read_safetensors
+from fitchain.pod.values.weights_file import read_weights, weights_in
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.model import ModuleSource
@@ -128,7 +129,8 @@ def publish_model(
             (`fitchain.pod.compute.dataset.arguments`); a job request of this home repeats them.
             None gives all single values together to one, and each column of arrays to another.
         base: the model whose tensors need not travel again: one that this home published, or a
-            safetensors file, which is registered on the way. It becomes a parent, too.
+            safetensors file, the index of its shards, or a folder with either of them, which is
+            registered on the way. It becomes a parent, too.
         is_public: whether everybody may read the base; else it is sealed to those who are offered a
             model over it.
         weights: with which it begins instead of its own, and from which models these come
@@ -149,7 +151,7 @@ def publish_model(
     if isinstance(module, Path) and not name:
         raise InputRefused(f"{module} may define several modules, and none is named", "name one of them")
     if isinstance(base, Path):
-        refuse_pickle(base)
+        base = weights_in(base)
     card = read_card(home, dataset)
     taken = load_module(module, name) if isinstance(module, Path) else take_module(module)
     loaded = None
@@ -239,7 +241,7 @@ def publish_base(home: Home, base: ModelId | Path, tensors: Tensors, is_public: 
 
     Args:
         home: the scientist's, opened with its key.
-        base: a model that this home published, or a safetensors file.
+        base: a model that this home published, or a safetensors file, or the index of its shards.
         tensors: of the model over it; nothing is registered for one that shares none.
         is_public: whether it lies there in the clear.
 
@@ -249,7 +251,7 @@ def publish_base(home: Home, base: ModelId | Path, tensors: Tensors, is_public: 
     """
     row = None if isinstance(base, Path) else home.journal.model(base)
     path = base if isinstance(base, Path) else home.model_folder(base) / INITIAL
-    file = ModelFile.read(path)
+    file = read_weights(path) if row is None else ModelFile.read(path)
     if not file.is_whole and row is None:
         raise InputRefused(
             f"{path} is a delta over {file.base}, and a base is whole", "write the whole file: fitchain model merge"

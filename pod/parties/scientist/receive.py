@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from fitchain.pod.ports.chain.base import write_file
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.proof.certificate import Verdict, verify
 from fitchain.pod.values.delta import ModelFile
-from fitchain.pod.values.digest import Digest
+from fitchain.pod.values.digest import Digest, sha256_file
 from fitchain.pod.values.errors import (
     AccessRefused,
     ClaimMismatch,
@@ -81,21 +82,50 @@ class Delivery:
         return self.model.with_name(TOKENIZER)
 
     def copy_into(self, folder: Path) -> Delivery:
-        """Copy the files into a folder, made when absent; nothing there is overwritten.
+        """Copy the files into a folder, made when absent; nothing there is overwritten, and what is
+        there already and equal is left as it is.
 
         Returns:
             the copies.
 
         Raises:
-            InputRefused: there is a file of that name, or the folder cannot be written.
+            InputRefused: it is a file, or holds another delivery, of which nothing is changed then.
+            HostUnusable: the folder cannot be written.
         """
-        files = [self.model, self.certificate, self.graph, self.preprocessing]
-        files += [path for path in (self.tokenizer, self.base) if path.exists()]
-        model, certificate, *_ = [_copy(path, folder) for path in files]
-        return Delivery(model, certificate)
+        require_folder(folder)
+        copied = [self.model, self.certificate, self.graph, self.preprocessing]
+        copied += [path for path in (self.tokenizer, self.base) if path.exists()]
+        own = {path.name for path in copied}
+        beside = [name for name in (*DELIVERY_FILES, TOKENIZER, BASE) if os.path.lexists(folder / name)]
+        if differing := [
+            name for name in beside if name not in own or not _is_copy(folder / name, self.model.with_name(name))
+        ]:
+            raise InputRefused(
+                f"{folder} holds another delivery: {', '.join(differing)} would be overwritten, or belong to none",
+                "choose another folder: --to NAME",
+            )
+        for path in copied:
+            if path.name not in beside:
+                _copy(path, folder)
+        return Delivery(folder / self.model.name, folder / self.certificate.name)
 
 
-def _copy(path: Path, folder: Path) -> Path:
+def require_folder(path: Path) -> None:
+    """Refuse a path at which there can be no folder.
+
+    Raises:
+        InputRefused: there is something else.
+    """
+    if os.path.lexists(path) and not path.is_dir():
+        raise InputRefused(f"{path} is a file, and a delivery is a folder of files", "choose another name for it")
+
+
+def _is_copy(path: Path, of: Path) -> bool:
+    """Whether a file has the bytes of another."""
+    return path.is_file() and path.stat().st_size == of.stat().st_size and sha256_file(path) == sha256_file(of)
+
+
+def _copy(path: Path, folder: Path) -> None:
     target = folder / path.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +138,6 @@ def _copy(path: Path, folder: Path) -> Path:
     except BaseException:
         target.unlink()  # half a model looks like one
         raise
-    return target
 
 
 def delivery(home: Home, id: AgreementId) -> Delivery:
@@ -176,7 +205,10 @@ def _fetch(home: Home, id: AgreementId, folder: Path) -> Verdict:
     agreement, run = home.agreements.read(id), home.agreements.run_record(id)
     identities = _identities(home, id, run)
     if agreement.state not in ENDED or run.delivery is None or not identities:
-        raise NotFound(f"the job {id.short} is {agreement.state.name.lower()} and has delivered nothing yet")
+        is_over = agreement.state not in (State.REQUESTED, State.ACCEPTED, State.TRAINING, *ENDED)
+        next = "ask again: fitchain job request" if is_over else f"wait for it: fitchain job watch {id.short}"
+        nothing = "has delivered nothing" if is_over else "has delivered nothing yet"
+        raise NotFound(f"the job {id.short} is {agreement.state.name.lower()} and {nothing}", next)
     home.add_peer(agreement.terms.owner)
     unavailable: FitchainError | None = None
     unopened: FitchainError | None = None

@@ -47,11 +47,13 @@ from fitchain.pod.values.errors import (
     Reverted,
     Unusable,
     host_errors,
+    require_faultless,
 )
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.job_folder import GRAPH, OFFER_FILES, RECIPE, JobFolder, Scratch, scratch
 from fitchain.pod.values.recipe import Recipe, draft
+from fitchain.pod.values.recipe.faults import faults_of
 from fitchain.pod.values.work import StepWork
 
 DAY_S = 86_400
@@ -523,12 +525,13 @@ def draft_recipe(
         base: root of the model that it is a delta over; None where it is whole.
 
     Raises:
-        InputRefused: a term is unknown or out of bounds.
+        InputRefused: a term is unknown or out of bounds; where several are, all are told at once.
         EnvironmentRefused: this host is not of the wanted class.
     """
     try:
         recipe = draft(graph, initial_model, card.json(), environment.installed_torch(), overrides, base=base)
     except InputRefused as error:
+        require_faultless(source, faults_of(overrides, card.json()))
         raise InputRefused(f"{source}: {error.message}" if source else error.message, error.hint) from None
     wanted = recipe.environment
     if environment.shipped_probe(wanted):

@@ -17,19 +17,13 @@ from fitchain.pod.ports.chain import Chain
 from fitchain.pod.proof.certificate import Statement, verify
 from fitchain.pod.proof.certificate.claims import check_deployment, check_file
 from fitchain.pod.proof.certificate.envelope import CERTIFICATE_BYTES, unseal
-from fitchain.pod.values.delta import DELTA_KEY
 from fitchain.pod.values.derivation import trained_derivation
 from fitchain.pod.values.digest import ZERO, Digest, Root
 from fitchain.pod.values.errors import AccessRefused, InputRefused, NotFound, SignatureMismatch, reason_of
 from fitchain.pod.values.ids import AgreementId, ModelId
-from fitchain.pod.values.job_folder import MODEL, TENSORS
-from fitchain.pod.values.limits import TENSORS_HEADER
-from fitchain.pod.values.state import Tensors, model_root, read_safetensors
-
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
-"""Endings of files that PyTorch pickles."""
-_BEGINNINGS = (b"PK\x03\x04", b"\x80")
-"""With which such files begin: a ZIP archive of pickles, or a pickle."""
+from fitchain.pod.values.job_folder import MODEL
+from fitchain.pod.values.state import Tensors, model_root
+from fitchain.pod.values.weights_file import read_weights, weights_in
 
 
 @dataclass(frozen=True)
@@ -87,28 +81,23 @@ class InitialWeights:
 
 
 def weights_of_file(path: Path, is_partial: bool = False) -> InitialWeights:
-    """Weights out of a safetensors file, whoever wrote it.
+    """Weights out of a safetensors file, or several with their index, whoever wrote them.
 
     Args:
-        path: the file.
+        path: the file, the index of its shards, or a folder with either of them.
         is_partial: whether it is enough that some of them fit the module.
 
     Raises:
         NotFound: there is no such file.
         InputRefused: it is none, or a pickle, or a delta that has to fit the whole module.
     """
-    refuse_pickle(path)
-    try:
-        tensors, metadata = read_safetensors(path)
-    except InputRefused as error:
-        hint = error.hint or "write it with safetensors.torch.save_file, or Transformers' save_pretrained"
-        raise InputRefused(f"{path} is no file of weights: {error.message}", hint) from None
-    if DELTA_KEY in metadata and not is_partial:
+    file = read_weights(path)
+    if not file.is_whole and not is_partial:
         raise InputRefused(
             f"{path} is a delta: it holds only what its base has not",
             f"write the whole file: fitchain model merge {path} --to whole.safetensors; or take the job: --parent",
         )
-    return InitialWeights(tensors, path.name, is_partial=is_partial)
+    return InitialWeights(file.own, path.name, is_partial=is_partial)
 
 
 def weights_of_job(home: Home, id: AgreementId) -> InitialWeights:
@@ -159,7 +148,7 @@ def weights_of_certificate(
 def certified_weights(chain: Chain, certificate: Path, model: Path | None, base: Path) -> InitialWeights:
     """The same by a connection, which needs no key; `base` is a base's file, or a folder of bases
     by their roots."""
-    file = certificate.with_name(MODEL) if model is None else model
+    file = certificate.with_name(MODEL) if model is None else weights_in(model)
     if not file.is_file():
         raise NotFound(f"there is no file {file}, the model of {certificate}", "name it with --weights")
     statement, signer = _statement(certificate)
@@ -189,33 +178,3 @@ def _statement(certificate: Path) -> tuple[Statement, str]:
         raise NotFound(f"the certificate {certificate} cannot be read: {reason_of(error)}") from None
     payload, signer = unseal(data)
     return Statement.parse(payload), signer
-
-
-def refuse_pickle(path: Path) -> None:
-    """Refuse a file that is not there, and one of weights that would have to be unpickled.
-
-    Raises:
-        NotFound: there is no such file.
-        InputRefused: it is a pickle, or cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            begin = file.read(8)
-    except FileNotFoundError:
-        raise NotFound(f"there is no file {path}") from None
-    except OSError as error:
-        raise InputRefused(f"{path} cannot be read: {reason_of(error)}") from None
-    # A safetensors file begins with the length of its header, which may have a pickle's first byte.
-    is_pickle = begin.startswith(_BEGINNINGS) and int.from_bytes(begin, "little") > TENSORS_HEADER.text_bytes
-    if path.suffix.lower() in PICKLES or is_pickle:
-        pickled, target = path.name, path.with_suffix(TENSORS).name
-        renamed = ""
-        if pickled == target:  # torch goes by the ending, too
-            pickled = path.with_suffix(".pt").name
-            renamed = f"; import os; os.rename({path.name!r}, {pickled!r})"
-        raise InputRefused(
-            f"{path} is a pickle, which may run anything when it is read; it is not read here",
-            f"if you trust it, convert it by two lines of Python: `import torch, safetensors.torch{renamed}` and "
-            f"`safetensors.torch.save_file({{name: tensor.clone() for name, tensor in torch.load({pickled!r}, "
-            f"weights_only=True).items()}}, {target!r})`",
-        )

@@ -62,6 +62,7 @@ from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import SEGMENT
 from fitchain.pod.values.risk.report import findings_digest
 from fitchain.pod.values.state import optimizer_root, with_kinds_of
+from fitchain.pod.values.weights_file import read_weights
 
 DIGEST_TEXT = re.compile("0x[0-9a-f]{64}")
 PEEK_BYTES = 1 << 20
@@ -384,7 +385,10 @@ def check_file(statement: Statement, path: Path, base: Path | None = None) -> tu
         raise DigestMismatch(
             f"the tensors in {path} are the certified ones and only the file's bytes differ: its SHA-256 is "
             f"{digest.value.hex()}, and the certificate says {statement.subject.value.hex()}",
-            "the file was written anew by another program; the delivered file itself verifies",
+            "it is the whole of what was delivered as a delta, `fitchain model merge` writes it: verify the delivered"
+            " file, with --base FILE to compare the base, too"
+            if file.is_whole and statement.recipe.base is not None
+            else "the file was written anew by another program; the delivered file itself verifies",
         )
     require_equal(f"the model in {path} is a delta over", file.base, statement.recipe.base, "the recipe says")
     if base is not None:
@@ -486,7 +490,7 @@ def _check_base_file(file: ModelFile, path: Path) -> None:
     if file.base is None:
         raise InputRefused(f"the model is whole, and {path} is named as its base", "leave --base out")
     try:
-        file.whole(ModelFile.read(path).own)
+        file.whole(read_weights(path).own)
     except DigestMismatch as error:
         raise DigestMismatch(f"{path}: {error.message}", error.hint) from None
 

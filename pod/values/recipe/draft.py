@@ -27,9 +27,12 @@ from fitchain.pod.values.recipe.privacy import (
 from fitchain.pod.values.recipe.schedule import SCHEDULES, learning_rates
 from fitchain.pod.values.recipe.spellings import named, require_known
 from fitchain.pod.values.recipe.terms import (
+    AMONG,
     AS_THEY_ARE,
     BINARY,
+    CLASSIFICATION,
     CLIP_KINDS,
+    CTC,
     END,
     KL,
     LOSSES,
@@ -37,6 +40,7 @@ from fitchain.pod.values.recipe.terms import (
     MOST_GROUPS,
     MOST_STEPS,
     OF_HITS,
+    OF_TRUTHS,
     OPTIMIZERS,
     SEGMENT,
     VERSION,
@@ -55,6 +59,9 @@ DEFAULT_SEGMENTS = 50
 """Segments of a draft that names no segment length: enough for an audit to draw from, few enough to
 keep every state."""
 DEFAULT_ANCHORS = 3
+
+NO_CLASS = -100
+"""What torch has for `ignore_index` where nothing is ignored."""
 
 _ADAM = {"betas": [0.9, 0.999], "eps": 1e-8}
 DEFAULT_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
@@ -122,6 +129,7 @@ def draft(
     units = max(0, rows[1] - rows[0]) // (_unit_records(card) or 1)
     trained = units - held_out_count(held_out, units)
     loss = _loss(card, target, terms)
+    _require_of_task(card, target, loss, terms.get("metrics", ()))
     batch_size = _batch_size(card, trained, terms)
     steps = _steps(trained, batch_size, terms)
     evaluate = terms.get("evaluate", END if terms.get("best") is None else SEGMENT)
@@ -235,6 +243,49 @@ def _loss(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> dic
     task = card["task"] if target == card["target"] else "classification" if has_classes else "regression"
     usual = {"classification": "cross_entropy", "multi-label": BINARY}.get(task, "mse_loss")
     return _named(terms, "loss", usual, LOSSES)
+
+
+def _require_of_task(card: Mapping[str, Any], target: str, loss: Mapping[str, Any], metrics: Any) -> None:
+    """Refuse a loss, one of its terms or a metric that means nothing of what the card says of the
+    target: it would train, and to nothing.
+
+    Raises:
+        InputRefused: there is one.
+    """
+    name, constants = loss["name"], card.get("transform", {}).get(target, {})
+    is_labels = target == card["target"] and card["task"] == "multi-label"
+    what = f"{name} is of"
+    if name in (*CLASSIFICATION, CTC) and (is_labels or {"mean", "low"} & constants.keys()):
+        usual = BINARY if is_labels else "mse_loss"
+        kind = "labels, each of which is there or not" if is_labels else "an amount, and scaled"
+        raise InputRefused(f"{what} classes, and the target {target!r} is {kind}", f'write loss = "{usual}"')
+    if name in OF_TRUTHS and "mean" in constants:
+        raise InputRefused(
+            f"{what} what is true or not, and the target {target!r} is an amount, and scaled", 'write loss = "mse_loss"'
+        )
+    if (categories := constants.get("categories")) is None:
+        return
+    count = len(categories)
+    if name in OF_TRUTHS and count > 2:
+        raise InputRefused(
+            f"{what} what is true or not, and the target {target!r} has {count} classes", 'write loss = "cross_entropy"'
+        )
+    if name not in OF_HITS and isinstance(categories[0], str):
+        raise InputRefused(
+            f"{what} amounts, and the target {target!r} is one of {count} classes by name",
+            'write loss = "cross_entropy"',
+        )
+    ignored = loss["arguments"].get("ignore_index")
+    if type(ignored) is int and ignored != NO_CLASS and not 0 <= ignored < count:
+        raise InputRefused(
+            f"ignore_index is {ignored}, and the target {target!r} has the class numbers 0 to {count - 1}",
+            "count classes from 0, in the order of the card's categories; leave it out to ignore none",
+        )
+    if isinstance(metrics, Sequence) and "top5" in metrics and count <= AMONG:
+        raise InputRefused(
+            f"top5 is of one of more than {AMONG} classes, and the target {target!r} has {count}: it would always hit",
+            "leave it out of metrics",
+        )
 
 
 def _named(

@@ -109,7 +109,7 @@ PARTS = (
             Key("pos_weight", "[3.5]", "1 for each", "Of a binary loss the weight of what is true, for each output."),
             Key(
                 "ignore_index",
-                "2",
+                "0",
                 "none",
                 "Of losses of classes: a class number that counts in no loss, no gradient and no result.",
             ),
