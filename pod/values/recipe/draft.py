@@ -142,7 +142,7 @@ def draft(
             "rows": rows,
             "held_out": held_out,
             "evaluate": evaluate,
-            "best": terms.get("best"),
+            "best": _best(card, target, terms),
             "held_out_from": None,
             "transform": terms.get("transform", _transform(card, inputs, target, loss["name"])),
             "loss": loss,
@@ -235,6 +235,18 @@ def _loss(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> dic
     task = card["task"] if target == card["target"] else "classification" if has_classes else "regression"
     usual = {"classification": "cross_entropy", "multi-label": BINARY}.get(task, "mse_loss")
     return _named(terms, "loss", usual, LOSSES)
+
+
+def _best(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> Any:
+    """By which figure a checkpoint is chosen."""
+    best, columns = terms.get("best"), {column["name"]: column for column in card["columns"]}
+    if best == "auc" and columns[target]["shape"]:
+        raise InputRefused(
+            f"the best checkpoint is chosen by auc, which is of one answer a record, and {target!r} has"
+            f" {list(columns[target]['shape'])}",
+            'write best = "f1", or "accuracy"; `fitchain model evaluate` tells the mean over the labels',
+        )
+    return best
 
 
 def _named(
