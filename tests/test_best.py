@@ -26,12 +26,12 @@ from fitchain.pod.proof.transcript import Transcript
 from fitchain.pod.values.best import LOWEST, RunningBest, delivered_leaf, figure_of
 from fitchain.pod.values.digest import ZERO, canonical_json, parse_json
 from fitchain.pod.values.errors import InputRefused, Unusable
-from fitchain.pod.values.held_out import MOST_CONFUSED, Amounts, Classes, HeldOut, held_out_digest, held_out_salt
+from fitchain.pod.values.held_out import Amounts, Classes, HeldOut, held_out_digest, held_out_salt
 from fitchain.pod.values.job_folder import JobFolder
 from fitchain.pod.values.leaf import Checkpoint
 from fitchain.pod.values.limits import MOST_PATH, evidence_document
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import FIGURES_OF_AMOUNTS, FIGURES_OF_CLASSES, MOST_EVALUATIONS
+from fitchain.pod.values.recipe.terms import FIGURES_OF_AMOUNTS, FIGURES_OF_CLASSES, MOST_CONFUSED, MOST_EVALUATIONS
 from fitchain.pod.values.state import model_root, read_safetensors
 from tests.audits import Case, trained, trained_here, work_here
 from tests.training_jobs import CTX, PRIVACY, SEED, PrivateNet, job_folder, leaf_digests, recipe, task_in
@@ -45,6 +45,11 @@ WORSENING: dict[str, Any] = {**BEST, "learning_rates": [[8, 0.01], [14, 3.0]]}
 def honest(store: LocalStore, tmp_path_factory: pytest.TempPathFactory) -> Case:
     """A job whose best leaf is not the last, trained in this process."""
     return trained_here(tmp_path_factory.mktemp("honest") / "job", store, **WORSENING)
+
+
+def categories(count: int) -> dict[str, Any]:
+    """A transform of the target by so many classes."""
+    return {"kind": {"categories": list(range(count))}}
 
 
 def losses_of(folder: Path) -> list[float | None]:
@@ -108,6 +113,8 @@ def test_a_recipe_that_chooses_evaluates_each_leaf_but_the_first() -> None:
         ({"held_out": None}, "no record is held out", "held_out = 0.2"),
         ({"evaluate": "end"}, "results that only the last one has", 'evaluate = "segment"'),
         ({"best": "mae"}, "best is one of loss, accuracy, top5, f1, auc", ""),
+        ({"best": "auc", "transform": categories(3)}, "which is of two classes, and the target has 3", 'best = "f1"'),
+        ({"best": "f1", "transform": categories(33)}, "of 32 classes at most, and the target has 33", "accuracy"),
         ({"net": PrivateNet, "privacy": PRIVACY, "metrics": []}, "in noised counts", "leave evaluate and best out"),
         (
             {"net": PrivateNet, "privacy": PRIVACY, "metrics": [], "best": None},

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -32,15 +33,24 @@ def member_of(path: Path) -> str:
     return ".".join(parts[:2]).removesuffix(".py") if len(parts) > 1 and parts[1] != "__init__.py" else ""
 
 
-def imports_of(path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def imports_of(path: Path) -> tuple[tuple[int, str], ...]:
     """Every module that a file imports, anywhere in it, as (line, dotted name)."""
+    imports = list[tuple[int, str]]()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, name.name) for name in node.names)
+            imports += [(node.lineno, name.name) for name in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno} imports relatively"
-            yield node.lineno, str(node.module)
-            yield from ((node.lineno, f"{node.module}.{name.name}") for name in node.names)
+            imports += [
+                (node.lineno, f"{node.module}{name}") for name in ("", *(f".{each.name}" for each in node.names))
+            ]
+    return tuple(imports)
+
+
+def place(path: Path, line: int) -> str:
+    """Where a line stands, as a message says it."""
+    return f"{path.relative_to(ROOT)}:{line}"
 
 
 def pod_imports(path: Path) -> Iterator[tuple[int, str, str]]:
@@ -55,12 +65,12 @@ def own_names_beside_imports(path: Path) -> Iterator[str]:
     """Ways to the package that `pod_imports` does not see: its public face, and names in texts."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module == "fitchain":
-            yield f"line {node.lineno}: from fitchain import ..."
+            yield f"{place(path, node.lineno)}: from fitchain import ..."
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "fitchain":
             if node.attr != "__file__":
-                yield f"line {node.lineno}: fitchain.{node.attr}"
+                yield f"{place(path, node.lineno)}: fitchain.{node.attr}"
         elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
-            yield f"line {node.lineno}: {ast.unparse(node)}"
+            yield f"{place(path, node.lineno)}: {ast.unparse(node)}"
 
 
 def importers_of(package: str) -> set[str]:
@@ -73,19 +83,19 @@ def test_pod_has_its_six_storeys_and_nothing_beside() -> None:
     assert beside == set(STOREYS)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_import_runs_upward(path: Path) -> None:
-    if path.parent == ROOT / "pod":
-        assert list(pod_imports(path)) == []
-        return
-    own = STOREYS.index(storey_of(path))
-    upward = [f"line {line} imports {storey}" for line, storey, _ in pod_imports(path) if STOREYS.index(storey) > own]
+def test_no_import_runs_upward() -> None:
+    """What stands above the storeys imports none of them."""
+    upward = [
+        f"{place(path, line)} imports {storey}"
+        for path in MODULES
+        for line, storey, _ in pod_imports(path)
+        if path.parent == ROOT / "pod" or STOREYS.index(storey) > STOREYS.index(storey_of(path))
+    ]
     assert upward == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_imports_by_its_import_statements_alone(path: Path) -> None:
-    assert list(own_names_beside_imports(path)) == []
+def test_a_module_imports_by_its_import_statements_alone() -> None:
+    assert [beside for path in MODULES for beside in own_names_beside_imports(path)] == []
 
 
 @pytest.mark.parametrize("storey", STOREYS)
@@ -143,10 +153,10 @@ def test_parties_know_nothing_of_one_another() -> None:
     assert known == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_pod_imports_neither_cli_nor_scripts_nor_tests(path: Path) -> None:
+def test_pod_imports_neither_cli_nor_scripts_nor_tests() -> None:
     outside = [
-        f"line {line}: {name}"
+        f"{place(path, line)} imports {name}"
+        for path in MODULES
         for line, name in imports_of(path)
         if name.startswith("fitchain.cli") or name.split(".")[0] in ("scripts", "tests")
     ]
@@ -205,11 +215,12 @@ def test_cli_has_its_storeys_and_nothing_beside() -> None:
     assert names == set(CLI_STOREYS)
 
 
-@pytest.mark.parametrize("path", CLI_MODULES, ids=cli_name)
-def test_no_import_runs_upward_in_cli(path: Path) -> None:
-    own = CLI_STOREYS.index(cli_name(path).split(".")[0])
+def test_no_import_runs_upward_in_cli() -> None:
     upward = [
-        f"line {line} imports {name}" for line, name in cli_imports(path) if CLI_STOREYS.index(name.split(".")[0]) > own
+        f"{place(path, line)} imports {name}"
+        for path in CLI_MODULES
+        for line, name in cli_imports(path)
+        if CLI_STOREYS.index(name.split(".")[0]) > CLI_STOREYS.index(cli_name(path).split(".")[0])
     ]
     assert upward == []
 

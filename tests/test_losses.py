@@ -6,29 +6,44 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fitchain.cli.views.held_out import held_out_sentence
-from fitchain.pod.compute.dataset import Table, assemble
-from fitchain.pod.compute.held_out import tally_outputs
-from fitchain.pod.compute.losses import count_among, fit, hits_of, loss_function, mean_of, mean_weight, sum_errors
+from fitchain.pod.compute.dataset import Assemble, Table, assemble
+from fitchain.pod.compute.held_out import MEAN_GRID, NOISE_DOMAIN, evaluate_held_out, tally_outputs
+from fitchain.pod.compute.losses import (
+    count_among,
+    count_by_class,
+    count_correct,
+    counted,
+    fit,
+    hits_of,
+    loss_function,
+    mean_of,
+    mean_weight,
+    sum_errors,
+    taken_for,
+)
 from fitchain.pod.compute.model import Program
 from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.private_training import RecordGradients
 from fitchain.pod.compute.risk import confidence
-from fitchain.pod.compute.training import Diverged, SegmentMetrics, fresh_optimizer, train
+from fitchain.pod.compute.training import Diverged, SegmentMetrics, StepDone, as_tensors, fresh_optimizer, train
 from fitchain.pod.values.best import figure_of
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Input
-from fitchain.pod.values.held_out import Amounts, Classes, HeldOut, Sequences
+from fitchain.pod.values.held_out import Amounts, Classes, HeldOut, NoisedMean, Sequences
+from fitchain.pod.values.privacy.noise import discrete_gaussian
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import LOSSES, OPTIMIZERS, Choice
+from fitchain.pod.values.recipe.terms import BINARY, LOSSES, OF_TRUTHS, OPTIMIZERS, Choice
 from tests.recipe_drafts import drafted
 from tests.training_jobs import SEED, PrivateNet, exported, of_classes, private_recipe, recipe, table
 
@@ -199,18 +214,57 @@ def test_few_classes_have_no_top5() -> None:
 
 
 def test_segments_report_what_a_recipe_asks_for() -> None:
-    given = recipe(metrics=["loss", "accuracy", "top5"], loss={"name": "cross_entropy", "arguments": {}}, micro_batch=3)
+    given = recipe(metrics=["loss", "top5", "f1"], loss={"name": "cross_entropy", "arguments": {}}, micro_batch=3)
     graph, initial = exported()
     program, segment = Program(graph, initial), SegmentMetrics()
     order = [np.arange(8, dtype=np.uint64)]
     for done in train(program, given, order, assemble(given, table()), SEED, 0, fresh_optimizer(program, given)):
         segment.add(done)
     assert segment.values(given.metrics)["top5"] == 1.0 and segment.compared == 8  # of three classes each is
+    hits, present, _ = segment.by_class.tolist()  # type: ignore[union-attr]
+    true = table().arrays["kind"][:8].tolist()
+    assert present == [true.count(number) for number in range(3)] and sum(hits) <= 8
+    assert 0 <= segment.values(given.metrics)["f1"] <= 1
+
+
+@pytest.mark.parametrize(
+    "loss", [chosen("cross_entropy"), chosen("nll_loss", ignore_index=0), chosen(BINARY), chosen("dice_loss")]
+)
+def test_f1_of_a_segment_is_macro_f1_over_all_its_predictions(loss: Choice) -> None:
+    """Counts of several batches are added up first: a mean of the batches' own would be another."""
+    generator, segment = torch.Generator().manual_seed(1), SegmentMetrics()
+    all_true, all_taken = list[int](), list[int]()
+    for step, size in enumerate((7, 5, 1)):
+        scores = torch.randn(size, 6, generator=generator)
+        if loss.name in OF_TRUTHS:
+            target = torch.randint(2, (size, 6), generator=generator).float()
+        else:
+            target = torch.randint(4, (size,), generator=generator)  # classes 4 and 5 are predicted alone
+        by_class, counts = count_by_class(scores, target, loss), counted(target, loss).ravel().numpy()
+        segment.add(StepDone(step + 1, 0.0, 0, int(counts.sum()), np.zeros(size, np.uint64), by_class=by_class))
+        true, taken = taken_for(scores, target, loss.name)
+        all_true += true[counts].tolist()
+        all_taken += taken[counts].tolist()
+    expected = f1_score(all_true, all_taken, average="macro")
+    assert segment.values(["f1"])["f1"] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("label", [6, -1, 2**40])
+def test_f1_counts_no_class_that_a_model_does_not_put_out(label: int) -> None:
+    with pytest.raises(IndexError, match="out of range of the model's classes"):
+        count_by_class(torch.zeros(2, 6), torch.tensor([0, label]), chosen("cross_entropy"))
 
 
 @pytest.mark.parametrize(
     ("loss", "metric"),
-    [("mse_loss", "top5"), ("cross_entropy", "mae"), ("dice_loss", "top5"), ("poisson_nll_loss", "accuracy")],
+    [
+        ("mse_loss", "top5"),
+        ("l1_loss", "f1"),
+        ("ctc_loss", "f1"),
+        ("cross_entropy", "mae"),
+        ("dice_loss", "top5"),
+        ("poisson_nll_loss", "accuracy"),
+    ],
 )
 def test_a_metric_that_a_loss_does_not_have_is_refused(loss: str, metric: str) -> None:
     with pytest.raises(InputRefused, match=f"{metric} is of"):
@@ -330,17 +384,22 @@ class Reader(nn.Module):
         return steps_BTK
 
 
-@pytest.mark.parametrize("private", [False, True])
-def test_sequences_are_trained_on_in_the_open_and_in_private(private: bool) -> None:
-    """Records have labels of several lengths, so no two of them go side by side."""
+def reading(private: bool) -> tuple[Program, Recipe, Assemble]:
+    """A model of sequences, its recipe, and records with labels of several lengths."""
     arrays = {name: np.array(cells) for name, cells in table().arrays.items() if name != "kind"}
     labels = np.array([[1, 2], [2, 0], [1, 0], [0, 0]] * 10)
     records = Table.of(arrays | {"labels": labels}, target="labels")
     terms: dict[str, Any] = {"target": "labels", "loss": {"name": "ctc_loss", "arguments": {}}, "metrics": []}
-    given = (private_recipe if private else recipe)(**terms)
+    given = (private_recipe if private else recipe)(held_out=0.2, **terms)
     torch.manual_seed(0)
     graph, initial = export(Reader(), (Input("x", "F32", (4,)),), 2)
-    program, take = Program(graph, initial), assemble(given, records)
+    return Program(graph, initial), given, assemble(given, records)
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_sequences_are_trained_on_in_the_open_and_in_private(private: bool) -> None:
+    """Records have labels of several lengths, so no two of them go side by side."""
+    program, given, take = reading(private)
     rows = np.arange(12, dtype=np.uint64)
     if not private:
         (done,) = train(program, given, [rows], take, SEED, 0, fresh_optimizer(program, given))
@@ -351,3 +410,16 @@ def test_sequences_are_trained_on_in_the_open_and_in_private(private: bool) -> N
     for row in range(12):
         alone += gradients.sum(rows[row : row + 1], take, SEED, 0)
     assert torch.equal(together, alone) and alone.any()
+
+
+def test_of_held_out_sequences_a_budget_tells_the_share_that_is_read_with_noise() -> None:
+    program, given, take = reading(private=True)
+    rows, key = np.arange(8, dtype=np.uint64), bytes(32)
+    outcome = evaluate_held_out(program, given, rows, take, SEED, key).outcome
+    inputs, target_BS = as_tensors(*take(rows))
+    hits = count_correct(program(*inputs, training=False), target_BS, given.loss)
+    noise = discrete_gaussian(Fraction(given.held_out_sigma) * MEAN_GRID).draw(
+        key, SEED.value, given.steps, NOISE_DOMAIN, 1
+    )
+    assert outcome == NoisedMean("accuracy", 1.0, MEAN_GRID, given.held_out_sigma, MEAN_GRID * hits + int(noise[0]))
+    assert 0 < hits < 8  # else the test would tell nothing

@@ -20,7 +20,7 @@ from fitchain.pod.values.recipe import Recipe, argument_columns, draft
 from fitchain.pod.values.recipe.draft import TERMS
 from fitchain.pod.values.recipe.schedule import MOST_RUNS, SCHEDULES, learning_rates
 from fitchain.pod.values.recipe.spellings import OTHER_NAMES
-from fitchain.pod.values.recipe.terms import LOSSES, OPTIMIZERS, GradientClip, ParameterGroup
+from fitchain.pod.values.recipe.terms import BINARY, LOSSES, OPTIMIZERS, GradientClip, ParameterGroup
 from tests.recipe_drafts import CARD, GRAPH, MODEL, drafted
 
 
@@ -118,7 +118,10 @@ def test_argument_columns_parts_scalars_from_tensors() -> None:
         ({"warmup_steps": 281}, "0 to 280", ""),
         ({"group_leaves": 12}, "power of two, not 12", ""),
         ({"segment_steps": 1}, "2 to", ""),
-        ({"metrics": ["f1"]}, "not 'f1'", ""),
+        ({"metrics": ["f2"]}, "f1, mae, not 'f2'", ""),
+        ({"metrics": ["loss", "auc"]}, "ranks records by one model", 'evaluate = "segment"'),
+        ({"target": "radius", "metrics": ["f1"]}, "f1 is of classes", ""),
+        ({"target": "scan", "loss": BINARY, "best": "auc", "held_out": 0.2}, r"one answer a record, .* \[8, 8\]", "f1"),
         ({"metrics": ["loss", "loss"]}, "twice", ""),
         ({"target": "radius", "metrics": ["accuracy"]}, "accuracy is of classes", ""),
         ({"audit": {"drawn_segmens": 3}}, "'drawn_segmens'", "drawn_segments"),

@@ -27,10 +27,9 @@ from fitchain.pod.compute.held_out import (
     batches_of,
     pairs_in_order,
     seed_evaluation,
-    taken_for,
     tally_outputs,
 )
-from fitchain.pod.compute.losses import as_amounts, counted, fit
+from fitchain.pod.compute.losses import as_amounts, counted, fit, taken_for
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
@@ -43,10 +42,10 @@ from fitchain.pod.values.evaluation import (
     ModelEvaluation,
     Side,
 )
-from fitchain.pod.values.held_out import MOST_CONFUSED, Amounts, Classes, HeldOut
+from fitchain.pod.values.held_out import Amounts, Classes, HeldOut
 from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import OF_TRUTHS
+from fitchain.pod.values.recipe.terms import MOST_CONFUSED, OF_TRUTHS
 
 Inputs = Callable[[Indices], tuple[Array, ...]]
 SLAB = 1 << 16

@@ -36,6 +36,7 @@ from fitchain.pod.compute.losses import (
     loss_function,
     mean_of,
     mean_weight,
+    taken_for,
 )
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.private_training import FAILURES, by_unit, record_seed, refuse_lack_of_memory, terms_of
@@ -45,7 +46,6 @@ from fitchain.pod.values.held_out import (
     ACCURACY,
     ERROR,
     LEAST_TOLD,
-    MOST_CONFUSED,
     MOST_CONFUSED_APART,
     OF_UNITS,
     Amounts,
@@ -62,7 +62,7 @@ from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.privacy.noise import discrete_gaussian
 from fitchain.pod.values.recipe import Choice, Recipe
 from fitchain.pod.values.recipe.subgroups import Group
-from fitchain.pod.values.recipe.terms import AMONG, CLASSIFICATION, CTC, OF_CLASSES, OF_HITS, OF_TRUTHS
+from fitchain.pod.values.recipe.terms import AMONG, CLASSIFICATION, CTC, MOST_CONFUSED, OF_CLASSES, OF_HITS, OF_TRUTHS
 
 NOISE_DOMAIN = 2
 """Of the keyed stream, beside those of sampling and of gradients."""
@@ -348,15 +348,6 @@ def _tally(loss: Choice, most_confused: int) -> _Classes | _Amounts | _Sequences
     if loss.name == CTC:
         return _Sequences(loss)
     return _Classes(loss, most_confused) if loss.name in OF_CLASSES else _Amounts(loss)
-
-
-def taken_for(prediction_BK: Tensor, target_B: Tensor, loss: str) -> tuple[npt.NDArray[np.int64], ...]:
-    """True class and the one that it was taken for, `[predictions]` each."""
-    if loss in OF_TRUTHS:
-        true, taken = target_B > 0.5, prediction_BK > 0
-    else:
-        true, taken = target_B, prediction_BK.argmax(1)
-    return true.to(torch.int64).numpy().ravel(), taken.to(torch.int64).numpy().ravel()
 
 
 def _score(prediction_BK: Tensor, loss: str) -> Doubles:

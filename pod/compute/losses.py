@@ -12,12 +12,14 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.recipe.terms import AMONG, CLASS_WEIGHTS, CLASSIFICATION, CTC, DICE, KL, Choice
+from fitchain.pod.values.recipe.terms import AMONG, CLASS_WEIGHTS, CLASSIFICATION, CTC, DICE, KL, OF_TRUTHS, Choice
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -127,6 +129,29 @@ def count_among(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> int:
     counted_B = counted(target_B, choice)
     own = prediction_BK.gather(1, target_B.masked_fill(~counted_B, 0).unsqueeze(1))
     return int((((prediction_BK > own).sum(1) < AMONG) & counted_B).sum())
+
+
+def taken_for(prediction_BK: Tensor, target_B: Tensor, loss: str) -> tuple[npt.NDArray[np.int64], ...]:
+    """True class and the one that it was taken for, `[predictions]` each."""
+    if loss in OF_TRUTHS:
+        true, taken = target_B > 0.5, prediction_BK > 0
+    else:
+        true, taken = target_B, prediction_BK.argmax(1)
+    return true.to(torch.int64).numpy().ravel(), taken.to(torch.int64).numpy().ravel()
+
+
+def count_by_class(prediction_BK: Tensor, target_B: Tensor, choice: Choice) -> npt.NDArray[np.int64]:
+    """Of each class how many targets that count are hit, are there and were predicted, `[3, K]`.
+
+    Raises:
+        IndexError: a target is none of the K classes.
+    """
+    classes = 2 if choice.name in OF_TRUTHS else prediction_BK.shape[1]
+    counted_B = counted(target_B, choice).ravel().numpy()
+    true, taken = (each[counted_B] for each in taken_for(prediction_BK, target_B, choice.name))
+    if not ((true >= 0) & (true < classes)).all():
+        raise IndexError("a target is out of range of the model's classes")
+    return np.stack([np.bincount(each, minlength=classes) for each in (true[true == taken], true, taken)])
 
 
 def sum_errors(prediction_B: Tensor, target_B: Tensor, choice: Choice) -> float:

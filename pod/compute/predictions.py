@@ -19,9 +19,8 @@ import numpy as np
 from fitchain.pod.compute.dataset import Card, Kind
 from fitchain.pod.compute.dataset.columns import SLAB_ROWS, Array
 from fitchain.pod.values.errors import InputRefused, reason_of
-from fitchain.pod.values.held_out import MOST_CONFUSED
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import CLASSIFICATION, OF_CLASSES, OF_TRUTHS
+from fitchain.pod.values.recipe.terms import CLASSIFICATION, MOST_CONFUSED, OF_CLASSES, OF_TRUTHS
 
 DIGITS = 6
 """Significant digits of a probability."""

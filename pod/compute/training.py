@@ -18,12 +18,22 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from fitchain.pod.compute.dataset import Assemble
-from fitchain.pod.compute.losses import count_among, count_correct, counted, fit, loss_function, mean_weight, sum_errors
+from fitchain.pod.compute.losses import (
+    count_among,
+    count_by_class,
+    count_correct,
+    counted,
+    fit,
+    loss_function,
+    mean_weight,
+    sum_errors,
+)
 from fitchain.pod.compute.model.executor import lacks_memory
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import new_tensor
@@ -31,10 +41,14 @@ from fitchain.pod.compute.own_optimizers import LAMB, Lion
 from fitchain.pod.compute.update import ANCHORS, WEIGHTS, update, weights_in_place
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused, Unusable
+from fitchain.pod.values.held_out import mean_f1
 from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import Choice, ParameterGroup
 from fitchain.pod.values.state import Tensors
+
+ByClass = npt.NDArray[np.int64] | int
+"""Counts by class, `[3, K]`, or 0, to which they may be added."""
 
 
 class Diverged(Exception):
@@ -67,6 +81,8 @@ class StepDone:
         indices: `[B]`, the records it trained on.
         among: targets among the likeliest classes; 0 where top5 is not asked for.
         absolute: sizes of the errors together; 0 where mae is not asked for.
+        by_class: `[3, K]`, of each class how many targets are hit, are there and were predicted; 0
+            where f1 is not asked for.
     """
 
     step: int
@@ -76,6 +92,7 @@ class StepDone:
     indices: Indices
     among: int = 0
     absolute: float = 0.0
+    by_class: ByClass = 0
 
 
 def train(
@@ -111,6 +128,7 @@ def train(
         program.environment_class.seed(step_seed(seed, step))
         set_learning_rate(optimizer, recipe.learning_rate(step))
         parts, loss_value, correct, among, absolute = parts_of(len(target_B), recipe.at_once), 0.0, 0, 0, 0.0
+        by_class: ByClass = 0
         with operator_errors_end_it(step), weights_in_place(optimizer, recipe.ema):
             optimizer.zero_grad()
             for part, share in zip(parts, shares_of(parts, target_B, recipe.loss), strict=True):
@@ -120,6 +138,7 @@ def train(
                 correct += count_correct(*shown) if "accuracy" in wanted else 0
                 among += count_among(*shown) if "top5" in wanted else 0
                 absolute += sum_errors(*shown) if "mae" in wanted else 0.0
+                by_class = by_class + count_by_class(*shown) if "f1" in wanted else 0
                 if share == 0:  # a mean over nothing is no number
                     continue
                 loss = compute_loss(prediction_MK, target_M) * share  # []
@@ -129,7 +148,7 @@ def train(
                 loss.backward()  # type: ignore[no-untyped-call]
             update(program, recipe, optimizer)
         compared = int(counted(target_B, recipe.loss).sum())
-        yield StepDone(step + 1, loss_value, correct, compared, indices_B, among, absolute)
+        yield StepDone(step + 1, loss_value, correct, compared, indices_B, among, absolute, by_class)
 
 
 def parts_of(count: int, size: int) -> list[slice]:
@@ -202,6 +221,7 @@ class SegmentMetrics:
     compared: int = 0
     among: int = 0
     absolute: float = 0.0
+    by_class: ByClass = 0
     indices: list[Indices] = field(default_factory=list)
 
     def add(self, done: StepDone) -> None:
@@ -212,14 +232,23 @@ class SegmentMetrics:
         self.compared += done.compared
         self.among += done.among
         self.absolute += done.absolute
+        self.by_class = self.by_class + done.by_class
         self.indices.append(done.indices)
 
     def values(self, names: Iterable[str]) -> dict[str, float]:
         """The metrics asked for: `loss` is the mean of the steps' losses, `accuracy` the share of
-        hits, `top5` of those among the likeliest, `mae` the mean size of the errors; 0 of a segment
-        in which no target counts, which a summed loss goes through."""
-        sums = {"loss": self.losses, "accuracy": self.correct, "top5": self.among, "mae": self.absolute}
-        return {name: sums[name] / (self.steps if name == "loss" else self.compared or 1) for name in names}
+        hits, `top5` of those among the likeliest, `f1` the mean over the classes by their counts in
+        all steps, `mae` the mean size of the errors; 0 of a segment in which no target counts,
+        which a summed loss goes through."""
+        compared = self.compared or 1
+        values: Mapping[str, Callable[[], float]] = {
+            "loss": lambda: self.losses / self.steps,
+            "accuracy": lambda: self.correct / compared,
+            "top5": lambda: self.among / compared,
+            "f1": lambda: 0.0 if isinstance(self.by_class, int) else mean_f1(*self.by_class.tolist()),
+            "mae": lambda: self.absolute / compared,
+        }
+        return {name: values[name]() for name in names}
 
     def records(self) -> Indices:
         """`[n]`: the records of the segment in the order of training."""

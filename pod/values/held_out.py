@@ -22,10 +22,8 @@ from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import MOST_COLUMN_NAME
 from fitchain.pod.values.recipe.fields import Fields, integer
 from fitchain.pod.values.recipe.subgroups import MOST_GROUPS, MOST_SUBGROUPS, Group, parse_groups
-from fitchain.pod.values.recipe.terms import AMONG
+from fitchain.pod.values.recipe.terms import AMONG, MOST_CONFUSED
 
-MOST_CONFUSED = 32
-"""Classes up to which a result counts which class was taken for which."""
 MOST_CONFUSED_APART = 8
 """The same of a result by group."""
 MOST_COUNT = 2**53 - 1
@@ -491,14 +489,17 @@ def wilson(hits: int, trials: int) -> Interval:
 
 
 def macro_f1(confusion: tuple[int, ...], classes: int) -> float:
-    """The mean F1 of the classes that are there or were predicted."""
-    scores = []
-    for each in range(classes):
-        present = sum(confusion[each * classes : (each + 1) * classes])
-        predicted = sum(confusion[each::classes])
-        if present + predicted:
-            scores.append(2 * confusion[each * (classes + 1)] / (present + predicted))
-    return math.fsum(scores) / len(scores)
+    """The mean F1 of the classes that are there or were predicted, by counts of one for another."""
+    present = [sum(confusion[each * classes : (each + 1) * classes]) for each in range(classes)]
+    predicted = [sum(confusion[each::classes]) for each in range(classes)]
+    return mean_f1(confusion[:: classes + 1], present, predicted)
+
+
+def mean_f1(hits: Sequence[int], present: Sequence[int], predicted: Sequence[int]) -> float:
+    """The same by class: how many are hit, are there, were predicted; 0 where there is no class."""
+    counts = zip(hits, present, predicted, strict=True)
+    scores = [2 * right / (records + predictions) for right, records, predictions in counts if records + predictions]
+    return math.fsum(scores) / (len(scores) or 1)
 
 
 def _counts(fields: Fields, low: int) -> tuple[int, ...]:

@@ -150,7 +150,7 @@ def draft(
             "rows": rows,
             "held_out": held_out,
             "evaluate": evaluate,
-            "best": terms.get("best"),
+            "best": _best(card, target, terms),
             "held_out_from": None,
             "transform": terms.get("transform", _transform(card, inputs, target, loss["name"])),
             "loss": loss,
@@ -286,6 +286,18 @@ def _require_of_task(card: Mapping[str, Any], target: str, loss: Mapping[str, An
             f"top5 is of one of more than {AMONG} classes, and the target {target!r} has {count}: it would always hit",
             "leave it out of metrics",
         )
+
+
+def _best(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> Any:
+    """By which figure a checkpoint is chosen."""
+    best, columns = terms.get("best"), {column["name"]: column for column in card["columns"]}
+    if best == "auc" and columns[target]["shape"]:
+        raise InputRefused(
+            f"the best checkpoint is chosen by auc, which is of one answer a record, and {target!r} has"
+            f" {list(columns[target]['shape'])}",
+            'write best = "f1", or "accuracy"; `fitchain model evaluate` tells the mean over the labels',
+        )
+    return best
 
 
 def _named(

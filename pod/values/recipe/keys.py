@@ -213,7 +213,7 @@ PARTS = (
                 "metrics",
                 '["loss", "accuracy"]',
                 "loss, and accuracy of classes",
-                "What each checkpoint reports: loss, accuracy, top5 of classes; mae of amounts.",
+                "What each checkpoint reports: loss, accuracy, top5, f1 of classes; mae of amounts.",
             ),
             Key("privacy", "{epsilon = 3.0}", "none", "Terms of differential privacy: epsilon or sigma, clip, grid."),
             Key("environment", '"cpu-x86-64-v3"', '"cpu-x86-64-v3"', "The class of processors that reproduce it."),

@@ -42,7 +42,7 @@ MOST_BATCH = 1 << 20
 MOST_ARGUMENTS = 16
 MOST_CATEGORIES = 10_000
 NAME_LENGTH = 200
-METRICS = ("loss", "accuracy", "top5", "mae")
+METRICS = ("loss", "accuracy", "top5", "f1", "mae")
 MOST_HELD_OUT = 0.5
 """The largest share of the rows that may be held out."""
 HELD_OUT_STEPS, HELD_OUT_STEPS_EACH = 3, 1
@@ -69,6 +69,8 @@ AS_THEY_ARE = (POISSON, KL)
 """Losses of counts and of shares, whose targets no constants may move."""
 AMONG = 5
 """A class is looked for among so many that a model holds likeliest: `top5`."""
+MOST_CONFUSED = 32
+"""Classes up to which a result counts which class was taken for which, from which f1 follows."""
 FIGURES_OF_CLASSES, FIGURES_OF_AMOUNTS = ("loss", "accuracy", "top5", "f1", "auc"), ("loss", "mae", "r2")
 FIGURES_OF_SEQUENCES = ("loss", "accuracy")
 """Figures of a result on held-out records by which the best checkpoint may be chosen: loss and mean
@@ -536,7 +538,7 @@ class Recipe:
         _require_weights(loss, transform.get(target), privacy)
         _require_plain(loss, transform.get(target))
         evaluate, best = _evaluation(fields, loss, held_out, privacy)
-        _require_many_classes(best, loss, transform.get(target))
+        _require_figure(best, loss, transform.get(target))
         units = _units(start, stop, privacy)
         _require_short_evaluation(fields, held_out_count(held_out, units), evaluate)
         return cls(
@@ -882,12 +884,23 @@ def _transforms(value: Any, used: list[str]) -> Mapping[str, Transform]:
     return MappingProxyType({column: parse_transform(column, value[column]) for column in value})
 
 
-def _require_many_classes(best: str | None, loss: Choice, target: Transform | None) -> None:
-    """Of few classes each is among the likeliest, and no checkpoint is better than another."""
-    count = AMONG + 1 if target is None else len(target.get("categories", ()))
-    if best == "top5" and (loss.name not in CLASSIFICATION or count <= AMONG):
+def _require_figure(best: str | None, loss: Choice, target: Transform | None) -> None:
+    """A figure that no checkpoint has, or that is the same of all, chooses none of them."""
+    count = None if target is None else len(target.get("categories", ()))
+    if best == "top5" and (loss.name not in CLASSIFICATION or (count is not None and count <= AMONG)):
         raise InputRefused(
             f"the best checkpoint is chosen by top5, which is of one of more than {AMONG} classes",
+            'write best = "accuracy"',
+        )
+    if best == "auc" and loss.name in CLASSIFICATION and count is not None and count != 2:
+        raise InputRefused(
+            f"the best checkpoint is chosen by auc, which is of two classes, and the target has {count}",
+            'write best = "f1", or "accuracy"; `fitchain model evaluate` tells the mean over the classes',
+        )
+    if best == "f1" and count is not None and count > MOST_CONFUSED:
+        raise InputRefused(
+            f"the best checkpoint is chosen by f1, which is told of {MOST_CONFUSED} classes at most, and the target has"
+            f" {count}",
             'write best = "accuracy"',
         )
 
@@ -980,6 +993,11 @@ def _group_leaves(fields: Fields) -> int:
 
 
 def _metrics(fields: Fields, loss: Choice, privacy: Privacy | None) -> tuple[str, ...]:
+    if "auc" in fields.items("metrics", 0, len(METRICS)):
+        raise InputRefused(
+            "the recipe: auc is no metric of a segment: it ranks records by one model, and each step has another",
+            f'hold records out and write evaluate = "{SEGMENT}": then each checkpoint of two classes has its auc',
+        )
     metrics = tuple(
         choice("the recipe: metrics", metric, METRICS) for metric in fields.items("metrics", 0, len(METRICS))
     )
@@ -993,6 +1011,7 @@ def _metrics(fields: Fields, loss: Choice, privacy: Privacy | None) -> tuple[str
     for metric, of, losses in (
         ("accuracy", "classes", OF_HITS),
         ("top5", "one of several classes", CLASSIFICATION),
+        ("f1", "classes", OF_CLASSES),
         ("mae", "amounts", [name for name in LOSSES if name not in OF_HITS]),
     ):
         if metric in metrics and loss.name not in losses:
