@@ -30,7 +30,7 @@ from fitchain.pod.compute.own_optimizers import LAMB, Lion
 from fitchain.pod.compute.update import ANCHORS, WEIGHTS, update, weights_in_place
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused, Unusable
-from fitchain.pod.values.leaf import Indices
+from fitchain.pod.values.leaf import Indices, SegmentRecords
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import Choice, ParameterGroup
 from fitchain.pod.values.state import Tensors
@@ -201,7 +201,7 @@ class SegmentMetrics:
     compared: int = 0
     among: int = 0
     absolute: float = 0.0
-    indices: list[Indices] = field(default_factory=list)
+    records: SegmentRecords = field(default_factory=SegmentRecords)
 
     def add(self, done: StepDone) -> None:
         """Count one more step."""
@@ -211,7 +211,7 @@ class SegmentMetrics:
         self.compared += done.compared
         self.among += done.among
         self.absolute += done.absolute
-        self.indices.append(done.indices)
+        self.records.add(done.indices)
 
     def values(self, names: Iterable[str]) -> dict[str, float]:
         """The metrics asked for: `loss` is the mean of the steps' losses, `accuracy` the share of
@@ -219,10 +219,6 @@ class SegmentMetrics:
         in which no target counts, which a summed loss goes through."""
         sums = {"loss": self.losses, "accuracy": self.correct, "top5": self.among, "mae": self.absolute}
         return {name: sums[name] / (self.steps if name == "loss" else self.compared or 1) for name in names}
-
-    def records(self) -> Indices:
-        """`[n]`: the records of the segment in the order of training."""
-        return np.concatenate(self.indices)
 
 
 # Optimizer
