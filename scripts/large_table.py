@@ -3,10 +3,11 @@
     python -m scripts.large_table write FILE COUNT      30 columns of numbers and a target
     python -m scripts.large_table register FILE FOLDER  what registering computes; a job's records
     python -m scripts.large_table pass FILE             one pass of the reader, one SHA-256 a record
-    python -m scripts.large_table train FOLDER STEPS    a hundredth of the records held out
+    python -m scripts.large_table prepare FOLDER STEPS  a job: a hundredth of the records held out
+    python -m scripts.large_table train FOLDER          that job in a worker
 
-The last three print one JSON object: seconds of the processor, and the most memory that the
-process, or its worker, ever had.
+All but the first and `prepare` print one JSON object: seconds of the processor, and the most memory
+that the process, or its worker, ever had.
 """
 
 from __future__ import annotations
@@ -112,16 +113,13 @@ def register_all(path: Path, folder: Path) -> dict[str, float]:
     return {"records": table.count, "register_s": registered_s, "peak_MB": peak_MB()}
 
 
-def train(folder: Path, steps: int) -> dict[str, float]:
-    """Train some steps on them in a worker, which evaluates the model on the records held out."""
+def prepare(folder: Path, steps: int) -> None:
+    """Write a job of some steps on them, at whose end the model is evaluated on those held out."""
     import torch
     from torch import nn
 
     from fitchain.pod.compute.environment import DEFAULT, Environment, installed_torch
     from fitchain.pod.compute.model.export import export
-    from fitchain.pod.jobs.worker import run_worker
-    from fitchain.pod.jobs.worker.task import Context, Train
-    from fitchain.pod.values.digest import ZERO, sha256
     from fitchain.pod.values.graph import Input
     from fitchain.pod.values.state import write_safetensors
     from scripts.sample_jobs import sample_recipe
@@ -142,6 +140,15 @@ def train(folder: Path, steps: int) -> dict[str, float]:
     (folder / "recipe.json").write_bytes(recipe.encode())
     (folder / "graph.json").write_bytes(graph.encode())
     write_safetensors(folder / "initial.safetensors", initial)
+
+
+def train(folder: Path) -> dict[str, float]:
+    """Train that job in a worker. This process is without torch, since what it takes itself when it
+    starts the worker counts as the worker's."""
+    from fitchain.pod.jobs.worker import run_worker
+    from fitchain.pod.jobs.worker.task import Context, Train
+    from fitchain.pod.values.digest import ZERO, sha256
+
     ended = run_worker(folder, Train(Context(ZERO, sha256(b"seed"))))
     return {"steps": getattr(ended, "step", 0), "peak_MB": peak_of_children_MB()}
 
@@ -161,7 +168,7 @@ def peak_of_children_MB() -> float:
 def main() -> None:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(prog="large_table", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("what", choices=["write", "register", "pass", "train"])
+    parser.add_argument("what", choices=["write", "register", "pass", "prepare", "train"])
     parser.add_argument("path", type=Path)
     parser.add_argument("rest", nargs="?")
     args = parser.parse_args()
@@ -172,8 +179,10 @@ def main() -> None:
             print(json.dumps(register_all(args.path, Path(args.rest))))
         case "pass":
             print(json.dumps(look(args.path)))
+        case "prepare":
+            prepare(args.path, int(args.rest))
         case "train":
-            print(json.dumps(train(args.path, int(args.rest))))
+            print(json.dumps(train(args.path)))
 
 
 if __name__ == "__main__":

@@ -41,3 +41,7 @@ class Plan:
     @property
     def held_out_count(self) -> int:
         return held_out_count(self.held_out, self.unit_count)
+
+    @property
+    def training_count(self) -> int:
+        return self.unit_count - self.held_out_count

@@ -25,7 +25,7 @@ from fitchain.pod.compute.checkpoint.recorder import LiveState, Recorded, Record
 from fitchain.pod.compute.model import tensor_bytes
 from fitchain.pod.compute.training import Diverged
 from fitchain.pod.values.errors import DigestMismatch, InputRefused, NotFound
-from fitchain.pod.values.leaf import Checkpoint, leaf_salt, verify_chain
+from fitchain.pod.values.leaf import Checkpoint, SegmentRecords, leaf_salt, verify_chain
 from fitchain.pod.values.state import model_root, optimizer_root
 from tests.risk_reports import made_up_report
 from tests.training_jobs import CTX, SALT_KEYS, SEED, leaf_digests, recipe
@@ -78,8 +78,9 @@ def record_all(taking: Recorder, tensors: Tensors | None = None, until: int = le
     """Record leaves of the made-up training; tensors move on as soon as they are taken."""
     tensors = tensors or Tensors.fresh()
     for index, step in enumerate(STEPS[:until]):
-        indices = np.arange(index, dtype=np.uint64)
-        taking.record(step, tensors.live(step), [indices], {"loss": 0.5 * index} if index else {})
+        records = SegmentRecords()
+        records.add(np.arange(index, dtype=np.uint64))
+        taking.record(step, tensors.live(step), records, {"loss": 0.5 * index} if index else {})
         tensors.move()
     return tensors
 
@@ -215,7 +216,7 @@ def test_a_parameter_that_is_not_finite_ends_the_training_at_the_leaf_before(tmp
         record_all(taking, tensors, until=2)
         with torch.no_grad():
             tensors.weight[1, 2] = value
-        taking.record(8, tensors.live(8), [], {"loss": 1.0})
+        taking.record(8, tensors.live(8), SegmentRecords(), {"loss": 1.0})
     assert len(read_leaves(tmp_path)) == 2
 
 

@@ -30,7 +30,9 @@ def peaks(folder: Path, ending: str, count: int) -> tuple[float, float]:
     folder.mkdir()
     source = folder / f"table.{ending}"
     large_table("write", source, str(count))
-    registered, trained = large_table("register", source, folder), large_table("train", folder, str(STEPS))
+    registered = large_table("register", source, folder)
+    large_table("prepare", folder, str(STEPS))
+    trained = large_table("train", folder)
     assert (registered["records"], trained["steps"]) == (count, STEPS)
     return registered["peak_MB"], trained["peak_MB"]
 

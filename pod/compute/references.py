@@ -17,11 +17,9 @@ from fitchain.pod.compute.dataset.references import ReferenceTraining
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import new_tensor, tensor_bytes
 from fitchain.pod.compute.training import StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
-from fitchain.pod.values.leaf import StateRoots, records_digest
+from fitchain.pod.values.leaf import SegmentRecords, StateRoots
 from fitchain.pod.values.risk.references import ReferenceLeaf
 from fitchain.pod.values.state import TensorBytes, Tensors, optimizer_root
-
-NO_RECORDS: Indices = np.empty(0, np.uint64)
 
 
 class ReferenceRun:
@@ -73,18 +71,18 @@ class ReferenceRun:
         Raises:
             Diverged: it ends before its last step, or a parameter is not finite at a leaf.
         """
-        recipe, places = self.training.recipe, list[Indices]()
-        yield self.leaf(NO_RECORDS)
+        recipe, records = self.training.recipe, SegmentRecords()
+        yield self.leaf(records)
         for done in self.steps():
-            places.append(done.indices)
+            records.add(self.training.taken(done.indices))
             if done.step % recipe.segment_steps == 0 or done.step == recipe.steps:
                 refuse_not_finite(self.program.moving(), done.step)
-                yield self.leaf(self.training.taken(np.concatenate(places)))
-                places = []
+                yield self.leaf(records)
+                records = SegmentRecords()
 
-    def leaf(self, records: Indices) -> ReferenceLeaf:
+    def leaf(self, records: SegmentRecords) -> ReferenceLeaf:
         """The leaf of where it stands, after a segment of these records."""
-        return ReferenceLeaf(self.roots.model, self.roots.optimizer, records_digest(records))
+        return ReferenceLeaf(self.roots.model, self.roots.optimizer, records.digest())
 
     @property
     def roots(self) -> StateRoots:

@@ -42,7 +42,7 @@ from fitchain.pod.compute.update import ANCHORS, WEIGHTS, update, weights_in_pla
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.errors import InputRefused, Unusable
 from fitchain.pod.values.held_out import mean_f1
-from fitchain.pod.values.leaf import Indices
+from fitchain.pod.values.leaf import Indices, SegmentRecords
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import Choice, ParameterGroup
 from fitchain.pod.values.state import Tensors
@@ -222,7 +222,7 @@ class SegmentMetrics:
     among: int = 0
     absolute: float = 0.0
     by_class: ByClass = 0
-    indices: list[Indices] = field(default_factory=list)
+    records: SegmentRecords = field(default_factory=SegmentRecords)
 
     def add(self, done: StepDone) -> None:
         """Count one more step."""
@@ -233,7 +233,7 @@ class SegmentMetrics:
         self.among += done.among
         self.absolute += done.absolute
         self.by_class = self.by_class + done.by_class
-        self.indices.append(done.indices)
+        self.records.add(done.indices)
 
     def values(self, names: Iterable[str]) -> dict[str, float]:
         """The metrics asked for: `loss` is the mean of the steps' losses, `accuracy` the share of
@@ -249,10 +249,6 @@ class SegmentMetrics:
             "mae": lambda: self.absolute / compared,
         }
         return {name: values[name]() for name in names}
-
-    def records(self) -> Indices:
-        """`[n]`: the records of the segment in the order of training."""
-        return np.concatenate(self.indices)
 
 
 # Optimizer

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from blake3 import blake3
 
 from fitchain.pod.values.digest import (
     DIGEST_BYTES,
@@ -32,7 +33,6 @@ from fitchain.pod.values.digest import (
     Digest,
     Json,
     Root,
-    blake3_digest,
     canonical_json,
     parse_json,
     sha256,
@@ -325,9 +325,33 @@ def records_digest(indices: Indices, salt: Digest | None = None) -> Digest:
         indices: uint64 `[n]`, the records' places in the registered dataset.
         salt: where the order is secret, as in private training; None where the order seed gives it.
     """
-    little_endian = np.ascontiguousarray(indices, dtype="<u8")
-    digest = tagged("fitchain/batches/v2", little_endian.size, blake3_digest(little_endian.data.cast("B")))
-    return digest if salt is None else tagged("fitchain/salted-batches/v2", salt, digest)
+    records = SegmentRecords()
+    records.add(indices)
+    return records.digest(salt)
+
+
+class SegmentRecords:
+    """The records that a segment used, taken into their digest (`records_digest`) batch by batch:
+    they may be as many as the dataset has, or more, and none is held."""
+
+    def __init__(self) -> None:
+        self._hasher, self._count = blake3(), 0
+
+    def add(self, indices: Indices) -> None:
+        """Take a batch.
+
+        Args:
+            indices: uint64 `[B]`, the records' places in the registered dataset.
+        """
+        little_endian = np.ascontiguousarray(indices, dtype="<u8")
+        if little_endian.size:
+            self._hasher.update(little_endian.data.cast("B"))
+            self._count += little_endian.size
+
+    def digest(self, salt: Digest | None = None) -> Digest:
+        """Digest those taken, in their order; the salt is that of `records_digest`."""
+        digest = tagged("fitchain/batches/v2", self._count, Digest(self._hasher.digest()))
+        return digest if salt is None else tagged("fitchain/salted-batches/v2", salt, digest)
 
 
 def leaf_salt(key: bytes, index: int) -> Digest:

@@ -22,7 +22,7 @@ from fitchain.pod.values.delta import ModelFile, inventory_of
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.graph import Graph, Input
 from fitchain.pod.values.job_folder import JobFolder
-from fitchain.pod.values.leaf import NO_SALT_KEYS
+from fitchain.pod.values.leaf import NO_SALT_KEYS, SegmentRecords
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import write_safetensors
 from scripts.bench.figures import Figure
@@ -90,9 +90,9 @@ def train(folder: Path) -> dict[str, float]:
     job = sample_job(folder, recipe, graph, lambda: read_initial(folder, recipe))
     position = job.start()
     with Recorder(folder, ZERO, ZERO, recipe, NO_SALT_KEYS) as recorder:
-        recorder.record(0, position.state, [], {})
+        recorder.record(0, position.state, SegmentRecords(), {})
         for _, step, segment in leaves_after(job, 0, position, lambda step: None):
-            recorder.record(step, position.state, segment.indices, segment.values(recipe.metrics))
+            recorder.record(step, position.state, segment.records, segment.values(recipe.metrics))
     write_final(folder, position.program.tensors(), recipe)
     before = [files.state(segment * SEGMENT) for segment in range(1, STEPS // SEGMENT)]
     offer = [files.recipe, files.graph, files.initial]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from fitchain.pod.compute.environment import DEFAULT, Environment, clean_variables, configure, installed_torch
 from fitchain.pod.values.digest import ZERO
-from fitchain.pod.values.leaf import NO_SALT_KEYS
+from fitchain.pod.values.leaf import NO_SALT_KEYS, SegmentRecords
 from scripts.bench.figures import Figure
 from scripts.sample_jobs import CLASSES, sample_job, sample_recipe
 
@@ -71,11 +71,11 @@ def compute() -> dict[str, float]:
         job = small_job(Path(folder), LEAVES * SEGMENT)
         position = job.start()
         with Recorder(job.folder, ZERO, ZERO, job.recipe, NO_SALT_KEYS, keep_every=LEAVES) as recorder:
-            recorder.record(0, position.state, [], {})
+            recorder.record(0, position.state, SegmentRecords(), {})
             before = time.perf_counter()
             for _, step, segment in leaves_after(job, 0, position, lambda step: None):
                 trained = time.perf_counter()
-                recorder.record(step, position.state, segment.indices, segment.values(job.recipe.metrics))
+                recorder.record(step, position.state, segment.records, segment.values(job.recipe.metrics))
                 recorded = time.perf_counter()
                 save_and_hash(position.state.moving)
                 saved = time.perf_counter()

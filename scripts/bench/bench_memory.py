@@ -17,7 +17,7 @@ from pathlib import Path
 from fitchain.pod.compute.environment import DEFAULT, Environment, clean_variables, configure, installed_torch
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.graph import Graph, Input
-from fitchain.pod.values.leaf import NO_SALT_KEYS
+from fitchain.pod.values.leaf import NO_SALT_KEYS, SegmentRecords
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.state import read_safetensors, write_safetensors
 from scripts.bench.figures import Figure
@@ -71,9 +71,9 @@ def train(folder: Path) -> dict[str, float]:
     job = sample_job(folder, recipe, graph, lambda: read_safetensors(folder / "initial.safetensors")[0])
     position = job.start()
     with Recorder(folder, ZERO, ZERO, recipe, NO_SALT_KEYS, keep_every=2) as recorder:
-        recorder.record(0, position.state, [], {})
+        recorder.record(0, position.state, SegmentRecords(), {})
         for _, step, segment in leaves_after(job, 0, position, lambda step: None):
-            recorder.record(step, position.state, segment.indices, segment.values(recipe.metrics))
+            recorder.record(step, position.state, segment.records, segment.values(recipe.metrics))
     parameters = sum(tensor.nbytes for tensor in position.program.parameters.values())
     return {"parameters_MB": parameters / 1e6, "start_MB": start_MB, "peak_MB": memory_MB("VmHWM")}
 

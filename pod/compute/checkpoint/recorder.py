@@ -30,13 +30,12 @@ from fitchain.pod.values.errors import DigestMismatch
 from fitchain.pod.values.held_out import HeldOut, held_out_digest, held_out_salt
 from fitchain.pod.values.leaf import (
     Checkpoint,
-    Indices,
     Leaf,
     Metrics,
     SaltKeys,
+    SegmentRecords,
     leaf_salt,
     metrics_digest,
-    records_digest,
     results_word,
     state_word,
 )
@@ -48,7 +47,6 @@ LARGE_BYTES = 256 << 20
 """Of a state that is staged once: a second copy would be the largest block of memory that a
 training has. Where its steps are shorter than its hashing, they wait for it."""
 ALIGNMENT_BYTES = 64
-_NO_RECORDS: Indices = np.empty(0, np.uint64)
 _FLOATS = {"F32": np.float32, "F64": np.float64}
 _LEAF_PARTS = {"step": "step", "records": "records", "metrics": "metrics"}
 _ROOTS = {"model": "model root", "optimizer": "optimizer root"}
@@ -140,7 +138,7 @@ class _Taken:
 
     step: int
     buffer: Buffer
-    indices: Sequence[Indices]
+    records: SegmentRecords
     metrics: Metrics
     held_out: HeldOut | None
 
@@ -219,7 +217,7 @@ class Recorder(AbstractContextManager["Recorder"]):
         self,
         step: int,
         live: LiveState,
-        indices: Sequence[Indices],
+        records: SegmentRecords,
         metrics: Metrics,
         held_out: HeldOut | None = None,
     ) -> None:
@@ -228,7 +226,7 @@ class Recorder(AbstractContextManager["Recorder"]):
         Args:
             step: completed steps: those of the next leaf.
             live: the state.
-            indices: the records of the segment's steps, `[B]` each, in the order of training.
+            records: of the segment, which takes none from now on.
             metrics: of the segment.
             held_out: result of this state's model on the held-out records, where it is
                 evaluated.
@@ -249,7 +247,7 @@ class Recorder(AbstractContextManager["Recorder"]):
                 self._buffers -= 1
             buffer = Buffer(live.moving)
         buffer.copy(live.memory)
-        self._taken.put(_Taken(step, buffer, indices, metrics, held_out))
+        self._taken.put(_Taken(step, buffer, records, metrics, held_out))
 
     def _raise(self) -> None:
         if self._error is not None:
@@ -286,7 +284,7 @@ class Recorder(AbstractContextManager["Recorder"]):
             index=index,
             step=taken.step,
             state=state_word(roots.digest, state_salt),
-            records=records_digest(np.concatenate([_NO_RECORDS, *taken.indices]), self.records_salt(index)),
+            records=taken.records.digest(self.records_salt(index)),
             metrics=metrics_digest(taken.metrics, salt),
             held_out=results_word(held_out_digest(taken.held_out, held_out_salt(salt)), report),
             previous=self._previous,

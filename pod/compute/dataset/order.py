@@ -58,9 +58,41 @@ def held_out_rows(recipe: Recipe, seed: Digest) -> Indices:
     Returns:
         uint64 record indices, rising: all rows of `held_out_count` units of privacy.
     """
+    return rows_of(_held_out_units(recipe, seed), recipe.unit_records) + np.uint64(recipe.rows[0])
+
+
+def _held_out_units(recipe: Recipe, seed: Digest) -> Indices:
     draws = keyed_draws(tagged(HELD_OUT_TAG, recipe.held_out_seed(seed)))
     units = permutation_end(recipe.unit_count, recipe.held_out_count, draws)
-    return rows_of(np.sort(units), recipe.unit_records) + np.uint64(recipe.rows[0])
+    units.sort()
+    return units
+
+
+class TrainedUnits:
+    """The units of privacy that a recipe trains on (records, where these are the unit), numbered
+    from 0 as they rise.
+
+    Held are those that are held out, and not the others, of which a large table has many: the unit
+    of a number is that number and as many more as are held out below it.
+
+    Args:
+        recipe, seed: as of `held_out_rows`.
+    """
+
+    def __init__(self, recipe: Recipe, seed: Digest) -> None:
+        self.count, self.unit_records, self.first = recipe.training_count, recipe.unit_records, recipe.rows[0]
+        held_out = _held_out_units(recipe, seed)
+        self._below = held_out - np.arange(len(held_out), dtype=np.uint64)  # units trained on below each held-out one
+
+    def rows(self, numbers: npt.NDArray[Any]) -> Indices:
+        """The rows of units, uint64 `[n K]`: all of each, in their order.
+
+        Args:
+            numbers: `[n]`, of units.
+        """
+        units = numbers.astype(np.uint64)
+        units += np.searchsorted(self._below, units, "right").view(np.uint64)
+        return rows_of(units, self.unit_records) + np.uint64(self.first)
 
 
 def training_rows(recipe: Recipe, seed: Digest) -> Indices:
@@ -72,18 +104,18 @@ def training_rows(recipe: Recipe, seed: Digest) -> Indices:
     Returns:
         uint64 record indices, rising: all rows of `training_count` units of privacy.
     """
-    trained = np.ones(recipe.row_count, np.bool_)
-    trained[held_out_rows(recipe, seed) - np.uint64(recipe.rows[0])] = False
-    rows = np.flatnonzero(trained).view(np.uint64)
-    rows += np.uint64(recipe.rows[0])
-    return rows
+    units = TrainedUnits(recipe, seed)
+    return units.rows(np.arange(units.count))
 
 
 def batches(recipe: Recipe, seed: Digest, start_step: int = 0) -> Iterator[Indices]:
     """The record indices of every step's batch.
 
+    Of many records one epoch's order is held, four bytes for each.
+
     Args:
-        recipe: rows (low, high exclusive), the share that is held out, batch size, steps.
+        recipe: rows (low, high exclusive), the share that is held out, batch size, steps; without
+            terms of privacy, so that a record is a unit.
         seed: the order seed.
         start_step: how many steps are already done.
 
@@ -93,18 +125,15 @@ def batches(recipe: Recipe, seed: Digest, start_step: int = 0) -> Iterator[Indic
     Raises:
         InputRefused: the batch is larger than the rows.
     """
-    rows, size = training_rows(recipe, seed), recipe.batch_size
-    count = len(rows)
-    per_epoch = batches_per_epoch(count, size)
-    epoch, order = -1, np.empty(0, np.uint64)
+    units, size = TrainedUnits(recipe, seed), recipe.batch_size
+    per_epoch = batches_per_epoch(units.count, size)
+    epoch, order = -1, np.empty(0, np.uint32)
     for step in range(start_step, recipe.steps):
         if step // per_epoch != epoch:
-            epoch, order = step // per_epoch, np.empty(0, np.uint64)  # of many rows one order is held
-            order = permutation(count, epoch_draws(seed, epoch))
-            for part in slabs(count):
-                order[part] = rows[order[part]]
+            epoch, order = step // per_epoch, np.empty(0, np.uint32)  # the last one goes before the next comes
+            order = _shuffled(units.count, 1, epoch_draws(seed, epoch))
         first = step % per_epoch * size
-        yield order[first : first + size]
+        yield units.rows(order[first : first + size])
 
 
 def drawn_batches(recipe: Recipe, seed: Digest, key: Callable[[int], bytes], start_step: int = 0) -> Iterator[Indices]:
@@ -121,9 +150,9 @@ def drawn_batches(recipe: Recipe, seed: Digest, key: Callable[[int], bytes], sta
         uint64 record indices, rising, for the steps start_step, ..., steps-1; `[n]` with n a number
         of its own each time, 0 too.
     """
-    rows, rate = training_rows(recipe, seed).reshape(-1, recipe.unit_records), Fraction(recipe.sampling_rate)
+    units, rate = TrainedUnits(recipe, seed), Fraction(recipe.sampling_rate)
     for step in range(start_step, recipe.steps):
-        yield rows[sampled(key(step // recipe.segment_steps), seed.value, step, len(rows), rate)].ravel()
+        yield units.rows(sampled(key(step // recipe.segment_steps), seed.value, step, units.count, rate))
 
 
 def batches_per_epoch(count: int, batch_size: int) -> int:
@@ -180,31 +209,36 @@ def permutation_end(count: int, wanted: int, draws: Draws) -> Indices:
     Returns:
         `[wanted]` uint64.
     """
-    lowest = max(count - wanted, 1)
+    lowest = count - wanted
     if wanted * FEW > count:
-        return _shuffled(count, lowest, draws)[count - wanted :].astype(np.uint64)
-    moved: dict[int, int] = {}
-    i = count
+        return _shuffled(count, max(lowest, 1), draws)[lowest:].astype(np.uint64)
+    end, moved, last = array("Q", range(lowest, count)), dict[int, int](), wanted
     for places in _swaps(count, lowest, draws):
         for j in places:
-            i -= 1
-            moved[i], moved[j] = moved.get(j, j), moved.get(i, i)
-    return np.array([moved.get(i, i) for i in range(count - wanted, count)], np.uint64)
+            last -= 1
+            if j >= lowest:
+                end[last], end[j - lowest] = end[j - lowest], end[last]
+            else:
+                end[last], moved[j] = moved.get(j, j), end[last]
+    return np.frombuffer(end, np.uint64) if end else np.empty(0, np.uint64)
 
 
 def _shuffled(count: int, lowest: int, draws: Draws) -> npt.NDArray[Any]:
     """The shuffle of 0, ..., count-1 down to the place `lowest`, in four bytes a number where they
-    do: Python's own numbers would take forty."""
+    do: Python's own numbers would take forty. Nothing of that size is held beside it."""
     dtype = np.dtype(np.uint32 if count <= 1 << 32 else np.uint64)
-    order, i = array(dtype.char, np.arange(count, dtype=dtype).tobytes()), count
+    order, i = array(dtype.char, bytes(dtype.itemsize)) * count, count
+    numbers = np.frombuffer(order, dtype)
+    for part in slabs(count):
+        numbers[part] = np.arange(part.start, part.stop)
     for places in _swaps(count, lowest, draws):
         for j in places:
             i -= 1
             order[i], order[j] = order[j], order[i]
-    return np.frombuffer(order, dtype)
+    return numbers
 
 
-FEW = 16
+FEW = 64
 """One number of so many: the memory of a shuffle that notes what it moved, over that of one that
 holds all."""
 DRAWN_AT_ONCE = 1 << 16

@@ -2,8 +2,9 @@
 
 The cells of a record lie beside one another as its leaf hashes them, so that hashing reads the file
 from front to back and a batch reads a place for each of its records. What is read goes through one
-buffer, or through a mapping whose pages are given back after each look: how much memory a process
-takes does not depend on how many records there are.
+buffer and is never mapped: a system maps all around what is looked at, up to megabytes of it, and
+counts them as the process's; and a fault costs more than a read of a few hundred bytes. How much
+memory a process takes does not depend on how many records there are.
 
 A file without a name (`open(2)`, O_TMPFILE) holds records that were read: the kernel removes it
 with the last process that has it open, however that one ends. What a worker is given has a name,
@@ -12,7 +13,6 @@ and a line before the records says what they are.
 
 from __future__ import annotations
 
-import mmap
 import os
 import shutil
 import tempfile
@@ -34,8 +34,6 @@ from fitchain.pod.values.recipe.fields import Fields
 ROWS_TAG = b"fitchain/rows/v2\n"
 MOST_HELD_BYTES = 64 << 20
 """From so many bytes of cells on they go to disk."""
-TAKEN_AT_ONCE = 512
-"""A place that is looked at may bring the kernel's 16 pages around it into memory."""
 
 MOST_TAKEN = 1 << 14
 """Of more records than this not all cells are read for one column's sake."""
@@ -83,37 +81,42 @@ class Rows:
         self.bounds: Mapping[str, tuple[Any, Any]] | None = None
         self._slab: tuple[tuple[int, int], Bytes] = ((0, 0), np.empty((0, self.width), np.uint8))
         self._taken: tuple[Array, Bytes] = (np.empty(0, np.uint64), self._slab[1])
-        self._map: mmap.mmap | None = None
 
     def slab(self, low: int, high: int) -> Bytes:
         """The bytes of the records from `low` to before `high`, `[n, width]`; those that were asked
         for last are at hand."""
         bounds, kept = self._slab  # another thread may put its own there meanwhile
         if bounds != (low, high):
-            size, offset = (high - low) * self.width, self.start + low * self.width
-            data = os.pread(self.file.fileno(), size, offset)
-            while len(data) < size:  # a system reads no more than 2 GB at once
-                if not (piece := os.pread(self.file.fileno(), size - len(data), offset + len(data))):
-                    raise InputRefused("the file of records became shorter", "write it anew")
-                data += piece
+            data = self._read((high - low) * self.width, self.start + low * self.width)
             kept = np.frombuffer(data, np.uint8).reshape(high - low, self.width)
             self._slab = (low, high), kept
         return kept
 
     def take(self, indices: Array) -> Bytes:
-        """The bytes of some records, `[n, width]`; those that were asked for last are at hand."""
+        """The bytes of some records, `[n, width]`; those that were asked for last are at hand.
+
+        Raises:
+            IndexError: there is no record of an index.
+        """
         last, taken = self._taken
         if not np.array_equal(last, indices):
-            if self._map is None:
-                self._map = mmap.mmap(self.file.fileno(), 0, prot=mmap.PROT_READ)
-            rows = np.frombuffer(self._map, np.uint8, self.count * self.width, self.start).reshape(-1, self.width)
+            if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < self.count:
+                raise IndexError(f"there are {self.count} records, and some of {len(indices)} indices are none of them")
             taken = np.empty((len(indices), self.width), np.uint8)
-            for low in range(0, len(indices), TAKEN_AT_ONCE):
-                part = slice(low, low + TAKEN_AT_ONCE)
-                taken[part] = rows[indices[part]]
-                self._map.madvise(mmap.MADV_DONTNEED)
+            start, width, into = self.start, self.width, taken.reshape(-1).data
+            for at, index in enumerate(indices.tolist()):
+                into[at * width : (at + 1) * width] = self._read(width, start + index * width)
             self._taken = np.array(indices), taken
         return taken
+
+    def _read(self, size: int, offset: int) -> bytes:
+        """So many bytes of the file from an offset on."""
+        data = os.pread(self.file.fileno(), size, offset)
+        while len(data) < size:  # a system reads no more than 2 GB at once
+            if not (piece := os.pread(self.file.fileno(), size - len(data), offset + len(data))):
+                raise InputRefused("the file of records became shorter", "write it anew")
+            data += piece
+        return data
 
     def arrays(self) -> dict[str, Array]:
         """Every column by its name, to be used as an array is that one takes parts of."""

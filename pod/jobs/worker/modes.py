@@ -73,9 +73,9 @@ from fitchain.pod.values.job_folder import (
 from fitchain.pod.values.leaf import (
     Checkpoint,
     Leaf,
+    SegmentRecords,
     StateRoots,
     metrics_digest,
-    records_digest,
     results_word,
     state_word,
     verify_chain,
@@ -123,10 +123,10 @@ def train(
     try:
         with recorder:
             if index == 0:
-                recorder.record(0, position.state, [], {})
+                recorder.record(0, position.state, SegmentRecords(), {})
             for at, step, segment in leaves_after(job, index, position, _ticker(emit, job)):
                 values, held_out = segment.values(job.recipe.metrics), job.held_out(at, position.program)
-                recorder.record(step, position.state, segment.indices, values, held_out)
+                recorder.record(step, position.state, segment.records, values, held_out)
     except Diverged as end:
         _end(job, recorder, end, emit)
         return
@@ -394,7 +394,7 @@ def _checkpoint(
         index=index,
         step=step,
         state=state_word(roots.digest, recorded.state_salt),
-        records=records_digest(segment.records(), job.records_salt(index)),
+        records=segment.records.digest(job.records_salt(index)),
         metrics=metrics_digest(metrics, recorded.salt),
         held_out=results_word(held_out_digest(held_out, held_out_salt(recorded.salt)), recorded.report),
         previous=checkpoints[index - 1].leaf.digest(job.task.ctx, job.task.seed),
@@ -516,12 +516,12 @@ def _replay_reference(
     job: Job[Audit], opened: OpenedReference, steps: range, tick: Callable[[int], None]
 ) -> tuple[str, Digest]:
     """The first difference, and the state before the last step, as of `_audit_one`."""
-    run, places, before = _reference_run(job, opened), [], ZERO
+    run, records, before = _reference_run(job, opened), SegmentRecords(), ZERO
     try:
         trained = run.steps()
         for at in steps:
             before = run.roots.digest if at == steps[-1] else before
-            places.append(next(trained).indices)
+            records.add(run.training.taken(next(trained).indices))
             tick(at + 1)
         refuse_not_finite(run.program.moving(), steps.stop)
     except Diverged as over:
@@ -534,7 +534,7 @@ def _replay_reference(
         return problem, before
     if opened.ends:
         return f"the training goes on to step {steps.stop}, and was said to end before", before
-    mine, theirs = run.leaf(run.training.taken(np.concatenate(places))), opened.leaves[1].leaf
+    mine, theirs = run.leaf(records), opened.leaves[1].leaf
     for words, own, recorded in (
         ("model root", mine.model, theirs.model),
         ("optimizer root", mine.optimizer, theirs.optimizer),
