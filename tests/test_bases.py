@@ -111,7 +111,7 @@ def test_large_base_is_fetched_once_a_person_said_yes(
         reviewed = review_request(home, id)
         assert reviewed.base is not None and reviewed.base.said == OfferedBase(base.shared_bytes, is_sealed=True)
         shown = dict(describe(reviewed).pairs)
-        assert "7.18 kB, sealed to who is offered a model over it" in shown["base"]
+        assert "7.18 kB, sealed to who is offered a model over it" in str(shown["base"])
         approve(home, id)
         tuned.until(tuned.owner.has(id, "accepted"))
     assert home.bases.path(base.root).exists() and home.journal.happened(id, history.Checked)

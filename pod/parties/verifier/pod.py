@@ -392,7 +392,7 @@ class Verifier(PodLoop):
                 raise StoreUnusable(f"the evidence of {audit.ref} cannot be seen yet: {why}", self._way(audit))
             if examination.outcome == Outcome.MATCH:
                 identity = Evidence.read(workspace / EVIDENCE, len(chain_record.leaves)).identity
-                if identity is not None:
+                if identity is not None and chain_record.opens_delivery:  # else it opened nothing here
                     home.keep_secret(folder.released_identity, identity)
         return examination
 

@@ -60,8 +60,8 @@ BOUND = frozenset(
 evidence for a jury, a vote on it, a result; pods do them anew, by what the chain says then. Refused
 calls cost gas, too.
 
-Which of them the contracts themselves refuse elsewhere, should one be mined before its nonce is used
-up: an anchor names its run's seed, and an end proves its last leaf under the run's context and
+Which of them the contracts themselves refuse elsewhere, should one be mined before its nonce is
+used up: an anchor names its run's seed, and an end proves its last leaf under the run's context and
 peaks; a vote's commitment is of audit, round, account and trace, and the trace of the states that
 were replayed. An answer to a result, a dispute, evidence and an answer to a release name their
 agreement or audit alone: what that can cost stands in docs/trust.md, "Behind a reorganisation"."""
