@@ -16,7 +16,15 @@ raise AssertionError("nothing is run")
 from torch import nn
 from elsewhere import *  # noqa: F403
 """
-NET = "from torch import nn\nclass Net(nn.Module):\n    def f(self):\n        inner = 1\ndef small(): ...\nif nn:\n    other = Net()\n"
+NET = """
+from torch import nn
+class Net(nn.Module):
+    def f(self):
+        inner = 1
+def small(): ...
+if nn:
+    other = Net()
+"""
 
 
 @pytest.fixture
