@@ -42,8 +42,8 @@ def read_licence(text: str) -> str:
         InputRefused: it is none, or nearly one of SPDX'.
     """
     spellings = {each.lower(): each for each in SPDX}
-    if (known := spellings.get(text.lower())) is not None:
-        return known
+    if (identifier := spellings.get(text.lower())) is not None:
+        return identifier
     if OWN.fullmatch(text):
         return text
     near = near_licences(text)

@@ -120,8 +120,9 @@ def _classes(tree: ast.Module) -> Iterator[str]:
 
 
 def _bound(tree: ast.Module) -> Iterator[str]:
-    """Names that the statements of a file bind, wherever they stand; `*` where they cannot be told."""
-    for node in ast.walk(tree):
+    """Names that the statements of a file bind outside functions and classes; `*` where they cannot
+    be told."""
+    for node in _outside_functions(tree):
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 yield name
@@ -131,6 +132,14 @@ def _bound(tree: ast.Module) -> Iterator[str]:
                 yield name
             case ast.Call(func=ast.Name(id="globals" | "exec" | "setattr" | "vars" | "locals")):
                 yield "*"
+
+
+def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a file, but those inside its functions and classes."""
+    for child in ast.iter_child_nodes(node):
+        yield child
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            yield from _outside_functions(child)
 
 
 def _files_beside(path: Path) -> list[str]:

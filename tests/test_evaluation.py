@@ -209,6 +209,22 @@ def test_cells_other_than_the_cards_are_refused_by_line_and_column(
     assert "old" not in no.value.message and "-999" not in no.value.message
 
 
+def test_what_the_owner_kept_as_a_category_is_one_here_too(tmp_path: Path) -> None:
+    path = tmp_path / "owner.csv"
+    path.write_text("age,found\n" + "".join(f"{n},{('none', 'mild', 'severe')[n % 3]}\n" for n in range(60)))
+    terms = ReadingTerms(target="found", task=Task.CLASSIFICATION, keep=("none",))
+    card = register(Table.read(path, terms), bytes(32), "A table").card
+    recipe = recipe_of(card, "cross_entropy")
+    assert read_own(OwnTable(path), card, recipe).arrays["found"].tolist()[:3] == [1, 0, 2]
+    with pytest.raises(InputRefused, match="column 'found': the cell is none of the 3"):
+        read_own(OwnTable(path, missing=("none",)), card, recipe)
+
+
+def test_inputs_alone_leave_the_target_unread(tmp_path: Path, staged: tuple[Card, Recipe]) -> None:
+    table = own(tmp_path, "age,sex,grade\n4,f,unknown\n5,m,\n")
+    assert sorted(read_own(table, *staged, inputs_alone=True).arrays) == ["age", "sex"]
+
+
 # Predictions
 
 

@@ -227,7 +227,9 @@ def test_parents_that_do_not_go_together_are_refused(
     fitchain: Fitchain, first: Job, tmp_path: Path, options: tuple[str, ...], message: str
 ) -> None:
     write_safetensors(some := tmp_path / "some.safetensors", tensors(1))
-    words = {"JOB": first.id.short, "MODEL": str(first.parties.model), some.name: str(some)}
+    certificate = _written(tmp_path / "certificate.json", first.certificate)
+    words = {"JOB": first.id.short, "MODEL": str(first.parties.model)}
+    words |= {path.name: str(path) for path in (some, certificate)}
     (source := tmp_path / "x.py").write_text("X = 1")
     named = [words.get(option, option) for option in options]
     dataset = str(first.parties.dataset)

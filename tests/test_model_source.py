@@ -16,7 +16,15 @@ raise AssertionError("nothing is run")
 from torch import nn
 from elsewhere import *  # noqa: F403
 """
-NET = "from torch import nn\nclass Net(nn.Module): ...\ndef small(): ...\nif nn:\n    other = Net()\n"
+NET = """
+from torch import nn
+class Net(nn.Module):
+    def f(self):
+        inner = 1
+def small(): ...
+if nn:
+    other = Net()
+"""
 
 
 @pytest.fixture
@@ -42,6 +50,7 @@ def test_names_that_only_running_tells_are_not_judged(file: Path, text: str) -> 
         ("net.py", "names a file and no module in it", "net.py:Net"),
         ("net.py:", "does not name a module in a file", "FILE.py:NAME"),
         ("net.py:Nett", "defines no 'Nett'", "did you mean Net?"),
+        ("net.py:inner", "defines no 'inner'", "it has the classes Net"),
         ("net.py:Zebra", "defines no 'Zebra'", "it has the classes Net"),
         ("nets.py:Net", "there is no file", "did you mean net.py"),
         ("empty.py:Net", "defines no 'Net'", "it has no class"),

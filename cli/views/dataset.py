@@ -100,6 +100,7 @@ def dataset_pairs(shown: ShownDataset) -> list[tuple[str, Any]]:
         ("records", card.record_count),
         ("unit", describe_protected(card)),
         ("target", describe_target(card)),
+        ("forward gets", describe_inputs(card)),
         *subgroup_pairs(card),
         *tokenizer_pairs(card),
         ("licence", card.licence or None),
@@ -191,7 +192,8 @@ def commands_of(shown: ShownDataset) -> list[str]:
     id = shown.entry.id.short
     publish = f"fitchain model publish FILE.py:NAME --dataset {id}"
     embedding = f"{publish} --input x=@rest --input codes=@category:int64  (categories into an embedding)"
-    has_codes = any(column.kind == "category" for column in columns_of(shown.card))
+    inputs = (column for column in columns_of(shown.card) if column.name != shown.card.target)
+    has_codes = any(column.kind == "category" for column in inputs)
     return [
         publish,
         *([embedding] if has_codes else []),
@@ -273,6 +275,19 @@ def describe_target(card: Card) -> str:
     classes = ", ".join(category_texts(card.categories[:8]))
     more = ", …" if len(card.categories) > 8 else ""
     return f"{card.target} ({card.task}){': ' if classes else ''}{classes}{more}"
+
+
+def describe_inputs(card: Card) -> str | None:
+    """What a module is given of a batch where nobody names columns, and what it puts out for the
+    usual loss: `x: float32 [batch, 7]; [batch, 3] out`."""
+    from fitchain.pod.compute.dataset import Parameters, usual_arguments
+
+    if card.target is None:
+        return None
+    arguments = usual_arguments(card, Parameters(("x",), 1, is_open=True))
+    classes = len(card.transform.get(card.target, {}).get("categories", ()))
+    puts_out = f"; puts out [batch, {classes}], a number for each class" if classes else ""
+    return f"{', '.join(map(str, arguments))}{puts_out}"
 
 
 def conditions_of(policy: Policy) -> list[str]:

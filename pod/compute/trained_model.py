@@ -179,7 +179,8 @@ def prepared(
     if isinstance(rows, str | Path):
         rows = OwnTable(Path(rows))
     if isinstance(rows, OwnTable):
-        table = read_own(replace(rows, missing=rows.missing + missing), card, recipe, tokenizer=tokenizer)
+        named = replace(rows, missing=rows.missing + missing)
+        table = read_own(named, card, recipe, tokenizer=tokenizer, inputs_alone=True)
     else:
         table = read_rows(MemoryRows(rows), card, recipe, missing, tokenizer)
     return table.count, assemble_inputs(recipe, table, [_DTYPES[each.dtype] for each in graph.inputs])

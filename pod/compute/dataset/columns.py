@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -189,6 +189,10 @@ def declared_classes(texts: Sequence[str]) -> Classes:
     return tuple(numbers)
 
 
+MOST_SHOWN = 10
+"""Columns in a hint."""
+
+
 def no_class(count: int) -> str:
     """What is wrong with a cell that is none of so many classes."""
     return f"the cell is none of the {count} categories"
@@ -202,5 +206,13 @@ def require_column(name: str | None, names: Mapping[str, Any] | Sequence[str], w
     """
     if name is None or name in names:
         return
-    shown = near_names(name, names, cutoff=0.5) or list(islice(names, 10))
-    raise InputRefused(f"{what} {name!r:.80} is not in the table", f"did you mean {', '.join(map(repr, shown))}?")
+    raise InputRefused(f"{what} {name!r:.80} is not in the table", near_columns(name, names))
+
+
+def near_columns(name: str, names: Iterable[str]) -> str:
+    """What to do about a column that is not there: near ones, or the first that are."""
+    names = [each for each in names if each]
+    if near := near_names(name, names, cutoff=0.5):
+        return f"did you mean {', '.join(map(repr, near))}?"
+    more = ", ..." if len(names) > MOST_SHOWN else ""
+    return f"it has {', '.join(map(repr, names[:MOST_SHOWN]))}{more}" if names else "it has no column with a name"

@@ -39,19 +39,27 @@ class OwnTable:
     missing: tuple[str, ...] = ()
 
 
+# Many parameters: what was agreed, and what is read.
 def read_own(
-    own: OwnTable, card: Card, recipe: Recipe, spill: Spill | None = None, tokenizer: bytes | None = None
+    own: OwnTable,
+    card: Card,
+    recipe: Recipe,
+    spill: Spill | None = None,
+    tokenizer: bytes | None = None,
+    inputs_alone: bool = False,
 ) -> Table:
     """Read a table with the columns that a recipe wants, in the card's terms.
 
-    The target, and columns of subgroups, may be missing; other columns are left out.
+    The target, and columns of subgroups, may be missing; other columns are left out, and with
+    `inputs_alone` these, too.
 
     Raises:
         NotFound: there is no such file.
         InputRefused: a column that the model takes is not there, or cells are not what the card
             says; the message names lines and columns.
     """
-    schema = _schema(card, recipe, column_names(own.path, own.dialect), own.missing)
+    names = () if inputs_alone else column_names(own.path, own.dialect)
+    schema = _schema(card, recipe, names, own.missing)
     with _advising():
         return Table.read_as(own.path, Reading(own.dialect, schema), spill=spill, tokenizer=tokenizer)
 
@@ -59,12 +67,13 @@ def read_own(
 def read_rows(
     source: Source, card: Card, recipe: Recipe, missing: tuple[str, ...] = (), tokenizer: bytes | None = None
 ) -> Table:
-    """Read a source that is open already, rows in memory say, as `read_own` reads a file.
+    """Read what a model takes of a source that is open already, rows in memory say, as `read_own`
+    reads a file.
 
     Raises:
         InputRefused: as `read_own`.
     """
-    schema = _schema(card, recipe, source.names, missing)
+    schema = _schema(card, recipe, (), missing)
     with _advising():
         return Table.read_source(source, schema, tokenizer)
 
@@ -82,7 +91,8 @@ def _advising() -> Iterator[None]:
 
 
 def _schema(card: Card, recipe: Recipe, names: Collection[str], missing: tuple[str, ...]) -> Schema:
-    """How the wanted columns are read."""
+    """How the wanted columns are read: those that the model takes, and of the target and the
+    subgroups those among the names."""
     base = {missing_name(column.name): column.name for column in card.columns}
     taken = [name for argument in recipe.inputs for name in argument]
     inputs = [base[name] if card.column(name).kind is Kind.MISSING else name for name in taken]
@@ -90,8 +100,14 @@ def _schema(card: Card, recipe: Recipe, names: Collection[str], missing: tuple[s
     schema = card.schema_of([*dict.fromkeys([*inputs, *optional])])
     has_target = recipe.target in (*inputs, *optional)
     plans = tuple(replace(plan, numbers=_numbers(card, plan)) for plan in schema.plans)
-    markers = ReadingTerms(missing=missing).markers
+    markers = ReadingTerms(missing=missing, keep=_kept(card, schema, missing)).markers
     return replace(schema, plans=plans, unit=None, target=recipe.target if has_target else None, markers=markers)
+
+
+def _kept(card: Card, schema: Schema, missing: tuple[str, ...]) -> tuple[str, ...]:
+    """Texts that tools write for missing cells, and that the owner took as categories."""
+    options = (option for plan in schema.plans for option in card.options(plan.column.name))
+    return tuple(option for option in options if isinstance(option, str) and option and option not in missing)
 
 
 def _numbers(card: Card, plan: ColumnPlan) -> tuple[int, ...]:

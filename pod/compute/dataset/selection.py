@@ -6,13 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fitchain.pod.compute.dataset.cells import MISSING
-from fitchain.pod.compute.dataset.columns import Classes, Kind
+from fitchain.pod.compute.dataset.columns import Classes, Kind, near_columns
 from fitchain.pod.compute.dataset.source import plain_name
 from fitchain.pod.compute.dataset.task import Task
 from fitchain.pod.compute.dataset.tokenizer import Tokenizing
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import MOST_COLUMN_NAME, MOST_COLUMNS
-from fitchain.pod.values.suggestions import near_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +120,7 @@ def find_column(names: Sequence[str], wanted: str, what: str, several: bool = Fa
         return places
     if plain.startswith("#") and plain[1:].isdecimal() and 1 <= int(plain[1:]) <= len(names):
         return [int(plain[1:]) - 1]
-    shown = near_names(plain, names, cutoff=0.5) or [name for name in names if name][:10]
-    raise InputRefused(f"{what} {wanted!r:.80} is not in the table", f"did you mean {', '.join(map(repr, shown))}?")
+    raise InputRefused(f"{what} {wanted!r:.80} is not in the table", near_columns(plain, names))
 
 
 def _require_name(names: Sequence[str], position: int, taken: Mapping[str, int]) -> None:

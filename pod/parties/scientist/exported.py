@@ -122,8 +122,8 @@ def export_onnx(folder: Folder, to: Path | str) -> OnnxCheck:
         how close the two are.
 
     Raises:
-        NotFound, Refuted, InputRefused: as `load`; or the file is there, or an operator of the graph
-            has no translation.
+        NotFound, Refuted, InputRefused: as `load`; or the file is there, or an operator of the
+            graph has no translation.
         HostUnusable: a library of the extra `onnx` is not here, or the file cannot be written.
     """
     from fitchain.pod.compute.model.onnx_file import WEIGHTS, onnx_libraries, write_onnx
