@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import fitchain
-from fitchain.pod.compute.dataset import CardPrivacy, Kind, ReadingTerms, Task, Tokenizing
+from fitchain.pod.compute.dataset import CardPrivacy, Kind, ReadingTerms, Table, Task, Tokenizing
 from fitchain.pod.compute.dataset.preprocessing import check_preprocessing, preprocessing_of
 from fitchain.pod.proof.certificate.claims import check_file
 from fitchain.pod.proof.certificate.envelope import unseal
@@ -36,6 +36,7 @@ from tests.certified_jobs import SOMETHING
 from tests.delivered_models import DeliveredModel, deliver
 from tests.source_text import ROOT, blocks_of
 from tests.texts import file_of, tokenizer
+from tests.whole_way import records
 
 Staged = tuple[Path, DeliveredModel]
 """An owner's file, and what was trained on it."""
@@ -164,6 +165,20 @@ def test_images_and_labels_go_in_and_out_as_arrays(tmp_path: Path) -> None:
     assert [whole[place] for place in made.rows.tolist()] == model.predict(rows)
     with pytest.raises(InputRefused, match=r"column 'image': the cell is of shape \(6, 6\)"):
         model.predict({"image": rows["image"][:, 0]})
+
+
+@pytest.mark.sources
+def test_a_folder_of_images_is_predicted_as_it_was_registered(tmp_path: Path) -> None:
+    registered, _, _ = records.images(tmp_path, 80).partition(" ")
+    source, net = tmp_path / registered, nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    asked = {"inputs": [["image"]], "loss": "cross_entropy"}
+    made = deliver(tmp_path, source, ReadingTerms(target="label"), net, asked, (Input("x", "F32", (1, 8, 8)),))
+    model, true = fitchain.load(made.folder), Table.read(source, ReadingTerms(target="label")).arrays["label"]
+    predicted, outcome = model.predict(source), made.result.outcome
+    assert isinstance(outcome, Classes) and model.classes == [str(digit) for digit in range(10)]
+    rows = made.rows.astype(np.int64)
+    held_out = [predicted[row] for row in rows]
+    assert confusion([model.classes[true[row]] for row in rows], held_out, model.classes) == outcome.confusion
 
 
 class Words(nn.Module):

@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import fitchain
 from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.ids import AgreementId
@@ -82,6 +84,12 @@ def test_model_goes_the_whole_way_and_has_the_bits_of_its_own_code(
     delivered = ModelFile.read(result / "model.safetensors")
     whole = delivered.own if delivered.is_whole else read_safetensors(result / "whole.safetensors")[0]
     require_equal_bits(whole, eager)
+    model = fitchain.load(result)
+    outputs = model.outputs(parties.sources / registered.partition(" ")[0])  # images, texts and tables as the owner's
+    assert len(outputs) == model.card.count and np.isfinite(outputs).all()
+    if outputs.ndim == 2:
+        predicted = model.predict(parties.sources / registered.partition(" ")[0])
+        assert len(predicted) == len(outputs) and set(predicted) <= set(model.classes)
     assert delivered.is_whole is ("--base" not in published)
     if not delivered.is_whole:  # LoRA's matrices and the head alone
         assert {name.rpartition(".")[0].rpartition(".")[2] for name in delivered.own} == {"query", "value", "head"}
