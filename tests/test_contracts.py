@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import subprocess
@@ -29,12 +30,17 @@ def artifact(contract: str) -> dict[str, Any]:
 
 
 def inspect(contract: str, what: str) -> str:
-    """Ask forge for a part of what it compiled (and let it compile, if the sources are newer)."""
+    """Ask forge for a part of what it compiled (and let it compile, if the sources are newer); one
+    that compiles already, with `make test`, is waited for (scripts/check)."""
     command: list[str | Path] = [node_tools.binary("forge"), "inspect", contract, what]
     environment = node_tools.variables()
-    done: subprocess.CompletedProcess[str] = subprocess.run(
-        command, cwd=compile_contracts.ROOT, env=environment, capture_output=True, text=True, check=True
-    )
+    cache = compile_contracts.ROOT / "forge-cache"
+    cache.mkdir(exist_ok=True)
+    with (cache / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done: subprocess.CompletedProcess[str] = subprocess.run(
+            command, cwd=compile_contracts.ROOT, env=environment, capture_output=True, text=True, check=True
+        )
     return done.stdout.strip()
 
 
