@@ -65,7 +65,7 @@ CategoriesOption = Annotated[
     typer.Option(
         "--categories",
         metavar="COLUMN=LIST",
-        help="The categories that a column may have, by commas: stage=I,II,III; any other is refused. Repeat it.",
+        help='The categories that a column may have: stage=I,II,"III, late"; any other is refused. Repeat it.',
         show_default=False,
     ),
 ]
@@ -156,7 +156,7 @@ def categories_of(texts: Sequence[str]) -> dict[str, Classes]:
         name, sign, line = text.partition("=")
         if not sign or not name:
             raise InputRefused(f"the categories {text!r:.80} are not COLUMN=LIST", "write them as stage=I,II,III")
-        pairs[name] = declared_classes([cell.strip() for cell in next(csv.reader([line]), [])])
+        pairs[name] = declared_classes([cell.strip() for cell in next(csv.reader([line], skipinitialspace=True), [])])
     return pairs
 
 

@@ -58,6 +58,12 @@ KINDS: dict[str, tuple[Column, Kind, str, list[Any]]] = {
     "dictionary": (lambda pa: pa.array(["b", "a"]).dictionary_encode(), Kind.CATEGORY, "int64", [1, 0]),
     "dictionary of numbers": (lambda pa: pa.array([7, 5]).dictionary_encode(), Kind.WHOLE, "int64", [7, 5]),
     "date32": (lambda pa: pa.array([dt.date(1969, 12, 31), dt.date(2026, 1, 1)]), Kind.TIME, "int64", [-1, 20454]),
+    "date64": (
+        lambda pa: pa.array([dt.date(1969, 12, 31), dt.date(2026, 1, 1)], pa.date64()),
+        Kind.TIME,
+        "int64",
+        [-1, 20454],
+    ),
     "timestamp": (lambda pa: pa.array([0, NANOSECONDS], pa.timestamp("ns")), Kind.TIME, "int64", [0, NANOSECONDS]),
     "zoned": (lambda pa: pa.array([-1, 5], pa.timestamp("us", "Asia/Tokyo")), Kind.TIME, "int64", [-1, 5]),
     "decimal": (
@@ -257,6 +263,12 @@ def test_long_word_in_each_record_is_kept_once(tmp_path: Path) -> None:
         before = pa.total_allocated_bytes()
         assert Table.read(path, limit_bytes=100_000).count == 2_000
         assert pa.total_allocated_bytes() - before < 100_000
+
+
+def test_date_that_is_no_whole_day_is_damage(tmp_path: Path) -> None:
+    days = pyarrow().array([86_400_000, 5], pyarrow().int64()).view(pyarrow().date64())
+    with pytest.raises(InputRefused, match="no intact"):
+        Table.read(as_file(tmp_path / "t.arrow", pyarrow().table({"x": days})))
 
 
 def test_old_times_of_96_bits_are_refused(tmp_path: Path) -> None:

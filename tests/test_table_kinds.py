@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fitchain.cli.table_options import categories_of
 from fitchain.pod.compute.dataset import (
     Card,
     CsvDialect,
@@ -134,7 +135,9 @@ def test_a_decimal_comma_changes_no_category_and_takes_no_point(tmp_path: Path) 
         ("a,b;c", "1,2;3", "by the comma and by the semicolon"),
         ("a;b;c", "1;2;3;4", "there are not 3 cells, as the header has"),
         ("a,b,", "1,2,", "column 3 has no name"),
-        ("# exported yesterday\na,b", "1,2", "there are not 1 cells"),
+        ("# exported yesterday\na,b", "1,2", "line 1 has one cell, and line 2 is the first with 2"),
+        ("Hearts\nof 2026\n\na,b", "1,2", "line 1 has one cell, and line 4 is the first with 2"),
+        ("Hearts,,\n,,\na,b,c", "1,2,0", "line 1 has one cell, and line 3 is the first with 3"),
         ("a,b", "1,\x002", "line 2: the line holds a zero byte"),
         ("a,b", '1,"2', "line 3: a cell goes on after its closing quote"),
         ("a,b", '1,"2"\n3,"4', "a cell goes on after its closing quote"),
@@ -156,9 +159,15 @@ def test_lines_may_end_in_three_ways_and_cells_hold_them(tmp_path: Path, end: st
     assert (table.arrays["x"].tolist(), table.categories["note"]) == ([1.5, 2.5], ("b", "two\nlines"))
 
 
-def test_excel_says_its_separator_in_a_first_line(tmp_path: Path) -> None:
-    path = written(tmp_path, "sep=;\r\nalter;crp;sepsis", *numbered("{n};{n}.5;{b}"))
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_excel_says_its_separator_in_a_first_line(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(end.join(["sep=;", "alter;crp;sepsis", *numbered("{n};{n}.5;{b}"), ""]).encode())
     assert Table.read(path).count == ROWS
+
+
+def test_categories_with_commas_are_named_between_quotes() -> None:
+    assert categories_of(['stage="II, late", "II, early",I']) == {"stage": ("I", "II, early", "II, late")}
 
 
 def test_dos_ends_a_file_with_a_character_of_its_own(tmp_path: Path) -> None:

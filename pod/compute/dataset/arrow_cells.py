@@ -239,10 +239,8 @@ def _typed(array: Any) -> Typed:
     arrow, kind, unit = pyarrow(), array.type, ""
     if arrow.types.is_timestamp(kind):
         array, unit = array.view(arrow.int64()), UNITS[kind.unit]
-    elif arrow.types.is_date32(kind):
-        array, unit = array.view(arrow.int32()).cast(arrow.int64()), "days"
-    elif arrow.types.is_date64(kind):
-        array, unit = array.view(arrow.int64()), "milliseconds"
+    elif arrow.types.is_date(kind):  # one of 64 bits is a whole day, too, and Parquet knows no other
+        array, unit = array.cast(arrow.date32()).view(arrow.int32()).cast(arrow.int64()), "days"
     missing = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
     if missing is not None:  # before they are numpy's, which would make floats of whole numbers
         array = array.fill_null(arrow.scalar(array.type.to_pandas_dtype()(0), array.type))

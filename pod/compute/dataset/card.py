@@ -661,7 +661,8 @@ class _Sums:
         self.farthest = max(self.farthest, float(np.abs(beside).max()))
         with np.errstate(over="ignore"):  # of a constant column, whose mean is rounded, they are not asked for
             self.squares.append(float(np.square(beside).sum()))
-            self.enlarged.append(float(np.square(beside * ENLARGED).sum()))
+            if self.farthest < LEAST_SQUARED:  # else nobody asks for them
+                self.enlarged.append(float(np.square(beside * ENLARGED).sum()))
 
     def constants(self) -> dict[str, float]:
         """What the card publishes."""

@@ -61,6 +61,8 @@ MEANT_BY_UNIT = (Kind.TIME, Kind.TOKENS)
 _MISSING_ENDING = " is missing"
 
 DTYPES = ("float64", "float32", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool")
+ADMITTED = frozenset((np.dtype(name).kind, np.dtype(name).itemsize) for name in DTYPES)
+"""The same by kind and size, in either order of bytes: numpy makes a type's name anew each time."""
 UNDECLARED = "name every class and category that there may be, or leave that record out"
 MOCK_MARK = "mock data made by fitchain, no real record"
 _WHOLE = re.compile(r"-?[1-9][0-9]*|0")
@@ -151,7 +153,7 @@ def plain(name: str, array: Array, first: int = 0) -> Array:
     """
     if array.ndim == 0:
         raise InputRefused(f"column {name!r} is a single value and has no records")
-    if array.dtype.name not in DTYPES:
+    if (array.dtype.kind, array.dtype.itemsize) not in ADMITTED:
         raise InputRefused(f"column {name!r} has dtype {array.dtype}, not one of {', '.join(DTYPES)}")
     cells = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     if cells.dtype.kind == "f" and not np.isfinite(cells).all():

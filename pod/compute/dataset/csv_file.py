@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -110,12 +110,12 @@ class CsvFile:
             head = text.read(SNIFFED_CHARACTERS)
         self.mock, skipped, named = _before_header(head)
         self._skipped = skipped
-        lines = "".join(islice(io.StringIO(head), skipped, skipped + SNIFFED_LINES))
-        delimiter = (
-            said.delimiter or named or _delimiter(lines, not head.endswith(lines) or len(head) == SNIFFED_CHARACTERS)
-        )
+        lines = "".join(islice(io.StringIO(head, newline=""), skipped, skipped + SNIFFED_LINES))
+        cut_off = not head.endswith(lines) or len(head) == SNIFFED_CHARACTERS
+        delimiter = said.delimiter or named or _delimiter(lines, cut_off)
         self._dialect = replace(self._dialect, delimiter=delimiter)
         self._doubts_points = False
+        _refuse_titles(lines, cut_off, self._dialect, skipped)
         self._dialect = replace(self._dialect, decimal=said.decimal or self._decimal(lines))
 
     @property
@@ -312,7 +312,7 @@ def _encoding(start: bytes) -> str:
 def _before_header(head: str) -> tuple[bool, int, str | None]:
     """Whether the mark of mock data stands first, how many lines come before the header, and the
     delimiter that one of them names (`sep=;`, as Excel has it)."""
-    lines = [line.strip() for line in islice(io.StringIO(head), 2)]
+    lines = [line.strip() for line in islice(io.StringIO(head, newline=""), 2)]
     mock = bool(lines) and lines[0] == f"# {MOCK_MARK}"
     rest = lines[1:] if mock else lines
     if rest and rest[0].lower().startswith("sep=") and len(rest[0]) <= 5:
@@ -339,8 +339,8 @@ def _delimiter(lines: str, cut_off: bool) -> str:
         headers[word] = widths[0] if widths else 1
         if whole and min(whole) == max(whole):
             even[word] = whole[0]
-        elif len(whole) > 2 and min(whole[1:]) == max(whole[1:]) > 1:
-            below[word] = whole[1]
+        elif (start := _even_from(whole)) <= min(MOST_TITLES, len(whole) - LEAST_EVEN) and whole[start] > 1:
+            below[word] = whole[start]
     most = max(even.values(), default=1)
     best = [word for word, width in even.items() if width == most]
     if most == 1 < max(*headers.values(), *below.values(), 1):
@@ -351,6 +351,41 @@ def _delimiter(lines: str, cut_off: bool) -> str:
             f"say what parts its cells (--delimiter {best[0]} or --delimiter {best[1]})",
         )
     return best[0] if best else "comma"
+
+
+def _refuse_titles(lines: str, cut_off: bool, dialect: CsvDialect, skipped: int) -> None:
+    """Refuse lines of a title before the header: the first has one cell, filled up or not, and all
+    from some line on have more.
+
+    Args:
+        lines: the first ones, of which the last may be cut off.
+
+    Raises:
+        InputRefused: there are such lines.
+    """
+    rows, filled = _Rows(io.StringIO(lines, newline=""), dialect, skipped, strict=False), list[tuple[int, list[str]]]()
+    while (row := rows.next()) is not None:
+        filled += [(rows.line, row)] if row else []
+    whole = filled[:-1] if cut_off else filled
+    even = _even_from([len(row) for _, row in whole])
+    headers = [line for line, row in whole[even:] if all(map(str.strip, row))]
+    if len(whole) - even < LEAST_EVEN or (width := len(whole[even][1])) < 2 or not headers:
+        return
+    (first, title), named = whole[0], sum(map(bool, map(str.strip, whole[0][1])))
+    if headers[0] > first and named == 1 and (len(title) == 1 or width > 2):
+        raise InputRefused(
+            f"line {first} has one cell, and line {headers[0]} is the first with {width}, as all after it have",
+            "delete what stands before the header: a title, say",
+        )
+
+
+def _even_from(widths: Sequence[int]) -> int:
+    """From which line on all have as many cells as the last."""
+    return len(widths) - len(list(takewhile(lambda width: width == widths[-1], reversed(widths))))
+
+
+LEAST_EVEN, MOST_TITLES = 2, 20
+"""Of fewer lines of one width nothing follows; and more lines than these are no title."""
 
 
 def _first_undecodable_line(path: Path, encoding: str) -> int:

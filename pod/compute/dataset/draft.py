@@ -12,10 +12,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from fitchain.pod.compute.dataset import cells as texts
-from fitchain.pod.compute.dataset.columns import DTYPES, Array, Column, Kind
+from fitchain.pod.compute.dataset.columns import ADMITTED, Array, Column, Kind
 from fitchain.pod.compute.dataset.rows import Rows, RowSink, Spill
 from fitchain.pod.compute.dataset.schema import Schema
-from fitchain.pod.compute.dataset.source import Cells, Slab, Typed, missing_of
+from fitchain.pod.compute.dataset.source import Cells, Slab, Typed
 
 
 class Draft:
@@ -83,9 +83,12 @@ class Draft:
         none."""
         if isinstance(cells, Typed):
             values = cells.values
-            is_finite = values.dtype.kind != "f" or bool(np.isfinite(values).all())
-            is_plain = values.dtype.name in DTYPES and not cells.unit and is_finite and not missing_of(cells).any()
-            return values if is_plain and dtype in (None, values.dtype.name) else None
+            own = values.dtype.kind, values.dtype.itemsize
+            is_drafted = dtype is None or own == (np.dtype(dtype).kind, np.dtype(dtype).itemsize)
+            if own not in ADMITTED or cells.unit or not is_drafted:
+                return None
+            is_there = values.dtype.kind != "f" or bool(np.isfinite(values).all())
+            return values if is_there and (cells.missing is None or not cells.missing.any()) else None
         plain = texts.clean(cells)
         if texts.missing(plain, self.markers):
             return None

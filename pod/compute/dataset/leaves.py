@@ -14,7 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, overload
 
-from fitchain.pod.compute.dataset.rows import new_scratch
+import numpy as np
+
+from fitchain.pod.compute.dataset.rows import beside, each_row, new_scratch
 from fitchain.pod.values.digest import DIGEST_BYTES, Digest, path_in, tree_levels
 from fitchain.pod.values.errors import InputRefused, host_errors
 
@@ -171,8 +173,9 @@ def _block_roots(data: bytes) -> list[bytes]:
     """The roots of blocks of leaves, of which the last may be a part: a node without a sibling
     moves up as it is, so each block comes to one."""
     sha = hashlib.sha256
-    row = [sha(b"\x00" + leaf).digest() for leaf in _each(data)]
+    leaves = np.frombuffer(data, np.uint8).reshape(-1, DIGEST_BYTES)
+    row = [sha(leaf).digest() for leaf in each_row(beside([np.zeros((len(leaves), 1), np.uint8), leaves]))]
     for _ in range(BLOCK_LEVELS):
-        above = [sha(b"\x01" + row[at] + row[at + 1]).digest() for at in range(0, len(row) - 1, 2)]
+        above = [sha(b"\x01" + left + right).digest() for left, right in zip(row[::2], row[1::2], strict=False)]
         row = above + row[len(above) * 2 :]
     return row

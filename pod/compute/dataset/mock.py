@@ -299,7 +299,7 @@ class _Met:
 
     def add(self, cells: Array) -> None:
         """Look at some cells."""
-        near = cells.ravel()[self._marked[_sixteen_bits(cells)]]
+        near = cells.ravel()[self._marked.take(_sixteen_bits(cells))]
         places = np.searchsorted(self._different, near).clip(0, len(self._different) - 1)
         self._met[places[self._different[places] == near]] = True
 
@@ -317,9 +317,11 @@ def _sixteen_bits(numbers: Array) -> Array:
     """Of each number 16 bits that are equal where the numbers are (Knuth, The Art of Computer
     Programming, 6.4: multiplicative hashing)."""
     plain = (numbers + numbers.dtype.type(0)).ravel()  # -0 is 0
-    bits = plain.view(np.uint32 if plain.itemsize == 4 else np.uint64).astype(np.uint64)
-    mixed: Array = (bits * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48)
-    return mixed
+    if plain.itemsize == 4:
+        short: Array = (plain.view(np.uint32) * np.uint32(0x9E3779B1)) >> np.uint32(16)
+        return short
+    mixed: Array = (plain.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48)
+    return mixed.view(np.int64)
 
 
 def _draw_unlike(real: Array, drawn: Array, limits: tuple[float, float], random: np.random.Generator) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fitchain.pod.compute.dataset import cells as texts
-from fitchain.pod.compute.dataset.columns import DTYPES, Array, Kind
+from fitchain.pod.compute.dataset.columns import ADMITTED, DTYPES, Array, Kind
 from fitchain.pod.compute.dataset.source import BadCells, Cells, Typed, missing_of
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe.terms import MOST_CATEGORIES
@@ -167,7 +167,7 @@ class Profile:
 
     def _add_typed(self, typed: Typed, places: Sequence[int]) -> None:
         values = typed.values
-        if values.dtype.name not in DTYPES:
+        if (values.dtype.kind, values.dtype.itemsize) not in ADMITTED:
             raise InputRefused(f"it holds {values.dtype}, not one of {', '.join(DTYPES)}")
         if self.typed is not None and (self.typed.values.shape[1:], self.typed.values.dtype, self.typed.unit) != (
             values.shape[1:],
@@ -177,11 +177,15 @@ class Profile:
             raise InputRefused("its cells change their type or shape on the way")
         self.typed = self.typed or replace(typed, values=values[:1].copy(), missing=None)
         gone = missing_of(typed)
-        self.missing.add([places[position] for position in np.flatnonzero(gone).tolist()])
-        present = values[~gone]
+        present = values
+        if gone.any():
+            self.missing.add([places[position] for position in np.flatnonzero(gone).tolist()])
+            present = values[~gone]
         if values.dtype.kind == "f":
-            bad = ~np.isfinite(present).reshape(len(present), -1).all(1)
-            self.infinite.add([places[position] for position in np.flatnonzero(~gone)[bad].tolist()])
+            finite = np.isfinite(present)
+            if not finite.all():
+                bad = ~finite.reshape(len(present), -1).all(1)
+                self.infinite.add([places[position] for position in np.flatnonzero(~gone)[bad].tolist()])
         elif values.dtype.kind in "iu" and present.size:
             self.largest = max(self.largest, -int(present.min()), int(present.max()))
             if values.ndim == 1:
@@ -191,7 +195,14 @@ class Profile:
                 self.far.add([places[position] for position in np.flatnonzero(~gone)[far].tolist()])
         self.is_binary = self.is_binary and bool(((present == 0) | (present == 1)).all())
         if values.ndim == 1 or values.shape[1:] == (1,):
-            self._count_distinct([str(each) for each in present.ravel().tolist()] if self.distinct is not None else [])
+            self._count_different(present.ravel())
+
+    def _count_different(self, values: Array) -> None:
+        """As `_count_distinct`, of the values' texts, of which each is made once: numbers have the
+        same text where they have the same bits."""
+        if self.distinct is not None:
+            different = np.unique(values.view(f"u{values.itemsize}")).view(values.dtype)
+            self._count_distinct([str(each) for each in different.tolist()])
 
 
 class Repeats:

@@ -33,6 +33,7 @@ from fitchain.pod.compute.dataset.card import (
 from fitchain.pod.compute.dataset.columns import MEANT_BY_UNIT, Array, Classes, Column, schema_bytes
 from fitchain.pod.compute.dataset.leaves import Leaves
 from fitchain.pod.compute.dataset.policy import Policy
+from fitchain.pod.compute.dataset.rows import each_row
 from fitchain.pod.compute.dataset.source import Tick, no_tick
 from fitchain.pod.compute.dataset.subgroups import find_groups
 from fitchain.pod.compute.dataset.table import Table
@@ -288,8 +289,7 @@ def record_leaves(table: Table, key: bytes, tick: Tick = no_tick) -> Leaves:
 def _leaves_of_slabs(table: Table, key: bytes, tick: Tick) -> Iterator[bytes]:
     def leaves(bounds: tuple[int, int]) -> bytes:
         slab = table.slab(*bounds, _before_records(key, *bounds, table.unit_records))
-        width, data = slab.shape[1], slab.data.cast("B")
-        return b"".join([sha(data[offset : offset + width]).digest() for offset in range(0, len(data), width)])
+        return b"".join([sha(record).digest() for record in each_row(slab)])
 
     sha = hashlib.sha256
     if table.record_bytes < _UNLOCKED_BYTES:

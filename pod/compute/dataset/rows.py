@@ -231,7 +231,7 @@ class RowSink:
     def _write(self, cells: Sequence[Array]) -> None:
         assert self.file is not None and self.spill is not None
         with host_errors(f"{self.spill.folder} cannot be written"):
-            self.file.write(np.concatenate([bytes_of(part) for part in cells], axis=1).data)
+            self.file.write(beside([bytes_of(part) for part in cells]).data)
 
     def end(self) -> tuple[dict[str, Array], Rows | None]:
         """All records: arrays by column, and the rows on disk that they are of; None where they are
@@ -267,6 +267,24 @@ def new_scratch(folder: Path) -> IO[bytes]:
 def bytes_of(array: Array) -> Bytes:
     """An array's cells as bytes, `[rows, cell_bytes]`, without copying them."""
     return np.ascontiguousarray(array).view(np.uint8).reshape(len(array), -1)
+
+
+def beside(parts: Sequence[Bytes]) -> Bytes:
+    """Bytes of the same records beside one another: `[n, a]`, `[n, b]`, ... become `[n, a + b +
+    ...]`. As cells of one type each they are copied several times faster than by `np.concatenate`.
+    """
+    cell_types = [np.dtype((np.void, part.shape[1])) for part in parts]
+    records = np.empty(len(parts[0]), [(str(number), cells) for number, cells in enumerate(cell_types)])
+    for number, (part, cells) in enumerate(zip(parts, cell_types, strict=True)):
+        records[str(number)] = np.ascontiguousarray(part).view(cells)[:, 0]
+    return records.view(np.uint8).reshape(len(records), -1)
+
+
+def each_row(rows: Bytes) -> list[bytes]:
+    """The bytes of each row, made for all of them at once: slicing takes longer in Python."""
+    whole = np.dtype((np.void, rows.shape[1]))
+    made: list[bytes] = np.ascontiguousarray(rows).view(whole)[:, 0].tolist()
+    return made
 
 
 def is_rows(path: Path) -> bool:

@@ -39,9 +39,10 @@ class Typed:
 
 def missing_of(typed: Typed) -> Array:
     """Where cells are missing, bool `[n]`: where the source says so, and a number that is not one."""
-    values = typed.values
-    gone = np.zeros(len(values), np.bool_) if typed.missing is None else typed.missing
-    return gone | np.isnan(values) if values.dtype.kind == "f" and values.ndim == 1 else gone
+    values, gone = typed.values, typed.missing
+    if values.dtype.kind != "f" or values.ndim > 1:
+        return np.zeros(len(values), np.bool_) if gone is None else gone
+    return np.isnan(values) if gone is None else gone | np.isnan(values)
 
 
 Cells = list[str] | Typed

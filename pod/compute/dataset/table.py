@@ -30,7 +30,7 @@ from fitchain.pod.compute.dataset.decision import decide, guess_task
 from fitchain.pod.compute.dataset.draft import Draft
 from fitchain.pod.compute.dataset.npz_file import read_npz, write_npz
 from fitchain.pod.compute.dataset.readers import Dialect, Reading, open_source, parse_dialect
-from fitchain.pod.compute.dataset.rows import Rows, RowSink, Spill, bytes_of, is_rows, read_rows, slabs
+from fitchain.pod.compute.dataset.rows import Rows, RowSink, Spill, beside, bytes_of, is_rows, read_rows, slabs
 from fitchain.pod.compute.dataset.schema import Schema
 from fitchain.pod.compute.dataset.selection import ReadingTerms
 from fitchain.pod.compute.dataset.source import Source, Tick, no_tick
@@ -382,9 +382,9 @@ class Table:
         """
         schema = np.broadcast_to(np.frombuffer(self.schema, np.uint8), (stop - start, len(self.schema)))
         if self.rows is not None:
-            return np.concatenate([*before, schema, self.rows.slab(start, stop)], axis=1)
+            return beside([*before, schema, self.rows.slab(start, stop)])
         cells = (bytes_of(self.arrays[column.name][start:stop]) for column in self.columns)
-        return np.concatenate([*before, schema, *cells], axis=1)
+        return beside([*before, schema, *cells])
 
     def write_npz(self, path: Path) -> None:
         """Write the arrays as an NPZ file whose bytes depend on nothing but the table and the
