@@ -13,19 +13,20 @@ error names the line of the module.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
-from torch.overrides import TorchFunctionMode
 
 from fitchain.pod.compute.environment.classes import EnvironmentClass
+from fitchain.pod.compute.model.constants import Constants
 from fitchain.pod.compute.model.decisions import decided
 from fitchain.pod.compute.model.fidelity import Witness, observe, require_fidelity
 from fitchain.pod.compute.model.frameworks import without_trainer
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
+from fitchain.pod.compute.model.masks import Masks
 from fitchain.pod.compute.model.output import giving_one
 from fitchain.pod.compute.model.shape_check import dry_run
 from fitchain.pod.compute.model.sizes import tried_out
@@ -75,8 +76,9 @@ def export(
         with without_trainer(module), giving_one(module, output):
             witness, require_run = _observed(module, inputs, max(2, batch))
             tensors = _named_tensors(module)
+            changed = [] if witness is None else witness.written
             (training, writer), (evaluation, _) = (
-                _trace(module, inputs, batch, mode, tensors, admits) for mode in (True, False)
+                _trace(module, inputs, batch, mode, tensors, admits, changed) for mode in (True, False)
             )
     finally:
         for part, mode in modes:
@@ -185,9 +187,11 @@ def _trace(
     training: bool,
     tensors: dict[str, Tensor],
     admits: Admission,
+    written: Collection[Tensor],
 ) -> tuple[Form, Writer]:
     """Trace one mode; constants that the trace finds are added to the tensors. Beside the form
-    comes what wrote it, which knows the module's lines."""
+    comes what wrote it, which knows the module's lines. Tensors that calls write are no
+    constants."""
     module.train(training)
     if module.training != training:
         raise InputRefused(f"{type(module).__name__}.train({training}) leaves the module in the other mode")
@@ -202,15 +206,15 @@ def _trace(
 
     with quiet() as heard, _slow_path():
         try:
-            program = _export(module, examples, strict=False)
+            program = _export(module, examples, strict=False, written=written)
         except Exception as error:  # noqa: BLE001 - the module's code is the user's, and may raise anything
             failure = error
     if isinstance(failure, GuardOnDataDependentSymNode):
         with quiet(), _slow_path(), contextlib.suppress(Exception):  # as below
-            program = decided(lambda: _export(module, examples, strict=False), is_same)
+            program = decided(lambda: _export(module, examples, strict=False, written=written), is_same)
     if failure is not None and CONSTRAINED in str(failure):
         with quiet(), _slow_path(), tried_out(), contextlib.suppress(Exception):  # as below
-            program = _export(module, examples, strict=False)
+            program = _export(module, examples, strict=False, written=written)
     if failure is not None and program is None:
         with quiet(), _slow_path(), contextlib.suppress(Exception):  # the first attempt says more of why
             program = _export(module, examples, strict=True)
@@ -245,41 +249,45 @@ def _example(spec: Input, batch: int) -> Tensor:
     return torch.zeros((batch, *spec.shape), dtype=DTYPES[spec.dtype])
 
 
-class _Detached(TorchFunctionMode):
-    """Takes `tensor.data` for what it is, a tensor without its history: a trace loses sight of it."""
-
-    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
-        if function == _DATA:
-            return arguments[0].detach()
-        return function(*arguments, **(options or {}))
-
-
-_DATA = Tensor.data.__get__  # type: ignore[attr-defined]
-
-
 @contextlib.contextmanager
-def _without_data(module: nn.Module) -> Iterator[None]:
+def _following_constants(module: nn.Module, written: Collection[Tensor]) -> Iterator[None]:
     """Have a module's forward run so; it is exchanged already (`giving_one`)."""
-    forward = vars(module)["forward"]
+    forward, changed = vars(module)["forward"], {id(tensor) for tensor in written}
+    held = {name: tensor for name, tensor in _held(module) if not tensor.requires_grad and id(tensor) not in changed}
 
-    def detached(*arguments: Tensor) -> Tensor:
-        with _Detached():
+    def followed(*arguments: Tensor) -> Tensor:
+        stand_ins = [(traced, held[name]) for name, traced in _held(module) if name in held]
+        with Constants(stand_ins, written) as constants, Masks(constants):
             value: Tensor = forward(*arguments)
             return value
 
-    vars(module)["forward"] = detached
+    vars(module)["forward"] = followed
     try:
         yield
     finally:
         vars(module)["forward"] = forward
 
 
-def _export(module: nn.Module, examples: tuple[Tensor, ...], strict: bool) -> torch.export.ExportedProgram:
+def _held(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from module.named_buffers(remove_duplicate=False)
+
+
+def _export(
+    module: nn.Module, examples: tuple[Tensor, ...], strict: bool, written: Collection[Tensor] = ()
+) -> torch.export.ExportedProgram:
     """Trace a module; strictly, its Python is read instead of run, which finds the batch size free
-    in some that compare sizes."""
+    in some that compare sizes.
+
+    Args:
+        module: whose `forward` takes tensors by place.
+        examples: its arguments, `[batch, *shape]` each.
+        strict: whether its Python is read.
+        written: tensors that its calls change, which are no constants.
+    """
     dimension = torch.export.Dim("batch", min=2, max=max(MOST_BATCH, examples[0].shape[0]))
     shapes = tuple({0: dimension} for _ in examples)  # of `giving_one`'s `*arguments`
-    with contextlib.nullcontext() if strict else _without_data(module):
+    with contextlib.nullcontext() if strict else _following_constants(module, written):
         return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=strict)
 
 
