@@ -86,11 +86,14 @@ class Constants(TorchFunctionMode):
     Args:
         held: constants that a module holds: what stands for each in the trace, and its numbers.
         written: other tensors that a module holds, and that its calls write.
+
+    Attributes:
+        transforms: whether a function was called within a transform of torch.func (vmap, grad).
     """
 
     def __init__(self, held: Iterable[tuple[Tensor, Tensor]], written: Iterable[Tensor]) -> None:
         super().__init__()
-        self.written = list(written)
+        self.written, self.transforms = list(written), False
         # What stands for a value in the trace: its version, and the numbers at each size, one for
         # all where they do not depend on it; `_TooLarge` where they are too many.
         self.values: Any = WeakTensorKeyDictionary()
@@ -100,6 +103,7 @@ class Constants(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
         options = options or {}
+        self.transforms = self.transforms or _transform() is not None
         if function == _DATA:  # a tensor without its history, which a trace would lose sight of
             function = Tensor.detach
         name = getattr(function, "__name__", "")

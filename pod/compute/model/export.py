@@ -32,8 +32,9 @@ from fitchain.pod.compute.model.shape_check import dry_run
 from fitchain.pod.compute.model.sizes import tried_out
 from fitchain.pod.compute.model.tensors import dtype_name, require_plain, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Heard, quiet, raising_location
+from fitchain.pod.compute.model.transforms import WRITTEN_OUT, Transformed, in_plain_operators, untransformed
 from fitchain.pod.compute.operators.arguments import DTYPES
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.errors import FitchainError, InputRefused
 from fitchain.pod.values.graph import Form, Graph, Input, TensorSpec
 from fitchain.pod.values.graph.admission import ANY, Admission
 from fitchain.pod.values.state import TensorBytes
@@ -198,6 +199,7 @@ def _trace(
     examples = tuple(_example(spec, max(2, batch)) for spec in inputs)
     program: torch.export.ExportedProgram | None = None
     failure: BaseException | None = None
+    transformed = False
 
     def is_same(*programs: torch.export.ExportedProgram) -> bool:
         kept = [{**tensors} for _ in programs]
@@ -206,7 +208,14 @@ def _trace(
 
     with quiet() as heard, _slow_path():
         try:
-            program = _export(module, examples, strict=False, written=written)
+            try:
+                program = _export(module, examples, strict=False, written=written)
+            except Transformed:
+                transformed = True
+                with in_plain_operators(module, examples):
+                    program = _export(module, examples, strict=False, written=written)
+        except FitchainError:
+            raise
         except Exception as error:  # noqa: BLE001 - the module's code is the user's, and may raise anything
             failure = error
     if isinstance(failure, GuardOnDataDependentSymNode):
@@ -221,7 +230,12 @@ def _trace(
     if program is None:
         _refuse(failure or RuntimeError(), heard)
     writer = Writer(program, module, tensors, admits)
-    return writer.form(), writer
+    try:
+        return writer.form(), writer
+    except InputRefused as refusal:
+        if not transformed:
+            raise
+        raise InputRefused(f"torch.func runs here what no graph says: {refusal.message}", WRITTEN_OUT) from None
 
 
 def _observed(module: nn.Module, inputs: Sequence[Input], batch: int) -> tuple[Witness | None, Callable[[], None]]:
@@ -250,20 +264,22 @@ def _example(spec: Input, batch: int) -> Tensor:
 
 
 @contextlib.contextmanager
-def _following_constants(module: nn.Module, written: Collection[Tensor]) -> Iterator[None]:
+def _following_constants(module: nn.Module, written: Collection[Tensor]) -> Iterator[list[Constants]]:
     """Have a module's forward run so; it is exchanged already (`giving_one`)."""
+    runs = list[Constants]()
     forward, changed = vars(module)["forward"], {id(tensor) for tensor in written}
     held = {name: tensor for name, tensor in _held(module) if not tensor.requires_grad and id(tensor) not in changed}
 
     def followed(*arguments: Tensor) -> Tensor:
         stand_ins = [(traced, held[name]) for name, traced in _held(module) if name in held]
         with Constants(stand_ins, written) as constants, Masks(constants):
+            runs.append(constants)
             value: Tensor = forward(*arguments)
             return value
 
     vars(module)["forward"] = followed
     try:
-        yield
+        yield runs
     finally:
         vars(module)["forward"] = forward
 
@@ -287,8 +303,14 @@ def _export(
     """
     dimension = torch.export.Dim("batch", min=2, max=max(MOST_BATCH, examples[0].shape[0]))
     shapes = tuple({0: dimension} for _ in examples)  # of `giving_one`'s `*arguments`
-    with contextlib.nullcontext() if strict else _following_constants(module, written):
-        return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=strict)
+    if strict:
+        return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=True)
+    with _following_constants(module, written) as runs, untransformed():
+        try:
+            return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=False)
+        finally:
+            if any(run.transforms for run in runs):
+                raise Transformed
 
 
 @contextlib.contextmanager

@@ -3,8 +3,9 @@
 `h[mask] = 0` is `masked_fill`, which is what torch itself runs; `h[mask] = row` and
 `h[mask] = f(h[mask])` choose between two values with `where`, as long as `f` computes each number
 of that one alone. What a mask picks is followed as a whole tensor, of which only the numbers where
-the mask is true are ever read. Where it is used otherwise (summed, say, or cut into rows) it becomes
-what it is, and no graph holds its shape. That the rest computes the same is tried (`fidelity`).
+the mask is true are ever read. Where it is used otherwise (summed, say, or cut into rows) it
+becomes what it is, and no graph holds its shape. That the rest computes the same is tried
+(`fidelity`).
 """
 
 from __future__ import annotations
