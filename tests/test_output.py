@@ -102,3 +102,10 @@ def test_a_script_is_refused_by_name() -> None:
         script = torch.jit.script(nn.Linear(4, 3))
     with pytest.raises(InputRefused, match=r"compiled by torch\.jit"):
         export(script, FLOATS)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_a_part_that_is_compiled_is_named() -> None:
+    module = nn.Sequential(nn.Linear(4, 4), torch.jit.script(nn.Linear(4, 2)))
+    with pytest.raises(InputRefused, match=r"the part '1' \(Linear\) is compiled by torch.jit"):
+        export(module, [Input("x", "F32", (4,))])

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from torch import Tensor, nn
 
+from fitchain.pod.compute.environment import DEFAULT
 from scripts.zoo.__main__ import failed, lines, table
+from scripts.zoo.architecture import Architecture, series
+from scripts.zoo.trial import attempt
 
 DOZEN = (
     "torchvision/mobilenet_v3_small",
@@ -30,13 +34,28 @@ def result(outcome: str, family: str = "a", wrapped: bool = False) -> dict[str, 
 
 def test_results_are_counted_by_family() -> None:
     results = [result("equal"), result("equal", wrapped=True), result("differs"), result("refused", "b")]
-    rows = [line.split() for line in table([*results, result("not built")]).splitlines()[1:]]
-    assert rows[:3] == [["a", "3", "1", "3", "2"], ["b", "1", "0", "0", "0"], ["all", "4", "1", "3", "2"]]
+    failing = [result("not built"), result("fails itself", "b")]
+    rows = [line.split() for line in table([*results, *failing]).splitlines()[1:]]
+    assert rows[:2] == [["a", "3", "1", "3", "2", "1"], ["b", "1", "0", "0", "0", "1"]]
+    assert rows[2:] == [["all", "4", "1", "3", "2", "2"], ["25%", "75%", "50%"]]
 
 
-@pytest.mark.parametrize(("outcome", "code"), [("equal", 0), ("refused", 1), ("differs", 1), ("not built", 1)])
+@pytest.mark.parametrize(
+    ("outcome", "code"), [("equal", 0), ("refused", 1), ("differs", 1), ("not built", 1), ("fails itself", 1)]
+)
 def test_a_single_model_that_is_not_equal_fails_a_zoo_of_few(outcome: str, code: int) -> None:
     assert failed([result("equal"), result(outcome)]) == code
+
+
+@pytest.mark.parametrize(("is_its_own", "outcome"), [(True, "fails itself"), (False, "refused")])
+def test_a_module_that_fails_without_us_is_not_counted_as_refused(is_its_own: bool, outcome: str) -> None:
+    class Failing(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if is_its_own:
+                raise ValueError("no such numbers")
+            return x * x.sum().item()
+
+    assert attempt(Architecture("x", "a", Failing, series()), DEFAULT).outcome == outcome
 
 
 @pytest.mark.long

@@ -19,7 +19,7 @@ from fitchain.pod.values.graph import Input
 from scripts.zoo.architecture import Architecture
 
 BATCH, STEPS, RATE = 3, 3, 1e-3
-REFUSED, DIFFERS, EQUAL, NOT_BUILT = "refused", "differs", "equal", "not built"
+REFUSED, DIFFERS, EQUAL, NOT_BUILT, FAILS = "refused", "differs", "equal", "not built", "fails itself"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Result:
 
     Args:
         family, name, wrapped: of the architecture.
-        outcome: `equal`, `differs`, `refused`, or `not built` where the library itself fails.
+        outcome: `equal`, `differs`, `refused`; `not built` where the library itself fails, and
+            `fails itself` where its module does not train on such numbers without us either.
         reason: of whatever is not equal.
         seconds: that it took.
     """
@@ -64,14 +65,13 @@ def _attempt(architecture: Architecture, of: EnvironmentClass) -> tuple[str, str
     try:
         graph, tensors = export(module, inputs, BATCH, of, architecture.output)
     except FitchainError as error:
+        try:
+            _train_eagerly(architecture.make(), architecture, inputs)
+        except Exception as failure:  # noqa: BLE001  as above
+            return FAILS, _sentence(failure)
         return REFUSED, f"{error.message}{f' | {error.hint}' if error.hint else ''}"
     program = Program(graph, tensors, of)
-    module.train()
-    eager = _train(
-        lambda *x: one_tensor(module(*x), architecture.output),
-        {name: tensor for name, tensor in module.named_parameters() if tensor.requires_grad},
-        inputs,
-    )
+    eager = _train_eagerly(module, architecture, inputs)
     replayed = _train(lambda *x: program(*x, training=True), program.trainable, inputs)
     for step, (expected, loss) in enumerate(zip(eager, replayed, strict=True), 1):
         if expected != loss:
@@ -81,6 +81,12 @@ def _attempt(architecture: Architecture, of: EnvironmentClass) -> tuple[str, str
         if kept is not None and not torch.equal(kept, tensor) and not (kept.isnan() & tensor.isnan()).any():
             return DIFFERS, f"{name!r} after {STEPS} steps"
     return EQUAL, ""
+
+
+def _train_eagerly(module: nn.Module, architecture: Architecture, inputs: list[Input]) -> list[float]:
+    """Losses of a module that trains as its library has it; whatever it raises is its own failure."""
+    moved = {name: tensor for name, tensor in module.named_parameters() if tensor.requires_grad}
+    return _train(lambda *x: one_tensor(module.train()(*x), architecture.output), moved, inputs)
 
 
 def _train(

@@ -13,26 +13,28 @@ error names the line of the module.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
-from torch.overrides import TorchFunctionMode
 
 from fitchain.pod.compute.environment.classes import EnvironmentClass
+from fitchain.pod.compute.model.constants import Constants
 from fitchain.pod.compute.model.decisions import decided
 from fitchain.pod.compute.model.fidelity import Witness, observe, require_fidelity
 from fitchain.pod.compute.model.frameworks import without_trainer
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
+from fitchain.pod.compute.model.masks import Masks
 from fitchain.pod.compute.model.output import giving_one
 from fitchain.pod.compute.model.shape_check import dry_run
 from fitchain.pod.compute.model.sizes import tried_out
 from fitchain.pod.compute.model.tensors import dtype_name, require_plain, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Heard, quiet, raising_location
+from fitchain.pod.compute.model.transforms import WRITTEN_OUT, Transformed, in_plain_operators, untransformed
 from fitchain.pod.compute.operators.arguments import DTYPES
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.errors import FitchainError, InputRefused
 from fitchain.pod.values.graph import Form, Graph, Input, TensorSpec
 from fitchain.pod.values.graph.admission import ANY, Admission
 from fitchain.pod.values.state import TensorBytes
@@ -75,8 +77,9 @@ def export(
         with without_trainer(module), giving_one(module, output):
             witness, require_run = _observed(module, inputs, max(2, batch))
             tensors = _named_tensors(module)
+            changed = [] if witness is None else witness.written
             (training, writer), (evaluation, _) = (
-                _trace(module, inputs, batch, mode, tensors, admits) for mode in (True, False)
+                _trace(module, inputs, batch, mode, tensors, admits, changed) for mode in (True, False)
             )
     finally:
         for part, mode in modes:
@@ -185,15 +188,18 @@ def _trace(
     training: bool,
     tensors: dict[str, Tensor],
     admits: Admission,
+    written: Collection[Tensor],
 ) -> tuple[Form, Writer]:
     """Trace one mode; constants that the trace finds are added to the tensors. Beside the form
-    comes what wrote it, which knows the module's lines."""
+    comes what wrote it, which knows the module's lines. Tensors that calls write are no
+    constants."""
     module.train(training)
     if module.training != training:
         raise InputRefused(f"{type(module).__name__}.train({training}) leaves the module in the other mode")
     examples = tuple(_example(spec, max(2, batch)) for spec in inputs)
     program: torch.export.ExportedProgram | None = None
     failure: BaseException | None = None
+    transformed = False
 
     def is_same(*programs: torch.export.ExportedProgram) -> bool:
         kept = [{**tensors} for _ in programs]
@@ -202,22 +208,34 @@ def _trace(
 
     with quiet() as heard, _slow_path():
         try:
-            program = _export(module, examples, strict=False)
+            try:
+                program = _export(module, examples, strict=False, written=written)
+            except Transformed:
+                transformed = True
+                with in_plain_operators(module, examples):
+                    program = _export(module, examples, strict=False, written=written)
+        except FitchainError:
+            raise
         except Exception as error:  # noqa: BLE001 - the module's code is the user's, and may raise anything
             failure = error
     if isinstance(failure, GuardOnDataDependentSymNode):
         with quiet(), _slow_path(), contextlib.suppress(Exception):  # as below
-            program = decided(lambda: _export(module, examples, strict=False), is_same)
+            program = decided(lambda: _export(module, examples, strict=False, written=written), is_same)
     if failure is not None and CONSTRAINED in str(failure):
         with quiet(), _slow_path(), tried_out(), contextlib.suppress(Exception):  # as below
-            program = _export(module, examples, strict=False)
+            program = _export(module, examples, strict=False, written=written)
     if failure is not None and program is None:
         with quiet(), _slow_path(), contextlib.suppress(Exception):  # the first attempt says more of why
             program = _export(module, examples, strict=True)
     if program is None:
         _refuse(failure or RuntimeError(), heard)
     writer = Writer(program, module, tensors, admits)
-    return writer.form(), writer
+    try:
+        return writer.form(), writer
+    except InputRefused as refusal:
+        if not transformed:
+            raise
+        raise InputRefused(f"torch.func runs here what no graph says: {refusal.message}", WRITTEN_OUT) from None
 
 
 def _observed(module: nn.Module, inputs: Sequence[Input], batch: int) -> tuple[Witness | None, Callable[[], None]]:
@@ -245,42 +263,54 @@ def _example(spec: Input, batch: int) -> Tensor:
     return torch.zeros((batch, *spec.shape), dtype=DTYPES[spec.dtype])
 
 
-class _Detached(TorchFunctionMode):
-    """Takes `tensor.data` for what it is, a tensor without its history: a trace loses sight of it."""
-
-    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
-        if function == _DATA:
-            return arguments[0].detach()
-        return function(*arguments, **(options or {}))
-
-
-_DATA = Tensor.data.__get__  # type: ignore[attr-defined]
-
-
 @contextlib.contextmanager
-def _without_data(module: nn.Module) -> Iterator[None]:
+def _following_constants(module: nn.Module, written: Collection[Tensor]) -> Iterator[list[Constants]]:
     """Have a module's forward run so; it is exchanged already (`giving_one`)."""
-    forward = vars(module)["forward"]
+    runs = list[Constants]()
+    forward, changed = vars(module)["forward"], {id(tensor) for tensor in written}
+    held = {name: tensor for name, tensor in _held(module) if not tensor.requires_grad and id(tensor) not in changed}
 
-    def detached(*arguments: Tensor) -> Tensor:
-        with _Detached():
+    def followed(*arguments: Tensor) -> Tensor:
+        stand_ins = [(traced, held[name]) for name, traced in _held(module) if name in held]
+        with Constants(stand_ins, written) as constants, Masks(constants):
+            runs.append(constants)
             value: Tensor = forward(*arguments)
             return value
 
-    vars(module)["forward"] = detached
+    vars(module)["forward"] = followed
     try:
-        yield
+        yield runs
     finally:
         vars(module)["forward"] = forward
 
 
-def _export(module: nn.Module, examples: tuple[Tensor, ...], strict: bool) -> torch.export.ExportedProgram:
+def _held(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from module.named_buffers(remove_duplicate=False)
+
+
+def _export(
+    module: nn.Module, examples: tuple[Tensor, ...], strict: bool, written: Collection[Tensor] = ()
+) -> torch.export.ExportedProgram:
     """Trace a module; strictly, its Python is read instead of run, which finds the batch size free
-    in some that compare sizes."""
+    in some that compare sizes.
+
+    Args:
+        module: whose `forward` takes tensors by place.
+        examples: its arguments, `[batch, *shape]` each.
+        strict: whether its Python is read.
+        written: tensors that its calls change, which are no constants.
+    """
     dimension = torch.export.Dim("batch", min=2, max=max(MOST_BATCH, examples[0].shape[0]))
     shapes = tuple({0: dimension} for _ in examples)  # of `giving_one`'s `*arguments`
-    with contextlib.nullcontext() if strict else _without_data(module):
-        return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=strict)
+    if strict:
+        return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=True)
+    with _following_constants(module, written) as runs, untransformed():
+        try:
+            return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=False)
+        finally:
+            if any(run.transforms for run in runs):
+                raise Transformed
 
 
 @contextlib.contextmanager

@@ -105,6 +105,7 @@ class Witness:
         runs: its calls.
         bounds: whole numbers of each input are below it in odd calls.
         odd: what it did in those of `ODD`; None where it raised.
+        written: tensors that it holds and its calls change; what training moves is not among them.
         causes: what it did that no graph can say, with the line where that is known.
         changing: those of the causes that are refused whatever came of them.
     """
@@ -114,6 +115,7 @@ class Witness:
     runs: list[Call] = field(default_factory=list)
     bounds: tuple[int, ...] = ()
     odd: list[Call | None] = field(default_factory=list)
+    written: list[Tensor] = field(default_factory=list)
     causes: dict[str, Location | None] = field(default_factory=dict)
     changing: list[str] = field(default_factory=list)
 
@@ -150,7 +152,7 @@ def _observe(module: nn.Module, inputs: Sequence[Input], witness: Witness) -> Wi
             module.train(training)
             examples, drawn = _examples(inputs, size, witness.rows, step), _foreign_draws(module)
             torch.manual_seed(step)
-            with contextlib.nullcontext() if training else torch.no_grad():
+            with contextlib.nullcontext() if training else torch.no_grad(), _noting_written(module, witness):
                 output = module(*examples)
             if not isinstance(output, Tensor):
                 return None
@@ -244,7 +246,7 @@ def _odd_call(
     with _left_as_it_was(module), contextlib.suppress(Exception):  # its own code refuses these numbers
         module.train(odd.training)
         torch.manual_seed(0)
-        with torch.set_grad_enabled(odd.training):
+        with torch.set_grad_enabled(odd.training), _noting_written(module, witness):
             output = module(*_odd_examples(inputs, witness, odd))
         return _stepped(output, moved, dict(module.named_buffers()), 0, odd.training, odd.scale)
     return None
@@ -281,6 +283,28 @@ def _bounds(module: nn.Module, inputs: Sequence[Input], witness: Witness) -> tup
                 bounds = tried
                 break
     return tuple(bounds)
+
+
+@contextlib.contextmanager
+def _noting_written(module: nn.Module, witness: Witness) -> Iterator[None]:
+    """Note which of the tensors that a module holds are written, or exchanged, during a call."""
+    before = [(key, tensor, tensor._version) for key, tensor in _held_tensors(module).items()]
+    yield
+    after = _held_tensors(module)
+    for key, tensor, version in before:
+        if after.get(key) is not tensor or tensor._version != version:
+            witness.written.append(tensor)
+
+
+def _held_tensors(module: nn.Module) -> dict[tuple[nn.Module, str], Tensor]:
+    """Tensors of a module that training does not move, by the module that holds them and their
+    name."""
+    return {
+        (part, name): value
+        for part in module.modules()
+        for name, value in (*vars(part).items(), *part._buffers.items(), *part._parameters.items())
+        if isinstance(value, Tensor) and not value.requires_grad and not value.is_inference()
+    }
 
 
 def _kept_of_zeros(module: nn.Module, inputs: Sequence[Input], batch: int) -> dict[tuple[nn.Module, str], bytes]:

@@ -27,6 +27,19 @@ from fitchain.pod.values.graph.operators.shapes import CLOSE_GRADIENT, OPEN_GRAD
 
 _is_wrapped: Callable[[Tensor], bool] = vars(torch._C._functorch)["is_functorch_wrapped_tensor"]
 DATA_DEPENDENT = "a branch or a shape depends on a tensor's values"
+PICKED = "what a mask picks has as many numbers as the mask is true, and a graph's shapes follow from sizes alone"
+PICKED_HINT = "keep the shape: choose with torch.where, or multiply by the mask and divide by mask.sum()"
+_PICKING = frozenset(
+    {
+        torch.ops.aten.index.Tensor,
+        torch.ops.aten.index_put.default,
+        torch.ops.aten.index_put_.default,
+        torch.ops.aten.masked_select.default,
+        torch.ops.aten.nonzero.default,
+        torch.ops.aten.nonzero_numpy.default,
+        torch.ops.aten.where.default,
+    }
+)
 _SIZES = {
     operator.add: "add",
     operator.sub: "sub",
@@ -163,6 +176,8 @@ class Writer:
             self.bracket(traced, node)
         elif target is torch.ops.higher_order.wrap_with_autocast:
             self.without_autocast(traced, node)
+        elif _picks(node):
+            raise InputRefused(at(noted_location(node.stack_trace), PICKED), PICKED_HINT)
         elif free_unbacked_symbols(node.meta.get("val")):
             raise InputRefused(at(noted_location(node.stack_trace), DATA_DEPENDENT), "choose with torch.where")
         else:
@@ -260,6 +275,15 @@ class Writer:
         if name == "aten.item.default":
             sentence = DATA_DEPENDENT
         raise InputRefused(at(noted_location(node.stack_trace), sentence), hint)
+
+
+def _picks(node: fx.Node) -> bool:
+    """Whether a node takes numbers out of a tensor by a mask."""
+    if node.target not in _PICKING:
+        return False
+    indices = node.args[1] if "index" in str(node.target) else None
+    masks = [each for each in indices if isinstance(each, fx.Node)] if isinstance(indices, list | tuple) else []
+    return not masks or any(each.meta["val"].dtype in (torch.bool, torch.uint8) for each in masks)
 
 
 def _attribute(module: nn.Module, path: str) -> Tensor | None:

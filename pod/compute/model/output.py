@@ -77,13 +77,18 @@ def giving_one(module: nn.Module, name: str) -> Iterator[None]:
         name: of the tensor, as in `one_tensor`.
 
     Raises:
-        InputRefused: it is a script already, whose `forward` is no Python.
+        InputRefused: it is a script already, or a part of it is, whose `forward` is no Python.
     """
-    if isinstance(module, torch.jit.ScriptModule):
-        raise InputRefused(
-            f"{type(module).__name__} is compiled by torch.jit, and a graph is made of a module's own Python",
-            "publish the module that was scripted or traced",
-        )
+    for part_name, part in module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            kind = getattr(part, "original_name", type(part).__name__)
+            what = f"the part {part_name!r} ({kind}) is" if part_name else f"{type(module).__name__} is"
+            raise InputRefused(
+                f"{what} compiled by torch.jit, and a graph is made of a module's own Python",
+                "publish the module with the part that was scripted or traced"
+                if part_name
+                else "publish the module that was scripted or traced",
+            )
     forward, own = module.forward, vars(module).get("forward")
 
     def give(*arguments: Tensor) -> Tensor:

@@ -102,6 +102,16 @@ def _vector_norm(call: Call) -> Call:
     )
 
 
+def _softened(target: Any) -> Callable[[Call], Call]:
+    """What torch runs for a softmax, as it is called."""
+
+    def softmax(call: Call) -> Call:
+        tensor, dimension, _ = call.arguments  # the last: from half precision, which is none of a graph's
+        return Call(target, (tensor, dimension), {})
+
+    return softmax
+
+
 def _grouped(call: Call) -> Call:
     """By place, as a graph gives them."""
     return Call(_ATEN._grouped_mm.default, (*call.arguments, *call.options.values()), {})
@@ -114,4 +124,7 @@ GROUPED_BY_NAME = "transformers.grouped_mm_fallback.default"
 _RULES: Mapping[Any, Callable[[Call], Call]] = {
     **{target: _of_zeros(filled) for target, filled in EMPTY.items()},
     _ATEN.linalg_norm.default: _vector_norm,
+    _ATEN._softmax.default: _softened(_ATEN.softmax.int),
+    _ATEN._log_softmax.default: _softened(_ATEN.log_softmax.int),
+    _ATEN._unsafe_view.default: lambda call: call._replace(target=_ATEN.view.default),
 }
