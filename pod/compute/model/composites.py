@@ -75,7 +75,7 @@ def parts(node: fx.Node, admitted: Callable[[str], bool]) -> Parts | None:
         traced = make_fx(call, decomposition_table=table, pre_dispatch=True, _error_on_data_dependent_ops=False)(
             *numbers
         )
-    except Exception:  # noqa: BLE001 - of torch's many ways to say that a shape is not known: it stays refused as a whole
+    except Exception:  # noqa: BLE001 - torch has many ways to say that a shape is not known; it stays refused whole
         return None
     if shapes and len(shapes.guards) > guards:
         return None

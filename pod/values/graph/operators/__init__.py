@@ -53,7 +53,7 @@ _NEVER = {
     " .sum(1), .mean(1) or .amax(1) of them",
     **dict.fromkeys(("aten.polar", "aten.complex.", "aten.view_as_complex", "aten.view_as_real", "aten.imag"), COMPLEX),
     "aten.max_unpool": "it writes wherever indices say; use nn.Upsample or nn.ConvTranspose2d",
-    "aten.pdist": "its kernel reads beyond an empty batch; take torch.cdist(x, x)[torch.triu_indices(n, n, 1).unbind()]",
+    "aten.pdist": "its kernel fails on an empty batch; take torch.cdist(x, x), and of that what is above the diagonal",
     "aten.fractional_max_pool": "it trusts the random numbers it is given; use nn.AdaptiveMaxPool2d",
     "aten.rrelu": "its kernel is in no class; use nn.LeakyReLU, or nn.PReLU",
     "aten._linalg_svd": _DECOMPOSED,
