@@ -418,7 +418,7 @@ def test_graph_that_remembers_is_refused_with_its_node(name: str) -> None:
 @pytest.mark.parametrize(
     "operator",
     [
-        *("aten.scatter_reduce_.two", "aten.index_copy_.default", "aten.masked_scatter_.default"),
+        *("aten.scatter_reduce_.two", "aten.index_reduce_.default", "aten.masked_scatter_.default"),
         *("aten.add.out", "aten.set_.source_Tensor", "aten.as_strided_.default", "aten.embedding_renorm_.default"),
     ],
 )

@@ -23,7 +23,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.model.constants import Constants
 from fitchain.pod.compute.model.decisions import decided
-from fitchain.pod.compute.model.fidelity import Witness, observe, require_fidelity
+from fitchain.pod.compute.model.fidelity import NOT_BY_ROWS, Witness, observe, require_fidelity
 from fitchain.pod.compute.model.frameworks import without_trainer
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
 from fitchain.pod.compute.model.masks import Masks
@@ -99,7 +99,7 @@ def export(
             witness.causes.setdefault("torch.empty gives memory that nobody has written", writer.empty[0])
         for name, tensor in tensors.items():
             if not tensor.is_contiguous():
-                witness.causes.setdefault(f"the tensor {name!r} is not laid out row by row", None)
+                witness.causes.setdefault(f"the tensor {name!r} {NOT_BY_ROWS}", None)
         require_fidelity(graph, written_down, witness)
     return graph, written_down
 

@@ -223,10 +223,13 @@ def _refuse(name: str, where: str, witness: Witness) -> NoReturn:
     cause = named[0] if named else ""
     because = f": {cause}, which no graph can say" if cause else ""
     raise InputRefused(
-        at(witness.causes.get(cause), f"the graph computes {name} {where} otherwise than the module{because}"), HINT
+        at(witness.causes.get(cause), f"the graph computes {name} {where} otherwise than the module{because}"),
+        LAYOUT_HINT if NOT_BY_ROWS in cause else HINT,
     )
 
 
+NOT_BY_ROWS = "is not laid out row by row"
+LAYOUT_HINT = "lay it out anew before: tensor.data = tensor.data.contiguous()"
 HINT = (
     "compute it with operators whose gradients torch knows, whatever the values and the size of a batch are, and keep"
     " nothing outside parameters and buffers"

@@ -1,8 +1,9 @@
 """Writing a traced program down as a form of a graph, node by node.
 
 `export` traces, this writes. Nothing is decomposed or reordered: the nodes are the operators that
-eager mode calls, in its order. Stretches under `torch.no_grad()` are laid open between brackets;
-constants that the module holds outside its buffers become buffers.
+eager mode calls, in its order; one that no class admits and that torch makes of others is written
+as those (`composites`). Stretches under `torch.no_grad()` are laid open between brackets; constants
+that the module holds outside its buffers become buffers.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
+from fitchain.pod.compute.model.composites import Parts, is_composite, parts, without_out
 from fitchain.pod.compute.model.rewrites import EMPTY, read_nodes, rewritten
 from fitchain.pod.compute.model.tensors import dtype_name, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Location, noted_location
@@ -23,9 +25,11 @@ from fitchain.pod.values.digest import blake3_digest
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Argument, Form, InputRef, Node, NodeRef, Symbol, TensorRef
 from fitchain.pod.values.graph.admission import Admission
+from fitchain.pod.values.graph.operators import COMPLEX, OPERATORS, advice
 from fitchain.pod.values.graph.operators.shapes import CLOSE_GRADIENT, OPEN_GRADIENT
 
 _is_wrapped: Callable[[Tensor], bool] = vars(torch._C._functorch)["is_functorch_wrapped_tensor"]
+COPY = "aten.copy_.default"
 DATA_DEPENDENT = "a branch or a shape depends on a tensor's values"
 PICKED = "what a mask picks has as many numbers as the mask is true, and a graph's shapes follow from sizes alone"
 PICKED_HINT = "keep the shape: choose with torch.where, or multiply by the mask and divide by mask.sum()"
@@ -85,6 +89,7 @@ class Writer:
         self.stacks: list[str | None] = []
         self.empty: list[Location | None] = []
         self.values: dict[fx.Node, Argument] = {}
+        self.within: list[str] = []
 
     def form(self) -> Form:
         """The whole form."""
@@ -134,6 +139,8 @@ class Writer:
             or _is_wrapped(value)
         ):
             raise InputRefused(f"the constant {target} is a {type(value).__name__} that a graph cannot hold")
+        if value.is_complex():
+            raise InputRefused(f"the constant {target} is complex ({value.dtype}), which a graph cannot hold", COMPLEX)
         value = value.detach().contiguous()
         lent = tensor_bytes("buffer", value)
         content = f"{lent.dtype}{list(lent.shape)}".encode() + bytes(lent.data)
@@ -184,7 +191,44 @@ class Writer:
             if target in EMPTY:
                 self.empty.append(noted_location(node.stack_trace))
             target, arguments, options = rewritten(target, node.args, node.kwargs)
-            self.values[node] = self.append(node, self.name(node, target), arguments, options)
+            if (made := without_out(target, options)) is not None:
+                self.into(node, made, arguments, options)
+            elif self.is_taken_apart(target) and (of := parts(node, self.is_admitted)) is not None:
+                self.made_of(node, of)
+            else:
+                self.values[node] = self.append(node, self.name(node, target), arguments, options)
+
+    def is_admitted(self, name: str) -> bool:
+        """Whether an operator is written as it is."""
+        return not self.admits.operator_refusal(name)
+
+    def is_taken_apart(self, target: Any) -> bool:
+        """Whether an operator is written as what torch makes it of."""
+        return is_composite(target) and str(target) not in OPERATORS
+
+    def made_of(self, node: fx.Node, of: Parts) -> None:
+        """Write down what an operator is made of, in its place."""
+        self.within.append(str(node.target))
+        holders = [inner for inner in of.traced.graph.nodes if inner.op == "placeholder"]
+        for holder, value in zip(holders, of.taken, strict=True):
+            self.values[holder] = self.argument(node, value)
+        made = self.walk(of.traced)
+        self.values[node] = made[0] if of.is_single else tuple(made)
+        self.within.pop()
+
+    def into(self, node: fx.Node, target: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
+        """Write down an operator that writes into a tensor of the shape of what it makes: what it
+        makes, and a copy."""
+        out = options["out"]
+        if out.meta["val"].shape != node.meta["val"].shape:
+            raise InputRefused(
+                at(noted_location(node.stack_trace), f"{node.target} changes the shape of the tensor it writes into"),
+                "give it one of the shape of its result, or leave out= out",
+            )
+        others = {key: value for key, value in options.items() if key != "out"}
+        made = self.append(node, self.name(node, target), arguments, others)
+        self.add(Node(COPY, (self.argument(node, out), made), {}), node.stack_trace)
+        self.values[node] = NodeRef(len(self.nodes) - 1)
 
     def name(self, node: fx.Node, target: Any) -> str:
         """The operator's name, admitted."""
@@ -267,13 +311,18 @@ class Writer:
                 return Symbol("device", "model")
             case None | bool() | int() | float() | str():
                 return value
-        raise InputRefused(at(noted_location(node.stack_trace), f"a graph cannot hold the argument {value!r:.80}"))
+        sentence = f"a graph cannot hold the argument {value!r:.80}"
+        hint = COMPLEX if isinstance(value, complex) else ""
+        raise InputRefused(at(noted_location(node.stack_trace), sentence), hint)
 
     def refuse(self, node: fx.Node, name: str) -> NoReturn:
         """Refuse an operator by name, with the line that uses it."""
         sentence, hint = self.admits.operator_refusal(name) or (f"{self.admits.who} the operator {name}", "")
         if name == "aten.item.default":
             sentence = DATA_DEPENDENT
+        elif self.within:
+            whole = self.within[0]
+            sentence, hint = f"{self.admits.who} the operator {whole}, which torch makes of {name}", advice(whole, name)
         raise InputRefused(at(noted_location(node.stack_trace), sentence), hint)
 
 

@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Graph
+from fitchain.pod.values.graph.operators import COMPLEX
 from fitchain.pod.values.state import TensorBytes, Tensors
 
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -26,7 +27,10 @@ def dtype_name(what: str, dtype: torch.dtype) -> str:
         InputRefused: a state holds no such numbers (complex, quantised).
     """
     if dtype not in DTYPE_NAMES:
-        raise InputRefused(f"{what} is of {dtype}, which is not one of {', '.join(str(each) for each in DTYPE_NAMES)}")
+        raise InputRefused(
+            f"{what} is of {dtype}, which is not one of {', '.join(str(each) for each in DTYPE_NAMES)}",
+            COMPLEX if dtype.is_complex else "",
+        )
     return DTYPE_NAMES[dtype]
 
 
@@ -56,10 +60,7 @@ def require_plain(name: str, tensor: Tensor) -> None:
         cure = "torch.nested.to_padded_tensor(t, 0.0)" if tensor.is_nested else ".to_dense()"
         raise InputRefused(f"{what} is {kind}, and not row by row", f"replace it by its {cure}")
     if tensor.is_complex():
-        raise InputRefused(
-            f"{what} is complex ({tensor.dtype}), and states hold real numbers",
-            "keep real and imaginary parts: torch.view_as_real, and torch.view_as_complex in forward",
-        )
+        raise InputRefused(f"{what} is complex ({tensor.dtype}), and states hold real numbers", COMPLEX)
 
 
 def tensor_bytes(kind: str, tensor: Tensor) -> TensorBytes:

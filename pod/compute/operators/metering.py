@@ -27,7 +27,9 @@ SORTING, SCATTERED = 16, 4
 SOLVING, EXPONENTIAL = 8, 32
 BICUBIC, TRILINEAR = 16, 8
 _WEIGHTS: Mapping[str, int] = {
-    **dict.fromkeys(("aten::sort", "aten::topk", "aten::median", "aten::kthvalue"), SORTING),
+    **dict.fromkeys(
+        ("aten::sort", "aten::topk", "aten::median", "aten::nanmedian", "aten::kthvalue", "aten::mode"), SORTING
+    ),
     **dict.fromkeys(
         (
             *("aten::gather", "aten::index", "aten::index_select", "aten::lgamma", "aten::bernoulli"),
@@ -44,6 +46,10 @@ _WEIGHTS: Mapping[str, int] = {
                 "aten::cummax",
                 "aten::cummin",
             ),
+            *("aten::scatter_add", "aten::scatter_add_", "aten::index_add", "aten::index_add_", "aten::index_copy"),
+            *("aten::index_copy_", "aten::masked_scatter", "aten::normal", "aten::poisson", "aten::polygamma"),
+            *("aten::i0", "aten::special_i0e", "aten::special_i1", "aten::special_i1e", "aten::special_erfcx"),
+            *("aten::special_ndtri", "aten::special_log_ndtr"),
             *("aten::grid_sampler_2d", "aten::_upsample_bilinear2d_aa"),
         ),
         SCATTERED,
@@ -153,6 +159,7 @@ _PRODUCTS: Mapping[str, Callable[[Sequence[Any], Tensor], int]] = {
         (
             *("aten::_linalg_solve_ex", "aten::linalg_inv_ex", "aten::_linalg_det", "aten::_linalg_slogdet"),
             *("aten::linalg_lu_factor_ex", "aten::linalg_lu_solve", "aten::linalg_solve_triangular", "aten::linalg_qr"),
+            "aten::linalg_householder_product",
         ),
         lambda args, made: SOLVING * _matrices(args[0], args[0]),
     ),

@@ -71,7 +71,7 @@ X86_64_V3 = _X8664V3(
         "the class cpu-x86-64-v3 does not admit", frozenset(ITEM_BYTES) - HALVES, True, frozenset(OwnKernel)
     ),
     shipped={
-        ("2.13.0+cu130", 1): "0x56f6b5afc46cc0483877865ec541a5635bbf63581363929b9c4a205363c90389",
-        ("2.13.0+cu130", 2): "0x15b5b7ac05635709d8f521b9ce9f7183a17808cf075f1182df179eb2387af3ee",
+        ("2.13.0+cu130", 1): "0x1f21311b1bdee3e1c1eec73f5d4fd9e9ebfdb2d432a17a4c17c5ab4c2dacb68d",
+        ("2.13.0+cu130", 2): "0x7416f707285b0b845f2a020da1a1cbc9a8ec87650a599090f1b9b08efb9797f4",
     },
 )

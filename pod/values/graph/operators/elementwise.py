@@ -90,6 +90,10 @@ ARITHMETIC = (
         chosen_by=1,
     ),
     *operators("nan_to_num", case(Sample(FLAT, odd=True)), case(Sample(FLAT, odd=True), 0.0, 1.0, -1.0)),
+    *operators("deg2rad rad2deg", _ONE, flow=Flow.ARITHMETIC),
+    *operators("angle", case(Sample(FLAT, odd=True)), _ONE),
+    *operators("ldexp.Tensor", case(unit(*FLAT), Sample(FLAT, -9, 9, "I64"))),
+    *operators("nextafter", case(constant(unit(*FLAT)), constant(unit(*FLAT)))),
     *operators("heaviside", case(constant(unit(*FLAT)), constant(unit(*FLAT))), flow=Flow.COMPARES),
 )
 
@@ -111,6 +115,7 @@ IN_PLACE = (
     *operators("floor_divide_.Scalar", case(below(1000, *FLAT), 7)),
     *operators("nan_to_num_", case(Sample(FLAT, odd=True, requires_grad=False))),
     *operators("erfinv_", case(_INSIDE)),
+    *operators("renorm_", case(unit(37, 129), 2, 0, 2.0), case(unit(37, 129), 1, 1, 2.0)),
     *operators("pow_.Scalar", *_POWERS, own=OwnKernel.EXACT_ROOT),
 )
 
@@ -127,7 +132,11 @@ FUNCTIONS = (
     *operators("atanh erfinv", case(_INSIDE), _SCAN_INSIDE),
     *operators("logit", case(_FRACTION), case(_FRACTION, 0.1), _SCAN_FRACTIONS),
     *operators("atan2 arctan2 hypot", _TWO, wide(Sample(SCANNED), Sample(SCANNED))),
-    *operators("xlogy.Tensor special_xlogy", _BY_POSITIVE),
+    *operators("xlogy.Tensor special_xlogy special_xlog1py", _BY_POSITIVE),
+    *operators("i0 special_i0e special_i1 special_i1e", _ONE, *_SCANS),
+    *operators("special_erfcx special_log_ndtr", _ONE, *_SCANS),
+    *operators("special_ndtri", case(_FRACTION), _SCAN_FRACTIONS),
+    *operators("polygamma", *(case(order, positive(*FLAT)) for order in (0, 1, 2))),
     *operators("sqrt sqrt_", case(positive(*FLAT)), *_SCANS_ABOVE_ZERO, own=OwnKernel.EXACT_ROOT, flow=Flow.MEASURES),
     *operators("atan atan_", _ONE, *_SCANS, own=OwnKernel.COMPOSED),
     *operators("arctan arctan_", _ONE),
@@ -161,6 +170,23 @@ LOGIC = (
         _TRUTHS,
         flow=Flow.COMPARES,
     ),
+    *operators(
+        "bitwise_and_.Tensor bitwise_or_.Tensor bitwise_xor_.Tensor logical_and_ logical_or_ logical_xor_",
+        _INTEGERS,
+        _TRUTHS,
+    ),
+    *operators("logical_not_ bitwise_not_", case(below(3, *TABLE)), case(mask(*TABLE))),
+    *operators(
+        "__lshift__.Scalar __rshift__.Scalar bitwise_left_shift.Tensor_Scalar bitwise_right_shift.Tensor_Scalar",
+        case(below(999, *TABLE), 3),
+        case(Sample(TABLE, -999, 999, "I64"), 70),
+        flow=Flow.COMPARES,
+    ),
+    *operators(
+        "__lshift__.Tensor __rshift__.Tensor bitwise_left_shift.Tensor bitwise_right_shift.Tensor gcd",
+        case(Sample(TABLE, -999, 999, "I64"), below(99, *TABLE)),
+        flow=Flow.COMPARES,
+    ),
     *operators("bitwise_not", case(below(9, *TABLE)), case(mask(*TABLE)), flow=Flow.COMPARES),
     *operators("bitwise_and.Scalar bitwise_or.Scalar", case(below(9, *TABLE), 5), flow=Flow.COMPARES),
     *operators("isnan isinf isfinite isneginf isposinf", case(_ODD), flow=Flow.COMPARES),
@@ -173,6 +199,8 @@ LOGIC = (
     *operators(
         "searchsorted.Tensor", case(_STEPS, constant(spread(*FLAT))), case(_STEPS, constant(spread(*FLAT)), right=True)
     ),
+    *operators("bucketize.Scalar", case(0.3, _STEPS)),
+    *operators("searchsorted.Scalar", case(_STEPS, 0.3), case(_STEPS, 0.3, right=True)),
 )
 
 RECORDS = (*ARITHMETIC, *IN_PLACE, *FUNCTIONS, *LOGIC)

@@ -89,6 +89,10 @@ RANDOM = (
     *operators("randint_like", case(constant(unit(*TABLE)), 100), flow=Flow.SIZES),
     *operators("multinomial", case(constant(Sample(TABLE, 0, 1)), 7), case(constant(Sample(TABLE, 0, 1)), 7, True)),
     *operators("randperm", case(503)),
+    *operators("normal.Tensor_float", case(constant(unit(*TABLE)), 0.7)),
+    *operators("normal.float_Tensor", case(0.3, constant(Sample(TABLE, 0, 1)))),
+    *operators("normal.Tensor_Tensor", case(constant(unit(*TABLE)), constant(Sample(TABLE, 0, 1)))),
+    *operators("poisson", case(constant(Sample(TABLE, 0, 30)))),
     *operators("exponential_", case(constant(unit(*TABLE))), case(constant(unit(*TABLE)), 0.3), flow=Flow.SIZES),
     *operators("bernoulli_.float", case(constant(unit(*TABLE)), 0.3), flow=Flow.SIZES),
     *operators("uniform_", case(constant(unit(*TABLE))), case(constant(unit(*TABLE)), -0.3, 0.7), flow=Flow.SIZES),
@@ -226,6 +230,8 @@ LOSSES = (
         case(unit(*TABLE), constant(unit(*TABLE)), 2, log_target=True),
     ),
     *operators("cross_entropy_loss", case(_SCORES, _LABELS), case(_SCORES, _LABELS, None, 2, 3, 0.1)),
+    *operators("soft_margin_loss", case(unit(*TABLE), constant(unit(*TABLE))), case(unit(9), constant(unit(9)), 0)),
+    *operators("multi_margin_loss", case(_SCORES, _LABELS), case(_SCORES, _LABELS, 2, 0.5, None, 0)),
     *operators("nll_loss_nd", case(_SCORES, _LABELS), case(_SCORES, _LABELS, None, 2, 3)),
 )
 """Losses that a module computes beside its output, or of it."""

@@ -210,6 +210,7 @@ SOLUTIONS = (
         ),
     ),
     *operators("linalg_qr", case(unit(9, 5)), case(unit(4, 8, 8))),
+    *operators("linalg_householder_product", case(unit(9, 5), unit(5)), case(unit(4, 8, 8), unit(4, 8))),
 )
 """Systems of equations, by LAPACK."""
 

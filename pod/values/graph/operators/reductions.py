@@ -56,8 +56,9 @@ RECORDS = (
     ),
     *operators("amax amin", _ALL, *_ALONG_SEVERAL),
     *operators("logsumexp", *_ALONG_SEVERAL),
-    *operators("max min median", _ALL),
-    *operators("max.dim min.dim median.dim", *_ALONG),
+    *operators("max min median nanmedian", _ALL),
+    *operators("max.dim min.dim median.dim nanmedian.dim", *_ALONG),
+    *operators("mode", case(unit(*TABLE), 1), case(below(9, *TABLE), 0)),
     *operators("argmax argmin", case(constant(unit(*TABLE))), *(case(constant(unit(*TABLE)), dim) for dim in (0, 1))),
     *operators("aminmax", _ALL, case(unit(*TABLE), dim=1)),
     *operators("prod", case(Sample(_SHORT, 0.5, 1.5))),
@@ -72,6 +73,12 @@ RECORDS = (
     *operators("trace", case(unit(37, 37))),
     *operators("dist", _TWO, *(case(unit(*TABLE), unit(*TABLE), order) for order in (1, 2, 3))),
     *operators("quantile.scalar", case(unit(*TABLE), 0.3), case(unit(*TABLE), 0.3, 1)),
+    *operators("nanquantile.scalar", case(unit(*TABLE), 0.3, 1)),
+    *operators(
+        "quantile nanquantile",
+        case(unit(*TABLE), constant(Sample((3,), 0, 1)), 1),
+        case(unit(*TABLE), constant(Sample((2,), 0, 1)), 0, interpolation="nearest"),
+    ),
     *operators("kthvalue", case(unit(*TABLE), 5, 1)),
     *operators(
         "sort.stable", case(unit(*TABLE), stable=True, dim=1), case(unit(*TABLE), stable=True, dim=0, descending=True)

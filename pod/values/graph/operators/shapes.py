@@ -20,6 +20,7 @@ from fitchain.pod.values.graph.operators.record import (
     case,
     constant,
     laid,
+    mask,
     operators,
     unit,
 )
@@ -65,6 +66,27 @@ LOOKUP = (
     *operators("scatter_.value", case(constant(unit(*TABLE)), 1, below(129, 37, 5), 0.3), chosen_by=2),
     *operators("scatter.src", case(unit(*TABLE), 1, below(129, 37, 1), unit(37, 1)), chosen_by=2),
     *operators("scatter_.src", case(constant(unit(*TABLE)), 1, below(129, 37, 5), constant(unit(37, 5))), chosen_by=2),
+    *operators(
+        "scatter_add",
+        case(unit(*TABLE), 1, below(129, 37, 5), unit(37, 5)),
+        case(unit(*TABLE), 0, below(9, 64, 129), unit(64, 129)),
+        case(unit(37), 0, below(9, 64), unit(64)),
+        chosen_by=2,
+    ),
+    *operators(
+        "scatter_add_", case(constant(unit(*TABLE)), 0, below(9, 64, 129), constant(unit(64, 129))), chosen_by=2
+    ),
+    *operators(
+        "index_add",
+        *(case(unit(*TABLE), 0, below(9, 64), unit(64, 129), **alpha) for alpha in ({}, {"alpha": 0.3})),
+        case(unit(*TABLE), 1, below(9, 64), unit(37, 64)),
+        case(unit(37), 0, below(9, 64), unit(64)),
+        chosen_by=2,
+    ),
+    *operators("index_add_", case(constant(unit(*TABLE)), 0, below(9, 64), constant(unit(64, 129))), chosen_by=2),
+    *operators("index_copy", case(unit(*TABLE), 1, below(129, 9), unit(37, 9)), chosen_by=2),
+    *operators("index_copy_", case(constant(unit(*TABLE)), 1, below(129, 9), constant(unit(37, 9))), chosen_by=2),
+    *operators("masked_scatter", case(unit(*TABLE), mask(*TABLE), unit(*TABLE)), chosen_by=1),
     *operators("index_fill.int_Scalar index_fill_.int_Scalar", case(unit(*TABLE), 1, below(129, 9), 0.3), chosen_by=2),
     *operators("one_hot", case(below(9, 64), 9), guard=Guard.ONE_HOT, flow=Flow.COMPARES),
     *operators("index_put", *_written(unit), guard=Guard.WRITTEN_ONCE, chosen_by=1),
@@ -164,6 +186,11 @@ CREATION = (
     *operators("arange.start_step", case(-3, 500, 7), case(-1.0, 1.0, 0.003)),
     *operators("linspace", case(-1.0, 1.0, 5003)),
     *operators("logspace", case(-1.0, 1.0, 503)),
+    *operators("hann_window hamming_window blackman_window bartlett_window", case(129)),
+    *operators(
+        "hann_window.periodic hamming_window.periodic blackman_window.periodic bartlett_window.periodic",
+        case(129, False),
+    ),
     *operators("tril_indices triu_indices", case(37, 41, 1)),
     *operators("eye", case(37)),
     *operators("eye.m", case(37, 9)),
