@@ -14,17 +14,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
-from torch.overrides import TorchFunctionMode
 
 from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.model.decisions import decided
 from fitchain.pod.compute.model.fidelity import Witness, observe, require_fidelity
 from fitchain.pod.compute.model.frameworks import without_trainer
+from fitchain.pod.compute.model.looks import Look, Traced
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
 from fitchain.pod.compute.model.output import giving_one
 from fitchain.pod.compute.model.shape_check import dry_run
@@ -74,9 +74,9 @@ def export(
     try:
         with without_trainer(module), giving_one(module, output):
             witness, require_run = _observed(module, inputs, max(2, batch))
-            tensors = _named_tensors(module)
+            tensors, answered = _named_tensors(module), set[Look]()
             (training, writer), (evaluation, _) = (
-                _trace(module, inputs, batch, mode, tensors, admits) for mode in (True, False)
+                _trace(module, inputs, batch, mode, tensors, admits, answered) for mode in (True, False)
             )
     finally:
         for part, mode in modes:
@@ -97,7 +97,7 @@ def export(
         for name, tensor in tensors.items():
             if not tensor.is_contiguous():
                 witness.causes.setdefault(f"the tensor {name!r} is not laid out row by row", None)
-        require_fidelity(graph, written_down, witness)
+        require_fidelity(graph, written_down, witness, answered)
     return graph, written_down
 
 
@@ -185,9 +185,11 @@ def _trace(
     training: bool,
     tensors: dict[str, Tensor],
     admits: Admission,
+    answered: set[Look],
 ) -> tuple[Form, Writer]:
     """Trace one mode; constants that the trace finds are added to the tensors. Beside the form
-    comes what wrote it, which knows the module's lines."""
+    comes what wrote it, which knows the module's lines. Where the trace learnt a value is added to
+    what it answered."""
     module.train(training)
     if module.training != training:
         raise InputRefused(f"{type(module).__name__}.train({training}) leaves the module in the other mode")
@@ -202,18 +204,18 @@ def _trace(
 
     with quiet() as heard, _slow_path():
         try:
-            program = _export(module, examples, strict=False)
+            program = _export(module, examples, strict=False, answered=answered)
         except Exception as error:  # noqa: BLE001 - the module's code is the user's, and may raise anything
             failure = error
     if isinstance(failure, GuardOnDataDependentSymNode):
         with quiet(), _slow_path(), contextlib.suppress(Exception):  # as below
-            program = decided(lambda: _export(module, examples, strict=False), is_same)
+            program = decided(lambda: _export(module, examples, strict=False, answered=answered), is_same)
     if failure is not None and CONSTRAINED in str(failure):
         with quiet(), _slow_path(), tried_out(), contextlib.suppress(Exception):  # as below
-            program = _export(module, examples, strict=False)
+            program = _export(module, examples, strict=False, answered=answered)
     if failure is not None and program is None:
         with quiet(), _slow_path(), contextlib.suppress(Exception):  # the first attempt says more of why
-            program = _export(module, examples, strict=True)
+            program = _export(module, examples, strict=True, answered=answered)
     if program is None:
         _refuse(failure or RuntimeError(), heard)
     writer = Writer(program, module, tensors, admits)
@@ -245,41 +247,31 @@ def _example(spec: Input, batch: int) -> Tensor:
     return torch.zeros((batch, *spec.shape), dtype=DTYPES[spec.dtype])
 
 
-class _Detached(TorchFunctionMode):
-    """Takes `tensor.data` for what it is, a tensor without its history: a trace loses sight of it."""
-
-    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
-        if function == _DATA:
-            return arguments[0].detach()
-        return function(*arguments, **(options or {}))
-
-
-_DATA = Tensor.data.__get__  # type: ignore[attr-defined]
-
-
 @contextlib.contextmanager
-def _without_data(module: nn.Module) -> Iterator[None]:
-    """Have a module's forward run so; it is exchanged already (`giving_one`)."""
+def _seen_by_trace(module: nn.Module, answered: set[Look]) -> Iterator[None]:
+    """Have a module's forward note what a trace answers; it is exchanged already (`giving_one`)."""
     forward = vars(module)["forward"]
 
-    def detached(*arguments: Tensor) -> Tensor:
-        with _Detached():
+    def noting(*arguments: Tensor) -> Tensor:
+        with Traced(answered):
             value: Tensor = forward(*arguments)
             return value
 
-    vars(module)["forward"] = detached
+    vars(module)["forward"] = noting
     try:
         yield
     finally:
         vars(module)["forward"] = forward
 
 
-def _export(module: nn.Module, examples: tuple[Tensor, ...], strict: bool) -> torch.export.ExportedProgram:
+def _export(
+    module: nn.Module, examples: tuple[Tensor, ...], strict: bool, answered: set[Look]
+) -> torch.export.ExportedProgram:
     """Trace a module; strictly, its Python is read instead of run, which finds the batch size free
     in some that compare sizes."""
     dimension = torch.export.Dim("batch", min=2, max=max(MOST_BATCH, examples[0].shape[0]))
     shapes = tuple({0: dimension} for _ in examples)  # of `giving_one`'s `*arguments`
-    with contextlib.nullcontext() if strict else _without_data(module):
+    with contextlib.nullcontext() if strict else _seen_by_trace(module, answered):
         return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=strict)
 
 
