@@ -77,7 +77,7 @@ def decided(trace: Callable[[], Traced], is_same: Callable[[Traced, Traced], boo
             break
         except Exception as error:
             last = len(ways.met) - 1
-            if not 0 <= last < MOST or last in turned or not _is_own(error.__traceback__):
+            if not 0 <= last < MOST or last in turned or not is_own_error(error.__traceback__):
                 raise
             agreed = [*ways.taken[:last], not ways.taken[last]]
             turned.add(last)
@@ -95,7 +95,7 @@ def _may_go_on(
     try:
         return is_same(traced, _traced(trace, other)) and other.met == ways.met
     except Exception as error:  # noqa: BLE001 - the module's code is the user's, and may raise anything
-        return len(other.met) == index + 1 and _is_own(error.__traceback__)
+        return len(other.met) == index + 1 and is_own_error(error.__traceback__)
 
 
 def _traced(trace: Callable[[], Traced], ways: Ways) -> Traced:
@@ -130,7 +130,7 @@ def _is_branch() -> bool:
     return frame is not None and any(word in _instruction(frame.f_code, frame.f_lasti) for word in _BRANCHING)
 
 
-def _is_own(traceback: TracebackType | None) -> bool:
+def is_own_error(traceback: TracebackType | None) -> bool:
     """Whether an error was raised by a `raise` or an `assert` of the module's own."""
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

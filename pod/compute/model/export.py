@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import NoReturn
 
 import torch
@@ -25,6 +26,7 @@ from fitchain.pod.compute.model.constants import Constants
 from fitchain.pod.compute.model.decisions import decided
 from fitchain.pod.compute.model.fidelity import NOT_BY_ROWS, Witness, observe, require_fidelity
 from fitchain.pod.compute.model.frameworks import without_trainer
+from fitchain.pod.compute.model.looks import Look, Traced
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
 from fitchain.pod.compute.model.masks import Masks
 from fitchain.pod.compute.model.output import giving_one
@@ -76,10 +78,10 @@ def export(
     try:
         with without_trainer(module), giving_one(module, output):
             witness, require_run = _observed(module, inputs, max(2, batch))
-            tensors = _named_tensors(module)
-            changed = [] if witness is None else witness.written
+            tensors, answered = _named_tensors(module), set[Look]()
+            moving = [] if witness is None else witness.moving
             (training, writer), (evaluation, _) = (
-                _trace(module, inputs, batch, mode, tensors, admits, changed) for mode in (True, False)
+                _trace(module, inputs, batch, mode, tensors, admits, moving, answered) for mode in (True, False)
             )
     finally:
         for part, mode in modes:
@@ -100,7 +102,7 @@ def export(
         for name, tensor in tensors.items():
             if not tensor.is_contiguous():
                 witness.causes.setdefault(f"the tensor {name!r} {NOT_BY_ROWS}", None)
-        require_fidelity(graph, written_down, witness)
+        require_fidelity(graph, written_down, witness, answered)
     return graph, written_down
 
 
@@ -188,11 +190,12 @@ def _trace(
     training: bool,
     tensors: dict[str, Tensor],
     admits: Admission,
-    written: Collection[Tensor],
+    moving: Collection[Tensor],
+    answered: set[Look],
 ) -> tuple[Form, Writer]:
     """Trace one mode; constants that the trace finds are added to the tensors. Beside the form
-    comes what wrote it, which knows the module's lines. Tensors that calls write are no
-    constants."""
+    comes what wrote it, which knows the module's lines. Tensors that calls write are no constants;
+    where the trace learnt a value is added to what it answered."""
     module.train(training)
     if module.training != training:
         raise InputRefused(f"{type(module).__name__}.train({training}) leaves the module in the other mode")
@@ -200,6 +203,7 @@ def _trace(
     program: torch.export.ExportedProgram | None = None
     failure: BaseException | None = None
     transformed = False
+    export_once = partial(_export, module, examples, moving, answered)
 
     def is_same(*programs: torch.export.ExportedProgram) -> bool:
         kept = [{**tensors} for _ in programs]
@@ -209,24 +213,24 @@ def _trace(
     with quiet() as heard, _slow_path():
         try:
             try:
-                program = _export(module, examples, strict=False, written=written)
+                program = export_once(strict=False)
             except Transformed:
                 transformed = True
                 with in_plain_operators(module, examples):
-                    program = _export(module, examples, strict=False, written=written)
+                    program = export_once(strict=False)
         except FitchainError:
             raise
         except Exception as error:  # noqa: BLE001 - the module's code is the user's, and may raise anything
             failure = error
     if isinstance(failure, GuardOnDataDependentSymNode):
         with quiet(), _slow_path(), contextlib.suppress(Exception):  # as below
-            program = decided(lambda: _export(module, examples, strict=False, written=written), is_same)
+            program = decided(lambda: export_once(strict=False), is_same)
     if failure is not None and CONSTRAINED in str(failure):
         with quiet(), _slow_path(), tried_out(), contextlib.suppress(Exception):  # as below
-            program = _export(module, examples, strict=False, written=written)
+            program = export_once(strict=False)
     if failure is not None and program is None:
         with quiet(), _slow_path(), contextlib.suppress(Exception):  # the first attempt says more of why
-            program = _export(module, examples, strict=True)
+            program = export_once(strict=True)
     if program is None:
         _refuse(failure or RuntimeError(), heard)
     writer = Writer(program, module, tensors, admits)
@@ -264,15 +268,16 @@ def _example(spec: Input, batch: int) -> Tensor:
 
 
 @contextlib.contextmanager
-def _following_constants(module: nn.Module, written: Collection[Tensor]) -> Iterator[list[Constants]]:
-    """Have a module's forward run so; it is exchanged already (`giving_one`)."""
+def _following(module: nn.Module, moving: Collection[Tensor], answered: set[Look]) -> Iterator[list[Constants]]:
+    """Have a module's forward follow constants and masks, and note what a trace answers; it is
+    exchanged already (`giving_one`)."""
     runs = list[Constants]()
-    forward, changed = vars(module)["forward"], {id(tensor) for tensor in written}
+    forward, changed = vars(module)["forward"], {id(tensor) for tensor in moving}
     held = {name: tensor for name, tensor in _held(module) if not tensor.requires_grad and id(tensor) not in changed}
 
     def followed(*arguments: Tensor) -> Tensor:
         stand_ins = [(traced, held[name]) for name, traced in _held(module) if name in held]
-        with Constants(stand_ins, written) as constants, Masks(constants):
+        with Constants(stand_ins, moving) as constants, Masks(constants), Traced(answered):
             runs.append(constants)
             value: Tensor = forward(*arguments)
             return value
@@ -290,7 +295,7 @@ def _held(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _export(
-    module: nn.Module, examples: tuple[Tensor, ...], strict: bool, written: Collection[Tensor] = ()
+    module: nn.Module, examples: tuple[Tensor, ...], moving: Collection[Tensor], answered: set[Look], strict: bool
 ) -> torch.export.ExportedProgram:
     """Trace a module; strictly, its Python is read instead of run, which finds the batch size free
     in some that compare sizes.
@@ -298,14 +303,15 @@ def _export(
     Args:
         module: whose `forward` takes tensors by place.
         examples: its arguments, `[batch, *shape]` each.
+        moving: tensors that its calls change, which are no constants.
+        answered: where the trace learns a value is added to it.
         strict: whether its Python is read.
-        written: tensors that its calls change, which are no constants.
     """
     dimension = torch.export.Dim("batch", min=2, max=max(MOST_BATCH, examples[0].shape[0]))
     shapes = tuple({0: dimension} for _ in examples)  # of `giving_one`'s `*arguments`
     if strict:
         return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=True)
-    with _following_constants(module, written) as runs, untransformed():
+    with _following(module, moving, answered) as runs, untransformed():
         try:
             return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=False)
         finally:

@@ -11,32 +11,35 @@ branch on NaN that a trace was kept from. So both are run on odd ones, too: a si
 large and negative numbers, infinite ones and NaN, the last row of a table. What a module refuses
 itself there is left out.
 
-What these steps do not reach is not seen: a branch that is taken after a thousand calls. So a count
-that a module keeps outside its buffers, and that goes on from call to call, is refused as such; and
-so is a hook that changes a gradient, though it changed none here.
+What acts seldom shows in no number that is tried. So it is refused by what it is: a count that a
+module keeps outside its buffers (`kept_state`), a draw that no seed decides (`sources`), a value
+that Python learns in a run and not in the trace (`looks`), a hook that changes a gradient, or would
+if it were larger: the operators of both are compared, too (`dataflow`).
+
+What remains unseen: a size of the batch, an address or a name of the process by which a module
+branches where it is not traced.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-import random
-import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from types import CellType, CodeType, FunctionType, ModuleType
+from functools import partial
 from typing import Any, NoReturn, cast
 
-import numpy as np
 import torch
-from blake3 import blake3
 from torch import Tensor, nn
 
 from fitchain.pod.compute.environment.classes import NATIVE
+from fitchain.pod.compute.model.dataflow import Dataflow, Flow, content
+from fitchain.pod.compute.model.decisions import is_own_error
+from fitchain.pod.compute.model.kept_state import GENERATOR, kept_values
+from fitchain.pod.compute.model.looks import Look, Looks
 from fitchain.pod.compute.model.lowering import at
 from fitchain.pod.compute.model.program import Program
-from fitchain.pod.compute.model.torch_output import Location, calling_location, is_foreign
+from fitchain.pod.compute.model.sources import Sources
+from fitchain.pod.compute.model.torch_output import Location, calling_location, location_of
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import FitchainError, InputRefused
 from fitchain.pod.values.graph import Graph, Input
@@ -46,17 +49,30 @@ STEPS = 3
 """Of training, before one evaluation: a value that is kept is read in the next."""
 RATE = 1e-3
 """By which a step moves parameters against their gradients, so that the next one sees others."""
-MOST_KEPT = 10_000
-"""So many values outside tensors are looked at from call to call."""
-DEEPEST_KEPT = 4
-"""Containers and objects within one another in which they are looked for."""
+OUTPUT = "the output"
+REPEATED = 3
+"""Calls of a kind that are one and the same: the first fills caches, the third keeps what the
+second kept."""
+MOST_QUESTIONS = 8
+"""About values, that only a run asks: each is answered the other way, too."""
 MOST_TABLES = 4
 """Sizes of tables that are tried as bounds of whole numbers, the largest first."""
 
 
-Call = Mapping[str, bytes | None]
-"""What one call did: digests of tensors, by what they are of; None for a gradient where the output
-does not depend on a parameter."""
+@dataclass(frozen=True)
+class Call:
+    """What one call did.
+
+    Args:
+        values: digests of the numbers of tensors, by what they are of; None for a gradient where
+            the output does not depend on a parameter.
+        flow: how these were computed.
+        looks: where the module learnt a value, and whether that was a question.
+    """
+
+    values: Mapping[str, bytes | None]
+    flow: Flow
+    looks: Mapping[Look, bool]
 
 
 @dataclass(frozen=True)
@@ -105,18 +121,22 @@ class Witness:
         runs: its calls.
         bounds: whole numbers of each input are below it in odd calls.
         odd: what it did in those of `ODD`; None where it raised.
-        written: tensors that it holds and its calls change; what training moves is not among them.
+        written: names of the buffers that steps write.
+        moving: tensors that it holds and its calls change; what training moves is not among them.
         causes: what it did that no graph can say, with the line where that is known.
+        deciding: where it learns a value that decides something.
         changing: those of the causes that are refused whatever came of them.
     """
 
     batch: int
     rows: int
     runs: list[Call] = field(default_factory=list)
+    written: frozenset[str] = frozenset()
     bounds: tuple[int, ...] = ()
     odd: list[Call | None] = field(default_factory=list)
-    written: list[Tensor] = field(default_factory=list)
+    moving: list[Tensor] = field(default_factory=list)
     causes: dict[str, Location | None] = field(default_factory=dict)
+    deciding: set[Look] = field(default_factory=set)
     changing: list[str] = field(default_factory=list)
 
 
@@ -133,7 +153,8 @@ def observe(module: nn.Module, inputs: Sequence[Input], batch: int) -> Witness |
         What it did; None where it gives no tensor, which is for the trace to say.
 
     Raises:
-        InputRefused: it draws numbers that no seed of torch decides, or keeps a count.
+        InputRefused: it draws numbers that no seed of torch decides, keeps a count, or changes what
+            is trained.
         Exception: whatever its own code raises.
     """
     try:
@@ -143,89 +164,179 @@ def observe(module: nn.Module, inputs: Sequence[Input], batch: int) -> Witness |
 
 
 def _observe(module: nn.Module, inputs: Sequence[Input], witness: Witness) -> Witness | None:
-    moved = {name: tensor for name, tensor in module.named_parameters() if tensor.requires_grad}
-    kept = list[dict[str, str]]()
     buffers = tuple(module.buffers())
-    of_zeros = _kept_of_zeros(module, inputs, witness.batch)
+    of_zeros, witness.written = _kept_of_zeros(module, inputs, witness.batch)
+    with _left_as_it_was(module), _as_in_a_job():
+        _require_repeatable(module, inputs, witness)
+    held = _Held.by_module(module, witness.written)
     with _left_as_it_was(module), _watched(module, witness), _as_in_a_job():
         for step, (size, training) in enumerate(_calls(witness.batch)):
             module.train(training)
-            examples, drawn = _examples(inputs, size, witness.rows, step), _foreign_draws(module)
             torch.manual_seed(step)
-            with contextlib.nullcontext() if training else torch.no_grad(), _noting_written(module, witness):
-                output = module(*examples)
-            if not isinstance(output, Tensor):
+            with _noting_moving(module, witness):
+                call = _call(module, held, _examples(inputs, size, witness.rows, step), step, training)
+            if call is None:
                 return None
-            if _foreign_draws(module) != drawn:
-                raise InputRefused(
-                    "forward draws numbers from Python's random, from NumPy or from a generator of its own, and a"
-                    " graph would repeat the one draw that was traced",
-                    "draw with torch (torch.rand, nn.Dropout): its generator is seeded before each step",
-                )
-            witness.runs.append(_stepped(output, moved, dict(module.named_buffers()), step, training))
-            kept.append(_plain_values(module))
+            witness.runs.append(call)
         constants = {
             (part, name): tensor.detach()
             for (part, name), tensor in _kept_tensors(module, buffers).items()
-            if of_zeros.get((part, name)) == _digest(tensor)
+            if of_zeros.get((part, name)) == content(tensor)
         }
         witness.bounds = _bounds(module, inputs, witness)
-        witness.odd = [_odd_call(module, inputs, moved, witness, odd) for odd in ODD]
+        witness.odd = [_odd_call(module, inputs, held, witness, odd) for odd in ODD]
+        witness.deciding = _deciding(module, inputs, held, witness)
     for (part, name), tensor in constants.items():
         (part._buffers if name in part._buffers else vars(part))[name] = tensor
-    for name, value in kept[1].items():
-        # A size that is kept changes, too, and is the first one again.
-        if len({kept[0].get(name, value), value, kept[2].get(name, value)}) == STEPS:
-            raise InputRefused(
-                f"forward changes the attribute {name!r} of {type(module).__name__} from call to call:"
-                " what lives longer than a step is a buffer",
-                "keep it with register_buffer and change it in place, or do not keep it",
-            )
     return witness
 
 
-def require_fidelity(graph: Graph, tensors: Mapping[str, TensorBytes], witness: Witness) -> None:
+def _require_repeatable(module: nn.Module, inputs: Sequence[Input], witness: Witness) -> None:
+    """Refuse a module that is not after a call, repeated, what it was before.
+
+    Raises:
+        InputRefused: it keeps a count, draws what no seed decides, or changes which parameters are
+            trained.
+    """
+    kind = type(module).__name__
+    for training in (True, False):
+        sources, kept = Sources(), list[Mapping[str, str]]()
+        for repetition in range(REPEATED):
+            before = _trained(module)
+            with _repeated(module), sources.watched() if not repetition else contextlib.nullcontext():
+                module.train(training)
+                torch.manual_seed(0)
+                with torch.set_grad_enabled(training):
+                    output = module(*_examples(inputs, witness.batch, witness.rows, 0))
+                if training and isinstance(output, Tensor) and output.requires_grad:
+                    output.sum().backward()  # type: ignore[no-untyped-call]
+                if changed := {name for name, state in _trained(module).items() if before.get(name) != state}:
+                    raise InputRefused(
+                        f"forward of {kind} changes what is trained, or what it consists of: {min(changed)!r}",
+                        "set requires_grad, make parameters and choose classes before the module is published",
+                    )
+            kept.append(kept_values(module, sources.called))
+        for source, location in sources.taken.items():
+            raise InputRefused(
+                at(location, f"forward takes {source} into account, and a graph would repeat what was traced"),
+                "draw with torch (torch.rand, nn.Dropout): its generator is seeded before each step",
+            )
+        _require_settled(kind, *kept[1:])
+
+
+def _require_settled(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    changed = [name for name, value in after.items() if before.get(name) != value]
+    changed += [name for name in before if name not in after]
+    if any(after.get(name, "").startswith(GENERATOR) for name in changed):
+        raise InputRefused(
+            "forward draws numbers from Python's random, from NumPy or from a generator of its own, and a"
+            " graph would repeat the one draw that was traced",
+            "draw with torch (torch.rand, nn.Dropout): its generator is seeded before each step",
+        )
+    if changed:
+        raise InputRefused(
+            f"forward changes the attribute {min(changed, key=len)!r} of {kind} from call to call:"
+            " what lives longer than a step is a buffer",
+            "keep it with register_buffer and change it in place, or do not keep it",
+        )
+
+
+def _trained(module: nn.Module) -> dict[str, tuple[int, bool]]:
+    """Which parameters there are, and which of them training moves; and of which classes it all is."""
+    parameters = {name: (id(tensor), tensor.requires_grad) for name, tensor in module.named_parameters()}
+    parts = {f"{name}.__class__".lstrip("."): (id(type(part)), False) for name, part in module.named_modules()}
+    return {**parameters, **parts}
+
+
+@contextlib.contextmanager
+def _repeated(module: nn.Module) -> Iterator[None]:
+    """Give a module its parameters and buffers back as they were, and keep all else."""
+    parts = [(part, dict(part._parameters), dict(part._buffers)) for part in module.modules()]
+    with _kept_numbers([*module.parameters(), *module.buffers()]):
+        for parameter in module.parameters():
+            parameter.grad = None
+        try:
+            yield
+        finally:
+            for part, parameters, buffers in parts:
+                part._parameters.update(parameters)
+                part._buffers.update({name: buffers.get(name, kept) for name, kept in part._buffers.items()})
+
+
+def require_fidelity(
+    graph: Graph, tensors: Mapping[str, TensorBytes], witness: Witness, answered: Set[Look] = frozenset()
+) -> None:
     """Run a graph through the steps that its module went through.
 
     Args:
         graph, tensors: as they were written down.
         witness: what the module did.
+        answered: where the trace learnt a value, too, and decided nothing by it.
 
     Raises:
         InputRefused: it does something else; the message names what differs first and, where that
             is known, what no graph can say.
     """
     program = Program(graph, tensors, NATIVE)
+    held = _Held.by_program(program, witness.written)
+    compared = list[tuple[str, Call, Call]]()
     with _as_in_a_job():
         for step, ((size, training), run) in enumerate(zip(_calls(witness.batch), witness.runs, strict=True)):
             torch.manual_seed(step)
-            output = program(*_examples(graph.inputs, size, witness.rows, step), training=training)
-            replayed = _stepped(output, program.trainable, program.buffers, step, training)
+            examples = _examples(graph.inputs, size, witness.rows, step)
+            replayed = _call(partial(program, training=training), held, examples, step, training)
             where = f"in the training step {step + 1}" if training else "in evaluation"
-            _require_equal(run, replayed, where, witness)
+            assert replayed is not None  # a program gives a tensor
+            compared.append((where, run, replayed))
+            _require_equal(*compared[-1], witness)
         for odd, odd_run in zip(ODD, witness.odd, strict=True):
-            if odd_run is not None:
-                _require_equal(odd_run, _odd_replay(program, witness, odd), f"with {odd.name}", witness)
+            if odd_run is not None and (odd_replay := _odd_replay(program, held, witness, odd)) is not None:
+                compared.append((f"with {odd.name}", odd_run, odd_replay))
+                _require_equal(*compared[-1], witness)
     if witness.changing:
         cause = witness.changing[0]
         raise InputRefused(at(witness.causes[cause], f"{cause}, which no graph can say"), HINT)
+    for _, run, replayed in compared:
+        _require_one_flow(run.flow, replayed.flow, witness)
+    for line, function in sorted(witness.deciding - answered, key=str):
+        raise InputRefused(
+            at(location_of(line), f"forward learns a tensor's values here ({function}), and its trace does not"),
+            "compute both cases and choose with torch.where; do not ask whether the module is being traced",
+        )
 
 
-def _require_equal(run: Call, replayed: Call, where: str, witness: Witness) -> None:
-    for name, digest in run.items():
-        if name in replayed and replayed[name] != digest:
-            _refuse(name, where, witness)
+def _require_equal(where: str, run: Call, replayed: Call, witness: Witness) -> None:
+    for name, digest in run.values.items():
+        if name in replayed.values and replayed.values[name] != digest:
+            _refuse(f"the graph computes {name} {where} otherwise than the module", name, witness)
 
 
-def _refuse(name: str, where: str, witness: Witness) -> NoReturn:
+def _require_one_flow(run: Flow, replayed: Flow, witness: Witness) -> None:
+    """What is equal may have been computed by other operators, and be other for other numbers.
+
+    A library may write out in a trace what it leaves out in a run, a mask that masks nothing, or
+    take another kernel for the same: where already the output is computed by others, as many of
+    them change some numbers only.
+    """
+    is_another = run.digests[OUTPUT] != replayed.digests[OUTPUT]
+    for name, digest in run.digests.items():
+        if replayed.digests.get(name, digest) == digest:
+            continue
+        if is_another and run.choices(name) == replayed.choices(name):
+            continue
+        step = run.difference(replayed, name)
+        by = f" by {step.operator}, which the graph does not run" if step else " by other operators than the graph"
+        sentence = f"the module computes {name}{by}: they part where numbers are others than those tried"
+        _refuse(sentence, name, witness, location_of(step.place) if step else None)
+
+
+def _refuse(sentence: str, name: str, witness: Witness, location: Location | None = None) -> NoReturn:
     """Name a hook on what differs before any other hook, and hooks before other causes."""
     named = sorted([*witness.changing, *witness.causes], key=lambda cause: not cause.endswith(name))
     cause = named[0] if named else ""
     because = f": {cause}, which no graph can say" if cause else ""
-    raise InputRefused(
-        at(witness.causes.get(cause), f"the graph computes {name} {where} otherwise than the module{because}"),
-        LAYOUT_HINT if NOT_BY_ROWS in cause else HINT,
-    )
+    hint = LAYOUT_HINT if NOT_BY_ROWS in cause else HINT
+    raise InputRefused(at(location or witness.causes.get(cause), f"{sentence}{because}"), hint)
 
 
 NOT_BY_ROWS = "is not laid out row by row"
@@ -242,33 +353,63 @@ def _calls(batch: int) -> list[tuple[int, bool]]:
     return [((batch, other)[step % 2], True) for step in range(STEPS)] + [(batch, False)]
 
 
-def _odd_call(
-    module: nn.Module, inputs: Sequence[Input], moved: Mapping[str, Tensor], witness: Witness, odd: Odd
-) -> Call | None:
+def _odd_call(module: nn.Module, inputs: Sequence[Input], held: _Held, witness: Witness, odd: Odd) -> Call | None:
     """What a module does in an odd call, after which it is as it was; None where it raises."""
     with _left_as_it_was(module), contextlib.suppress(Exception):  # its own code refuses these numbers
         module.train(odd.training)
         torch.manual_seed(0)
-        with torch.set_grad_enabled(odd.training), _noting_written(module, witness):
-            output = module(*_odd_examples(inputs, witness, odd))
-        return _stepped(output, moved, dict(module.named_buffers()), 0, odd.training, odd.scale)
+        with _noting_moving(module, witness):
+            return _call(module, held, _odd_examples(inputs, witness, odd), 0, odd.training, odd.scale)
     return None
 
 
-def _odd_replay(program: Program, witness: Witness, odd: Odd) -> Call:
-    """What a program does in it; nothing where it says that it cannot, which is no other result."""
+def _odd_replay(program: Program, held: _Held, witness: Witness, odd: Odd) -> Call | None:
+    """What a program does in it; None where it says that it cannot, which is no other result."""
     with _kept_numbers([*program.trainable.values(), *program.buffers.values()]):
         try:
             torch.manual_seed(0)
-            output = program(*_odd_examples(program.graph.inputs, witness, odd), training=odd.training)
-            return _stepped(output, program.trainable, program.buffers, 0, odd.training, odd.scale)
+            examples = _odd_examples(program.graph.inputs, witness, odd)
+            return _call(partial(program, training=odd.training), held, examples, 0, odd.training, odd.scale)
         except (FitchainError, RuntimeError):
-            return {}
+            return None
 
 
 def _odd_examples(inputs: Sequence[Input], witness: Witness, odd: Odd) -> tuple[Tensor, ...]:
     ordinary = _examples(inputs, odd.size or witness.batch, witness.rows, 0, witness.bounds)
     return tuple(odd.numbers(x) if x.is_floating_point() or odd.name == "zeros" else x for x in ordinary)
+
+
+def _deciding(module: nn.Module, inputs: Sequence[Input], held: _Held, witness: Witness) -> set[Look]:
+    """Looks that decide something: all but questions after which the module, whatever the answer,
+    computes the same or raises an error of its own."""
+    looks = dict[Look, bool]()
+    for call in (*witness.runs, *witness.odd):
+        for look, is_question in call.looks.items() if call else ():
+            looks[look] = looks.get(look, True) and is_question
+    return {
+        look
+        for number, (look, is_question) in enumerate(looks.items())
+        if not is_question
+        or number >= MOST_QUESTIONS
+        or any(_decides(module, inputs, held, witness, look, training) for training in (True, False))
+    }
+
+
+def _decides(
+    module: nn.Module, inputs: Sequence[Input], held: _Held, witness: Witness, look: Look, training: bool
+) -> bool:
+    """Whether a module computes something else where a question is answered the other way."""
+    digests = list[Mapping[str, bytes | None]]()
+    for turned in (None, look):
+        with _left_as_it_was(module):
+            module.train(training)
+            torch.manual_seed(0)
+            try:
+                call = _call(module, held, _examples(inputs, witness.batch, witness.rows, 0), 0, training, 1, turned)
+            except Exception as error:  # noqa: BLE001 - the module's code is the user's, and may raise anything
+                return not is_own_error(error.__traceback__)
+        digests.append(call.flow.digests if call else {})
+    return digests[0] != digests[1]
 
 
 def _bounds(module: nn.Module, inputs: Sequence[Input], witness: Witness) -> tuple[int, ...]:
@@ -289,14 +430,14 @@ def _bounds(module: nn.Module, inputs: Sequence[Input], witness: Witness) -> tup
 
 
 @contextlib.contextmanager
-def _noting_written(module: nn.Module, witness: Witness) -> Iterator[None]:
+def _noting_moving(module: nn.Module, witness: Witness) -> Iterator[None]:
     """Note which of the tensors that a module holds are written, or exchanged, during a call."""
     before = [(key, tensor, tensor._version) for key, tensor in _held_tensors(module).items()]
     yield
     after = _held_tensors(module)
     for key, tensor, version in before:
         if after.get(key) is not tensor or tensor._version != version:
-            witness.written.append(tensor)
+            witness.moving.append(tensor)
 
 
 def _held_tensors(module: nn.Module) -> dict[tuple[nn.Module, str], Tensor]:
@@ -310,15 +451,20 @@ def _held_tensors(module: nn.Module) -> dict[tuple[nn.Module, str], Tensor]:
     }
 
 
-def _kept_of_zeros(module: nn.Module, inputs: Sequence[Input], batch: int) -> dict[tuple[nn.Module, str], bytes]:
+def _kept_of_zeros(
+    module: nn.Module, inputs: Sequence[Input], batch: int
+) -> tuple[dict[tuple[nn.Module, str], bytes], frozenset[str]]:
     """Digests of the tensors that a module keeps after a call on zeros: those that it keeps after
     others, too, are constants, and may become the graph's."""
     zeros = tuple(torch.zeros((batch, *spec.shape), dtype=DTYPES[spec.dtype]) for spec in inputs)
     with _left_as_it_was(module), _as_in_a_job(), torch.no_grad():
         module.train(True)
         buffers = tuple(module.buffers())
+        before = {name: (id(tensor), tensor._version) for name, tensor in module.named_buffers()}
         module(*zeros)
-        return {key: _digest(tensor) for key, tensor in _kept_tensors(module, buffers).items()}
+        after = {name: (id(tensor), tensor._version) for name, tensor in module.named_buffers()}
+        written = frozenset(name for name, state in after.items() if before.get(name) != state)
+        return {key: content(tensor) for key, tensor in _kept_tensors(module, buffers).items()}, written
 
 
 def _kept_tensors(module: nn.Module, buffers: Sequence[Tensor]) -> dict[tuple[nn.Module, str], Tensor]:
@@ -369,25 +515,59 @@ def _gradients(output: Tensor, moved: Mapping[str, Tensor], step: int, scale: fl
     direction = torch.randn(output.shape, generator=torch.Generator().manual_seed(step), dtype=torch.float64) * scale
     for tensor in moved.values():
         tensor.grad = None
-    # Not autograd.grad, which does not run the hooks on accumulated gradients.
-    output.backward(direction.to(output.dtype))  # type: ignore[no-untyped-call]
+    # As output.backward does, which is a function of torch in which `Looks` sees no other;
+    # autograd.grad would leave out the hooks on accumulated gradients.
+    engine: Any = torch.autograd.Variable._execution_engine
+    engine.run_backward(
+        (output,), (direction.to(output.dtype),), False, False, (), allow_unreachable=True, accumulate_grad=True
+    )
     return {name: tensor.grad for name, tensor in moved.items()}
 
 
-def _stepped(
-    output: Tensor,
-    moved: Mapping[str, Tensor],
-    buffers: Mapping[str, Tensor],
+def _call(
+    compute: Callable[..., Any],
+    held: _Held,
+    examples: Sequence[Tensor],
     step: int,
     training: bool,
     scale: float = 1,
-) -> Call:
-    """What a call did; where it trains its parameters are moved, too."""
-    gradients = _gradients(output, moved, step, scale) if training else {}
-    named: dict[str, Tensor | None] = {"the output": output}
+    turned: Look | None = None,
+) -> Call | None:
+    """What a call does; where it trains its parameters are moved, too. None where it gives no
+    tensor.
+
+    Raises:
+        InputRefused: it reads or writes gradients before there are any.
+    """
+    depends = {f"parameter {name}": tensor for name, tensor in held.parameters().items()}
+    depends |= {f"input {index}": tensor for index, tensor in enumerate(examples)}
+    depends |= {f"buffer {name}": tensor for name, tensor in held.buffers().items() if name in held.written}
+    moved = held.moved
+    with Dataflow(depends) as flow, Looks(flow, turned) as looks, torch.set_grad_enabled(training):
+        output = compute(*examples)
+        if looks.at_gradients:  # hooks may, later on: what they change is in the flow
+            raise InputRefused(
+                at(
+                    location_of(looks.at_gradients[0]), "forward reads or writes a gradient, which is the step's before"
+                ),
+                "leave .grad to the optimizer",
+            )
+        if not isinstance(output, Tensor):
+            return None
+        gradients = _gradients(output, moved, step, scale) if training else {}
+    named: dict[str, Tensor | None] = {OUTPUT: output}
     named |= {f"the gradient of {name!r}": tensor for name, tensor in gradients.items()}
-    named |= {f"the buffer {name!r}": tensor for name, tensor in buffers.items()}
-    call = {name: None if tensor is None else _digest(tensor) for name, tensor in named.items()}
+    named |= {f"the buffer {name!r}": tensor for name, tensor in held.buffers().items()}
+    named |= {f"the parameter {name!r}": tensor for name, tensor in held.parameters().items()}
+    call = Call(
+        {name: None if tensor is None else content(tensor) for name, tensor in named.items()},
+        Flow(
+            {name: None if tensor is None else flow.digest(tensor) for name, tensor in named.items()},
+            flow.steps,
+            flow.origins,
+        ),
+        looks.taken,
+    )
     with torch.no_grad():
         for name, tensor in moved.items():
             if (gradient := gradients.get(name)) is not None:
@@ -396,13 +576,29 @@ def _stepped(
     return call
 
 
-def _digest(tensor: Tensor) -> bytes:
-    plain = tensor.detach().contiguous()
-    if plain.is_floating_point():  # what NaN's other bits are no operator says
-        plain = plain.masked_fill(plain.isnan(), torch.nan)
-    hasher = blake3(f"{plain.dtype} {tuple(plain.shape)} ".encode())
-    hasher.update(plain.reshape(-1).view(torch.uint8).numpy().data)
-    return hasher.digest()
+@dataclass(frozen=True)
+class _Held:
+    """Tensors that a call computes with.
+
+    Args:
+        moved: parameters that training moves.
+        parameters, buffers: all of them, as they are then.
+        written: names of the buffers that steps write.
+    """
+
+    moved: Mapping[str, Tensor]
+    parameters: Callable[[], Mapping[str, Tensor]]
+    buffers: Callable[[], Mapping[str, Tensor]]
+    written: frozenset[str]
+
+    @staticmethod
+    def by_module(module: nn.Module, written: frozenset[str]) -> _Held:
+        moved = {name: tensor for name, tensor in module.named_parameters() if tensor.requires_grad}
+        return _Held(moved, lambda: dict(module.named_parameters()), lambda: dict(module.named_buffers()), written)
+
+    @staticmethod
+    def by_program(program: Program, written: frozenset[str]) -> _Held:
+        return _Held(program.trainable, lambda: program.parameters, lambda: program.buffers, written)
 
 
 @contextlib.contextmanager
@@ -434,6 +630,8 @@ def _left_as_it_was(module: nn.Module) -> Iterator[None]:
     """Give a module its attributes back as they were, and its tensors with the same numbers: what
     it kept of the trial's numbers must not become a constant of the graph."""
     parts = [(part, dict(vars(part)), dict(part._parameters), dict(part._buffers)) for part in module.modules()]
+    classes = [(part, type(part)) for part in module.modules()]
+    trained = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
     # A library that puts hooks in at the first call notes in an attribute that it did: both go.
     hooks = [
         (value, value.copy())
@@ -453,6 +651,11 @@ def _left_as_it_was(module: nn.Module) -> Iterator[None]:
             for value, before in hooks:
                 value.clear()
                 value.update(before)
+            for part, kind in classes:
+                if type(part) is not kind:
+                    part.__class__ = kind
+            for parameter, is_trained in trained:
+                parameter.requires_grad_(is_trained)
 
 
 @contextlib.contextmanager
@@ -534,90 +737,3 @@ def _tensors(values: Any) -> Iterator[Tensor]:
                 yield value.grad
         elif isinstance(value, tuple | list):
             yield from _tensors(value)
-
-
-def _foreign_draws(module: nn.Module) -> list[object]:
-    """States of the generators that torch's seed does not set."""
-    kept = [value for part in module.modules() for value in vars(part).values()]
-    return [
-        hash(random.getstate()),
-        *(part.tobytes() if isinstance(part, np.ndarray) else part for part in np.random.get_state(legacy=True)),
-        *(bytes(each.get_state().numpy()) for each in kept if isinstance(each, torch.Generator)),
-        *(repr(each.bit_generator.state) for each in kept if isinstance(each, np.random.Generator)),
-        *(hash(each.getstate()) for each in kept if isinstance(each, random.Random)),
-    ]
-
-
-def _plain_values(module: nn.Module) -> dict[str, str]:
-    """Numbers and texts that a module keeps outside its tensors, with the lengths of its lists: in
-    attributes, its own and its classes', and in what they hold; and in variables beside its
-    classes."""
-    values = dict[str, str]()
-    seen = set[int]()
-    for name, part in module.named_modules():
-        _note(values, seen, {key: kept for key, kept in vars(part).items() if key not in _OF_MODULES}, name, 0)
-        for kind in type(part).__mro__:
-            if _is_own(kind):
-                _note(values, seen, dict(vars(kind)), f"{kind.__name__}", DEEPEST_KEPT - 1)
-                beside = vars(sys.modules[kind.__module__])
-                _note(values, seen, {each: beside[each] for each in _read_beside(kind) if each in beside}, "", 1)
-    return values
-
-
-_OF_MODULES = frozenset(vars(nn.Module()))
-_PLAIN = bool | int | float | str | np.generic | None
-
-
-def _is_own(kind: type) -> bool:
-    """Whether a class is neither torch's nor the standard library's."""
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    return kind.__module__ in sys.modules and kind is not object and (file is None or is_foreign(file))
-
-
-def _read_beside(kind: type) -> set[str]:
-    """Names that a class's functions read beside it."""
-    return {
-        name
-        for function in vars(kind).values()
-        if isinstance(code := getattr(function, "__code__", None), CodeType)
-        for name in code.co_names
-    }
-
-
-def _note(values: dict[str, str], seen: set[int], held: Mapping[Any, Any], name: str, depth: int) -> None:
-    """Note what something holds, and what that holds; nothing twice."""
-    for key, value in held.items():
-        whole = f"{name}.{key}".lstrip(".")
-        if len(values) >= MOST_KEPT or str(key).startswith("__"):
-            continue
-        if isinstance(value, _PLAIN | itertools.count):
-            values[whole] = repr(value)
-        elif isinstance(value, np.ndarray) and value.size < MOST_KEPT:
-            values[whole] = repr(value.tobytes())
-        elif id(value) not in seen and not isinstance(value, Tensor | nn.Module | type | ModuleType):
-            seen.add(id(value))
-            items = _held_by(value)
-            if isinstance(value, list | tuple | set | dict | deque):
-                plain = [item for item in itertools.islice(items.values(), MOST_KEPT) if isinstance(item, _PLAIN)]
-                values[whole] = f"{len(items)} {plain!r}"
-            if depth < DEEPEST_KEPT:
-                inner = {
-                    each: item for each, item in items.items() if not isinstance(item, _PLAIN) or not _is_box(value)
-                }
-                _note(values, seen, inner, whole, depth + 1)
-
-
-def _is_box(value: object) -> bool:
-    return isinstance(value, list | tuple | set | dict | deque)
-
-
-def _held_by(value: Any) -> Mapping[Any, Any]:
-    if isinstance(value, dict):
-        return value
-    if isinstance(value, list | tuple | set | deque):
-        return dict(enumerate(value))
-    if isinstance(value, FunctionType):
-        cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
-        return {name: cell.cell_contents for name, cell in cells if cell != CellType()}
-    held: Any = getattr(value, "__dict__", None)
-    return held if isinstance(held, dict) else {}

@@ -25,6 +25,8 @@ import torch
 
 _SHAPES_LOGGER = "torch.fx.experimental.symbolic_shapes"
 _TORCH, _OURS = (str(Path(file).resolve().parent) for file in (torch.__file__, __file__))
+_TRYING = frozenset(str(Path(__file__).parent / name) for name in ("fidelity.py", "output.py"))
+"""Files that call a module: lines further out are not its own."""
 _STANDARD = str(Path(sysconfig.get_path("stdlib")).resolve())
 _ASSIGNED = re.compile(r"The tensor attributes? (.*?) (?:was|were) assigned during export")
 
@@ -124,6 +126,22 @@ def calling_frame(frame: FrameType | None = None) -> FrameType | None:
     while frame is not None and not is_foreign(frame.f_code.co_filename):
         frame = frame.f_back
     return frame
+
+
+def module_place() -> tuple[str, int] | None:
+    """File and line of the innermost such line of a module that is tried (`fidelity`); None where
+    torch itself is at work: in a backward pass without hooks, say."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_filename not in _TRYING:
+        if is_foreign(frame.f_code.co_filename):
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
+    return None
+
+
+def location_of(line: tuple[str, int] | None) -> Location | None:
+    """The location of a line, by its file and number."""
+    return _location(*line) if line else None
 
 
 def raising_location(traceback: TracebackType | None) -> Location | None:

@@ -1,0 +1,283 @@
+"""Modules that look as if they kept or learnt something, and compute what a trace of them shows."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations
+from torch.utils.checkpoint import checkpoint
+
+from tests.hostile_modules import Two
+
+LOGGER = logging.getLogger(__name__)
+
+
+class KeepsLast(Two):
+    """Its last output, for a picture."""
+
+    def between(self, x: Tensor) -> Tensor:
+        self.last = torch.tanh(x)
+        return self.last
+
+
+class KeepsLastOfAll(Two):
+    def prepare(self) -> None:
+        self.all = {"shapes": list[Any](), "values": dict[str, Tensor]()}
+
+    def between(self, x: Tensor) -> Tensor:
+        self.all["shapes"] = [tuple(x.shape)[1:]]
+        self.all["values"] = {"x": x.detach()}
+        return torch.tanh(x)
+
+
+class CachesByLength(Two):
+    def prepare(self) -> None:
+        self.tables = dict[int, Tensor]()
+
+    def between(self, x: Tensor) -> Tensor:
+        width = x.shape[-1]
+        if width not in self.tables:
+            self.tables[width] = torch.linspace(0, 1, width)
+        return x * self.tables[width]
+
+
+@functools.lru_cache(maxsize=8)
+def table(width: int) -> Tensor:
+    return torch.linspace(0, 1, width)
+
+
+class CachesByFunction(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return x * table(8)
+
+
+class Warns(Two):
+    def between(self, x: Tensor) -> Tensor:
+        warnings.warn("a warning", stacklevel=2)
+        LOGGER.debug("called with %s", x.shape)
+        return torch.tanh(x)
+
+
+class WarnsOfValues(Two):
+    """Where it is run it says so, and computes the same."""
+
+    def between(self, x: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling() and torch.isnan(x).any():
+            warnings.warn("there are NaN", stacklevel=2)
+        return torch.tanh(x)
+
+
+class RaisesWhereRun(Two):
+    def between(self, x: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling() and torch.isinf(x.detach()).any():
+            raise ValueError("there are infinite numbers")
+        return torch.tanh(x)
+
+
+class RaisesOnValues(Two):
+    def between(self, x: Tensor) -> Tensor:
+        if torch.isnan(x).any():
+            raise ValueError("there are NaN")
+        return torch.tanh(x)
+
+
+class Asserts(Two):
+    def between(self, x: Tensor) -> Tensor:
+        assert not torch.isnan(x).all()
+        return torch.tanh(x)
+
+
+class ReadsConstants(Two):
+    def prepare(self) -> None:
+        self.rates = torch.tensor([0.5, 2.0])
+
+    def between(self, x: Tensor) -> Tensor:
+        return torch.tanh(x) * float(np.asarray([0.5, 2.0]).max())
+
+
+class SeededInForward(Two):
+    """The same numbers at each call."""
+
+    def between(self, x: Tensor) -> Tensor:
+        return x * float(np.random.default_rng(3).random())
+
+
+class Drops(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return F.dropout(torch.tanh(x), 0.3, self.training)
+
+
+class DropsPaths(Two):
+    def between(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return torch.tanh(x)
+        keeps = x.new_empty((x.shape[0], 1)).bernoulli_(0.8)
+        return torch.tanh(x) * keeps / 0.8
+
+
+class Checkpoints(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return checkpoint(torch.tanh, x, use_reentrant=False)  # type: ignore[no-any-return]
+
+
+class Normalises(Two):
+    def prepare(self) -> None:
+        self.norm = nn.BatchNorm1d(8)
+
+    def between(self, x: Tensor) -> Tensor:
+        return torch.relu(self.norm(x))
+
+
+class NormalisesFrozen(Normalises):
+    """Its norm stays in evaluation, as fine-tuning has it."""
+
+    def train(self, mode: bool = True) -> Any:
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+
+class Counts(Two):
+    calls: Tensor
+
+    def prepare(self) -> None:
+        self.register_buffer("calls", torch.zeros(()))
+
+    def between(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.calls += 1
+        return torch.tanh(x) * torch.clamp(self.calls / 10, max=1.0)
+
+
+class CountsAnew(Counts):
+    def between(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.calls = self.calls * 1.0 + 1
+        return torch.tanh(x) / (1 + self.calls)
+
+
+class Ties(Two):
+    def prepare(self) -> None:
+        self.again = nn.Linear(4, 8)
+        self.again.weight = self.enter.weight
+
+    def between(self, x: Tensor) -> Tensor:
+        again: Tensor = self.again(x[:, :4])
+        return torch.tanh(x) + again
+
+
+class Freezes(Two):
+    def prepare(self) -> None:
+        self.enter.requires_grad_(False)
+
+
+class WatchesGradients(Two):
+    def between(self, x: Tensor) -> Tensor:
+        if x.requires_grad:
+            x.register_hook(lambda gradient: None)  # type: ignore[no-untyped-call]
+        return torch.tanh(x)
+
+
+class MeasuresGradients(Two):
+    """It keeps the norm of its last gradient, for a picture."""
+
+    def prepare(self) -> None:
+        def keep(gradient: Tensor) -> None:
+            self.norm = gradient.norm()
+
+        self.leave.weight.register_hook(keep)  # type: ignore[no-untyped-call]
+
+
+class Passing(torch.autograd.Function):
+    """Does nothing in either direction, as a layer of one process of several."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Any:
+        return gradients[0]
+
+
+class Passes(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return Passing.apply(torch.tanh(x))  # type: ignore[no-any-return, no-untyped-call]
+
+
+class HooksForward(Two):
+    def prepare(self) -> None:
+        self.enter.register_forward_pre_hook(lambda _, x, options: ((x[0] * 2,), options), with_kwargs=True)
+        self.enter.register_forward_hook(lambda _, x, y: y * 2)
+
+
+class Parametrizes(Two):
+    def prepare(self) -> None:
+        parametrizations.weight_norm(self.leave)
+
+
+class WritesMask(Two):
+    """A mask that masks nothing, where it is traced."""
+
+    def between(self, x: Tensor) -> Tensor:
+        return torch.tanh(x + torch.zeros(8) if torch.compiler.is_compiling() else x)
+
+
+@dataclasses.dataclass
+class Options:
+    width: int = 8
+    names: tuple[str, ...] = ("tanh",)
+
+
+class Configured(Two):
+    def prepare(self) -> None:
+        self.options = Options()
+
+    def between(self, x: Tensor) -> Tensor:
+        return getattr(torch, self.options.names[0])(x)  # type: ignore[no-any-return]
+
+
+class StraightThrough(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return x + (torch.round(x) - x).detach()
+
+
+class Clips(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return torch.where(x > 3, x.clamp(max=5), x.nan_to_num()).masked_fill(x < -3, 0.0)
+
+
+class Attends(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.enter = nn.Linear(4, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.layer(self.enter(x)[:, None])
+        return output[:, 0]
+
+
+class Recurs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRU(4, 8, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.cell(x[:, None])[0]
+        return output[:, 0]
+
+
+KINDS: list[type[nn.Module]] = [
+    kind
+    for kind in list(globals().values())
+    if isinstance(kind, type) and issubclass(kind, nn.Module) and kind.__module__ == __name__
+]
