@@ -1,5 +1,5 @@
-"""`torch.vmap` and `torch.func` inside a module train to the bit, or are refused; nothing of them is
-left behind."""
+"""`torch.vmap` and `torch.func` inside a module train to the bit, or are refused; nothing of them
+is left behind."""
 
 from __future__ import annotations
 

@@ -181,49 +181,49 @@ class Constants(TorchFunctionMode):
             return ()
         varies = any(map(self._varies, leaves))
         computed = list[Any]()
-        for place in range(len(SIZES) if varies else 1):
+        for position in range(len(SIZES) if varies else 1):
             try:
-                computed.append(self._computed_at(place, function, name, arguments, options))
+                computed.append(self._computed_at(position, function, name, arguments, options))
             except _TooLarge:
-                if place < FEWEST:
+                if position < FEWEST:
                     return ()
                 computed.append(_TooLarge)
             except Exception:  # noqa: BLE001 - what is not known, or wrong, the trace says itself
                 return ()
         return tuple(computed)
 
-    def _computed_at(self, place: int, function: Any, name: str, arguments: Any, options: Mapping[str, Any]) -> Any:
+    def _computed_at(self, position: int, function: Any, name: str, arguments: Any, options: Mapping[str, Any]) -> Any:
         """The same at one of `SIZES`."""
         of_shape = _OF_SHAPE.get(name)
         numbers = [
-            tree_map(partial(self._number, place=place, of_shape=index == of_shape), argument)
+            tree_map(partial(self._number, position=position, of_shape=index == of_shape), argument)
             for index, argument in enumerate(arguments)
         ]
-        value = _run(function, numbers, tree_map(partial(self._number, place=place), dict(options)))
+        value = _run(function, numbers, tree_map(partial(self._number, position=position), dict(options)))
         if name in _UNWRITTEN:
             value = _run(Tensor.zero_, [value])
         if any(isinstance(each, Tensor) and each.numel() > MOST_NUMBERS for each in tree_leaves(value)):
             raise _TooLarge
         return value
 
-    def _number(self, value: Any, place: int, of_shape: bool = False) -> Any:
+    def _number(self, value: Any, position: int, of_shape: bool = False) -> Any:
         """What stands in a trace, at one of `SIZES`; of a mere shape, with any numbers."""
         match value:
             case torch.SymInt() | torch.SymFloat() | torch.SymBool():
-                return _at_size(value, SIZES[place])
+                return _at_size(value, SIZES[position])
             case slice():
-                return slice(*(self._number(each, place) for each in (value.start, value.stop, value.step)))
+                return slice(*(self._number(each, position) for each in (value.start, value.stop, value.step)))
             case torch.Generator():
                 raise _Unknown
             case Tensor():
                 if values := self._values(value):
-                    number = values[place if len(values) > 1 else 0]
+                    number = values[position if len(values) > 1 else 0]
                     if number is _TooLarge:
                         raise _TooLarge
                     return number
                 if not of_shape:
                     raise _Unknown
-                shape = [self._number(size, place) for size in value.shape]
+                shape = [self._number(size, position) for size in value.shape]
                 return _run(lambda: torch.zeros((), dtype=value.dtype).expand(shape))
         return value
 
@@ -253,8 +253,8 @@ class Constants(TorchFunctionMode):
         places = iter(range(len(tree_leaves(traced))))
 
         def note(value: Any) -> Any:
-            place = next(places)
-            values: tuple[Any, ...] = tuple(each[place] if each else _TooLarge for each in numbers)
+            position = next(places)
+            values: tuple[Any, ...] = tuple(each[position] if each else _TooLarge for each in numbers)
             if not isinstance(value, Tensor):
                 return value
             if len(values) == 1 and (_is_real(value) or any(map(free_unbacked_symbols, value.shape))):

@@ -105,14 +105,14 @@ class Masks(TorchFunctionMode):
         plain = all(isinstance(each, Tensor | int | slice | torch.SymInt) or each in (None, ...) for each in items)
         if len(masks) != 1 or not plain or masks[0].dtype is not torch.bool or not masks[0].dim():
             return None
-        mask, place = masks[0], next(place for place, each in enumerate(items) if isinstance(each, Tensor))
+        mask, position = masks[0], next(position for position, each in enumerate(items) if isinstance(each, Tensor))
         if tensor in self.picked or mask in self.picked or self.constants.knows(mask):
             return None
-        items[place : place + 1] = [slice(None)] * mask.dim()
-        behind = items[place + mask.dim() :]
+        items[position : position + 1] = [slice(None)] * mask.dim()
+        behind = items[position + mask.dim() :]
         viewed: Tensor = tensor[tuple(items)] if len(items) > mask.dim() else tensor
         if ... in behind:
-            first = sum(not isinstance(each, int | torch.SymInt) for each in items[:place])
+            first = sum(not isinstance(each, int | torch.SymInt) for each in items[:position])
         else:
             used = sum(each is not None and each is not ... for each in items)
             rest = 0 if ... in items else tensor.dim() - used

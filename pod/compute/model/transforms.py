@@ -1,4 +1,4 @@
-"""Transforms: `torch.vmap` and `torch.func` in a module, written out as the operators that they run.
+"""Transforms: `torch.vmap` and `torch.func` in a module, written out as the operators they run.
 
 A trace keeps a transform's own calls, which no graph has. So a module that uses one is taken down
 first, below gradients and transforms, as the operators that torch runs in the end; these are then
