@@ -135,7 +135,7 @@ def test_the_operator_that_writes_into_a_tensor_has_one_that_does_not() -> None:
             "torch.renorm",
         ),
     ],
-    ids=["fft", "stft", "svd", "polar", "complex constant", "complex number", "vmap", "max_norm"],
+    ids=["fft", "stft", "svd", "polar", "complex constant", "complex number", "max_norm"],
 )
 def test_what_no_class_admits_says_what_to_use(
     compute: Callable[[Tensor, Tensor], Tensor], words: str, hint: str
