@@ -128,7 +128,6 @@ def test_the_operator_that_writes_into_a_tensor_has_one_that_does_not() -> None:
         (lambda h, _: torch.view_as_real(torch.polar(h, h)).flatten(1), "aten.polar", "a * cos - b * sin"),
         (lambda h, _: torch.view_as_real(h * TURN).flatten(1), "is complex .torch.complex64.", "a * cos - b * sin"),
         (lambda h, _: torch.view_as_real(h * 1j).flatten(1), "the argument 1j", "a * cos - b * sin"),
-        (lambda h, _: torch.func.vmap(torch.sin)(h), "_add_batch_dim", "without torch.func"),
         (
             lambda h, scale: F.embedding(torch.zeros(2).long(), scale[:, None], max_norm=1.0)[0] * h,
             "aten.embedding_renorm_",
