@@ -62,9 +62,9 @@ _CHOOSING = frozenset(
     }
 )
 """Operators that change some numbers and leave others, which need not be among those tried."""
-_CHOOSING_BY: Mapping[str, int] = {"where": 0, "masked_fill": 1, "index_put": 1, "_index_put_impl": 1}
+_CHOOSING_BY: Mapping[str, int] = {"where": 0, "masked_fill": 1, "index": 1, "index_put": 1, "_index_put_impl": 1}
 """Those that do so by a mask, and which argument that is: one that is a constant leaves nothing open.
-Each may be written as another (`masks`)."""
+What is picked and written by masks is written as `masked_fill` and `where`, as many of them."""
 _MASK = "mask"
 
 
