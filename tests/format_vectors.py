@@ -198,6 +198,7 @@ class _Order:
         self.row_count = self.unit_count = self.rows[1] - self.rows[0]
         self.unit_records = 1
         self.held_out_count = held_out_count(self.held_out, self.row_count)
+        self.training_count = self.row_count - self.held_out_count
 
     def held_out_seed(self, seed: Digest) -> Digest:
         """The job's own: it keeps no other's rows."""

@@ -120,10 +120,14 @@ class HookByNumpy(Two):
         return torch.tanh(x)
 
 
+def stopped_far(gradient: Tensor) -> Tensor | None:
+    return gradient * 0 if gradient.max() > FAR else None
+
+
 class HookThatLooks(Two):
     def between(self, x: Tensor) -> Tensor:
         if x.requires_grad:
-            x.register_hook(lambda gradient: gradient * 0 if gradient.max() > FAR else None)  # type: ignore[no-untyped-call]
+            x.register_hook(stopped_far)  # type: ignore[no-untyped-call]
         return torch.tanh(x)
 
 
@@ -734,7 +738,8 @@ class BranchesByPointer(Two):
 
 class BranchesByStorage(Two):
     def between(self, x: Tensor) -> Tensor:
-        return x if is_run() and max(x.untyped_storage().tolist()) < 0 else torch.tanh(x)  # type: ignore[no-untyped-call]
+        numbers = x.untyped_storage().tolist() if is_run() else [0]  # type: ignore[no-untyped-call]
+        return x if max(numbers) < 0 else torch.tanh(x)
 
 
 class BranchesByMask(Two):

@@ -108,7 +108,7 @@ def published(module: nn.Module, inputs: tuple[Input, ...] = FOUR) -> tuple[Grap
         (lambda: nn.Linear(4, 2, device="meta"), "the parameter 'weight' lies on the device meta", "to_empty"),
         (lambda: linear(2).double(), "the parameter '0.weight' is F64, and training moves F32", ".float()"),
         (lambda: linear(2).half(), "the parameter '0.weight' is F16", ".float()"),
-        (lambda: Holding(nn.Parameter(torch.eye(2, dtype=torch.complex64))), "'more' is complex", "view_as_real"),
+        (lambda: Holding(nn.Parameter(torch.eye(2, dtype=torch.complex64))), "'more' is complex", "cos and sin apart"),
         (lambda: Holding(torch.eye(2).to_sparse()), "the buffer 'more' is laid out as torch.sparse_coo", "to_dense"),
         (lambda: Holding(nn.Parameter(torch.eye(2).to_sparse_csr())), "'more' is laid out as torch.sparse_csr", ""),
         (lambda: Holding(torch.ones(2, 3).to_mkldnn()), "'more' is laid out as torch._mkldnn", "to_dense"),

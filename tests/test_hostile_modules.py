@@ -41,10 +41,8 @@ CAUSES = {
 BEFORE_TRACE = re.compile("Draws|Reads|Counts|Keeps|Freezes|Thaws|Replaces|Becomes|LooksAt|TrainsInside|WritesGrad")
 """Kinds that are refused before anything is traced, in milliseconds."""
 QUICK = {
-    *("NodeHook", "HookOnTensor", "HookByNumpy", "SavedInHalf", "HiddenFunctionClips", "FunctionPeeksForward"),
-    *("BranchesFar", "BranchesByNumpy", "BranchesOnBuffer", "CatchesTruth", "Parametrized", "Recording"),
-    *("KeepsLast", "CachesByLength", "WarnsOfValues", "RaisesWhereRun", "MeasuresGradients", "Passes", "WritesMask"),
-    *("DropsPaths", "CountsAnew", "Normalises"),
+    *("NodeHook", "HookByNumpy", "SavedInHalf", "BranchesFar", "BranchesOnBuffer"),
+    *("KeepsLast", "WarnsOfValues", "MeasuresGradients", "Passes", "WritesMask"),
 }
 """Kinds of which the others are neighbours."""
 

@@ -8,7 +8,8 @@ noted, too.
 
 What depends on constants alone is told by its numbers, however it was made.
 
-Source: operators and their tags as torch's dispatcher gives them (`TorchDispatchMode`, `torch.Tag`).
+Source: operators and their tags as torch's dispatcher gives them (`TorchDispatchMode`,
+`torch.Tag`).
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ _CHOOSING = frozenset(
 )
 """Operators that change some numbers and leave others, which need not be among those tried."""
 _CHOOSING_BY: Mapping[str, int] = {"where": 0, "masked_fill": 1, "index": 1, "index_put": 1, "_index_put_impl": 1}
-"""Those that do so by a mask, and which argument that is: one that is a constant leaves nothing open.
-What is picked and written by masks is written as `masked_fill` and `where`, as many of them."""
+"""Those that do so by a mask, and which argument that is: one that is a constant leaves nothing
+open. What is picked and written by masks is written down as `masked_fill` and `where`, as many."""
 _MASK = "mask"
 
 
@@ -75,13 +76,13 @@ class Step:
     Args:
         operator: its name.
         sources: digests of the tensors that it took.
-        place: file and line of the module, or of a hook, that ran it.
+        line: of the module, or of a hook, that ran it: file and number.
         choice: how it changes some numbers only, by what they are; empty where it does not.
     """
 
     operator: str
     sources: tuple[bytes, ...]
-    place: tuple[str, int] | None
+    line: tuple[str, int] | None
     choice: str
 
 
@@ -108,10 +109,10 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def digest(self, tensor: Tensor) -> bytes:
         """How a tensor was computed; of a constant, its numbers."""
-        if (known := self._digests.get(_address(tensor))) is None:
+        if (origin := self._digests.get(_address(tensor))) is None:
             is_blank = _address(tensor) in self._blank
             return content(torch.zeros(tensor.shape, dtype=tensor.dtype) if is_blank else tensor)
-        whole, step = known
+        whole, step = origin
         view = f"{tensor.storage_offset()} {tuple(tensor.shape)} {tensor.stride()} {tensor.dtype}"
         digest = blake3(whole + view.encode()).digest()
         self.origins[digest] = step
@@ -143,11 +144,11 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if operator is _ATEN.copy_.default and _layout(arguments[0]) == _layout(arguments[1]):
             self._copy(*arguments[:2])
             return output
-        for place, tensor in enumerate(_written(operator, arguments, options)):
-            self._know(tensor, blake3(step + b"writes %d" % place).digest(), step)
-        for place, tensor in enumerate(_tensors([output])):
+        for index, tensor in enumerate(_written(operator, arguments, options)):
+            self._know(tensor, blake3(step + b"writes %d" % index).digest(), step)
+        for index, tensor in enumerate(_tensors([output])):
             if _address(tensor) not in self._digests:
-                self._know(tensor, blake3(step + b"gives %d" % place).digest(), step)
+                self._know(tensor, blake3(step + b"gives %d" % index).digest(), step)
         return output
 
     def _constant(self, operator: Any, arguments: Any, options: Any) -> Any:
@@ -247,9 +248,9 @@ def _is_read(operator: Any, arguments: Sequence[Any]) -> bool:
 
 def _written(operator: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> Iterator[Tensor]:
     """Tensors that an operator changes."""
-    for place, argument in enumerate(operator._schema.arguments):
+    for index, argument in enumerate(operator._schema.arguments):
         if argument.is_write:
-            value = arguments[place] if place < len(arguments) else options.get(argument.name)
+            value = arguments[index] if index < len(arguments) else options.get(argument.name)
             yield from _tensors([value])
 
 
@@ -269,23 +270,23 @@ class Flow:
 
     def difference(self, other: Flow, result: str) -> Step | None:
         """The first operator on the way to a result that another call has not run."""
-        found: Step | None = None
+        first: Step | None = None
         ahead = [self.digests[result]]
         while ahead:
             step = self.origins.get(ahead.pop() or b"", b"")
             if step in self.steps and step not in other.steps:
-                found = self.steps[step]
-                ahead = list(found.sources)
-        return found
+                first = self.steps[step]
+                ahead = list(first.sources)
+        return first
 
     def choices(self, result: str) -> Counter[str]:
         """How often each choice was made on the way to a result."""
-        found, seen, ahead = Counter[str](), set[bytes](), [self.digests[result]]
+        counts, seen, ahead = Counter[str](), set[bytes](), [self.digests[result]]
         while ahead:
             step = self.origins.get(ahead.pop() or b"", b"")
             if step in self.steps and step not in seen:
                 seen.add(step)
-                found[self.steps[step].choice] += 1
+                counts[self.steps[step].choice] += 1
                 ahead += self.steps[step].sources
-        del found[""]
-        return found
+        del counts[""]
+        return counts

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NoReturn
 
@@ -47,6 +48,19 @@ MOST_BATCH = 1 << 16
 """The batch size that export leaves open ends here; programs run larger ones all the same."""
 
 
+@dataclass
+class _Notes:
+    """What is known beside a module when it is traced, and after.
+
+    Args:
+        moving: tensors that its calls write, which are no constants.
+        answered: where a trace learnt a value.
+    """
+
+    moving: Collection[Tensor]
+    answered: set[Look] = field(default_factory=set)
+
+
 def export(
     module: nn.Module,
     inputs: Sequence[Input],
@@ -78,10 +92,9 @@ def export(
     try:
         with without_trainer(module), giving_one(module, output):
             witness, require_run = _observed(module, inputs, max(2, batch))
-            tensors, answered = _named_tensors(module), set[Look]()
-            moving = [] if witness is None else witness.moving
+            tensors, notes = _named_tensors(module), _Notes([] if witness is None else witness.moving)
             (training, writer), (evaluation, _) = (
-                _trace(module, inputs, batch, mode, tensors, admits, moving, answered) for mode in (True, False)
+                _trace(module, inputs, batch, mode, tensors, admits, notes) for mode in (True, False)
             )
     finally:
         for part, mode in modes:
@@ -102,7 +115,7 @@ def export(
         for name, tensor in tensors.items():
             if not tensor.is_contiguous():
                 witness.causes.setdefault(f"the tensor {name!r} {NOT_BY_ROWS}", None)
-        require_fidelity(graph, written_down, witness, answered)
+        require_fidelity(graph, written_down, witness, notes.answered)
     return graph, written_down
 
 
@@ -190,12 +203,10 @@ def _trace(
     training: bool,
     tensors: dict[str, Tensor],
     admits: Admission,
-    moving: Collection[Tensor],
-    answered: set[Look],
+    notes: _Notes,
 ) -> tuple[Form, Writer]:
     """Trace one mode; constants that the trace finds are added to the tensors. Beside the form
-    comes what wrote it, which knows the module's lines. Tensors that calls write are no constants;
-    where the trace learnt a value is added to what it answered."""
+    comes what wrote it, which knows the module's lines."""
     module.train(training)
     if module.training != training:
         raise InputRefused(f"{type(module).__name__}.train({training}) leaves the module in the other mode")
@@ -203,7 +214,7 @@ def _trace(
     program: torch.export.ExportedProgram | None = None
     failure: BaseException | None = None
     transformed = False
-    export_once = partial(_export, module, examples, moving, answered)
+    export_once = partial(_export, module, examples, notes)
 
     def is_same(*programs: torch.export.ExportedProgram) -> bool:
         kept = [{**tensors} for _ in programs]
@@ -268,16 +279,16 @@ def _example(spec: Input, batch: int) -> Tensor:
 
 
 @contextlib.contextmanager
-def _following(module: nn.Module, moving: Collection[Tensor], answered: set[Look]) -> Iterator[list[Constants]]:
+def _following(module: nn.Module, notes: _Notes) -> Iterator[list[Constants]]:
     """Have a module's forward follow constants and masks, and note what a trace answers; it is
     exchanged already (`giving_one`)."""
     runs = list[Constants]()
-    forward, changed = vars(module)["forward"], {id(tensor) for tensor in moving}
+    forward, changed = vars(module)["forward"], {id(tensor) for tensor in notes.moving}
     held = {name: tensor for name, tensor in _held(module) if not tensor.requires_grad and id(tensor) not in changed}
 
     def followed(*arguments: Tensor) -> Tensor:
         stand_ins = [(traced, held[name]) for name, traced in _held(module) if name in held]
-        with Constants(stand_ins, moving) as constants, Masks(constants), Traced(answered):
+        with Constants(stand_ins, notes.moving) as constants, Masks(constants), Traced(notes.answered):
             runs.append(constants)
             value: Tensor = forward(*arguments)
             return value
@@ -295,7 +306,7 @@ def _held(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _export(
-    module: nn.Module, examples: tuple[Tensor, ...], moving: Collection[Tensor], answered: set[Look], strict: bool
+    module: nn.Module, examples: tuple[Tensor, ...], notes: _Notes, strict: bool
 ) -> torch.export.ExportedProgram:
     """Trace a module; strictly, its Python is read instead of run, which finds the batch size free
     in some that compare sizes.
@@ -303,15 +314,14 @@ def _export(
     Args:
         module: whose `forward` takes tensors by place.
         examples: its arguments, `[batch, *shape]` each.
-        moving: tensors that its calls change, which are no constants.
-        answered: where the trace learns a value is added to it.
+        notes: where the trace learns a value is added to them.
         strict: whether its Python is read.
     """
     dimension = torch.export.Dim("batch", min=2, max=max(MOST_BATCH, examples[0].shape[0]))
     shapes = tuple({0: dimension} for _ in examples)  # of `giving_one`'s `*arguments`
     if strict:
         return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=True)
-    with _following(module, moving, answered) as runs, untransformed():
+    with _following(module, notes) as runs, untransformed():
         try:
             return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=False)
         finally:

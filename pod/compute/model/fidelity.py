@@ -327,7 +327,7 @@ def _require_one_flow(run: Flow, replayed: Flow, witness: Witness) -> None:
         step = run.difference(replayed, name)
         by = f" by {step.operator}, which the graph does not run" if step else " by other operators than the graph"
         sentence = f"the module computes {name}{by}: they part where numbers are others than those tried"
-        _refuse(sentence, name, witness, location_of(step.place) if step else None)
+        _refuse(sentence, name, witness, location_of(step.line) if step else None)
 
 
 def _refuse(sentence: str, name: str, witness: Witness, location: Location | None = None) -> NoReturn:

@@ -145,7 +145,7 @@ def _is_box(value: object) -> bool:
 
 def _held_by(value: Any) -> Mapping[Any, Any]:
     """What an object holds, by a name for each."""
-    # Iterators, functions and their like keep state in no __dict__; all else is looked at as an object.
+    # Iterators, functions and their like keep state in no __dict__; all else is an object.
     if isinstance(value, dict):
         return value
     if isinstance(value, list | tuple | set | frozenset | deque):

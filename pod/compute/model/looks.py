@@ -23,8 +23,9 @@ _BESIDE_OPERATORS = frozenset(
     | {"__reduce_ex__", "__deepcopy__", "__repr__", "__str__", "__format__"}
 )
 """Methods of a tensor that give its numbers away and run no operator that says so."""
-_DATA, _GRADIENT = Tensor.data, Tensor.grad
-_OF_GRADIENTS: tuple[Any, ...] = (_GRADIENT.__get__, _GRADIENT.__set__, _GRADIENT.__delete__)  # type: ignore[union-attr]
+_DATA: Any = Tensor.data
+_GRADIENT: Any = Tensor.grad
+_OF_GRADIENTS = (_GRADIENT.__get__, _GRADIENT.__set__, _GRADIENT.__delete__)
 
 
 class Looks(TorchFunctionMode):
@@ -69,7 +70,7 @@ class Traced(TorchFunctionMode):
         self.answered = answered
 
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
-        if function == _DATA.__get__:  # type: ignore[attr-defined]
+        if function == _DATA.__get__:
             return arguments[0].detach()
         output = function(*arguments, **(options or {}))
         self.answered.add((module_place(), _name(function)))

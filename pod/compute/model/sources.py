@@ -78,9 +78,9 @@ class Sources:
             self._take(source)
 
     def _take(self, source: str) -> None:
-        place = module_place()
-        if place is not None:
-            self.taken.setdefault(source, location_of(place))
+        line = module_place()
+        if line is not None:
+            self.taken.setdefault(source, location_of(line))
 
 
 def _source(frame: FrameType, called: Any) -> str:
