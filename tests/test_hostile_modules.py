@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import time
 
 import pytest
 import torch
@@ -92,3 +94,18 @@ def test_what_looks_alike_and_is_harmless_is_exported_and_trains_as_the_module_d
     own = {**program.parameters, **program.buffers}
     for name, tensor in {**moved, **dict(module.named_buffers())}.items():
         assert torch.equal(tensor.detach(), own[name].detach()), name
+
+
+def test_what_others_call_while_garbage_is_collected_is_not_the_modules(request: pytest.FixtureRequest) -> None:
+    seen = list[float]()
+
+    def read_clock(phase: str, info: dict[str, int]) -> None:
+        seen.append(time.perf_counter())
+
+    before = gc.get_threshold()
+    request.addfinalizer(lambda: gc.set_threshold(*before))
+    request.addfinalizer(lambda: gc.callbacks.remove(read_clock))
+    gc.callbacks.append(read_clock)
+    gc.set_threshold(1)
+    export(nn.Sequential(nn.Linear(4, 4), nn.Tanh()), FLOATS, 4)
+    assert seen and gc.isenabled()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import cProfile
+import gc
 import inspect
 import sys
 import time
@@ -57,13 +58,18 @@ class Sources:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """Watch what this thread calls."""
+        """Watch what this thread calls. No garbage is collected meanwhile: what others have called
+        at that would look like the module's own (Hypothesis reads the clock, say)."""
         before: Any = sys.getprofile()
+        collects = gc.isenabled()
+        gc.disable()
         sys.setprofile(self._see)
         try:
             yield
         finally:
             sys.setprofile(before if callable(before) else None)
+            if collects:
+                gc.enable()
             if isinstance(before, cProfile.Profile):  # whose function is C's, and not given
                 before.enable()
 
