@@ -196,6 +196,21 @@ class MeasuresGradients(Two):
         self.leave.weight.register_hook(keep)  # type: ignore[no-untyped-call]
 
 
+class Records(nn.Module):
+    """It records gradients of its input, too, which nobody takes: checkpoints of a library want it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.leave = nn.Conv1d(1, 2, 3), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        records = x[:, None]
+        if self.training:
+            records.requires_grad = True
+        output: Tensor = self.leave(self.first(records).flatten(1))
+        return output
+
+
 class Passing(torch.autograd.Function):
     """Does nothing in either direction, as a layer of one process of several."""
 
