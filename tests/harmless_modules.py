@@ -75,6 +75,15 @@ class WarnsOfValues(Two):
         return torch.tanh(x)
 
 
+class FailsToWarn(Two):
+    """What it would say needs an attribute that it lacks."""
+
+    def between(self, x: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling() and torch.isnan(x.detach()).any():
+            warnings.warn(f"there are NaN in {self.of_a_name}", stacklevel=2)
+        return torch.tanh(x)
+
+
 class RaisesWhereRun(Two):
     def between(self, x: Tensor) -> Tensor:
         if not torch.compiler.is_compiling() and torch.isinf(x.detach()).any():
