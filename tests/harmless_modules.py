@@ -75,6 +75,15 @@ class WarnsOfValues(Two):
         return torch.tanh(x)
 
 
+class FailsToWarn(Two):
+    """What it would say needs an attribute that it lacks."""
+
+    def between(self, x: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling() and torch.isnan(x.detach()).any():
+            warnings.warn(f"there are NaN in {self.of_a_name}", stacklevel=2)
+        return torch.tanh(x)
+
+
 class RaisesWhereRun(Two):
     def between(self, x: Tensor) -> Tensor:
         if not torch.compiler.is_compiling() and torch.isinf(x.detach()).any():
@@ -194,6 +203,21 @@ class MeasuresGradients(Two):
             self.norm = gradient.norm()
 
         self.leave.weight.register_hook(keep)  # type: ignore[no-untyped-call]
+
+
+class Records(nn.Module):
+    """It records gradients of its input, too, which nobody takes: checkpoints of a library want it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.leave = nn.Conv1d(1, 2, 3), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        records = x[:, None]
+        if self.training:
+            records.requires_grad = True
+        output: Tensor = self.leave(self.first(records).flatten(1))
+        return output
 
 
 class Passing(torch.autograd.Function):

@@ -146,9 +146,11 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return output
         for index, tensor in enumerate(_written(operator, arguments, options)):
             self._know(tensor, blake3(step + b"writes %d" % index).digest(), step)
-        for index, tensor in enumerate(_tensors([output])):
-            if _address(tensor) not in self._digests:
-                self._know(tensor, blake3(step + b"gives %d" % index).digest(), step)
+        # A result that was not asked for is None, and leaves the others their numbers.
+        for index, result in enumerate(output if isinstance(output, list | tuple) else [output]):
+            for number, tensor in enumerate(_tensors([result])):
+                if _address(tensor) not in self._digests:
+                    self._know(tensor, blake3(step + b"gives %d %d" % (index, number)).digest(), step)
         return output
 
     def _constant(self, operator: Any, arguments: Any, options: Any) -> Any:
@@ -162,7 +164,9 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _step(self, operator: Any, arguments: Any, options: Any, sources: Sequence[bytes]) -> bytes:
         """Digest of an operator with all that it takes."""
-        plain = _plain([*arguments, *sorted(options.items())])
+        # Which gradients a kernel gives at once, a mask says: each is the same without the others.
+        asked = [argument.name != "output_mask" for argument in operator._schema.arguments]
+        plain = _plain([*itertools.compress(arguments, asked), *sorted(options.items())])
         drawn = self._draws if torch.Tag.nondeterministic_seeded in operator.tags else 0
         ordered = sorted(sources) if operator in _COMMUTING and not options else sources
         return blake3(f"{operator} {plain} {drawn} ".encode() + b"".join(ordered)).digest()
