@@ -480,7 +480,7 @@ class ChangingInEvaluation(Refused):
 
 REFUSED: dict[type[nn.Module], str] = {
     Branching: "depends on a tensor's values",
-    Masking: "depends on a tensor's values",
+    Masking: "as many numbers as the mask is true",
     Reading: "depends on a tensor's values",
     FixedBatch: "only for some batch sizes",
     BatchBranch: "only for some batch sizes",

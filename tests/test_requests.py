@@ -153,14 +153,14 @@ def test_rehearsal_that_would_not_end_is_refused_before_anything_is_fetched(free
 def test_what_the_owners_host_lacks_declines_nothing(
     free: Workshop, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    id, failing, examine = free.request(), [fault], examine_module.examine
+    id, failing, check_offer = free.request(), [fault], examine_module.check_offer
 
     def fail_once(home: Home, agreement: Agreement, *arguments: Any) -> Any:
         if agreement.id == id and failing:
             raise failing.pop()
-        return examine(home, agreement, *arguments)
+        return check_offer(home, agreement, *arguments)
 
-    monkeypatch.setattr(owner_pod, "examine", fail_once)
+    monkeypatch.setattr(owner_pod, "check_offer", fail_once)
     with owner_runs(free.owner, retry_s=0.1):
         free.until(free.owner.has(id, "accepted"))
     assert "refused" not in free.owner.kinds(id) and free.owner.kinds(id).count("error") == 1
@@ -172,15 +172,15 @@ def test_rejecting_a_request_ends_what_runs_for_it(free: Workshop, monkeypatch: 
     offer.terms = replace(offer.terms, steps=long, segment_steps=long)
     id = offer.with_recipe(steps=long, segment_steps=long, learning_rates=((long, 0.01),)).send()
     ended = list[float]()
-    examine = examine_module.examine
+    rehearse_offer = examine_module.rehearse_offer
 
     def noted(home: Home, agreement: Agreement, *arguments: Any) -> Any:
         try:
-            return examine(home, agreement, *arguments)
+            return rehearse_offer(home, agreement, *arguments)
         finally:
             ended.extend([time.monotonic()] if agreement.id == id else [])
 
-    monkeypatch.setattr(owner_pod, "examine", noted)
+    monkeypatch.setattr(owner_pod, "rehearse_offer", noted)
     with owner_runs(free.owner):
         free.until(lambda: rehearsing(free))
         assert not ended

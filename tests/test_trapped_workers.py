@@ -126,11 +126,34 @@ def test_a_training_said_to_have_gone_on_past_a_trap_differs(tmp_path: Path) -> 
     assert found[-1].difference == "the training ends after step 13: an operator traps the processor (SIGSEGV)"
 
 
-def test_worker_that_ends_in_traps_before_it_tells_of_a_step_is_no_hosts_fault(tmp_path: Path) -> None:
+AT_ONCE = """
+import ctypes, sys
+from fitchain.pod.jobs.worker import child
+child.MODES = dict.fromkeys(child.MODES, lambda *given: ctypes.string_at(0))
+sys.exit(child.main(sys.argv[1:]))
+"""
+"""A worker that reads memory that is none once it stands in its sandbox."""
+
+
+@dataclass(frozen=True)
+class TrapsAtOnce(LocalProcess):
+    """A real worker that does so."""
+
+    def start(
+        self, command: Sequence[str], variables: Mapping[str, str], folder: Path, log: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        at = list(command).index("-m")
+        return super().start([*command[:at], "-c", AT_ONCE, *command[at + 2 :]], variables, folder, log)
+
+
+def test_worker_that_ends_in_traps_is_no_hosts_fault_once_it_may_have_read_what_is_foreign(tmp_path: Path) -> None:
     case = trained_here(tmp_path / "job", LocalStore(tmp_path / "store", tmp_path / "home"))
     place, _ = case.plain(case.facts(None))
     with pytest.raises(InputRefused, match="no worker comes through it: the worker was ended by SIGSEGV"):
+        audit(place, Context(CTX, SEED), (0,), launcher=TrapsAtOnce())
+    with pytest.raises(Trapped, match="the worker was ended by SIGSEGV") as ended:
         audit(place, Context(CTX, SEED), (0,), launcher=Shell(words="kill -SEGV $$"))
+    assert not ended.value.has_started
 
 
 @pytest.mark.long
@@ -173,7 +196,7 @@ def trapping(*steps: int | None) -> tuple[list[Train], Callable[[Train], str]]:
         asked.append(task)
         if left and task.trap is None:
             step = left.pop(0) if task.tells_steps else None
-            raise Trapped("trapped", "", None if step is None else Trap(step, "SIGFPE"))
+            raise Trapped("trapped", "", None if step is None else Trap(step, "SIGFPE"), has_started=True)
         return "ended"
 
     return asked, run

@@ -214,11 +214,12 @@ class Bases:
             initial: the model's file.
 
         Raises:
-            InputRefused: where the base lies is not said.
+            InputRefused: where the base lies is not said, or it is larger than any may be.
         """
         file = ModelFile.read(initial)
         if file.base is None or self._place_of(file.base) == BaseSource.of(file):
             return 0
+        _require_size(file.base, file.inventory_bytes, BASE)
         return file.inventory_bytes
 
     def name_place(self, model: Path) -> None:
@@ -247,6 +248,7 @@ class Bases:
             return
         most = size_bytes + TENSORS_HEADER.text_bytes
         most = min(limits.size_bytes, most + most // _SEALED_SHARE + _SEALED_BESIDE)
+        _require_size(source.root, size_bytes, limits)
         self._require_room(source, size_bytes)
         with scratch(self.folder, Scratch.OPENED) as folder:
             try:
@@ -348,3 +350,17 @@ class Bases:
             yield
         finally:
             os.close(lock)
+
+
+def _require_size(root: Root, size_bytes: int, limits: FolderLimits) -> None:
+    """Refuse a base of which a stranger says that it is larger than any may be: no disk is at fault.
+
+    Raises:
+        InputRefused: it is.
+    """
+    if size_bytes > limits.size_bytes:
+        raise InputRefused(
+            f"the base {root.short} of the model is said to take {size_about(size_bytes)}, and a base may take"
+            f" {size_about(limits.size_bytes)}",
+            "train over a smaller one",
+        )

@@ -17,6 +17,8 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+from fitchain.pod.compute.model.torch_output import quiet
+
 COMPOSITE = "CompositeImplicitAutograd"
 
 
@@ -72,9 +74,10 @@ def parts(node: fx.Node, admitted: Callable[[str], bool]) -> Parts | None:
     shapes = _shapes(numbers)
     guards = len(shapes.guards) if shapes else 0
     try:
-        traced = make_fx(call, decomposition_table=table, pre_dispatch=True, _error_on_data_dependent_ops=False)(
-            *numbers
-        )
+        with quiet():
+            traced = make_fx(call, decomposition_table=table, pre_dispatch=True, _error_on_data_dependent_ops=False)(
+                *numbers
+            )
     except Exception:  # noqa: BLE001 - torch has many ways to say that a shape is not known; it stays refused whole
         return None
     if shapes and len(shapes.guards) > guards:

@@ -28,8 +28,14 @@ FAILURES = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, A
 """What an operator raises when it cannot compute: kernels raise the first ones, torch's shape
 functions in Python the others."""
 
-_OF_THE_HOST = ("allocate memory", "bad_alloc", "start new thread")
-"""In what torch, C++ and Python say where they get no memory, or no thread."""
+_OF_THE_HOST = (
+    "allocate memory",
+    "bad_alloc",
+    "start new thread",
+    "could not create a",
+    "could not execute a primitive",
+)
+"""In what torch, C++, Python and oneDNN say where they get no memory, or no thread."""
 
 Wrap = Callable[[Node, Kernel], Kernel]
 

@@ -288,9 +288,9 @@ def _following(module: nn.Module, notes: _Notes) -> Iterator[list[Constants]]:
 
     def followed(*arguments: Tensor) -> Tensor:
         stand_ins = [(traced, held[name]) for name, traced in _held(module) if name in held]
-        with Constants(stand_ins, notes.moving) as constants, Masks(constants), Traced(notes.answered):
+        with Constants(stand_ins, notes.moving) as constants, Masks(constants) as masks, Traced(notes.answered):
             runs.append(constants)
-            value: Tensor = forward(*arguments)
+            value: Tensor = masks.counted(forward(*arguments))
             return value
 
     vars(module)["forward"] = followed

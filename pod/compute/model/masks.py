@@ -87,7 +87,7 @@ class Masks(TorchFunctionMode):
         leaves = tree_leaves((arguments, options))
         views = [self.picked[each] for each in leaves if isinstance(each, Tensor) and each in self.picked]
         if views and not (name in _OF_TYPE or self._is_of_each(name, leaves, views)):
-            arguments, options = tree_map(self._counted, (arguments, options))
+            arguments, options = tree_map(self.counted, (arguments, options))
             views = []
         value = function(*arguments, **options)
         if isinstance(value, Tensor):
@@ -160,8 +160,8 @@ class Masks(TorchFunctionMode):
             and (not name.endswith("_") or name.startswith("__r") or values[0] in self.picked)
         )
 
-    def _counted(self, value: Any) -> Any:
-        """What a mask picks as what it is: as many numbers as it is true."""
+    def counted(self, value: Any) -> Any:
+        """What a mask picks as what it is, as many numbers as it is true; any other value as given."""
         if not isinstance(value, Tensor) or value not in self.picked:
             return value
         view = self.picked[value]

@@ -232,7 +232,7 @@ class Worker(AbstractContextManager["Worker"]):
             hint = hint or "run the job again to resume from its last kept state"
             words = _cause(code), f"its log is {self.folder / LOG}; {hint}"
             if name := trap_signal(code):
-                raise Trapped(*words, None if self._step is None else Trap(self._step, name))
+                raise Trapped(*words, None if self._step is None else Trap(self._step, name), started)
             raise Unusable(*words)
 
     def _wait(self) -> int:
@@ -434,6 +434,8 @@ def audit(
     try:
         return end_at_traps(task, lambda each: _results_of(SegmentAudited, folder, each, on_event, launcher))
     except Trapped as error:  # once more, beside a step: before the first of them, or where a model is evaluated
+        if not error.has_started:
+            raise
         raise InputRefused(f"no worker comes through it: {error.message}") from error
 
 

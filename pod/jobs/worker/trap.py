@@ -31,11 +31,13 @@ class Trapped(Unusable):
 
     Args:
         trap: by which signal, and after which step; None where it had told of none.
+        has_started: whether it stood in its sandbox, before which it opens nothing of a stranger's
+            but the recipe: what ends it earlier is its host's.
     """
 
-    def __init__(self, message: str, hint: str, trap: Trap | None) -> None:
+    def __init__(self, message: str, hint: str, trap: Trap | None, has_started: bool) -> None:
         super().__init__(message, hint)
-        self.trap = trap
+        self.trap, self.has_started = trap, has_started
 
 
 def trap_signal(code: int) -> str:

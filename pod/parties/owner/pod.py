@@ -229,7 +229,8 @@ class Owner(PodLoop):
         for agreement in sorted(waiting, key=lambda each: -each.terms.price):
             id, account = agreement.id, agreement.scientist
             undecided = journal.decision(id) is None
-            if undecided and not journal.happened(id, history.Checked):
+            is_asked = journal.fact(id, BASE_AWAITS) is not None  # a person, before it is examined to its end
+            if undecided and not is_asked and not journal.happened(id, history.Checked):
                 unexamined[account] += 1
                 if unexamined[account] > MOST_WAITING:
                     continue

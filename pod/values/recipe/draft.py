@@ -295,7 +295,7 @@ def _best(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> Any
         raise InputRefused(
             f"the best checkpoint is chosen by auc, which is of one answer a record, and {target!r} has"
             f" {list(columns[target]['shape'])}",
-            'write best = "f1", or "accuracy"; `fitchain model evaluate` tells the mean over the labels',
+            'write best = "f1", or "accuracy"; `fitchain model test` tells the mean over the labels',
         )
     return best
 

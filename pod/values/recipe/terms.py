@@ -895,7 +895,7 @@ def _require_figure(best: str | None, loss: Choice, target: Transform | None) ->
     if best == "auc" and loss.name in CLASSIFICATION and count is not None and count != 2:
         raise InputRefused(
             f"the best checkpoint is chosen by auc, which is of two classes, and the target has {count}",
-            'write best = "f1", or "accuracy"; `fitchain model evaluate` tells the mean over the classes',
+            'write best = "f1", or "accuracy"; `fitchain model test` tells the mean over the classes',
         )
     if best == "f1" and count is not None and count > MOST_CONFUSED:
         raise InputRefused(
