@@ -54,6 +54,7 @@ COMPOSED = frozenset(
         "aten.max.default",
         "aten.median.default",
         "aten.min.default",
+        "aten.nanmedian.default",
         "aten.prod.default",
         "aten.prod.dim_int",
         "loss.ctc_loss",
