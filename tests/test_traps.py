@@ -102,7 +102,7 @@ def test_a_division_that_would_trap_is_an_error(operator: str, number: bool, by:
 def test_every_admitted_division_is_looked_at() -> None:
     dividing = {name.split(".")[1].removesuffix("_") for name in OPERATORS if name.startswith("aten.")}
     suspicious = {name for name in dividing if any(part in name for part in ("div", "mod", "remainder", "gcd", "lcm"))}
-    # The first two take no integers; the next divides none; gcd takes sizes first, so it divides by none below zero.
+    # The first two take no integers, the next divides none, and gcd divides by none below zero.
     assert suspicious - {"addcdiv", "kl_div", "mode", "gcd"} == DIVISIONS
 
 

@@ -161,7 +161,7 @@ class Masks(TorchFunctionMode):
         )
 
     def counted(self, value: Any) -> Any:
-        """What a mask picks as what it is, as many numbers as it is true; any other value as given."""
+        """What a mask picks, of which there are as many as it is true; any other value as given."""
         if not isinstance(value, Tensor) or value not in self.picked:
             return value
         view = self.picked[value]
