@@ -353,7 +353,7 @@ class Bases:
 
 
 def _require_size(root: Root, size_bytes: int, limits: FolderLimits) -> None:
-    """Refuse a base of which a stranger says that it is larger than any may be: no disk is at fault.
+    """Refuse a base that is said to be larger than any may be, of which no disk is at fault.
 
     Raises:
         InputRefused: it is.
