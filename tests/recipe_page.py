@@ -13,7 +13,7 @@ HEAD = """# What may stand in a recipe
 A recipe file is TOML: `fitchain job request --recipe recipe.toml`. What it leaves out has a default
 that is written out in the recipe that is agreed on, so that nothing depends on a later release.
 `fitchain recipe show` prints this list, `fitchain recipe show recipe.toml` beside what a file
-gives, once all that is wrong with it is mended: it tells everything at once, as a request does.
+gives, once all that is wrong with it is mended: it tells what it can at once, as a request does.
 `fitchain recipe draft --dataset DATASET --model MODEL` shows the whole recipe, and with `--to
 recipe.toml` writes it as a file to edit, every key with its meaning and its default. docs/format.md
 has the agreed form. This page is made of `pod/values/recipe/keys.py`.

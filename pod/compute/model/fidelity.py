@@ -17,7 +17,9 @@ that Python learns in a run and not in the trace (`looks`), a hook that changes 
 if it were larger: the operators of both are compared, too (`dataflow`).
 
 What remains unseen: a size of the batch, an address or a name of the process by which a module
-branches where it is not traced.
+branches where it is not traced; and one that looks for the trial itself (torch's stacks of modes, a
+`forward` that was exchanged), reads values past its modes, or counts where no walk comes (a file,
+the interpreter's own objects, torch's seed).
 """
 
 from __future__ import annotations
