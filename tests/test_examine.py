@@ -14,7 +14,14 @@ from fitchain.pod.compute.dataset import Policy
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.panel_status import panel_of
 from fitchain.pod.parties.owner.disclosed import keep_disclosed
-from fitchain.pod.parties.owner.examine import TRAINING_S, check_chain, examine, queued_s, require_memory, time_concerns
+from fitchain.pod.parties.owner.examine import (
+    TRAINING_S,
+    check_chain,
+    check_offer,
+    queued_s,
+    require_memory,
+    time_concerns,
+)
 from fitchain.pod.ports.agreement import Agreement, State, commit_key
 from fitchain.pod.ports.store.base import DAG_PB, Cid
 from fitchain.pod.ports.trust import distrust, look_at_panel, trust
@@ -158,7 +165,7 @@ def test_what_the_terms_say_is_refused_before_anything_is_fetched(
     calls, terms = strict.scientist.home.agreements, Offer.honest(strict).terms
     id = calls.request(Digest(os.urandom(32)), terms, NOWHERE)
     with pytest.raises(InputRefused, match=words):
-        examine(strict.owner.home, calls.read(id))
+        check_offer(strict.owner.home, calls.read(id))
 
 
 def test_step_that_this_host_has_no_memory_for_is_left_to_a_larger_one() -> None:
@@ -171,7 +178,7 @@ def test_offer_that_is_nowhere_is_looked_for_again(workshop: Workshop) -> None:
     calls, terms = workshop.scientist.home.agreements, Offer.honest(workshop).terms
     id = calls.request(Digest(os.urandom(32)), terms, NOWHERE)
     with pytest.raises(NotFound):
-        examine(workshop.owner.home, calls.read(id))
+        check_offer(workshop.owner.home, calls.read(id))
 
 
 def test_mode_that_shows_more_than_the_policy_is_refused(shown: Workshop, staked_verifiers: StakedVerifiers) -> None:

@@ -3,8 +3,9 @@ none.
 
 Whether that says something about the training or about this host is asked by doing it again: twice
 the same signal at the same step, in workers of their own, follows from the state, so the training
-ends there, as it does where a loss is no number (protocol, section 3). An end by force, for lack of
-memory, or by a time limit is never taken for that.
+ends there, as it does where a loss is no number (protocol, section 3). An end by force, by a time
+limit, or for a lack of memory that is told is never taken for that; a kernel that crashes for want
+of it, and does so twice at the same step, is not told apart.
 """
 
 from __future__ import annotations

@@ -100,19 +100,13 @@ def fetch_offer(home: Home, agreement: Agreement, attempts: int) -> tuple[Recipe
     return recipe, graph
 
 
-def examine(
-    home: Home,
-    agreement: Agreement,
-    stop: threading.Event | None = None,
-    attempts: int = 0,
-    keep_every: int | None = None,
-) -> list[str]:
-    """Check a request wholly and rehearse it; its files lie in the job's folder afterwards.
+def check_offer(home: Home, agreement: Agreement, attempts: int = 0, keep_every: int | None = None) -> list[str]:
+    """Check of a request what needs neither the base of its model nor a rehearsal
+    (`rehearse_offer`); its files lie in the job's folder afterwards.
 
     Args:
         home: the owner's.
         agreement: the request.
-        stop: ends the rehearsal.
         attempts: see `fetch_offer`.
         keep_every: see `choose_kept`.
 
@@ -122,21 +116,6 @@ def examine(
     Raises:
         FitchainError: why the request cannot be accepted; what says nothing against it (Unusable
             itself, ChainUnusable, StoreUnusable and NotFound) is this host's.
-    """
-    return check_offer(home, agreement, attempts, keep_every) + rehearse_offer(home, agreement, stop, attempts)
-
-
-def check_offer(home: Home, agreement: Agreement, attempts: int = 0, keep_every: int | None = None) -> list[str]:
-    """Check of a request what needs neither the base of its model nor a rehearsal.
-
-    Args:
-        home, agreement, attempts, keep_every: as of `examine`.
-
-    Returns:
-        concerns.
-
-    Raises:
-        FitchainError: as `examine`.
     """
     _, card = dataset_of(home, agreement)
     reasons = check_chain(home, agreement, card.policy, card.privacy is not None)
@@ -164,13 +143,14 @@ def rehearse_offer(
     """Fetch the base of a request's model, where it has one, and rehearse it.
 
     Args:
-        home, agreement, stop, attempts: as of `examine`; `check_offer` has nothing against it.
+        home, agreement, attempts: as of `check_offer`, which has nothing against it.
+        stop: ends the rehearsal.
 
     Returns:
         concerns.
 
     Raises:
-        FitchainError: as `examine`.
+        FitchainError: as `check_offer`.
     """
     row, card = dataset_of(home, agreement)
     folder = home.job_folder(agreement.id)
