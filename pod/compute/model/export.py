@@ -25,7 +25,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.model.constants import Constants
 from fitchain.pod.compute.model.decisions import decided
-from fitchain.pod.compute.model.fidelity import NOT_BY_ROWS, Witness, observe, require_fidelity
+from fitchain.pod.compute.model.fidelity import NOT_BY_ROWS, Witness, observe, observe_unwatched, require_fidelity
 from fitchain.pod.compute.model.frameworks import without_trainer
 from fitchain.pod.compute.model.looks import Look, Traced
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
@@ -90,12 +90,13 @@ def export(
     admits = ANY if environment_class is None else environment_class.admits
     modes = [(part, part.training) for part in module.modules()]
     try:
-        with without_trainer(module), giving_one(module, output):
-            witness, require_run = _observed(module, inputs, max(2, batch))
+        with without_trainer(module):
+            witness, require_run = _observed(module, inputs, max(2, batch), output)
             tensors, notes = _named_tensors(module), _Notes([] if witness is None else witness.moving)
-            (training, writer), (evaluation, _) = (
-                _trace(module, inputs, batch, mode, tensors, admits, notes) for mode in (True, False)
-            )
+            with giving_one(module, output):
+                (training, writer), (evaluation, _) = (
+                    _trace(module, inputs, batch, mode, tensors, admits, notes) for mode in (True, False)
+                )
     finally:
         for part, mode in modes:
             part.training = mode
@@ -253,7 +254,9 @@ def _trace(
         raise InputRefused(f"torch.func runs here what no graph says: {refusal.message}", WRITTEN_OUT) from None
 
 
-def _observed(module: nn.Module, inputs: Sequence[Input], batch: int) -> tuple[Witness | None, Callable[[], None]]:
+def _observed(
+    module: nn.Module, inputs: Sequence[Input], batch: int, output: str
+) -> tuple[Witness | None, Callable[[], None]]:
     """What the module itself does, before anything is traced: what it makes at its first call and
     keeps is there then. Beside it comes what says that it could not be run; a trace that fails,
     too, says more of why."""
@@ -261,7 +264,10 @@ def _observed(module: nn.Module, inputs: Sequence[Input], batch: int) -> tuple[W
     witness: Witness | None = None
     with quiet() as heard, _slow_path():
         try:
-            witness = observe(module, inputs, batch)
+            with giving_one(module, output):
+                witness = observe(module, inputs, batch)
+            if witness is not None:
+                observe_unwatched(module, inputs, output, witness)
         except InputRefused:
             raise
         except Exception as error:  # noqa: BLE001 - as in `_trace`

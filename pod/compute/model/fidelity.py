@@ -16,16 +16,19 @@ module keeps outside its buffers (`kept_state`), a draw that no seed decides (`s
 that Python learns in a run and not in the trace (`looks`), a hook that changes a gradient, or would
 if it were larger: the operators of both are compared, too (`dataflow`).
 
-What remains unseen: a size of the batch, an address or a name of the process by which a module
-branches where it is not traced; and one that looks for the trial itself (torch's stacks of modes, a
-`forward` that was exchanged), reads values past its modes, or counts where no walk comes (a file,
-the interpreter's own objects, torch's seed).
+All of this is watched, and a module might tell: by torch's stacks of modes, or a `forward` that was
+exchanged. So both run once more with nothing about them, and are compared by their numbers.
+
+What remains unseen: a size of the batch or an address by which a module branches where it is not
+traced; and one that means to deceive and knows this text: it can tell that it is watched by what
+it is called from, and be another on numbers that no trial has.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn, cast
@@ -39,8 +42,9 @@ from fitchain.pod.compute.model.decisions import is_own_error
 from fitchain.pod.compute.model.kept_state import GENERATOR, kept_values
 from fitchain.pod.compute.model.looks import Look, Looks
 from fitchain.pod.compute.model.lowering import at
+from fitchain.pod.compute.model.output import one_tensor
 from fitchain.pod.compute.model.program import Program
-from fitchain.pod.compute.model.sources import Sources
+from fitchain.pod.compute.model.sources import DRAWS, Sources
 from fitchain.pod.compute.model.torch_output import Location, calling_location, location_of
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import FitchainError, InputRefused
@@ -61,18 +65,22 @@ MOST_TABLES = 4
 """Sizes of tables that are tried as bounds of whole numbers, the largest first."""
 
 
+Values = Mapping[str, bytes | None]
+"""Digests of the numbers of tensors, by what they are of; None for a gradient where the output does
+not depend on a parameter."""
+
+
 @dataclass(frozen=True)
 class Call:
     """What one call did.
 
     Args:
-        values: digests of the numbers of tensors, by what they are of; None for a gradient where
-            the output does not depend on a parameter.
+        values: what it gave.
         flow: how these were computed.
         looks: where the module learnt a value, and whether that was a question.
     """
 
-    values: Mapping[str, bytes | None]
+    values: Values
     flow: Flow
     looks: Mapping[Look, bool]
 
@@ -128,6 +136,8 @@ class Witness:
         causes: what it did that no graph can say, with the line where that is known.
         deciding: where it learns a value that decides something.
         changing: those of the causes that are refused whatever came of them.
+        unwatched: what it gave in the same calls, and then in those of `ODD`, with nothing of ours
+            about it.
     """
 
     batch: int
@@ -140,6 +150,7 @@ class Witness:
     causes: dict[str, Location | None] = field(default_factory=dict)
     deciding: set[Look] = field(default_factory=set)
     changing: list[str] = field(default_factory=list)
+    unwatched: list[Values | None] = field(default_factory=list)
 
 
 def observe(module: nn.Module, inputs: Sequence[Input], batch: int) -> Witness | None:
@@ -193,6 +204,29 @@ def _observe(module: nn.Module, inputs: Sequence[Input], witness: Witness) -> Wi
     return witness
 
 
+def observe_unwatched(module: nn.Module, inputs: Sequence[Input], output: str, witness: Witness) -> None:
+    """Run a module once more, as whoever trains it does: what looks for the trial has nothing to
+    find. It is left as it was.
+
+    Args:
+        module, inputs: as in `observe`, without `giving_one`.
+        output: which tensor of what it returns is trained.
+        witness: of `observe`; what the calls gave is added.
+
+    Raises:
+        Exception: whatever its own code raises.
+    """
+
+    def computing(training: bool) -> Callable[..., Tensor]:
+        module.train(training)
+        return lambda *examples: one_tensor(module(*examples), output)
+
+    held = _Held.by_module(module, witness.written)
+    with _left_as_it_was(module), _as_in_a_job():
+        kept = partial(_left_as_it_was, module)
+        witness.unwatched = list(_unwatched(computing, held, inputs, witness, kept))
+
+
 def _require_repeatable(module: nn.Module, inputs: Sequence[Input], witness: Witness) -> None:
     """Refuse a module that is not after a call, repeated, what it was before.
 
@@ -221,7 +255,9 @@ def _require_repeatable(module: nn.Module, inputs: Sequence[Input], witness: Wit
         for source, location in sources.taken.items():
             raise InputRefused(
                 at(location, f"forward takes {source} into account, and a graph would repeat what was traced"),
-                "draw with torch (torch.rand, nn.Dropout): its generator is seeded before each step",
+                DRAW_HINT
+                if source == DRAWS
+                else "compute what it returns from its inputs, parameters and buffers alone",
             )
         _require_settled(kind, *kept[1:])
 
@@ -233,7 +269,7 @@ def _require_settled(kind: str, before: Mapping[str, str], after: Mapping[str, s
         raise InputRefused(
             "forward draws numbers from Python's random, from NumPy or from a generator of its own, and a"
             " graph would repeat the one draw that was traced",
-            "draw with torch (torch.rand, nn.Dropout): its generator is seeded before each step",
+            DRAW_HINT,
         )
     if changed:
         raise InputRefused(
@@ -305,6 +341,26 @@ def require_fidelity(
             at(location_of(line), f"forward learns a tensor's values here ({function}), and its trace does not"),
             "compute both cases and choose with torch.where; do not ask whether the module is being traced",
         )
+    _require_equal_unwatched(Program(graph, tensors, NATIVE), witness)
+
+
+def _require_equal_unwatched(program: Program, witness: Witness) -> None:
+    held = _Held.by_program(program, witness.written)
+    kept = partial(_kept_numbers, [*program.trainable.values(), *program.buffers.values()])
+    with _as_in_a_job():
+        replayed = _unwatched(
+            lambda training: partial(program, training=training), held, program.graph.inputs, witness, kept
+        )
+        for run, replay in zip(witness.unwatched, replayed, strict=True):
+            if run is None or replay is None:
+                continue
+            for name, digest in run.items():
+                if replay.get(name, digest) != digest:
+                    raise InputRefused(
+                        f"the module computes {name} otherwise where it is not watched, and its graph is what it was"
+                        " while it was",
+                        "do not ask whether a run is watched: for torch's modes, say, or whether forward is exchanged",
+                    )
 
 
 def _require_equal(where: str, run: Call, replayed: Call, witness: Witness) -> None:
@@ -342,6 +398,7 @@ def _refuse(sentence: str, name: str, witness: Witness, location: Location | Non
 
 
 NOT_BY_ROWS = "is not laid out row by row"
+DRAW_HINT = "draw with torch (torch.rand, nn.Dropout): its generator is seeded before each step"
 LAYOUT_HINT = "lay it out anew before: tensor.data = tensor.data.contiguous()"
 HINT = (
     "compute it with operators whose gradients torch knows, whatever the values and the size of a batch are, and keep"
@@ -401,7 +458,7 @@ def _decides(
     module: nn.Module, inputs: Sequence[Input], held: _Held, witness: Witness, look: Look, training: bool
 ) -> bool:
     """Whether a module computes something else where a question is answered the other way."""
-    digests = list[Mapping[str, bytes | None]]()
+    digests = list[Values]()
     for turned in (None, look):
         with _left_as_it_was(module):
             module.train(training)
@@ -542,7 +599,7 @@ def _call(
     tensor.
 
     Raises:
-        InputRefused: it reads or writes gradients before there are any.
+        InputRefused: it reads or writes gradients before there are any, or reads versions.
     """
     depends = {f"parameter {name}": tensor for name, tensor in held.parameters().items()}
     depends |= {f"input {index}": tensor for index, tensor in enumerate(examples)}
@@ -551,34 +608,90 @@ def _call(
     with Dataflow(depends) as flow, Looks(flow, turned) as looks, torch.set_grad_enabled(training):
         output = compute(*examples)
         if looks.at_gradients:  # hooks may, later on: what they change is in the flow
-            raise InputRefused(
-                at(
-                    location_of(looks.at_gradients[0]), "forward reads or writes a gradient, which is the step's before"
-                ),
-                "leave .grad to the optimizer",
-            )
+            sentence = "forward reads or writes a gradient, which is the step's before"
+            raise InputRefused(at(location_of(looks.at_gradients[0]), sentence), "leave .grad to the optimizer")
+        if looks.at_versions:
+            sentence = "forward reads how often a tensor was written, which is another number in each run"
+            raise InputRefused(at(location_of(looks.at_versions[0]), sentence), "do not read ._version")
         if not isinstance(output, Tensor):
             return None
         gradients = _gradients(output, moved, step, scale) if training else {}
+    named = _named(held, output, gradients)
+    digests = {name: None if tensor is None else flow.digest(tensor) for name, tensor in named.items()}
+    call = Call(_values(named), Flow(digests, flow.steps, flow.origins), looks.all_taken())
+    _move(held, gradients)
+    return call
+
+
+def _unwatched(
+    computing: Callable[[bool], Callable[..., Any]],
+    held: _Held,
+    inputs: Sequence[Input],
+    witness: Witness,
+    kept: Callable[[], AbstractContextManager[None]],
+) -> Iterator[Values | None]:
+    """What the calls give with nothing of ours about them: no modes of torch, nothing exchanged.
+
+    Args:
+        computing: gives what computes, to train or to evaluate.
+        held: tensors that it computes with.
+        inputs: its arguments.
+        witness: of the same calls, watched.
+        kept: what leaves everything as it was, for odd calls.
+
+    Returns:
+        None for an odd call that raises, here or watched.
+    """
+    for step, (size, training) in enumerate(_calls(witness.batch)):
+        torch.manual_seed(step)
+        yield _unwatched_call(computing, held, _examples(inputs, size, witness.rows, step), step, training)
+    for odd, watched in zip(ODD, witness.odd, strict=True):
+        values: Values | None = None
+        if watched is not None:
+            with kept(), contextlib.suppress(Exception):  # as in `_odd_call`
+                torch.manual_seed(0)
+                examples = _odd_examples(inputs, witness, odd)
+                values = _unwatched_call(computing, held, examples, 0, odd.training, odd.scale)
+        yield values
+
+
+def _unwatched_call(
+    computing: Callable[[bool], Callable[..., Any]],
+    held: _Held,
+    examples: Sequence[Tensor],
+    step: int,
+    training: bool,
+    scale: float = 1,
+) -> Values:
+    """As `_call`."""
+    with torch.set_grad_enabled(training):
+        output = computing(training)(*examples)
+        gradients = _gradients(output, held.moved, step, scale) if training else {}
+    values = _values(_named(held, output, gradients))
+    _move(held, gradients)
+    return values
+
+
+def _named(held: _Held, output: Tensor, gradients: Mapping[str, Tensor | None]) -> dict[str, Tensor | None]:
+    """What a call gave, by what is said of it."""
     named: dict[str, Tensor | None] = {OUTPUT: output}
     named |= {f"the gradient of {name!r}": tensor for name, tensor in gradients.items()}
     named |= {f"the buffer {name!r}": tensor for name, tensor in held.buffers().items()}
     named |= {f"the parameter {name!r}": tensor for name, tensor in held.parameters().items()}
-    call = Call(
-        {name: None if tensor is None else content(tensor) for name, tensor in named.items()},
-        Flow(
-            {name: None if tensor is None else flow.digest(tensor) for name, tensor in named.items()},
-            flow.steps,
-            flow.origins,
-        ),
-        looks.taken,
-    )
+    return named
+
+
+def _values(named: Mapping[str, Tensor | None]) -> Values:
+    return {name: None if tensor is None else content(tensor) for name, tensor in named.items()}
+
+
+def _move(held: _Held, gradients: Mapping[str, Tensor | None]) -> None:
+    """Move parameters against their gradients, where there are some."""
     with torch.no_grad():
-        for name, tensor in moved.items():
+        for name, tensor in held.moved.items():
             if (gradient := gradients.get(name)) is not None:
                 tensor.sub_(gradient, alpha=RATE)
             tensor.grad = None
-    return call
 
 
 @dataclass(frozen=True)
