@@ -25,7 +25,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.model.constants import Constants
 from fitchain.pod.compute.model.decisions import decided
-from fitchain.pod.compute.model.fidelity import NOT_BY_ROWS, Witness, observe, observe_unwatched, require_fidelity
+from fitchain.pod.compute.model.fidelity import NOT_BY_ROWS, require_fidelity
 from fitchain.pod.compute.model.frameworks import without_trainer
 from fitchain.pod.compute.model.looks import Look, Traced
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
@@ -36,6 +36,7 @@ from fitchain.pod.compute.model.sizes import tried_out
 from fitchain.pod.compute.model.tensors import dtype_name, require_plain, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Heard, quiet, raising_location
 from fitchain.pod.compute.model.transforms import WRITTEN_OUT, Transformed, in_plain_operators, untransformed
+from fitchain.pod.compute.model.witness import Witness, observe, observe_unwatched
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import FitchainError, InputRefused
 from fitchain.pod.values.graph import Form, Graph, Input, TensorSpec
@@ -267,7 +268,7 @@ def _observed(
             with giving_one(module, output):
                 witness = observe(module, inputs, batch)
             if witness is not None:
-                observe_unwatched(module, inputs, output, witness)
+                observe_unwatched(module, output, witness)
         except InputRefused:
             raise
         except Exception as error:  # noqa: BLE001 - as in `_trace`

@@ -24,8 +24,8 @@ from types import FrameType, TracebackType
 import torch
 
 _SHAPES_LOGGER = "torch.fx.experimental.symbolic_shapes"
-_TORCH, _OURS = (str(Path(file).resolve().parent) for file in (torch.__file__, __file__))
-_TRYING = frozenset(str(Path(__file__).parent / name) for name in ("fidelity.py", "output.py"))
+_TORCH, _OURS = str(Path(torch.__file__).resolve().parent), str(Path(__file__).resolve().parents[2])
+_TRYING = frozenset(str(Path(__file__).parent / name) for name in ("trial.py", "witness.py", "output.py"))
 """Files that call a module: lines further out are not its own."""
 _STANDARD = str(Path(sysconfig.get_path("stdlib")).resolve())
 _ASSIGNED = re.compile(r"The tensor attributes? (.*?) (?:was|were) assigned during export")
@@ -129,7 +129,7 @@ def calling_frame(frame: FrameType | None = None) -> FrameType | None:
 
 
 def module_place() -> tuple[str, int] | None:
-    """File and line of the innermost such line of a module that is tried (`fidelity`); None where
+    """File and line of the innermost such line of a module that is tried (`trial`); None where
     torch itself is at work: in a backward pass without hooks, say."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code.co_filename not in _TRYING:
