@@ -115,7 +115,7 @@ def _index(verdict: Verdict, terms: CardTerms, figures: Iterable[Figure]) -> lis
 
 
 def _figure_name(figure: Figure) -> str:
-    where = f" of {figure.part}" if figure.part else ""
+    where = f" of {figure.part}, on {figure.counted}" if figure.part else f" on {figure.counted}"
     interval = f" (95 % interval {_interval(figure)})" if figure.interval else ""
     return f"{figure.type}{where}{interval}{f', {figure.note}' if figure.note else ''}"
 
@@ -203,10 +203,14 @@ def _results(verdict: Verdict) -> list[str]:
     if not figures:
         return lines
     rows = [
-        (figure.type, _inline(figure.part) or "all", f"{figure.value:.4g}", _interval(figure), _inline(figure.note))
+        (figure.type, _inline(_records_of(figure)), f"{figure.value:.4g}", _interval(figure), _inline(figure.note))
         for figure in figures
     ]
     return [*lines, "", *_rows(("figure", "records", "value", "95 % interval", "note"), rows)]
+
+
+def _records_of(figure: Figure) -> str:
+    return f"{figure.part}: {figure.counted}" if figure.part else figure.counted
 
 
 def _data(verdict: Verdict) -> list[tuple[str, str]]:
