@@ -15,7 +15,7 @@ from fitchain.cli.views import recipe as recipe_view
 from fitchain.cli.views.held_out import counted_values, held_out_sentence, ignored_clause, subgroup_sentences
 from fitchain.cli.views.review import evaluation_of
 from fitchain.pod.compute.held_out import tally_outputs
-from fitchain.pod.proof.certificate.results import require_counted, require_same_records
+from fitchain.pod.proof.certificate.results import require_attacked, require_counted, require_same_records
 from fitchain.pod.values.counting import CountedTargets
 from fitchain.pod.values.errors import ClaimMismatch
 from fitchain.pod.values.held_out import Amounts, Classes, HeldOut, NoisedClasses, NoisedMean, Subgroup
@@ -219,3 +219,10 @@ def test_what_can_count_holds() -> None:
     require_same_records([WHOLE, WHOLE, HeldOut(40, None)])
     with pytest.raises(ClaimMismatch, match="is of 31 predictions of one leaf, and of 40 of another"):
         require_same_records([WHOLE, HeldOut(40, of_classes(40, 30))])
+
+
+@pytest.mark.parametrize(("count", "given"), [(101, ignoring()), (101, recipe()), (99, recipe())])
+def test_an_attack_on_other_records_than_count_is_refuted(count: int, given: Recipe) -> None:
+    with pytest.raises(ClaimMismatch, match=f"says {count}, and the recipe holds out 100"):
+        require_attacked("non-members", count, "holds out", 100, given)
+    require_attacked("non-members", 99, "holds out", 100, ignoring())

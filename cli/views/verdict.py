@@ -244,7 +244,8 @@ def describe_risk(verdict: Verdict) -> str | None:
     bound = "bound in the last checkpoint, which the chain took with the delivery"
     if not claim.is_made:
         return f"the policy asks for one, and the owner states that none could be made; {bound}"
-    shown = "kept by the owner" if claim.summary is None else describe_summary(claim.summary)
+    left_out = ignored_clause(verdict.statement.recipe)
+    shown = "kept by the owner" if claim.summary is None else f"{describe_summary(claim.summary)}{left_out}"
     return f"{claim.digest}: {shown}; {bound}; what it says as the owner states; {_references(verdict)}"
 
 

@@ -26,7 +26,7 @@ from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
 from fitchain.pod.proof.audit.disclosure import opens_reference
 from fitchain.pod.proof.certificate.envelope import MODEL, kind_of_file
-from fitchain.pod.proof.certificate.results import require_counted, require_same_records
+from fitchain.pod.proof.certificate.results import require_attacked, require_counted, require_same_records
 from fitchain.pod.proof.certificate.risk import may_show_summary
 from fitchain.pod.proof.certificate.statement import (
     MOST_LEAVES,
@@ -229,9 +229,8 @@ def check_risk(statement: Statement) -> None:
     require_equal(f"the risk report's findings: {said}", risk.findings, findings, "its parts give")
     require_equal(f"the risk report's model: {said}", risk.summary.model, statement.final_model, "the final model is")
     recipe, summary = statement.recipe, risk.summary
-    members, others = recipe.training_count, recipe.held_out_count
-    require_equal(f"the risk report's members: {said}", summary.members, members, "the recipe trains on")
-    require_equal(f"the risk report's non-members: {said}", summary.non_members, others, "the recipe holds out")
+    require_attacked("members", summary.members, "trains on", recipe.training_count, recipe)
+    require_attacked("non-members", summary.non_members, "holds out", recipe.held_out_count, recipe)
 
 
 def check_base(statement: Statement) -> None:

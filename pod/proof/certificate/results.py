@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fitchain.pod.values.counting import CountedTargets
+from fitchain.pod.values.counting import CountedTargets, ignored_number
 from fitchain.pod.values.errors import ClaimMismatch, require_equal
 from fitchain.pod.values.held_out import (
     ACCURACY,
@@ -55,6 +55,23 @@ def require_counted(result: HeldOut, recipe: Recipe, shape: Sequence[int]) -> No
     for column in sorted({each.column for each in result.subgroups}):
         together = sum(_compared(each.outcome) for each in result.of_column(column))
         require_equal(f"{RESULT} by {column!r}: its parts count", together, _compared(outcome), "the whole counts")
+
+
+def require_attacked(what: str, count: int, does: str, records: int, recipe: Recipe) -> None:
+    """Check of how many records a risk report is: of all, at most where the recipe ignores a class.
+
+    Args:
+        what: which they are.
+        count: as the report states it.
+        does: what the recipe does with them.
+        records: how many it has of them.
+        recipe: whole.
+
+    Raises:
+        ClaimMismatch: it is of more, or of fewer and the recipe ignores no class.
+    """
+    if count > records or (count < records and ignored_number(recipe) is None):
+        raise ClaimMismatch(f"the risk report's {what}: the certificate says {count}, and the recipe {does} {records}")
 
 
 def require_same_records(results: Iterable[HeldOut]) -> None:
