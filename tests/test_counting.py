@@ -14,13 +14,15 @@ from torch import Tensor
 from fitchain.cli.views import recipe as recipe_view
 from fitchain.cli.views.held_out import counted_values, held_out_sentence, ignored_clause, subgroup_sentences
 from fitchain.cli.views.review import evaluation_of
+from fitchain.cli.views.units import records_trained_on
+from fitchain.pod.compute.dataset import register
 from fitchain.pod.compute.held_out import tally_outputs
 from fitchain.pod.proof.certificate.results import require_attacked, require_counted, require_same_records
 from fitchain.pod.values.counting import CountedTargets
 from fitchain.pod.values.errors import ClaimMismatch
 from fitchain.pod.values.held_out import Amounts, Classes, HeldOut, NoisedClasses, NoisedMean, Subgroup
 from fitchain.pod.values.recipe import Choice, Recipe
-from tests.training_jobs import private_recipe, recipe
+from tests.training_jobs import private_recipe, recipe, table
 
 NAMES = ["benign", "malignant", "unknown"]
 UNKNOWN = "class 'unknown'"
@@ -226,3 +228,14 @@ def test_an_attack_on_other_records_than_count_is_refuted(count: int, given: Rec
     with pytest.raises(ClaimMismatch, match=f"says {count}, and the recipe holds out 100"):
         require_attacked("non-members", count, "holds out", 100, given)
     require_attacked("non-members", 99, "holds out", 100, ignoring())
+
+
+def test_a_training_is_of_the_records_that_it_takes() -> None:
+    card, given = (
+        register(table(569), bytes(32), "A table").card,
+        replace(recipe(), rows=(0, 569), held_out=0.2, batch_size=8),
+    )
+    assert records_trained_on(card, given, 1000) == "455 of 569 records"
+    assert records_trained_on(card, given, 12) == "96 of 569 records"
+    assert records_trained_on(card, replace(given, held_out=None), 1000) == "569 records"
+    assert records_trained_on(card, replace(given, held_out=None, rows=(0, 80)), 1000) == "80 of 569 records"

@@ -444,7 +444,7 @@ def test_records_of_an_ignored_class_are_in_no_figure_of_the_report(tmp_path: Pa
 def test_a_training_of_which_nothing_counts_is_not_attacked(tmp_path: Path) -> None:
     summed = {"ignore_index": 1, "reduction": "sum"}
     folder = lay_out(tmp_path / "job", loss={"name": "cross_entropy", "arguments": summed})
-    alone = random_labels().arrays | {"kind": np.ones(ROWS, np.int64)}
+    alone = {**random_labels().arrays, "kind": np.ones(ROWS, np.int64)}
     Table.of(alone, target="kind").write_npz(folder / "records.npz")
     with pytest.raises(InputRefused, match="all that the model was trained on is of class 1"):
         assessed(folder)

@@ -24,6 +24,7 @@ from fitchain.cli.views.amounts import counted
 from fitchain.cli.views.dataset import describe_target
 from fitchain.cli.views.figures import Figure, figures_of
 from fitchain.cli.views.output import cut_middle, printable, text_of
+from fitchain.cli.views.units import records_trained_on
 from fitchain.cli.views.verdict import (
     ASSURANCES,
     describe_choice,
@@ -162,8 +163,8 @@ def _body(verdict: Verdict, terms: CardTerms) -> list[str]:
     lines = [f"# {_inline(terms.title)}", ""]
     lines += [
         f"A model with a certificate of Fitchain, `{CERTIFICATE}`: of a training on"
-        f" {counted(statement.card.record_count, 'record')} of {_inline(statement.card.name)}, which stayed with"
-        " their owner. What a certificate is worth rests on who vouches for it, and on who checks it.",
+        f" {records_trained_on(statement.card, statement.recipe, statement.steps)} of {_inline(statement.card.name)},"
+        " which stayed with their owner. What a certificate is worth rests on who vouches for it, and on who checks it.",
         "",
         "## Who vouches for it",
         "",

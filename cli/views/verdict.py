@@ -17,7 +17,7 @@ from fitchain.cli.views.lineage import lineage_pairs, parentage_values
 from fitchain.cli.views.output import KeyValues, Prose, Report, View
 from fitchain.cli.views.recipe import unit_noun
 from fitchain.cli.views.risk import describe_summary, summary_values
-from fitchain.cli.views.units import for_each_unit
+from fitchain.cli.views.units import for_each_unit, records_trained_on
 from fitchain.pod.jobs.history import HeldOutTold
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.agreement.history import MOST_RELATED
@@ -93,6 +93,7 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "dataset": statement.dataset,
         "dataset_root": statement.dataset_root,
         "records": statement.card.record_count,
+        "trained_on": records_trained_on(statement.card, statement.recipe, statement.steps),
         "environment": statement.environment.name,
         "transcript_root": statement.transcript_root,
         "leaves": statement.count,
@@ -176,7 +177,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("preprocessing", describe_preprocessing(verdict)),
         ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} leaves{which}"),
         ("ended", statement.ended and f"{statement.ended.words} (as the owner states)"),
-        ("on", f"{statement.card.record_count} records: {statement.card.name}"),
+        ("on", _trained_on(statement)),
         ("privacy", describe_privacy(verdict)),
         ("risk report", describe_risk(verdict)),
         ("held out", describe_held_out(verdict)),
@@ -187,6 +188,15 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
     ]
     return [(label, value) for label, value in pairs if value is not None]
+
+
+def _trained_on(statement: Statement) -> str:
+    """How many of the dataset's records the training is of, and which class of them counts in none
+    of its steps."""
+    recipe = statement.recipe
+    return (
+        f"{records_trained_on(statement.card, recipe, statement.steps)}{ignored_clause(recipe)}: {statement.card.name}"
+    )
 
 
 def describe_base(verdict: Verdict) -> str | None:
