@@ -272,7 +272,7 @@ def test_a_killed_worker_resumes_to_the_same_bytes_and_its_audit_matches(store: 
 
 def test_curves_are_drawn_from_leaves_and_from_what_a_certificate_opens(honest: Case) -> None:
     folder = JobFolder(honest.folder)
-    curves = Curves({"loss": ((4, 1.5), (8, 1.0))}, held_out_curves(folder, honest.recipe))
+    curves = replace(held_out_curves(folder, honest.recipe), training={"loss": ((4, 1.5), (8, 1.0))})
     assert set(curves.held_out) == {"loss", "accuracy", "f1"}  # of three classes there is no AUC
     assert [value for _, value in curves.held_out["loss"]] == losses_of(honest.folder)[1:]
     (_, training), *held_out = curves_view.pairs_of(curves)
@@ -282,7 +282,7 @@ def test_curves_are_drawn_from_leaves_and_from_what_a_certificate_opens(honest: 
     picture = ElementTree.fromstring(draw_curves(curves, "of <a job>", 4 * best))
     words = [each.text for each in picture.iter("{http://www.w3.org/2000/svg}text")]
     assert {"of <a job>", "loss", "accuracy", "delivered", "22"} <= set(words)
-    assert held_out_curves(folder, recipe(held_out=0.2)) == {} == held_out_curves(folder, None)
+    assert held_out_curves(folder, recipe(held_out=0.2)) == Curves() == held_out_curves(folder, None)
 
 
 def test_a_mean_error_is_drawn_in_the_target_s_own_unit(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_a_mean_error_is_drawn_in_the_target_s_own_unit(tmp_path: Path) -> None:
     leaf = replace(checkpoint.leaf, held_out=held_out_digest(checkpoint.held_out, held_out_salt(checkpoint.salt)))
     append_leaf(tmp_path / "job", replace(checkpoint, leaf=leaf))
     curves = held_out_curves(JobFolder(tmp_path / "job"), given)
-    assert curves["mae"] == ((4, 2.0),) and curves["r2"] == ((4, 0.5),)
+    assert curves.held_out["mae"] == ((4, 2.0),) and curves.held_out["r2"] == ((4, 0.5),)
 
 
 def job_folder_with(place: Path) -> Path:

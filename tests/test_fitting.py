@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,22 @@ def test_recipe_that_its_graph_cannot_be_trained_by_is_refused(
     with pytest.raises(InputRefused, match=message) as refused:
         require_fitting(graph, recipe_of(table_of(), graph, **terms))
     assert advice in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("outputs", "terms", "message"),
+    [
+        (4, {"metrics": ["top5"]}, "top5 is of one of more than 5 classes, and the model puts out 4"),
+        (4, {"best": "auc"}, r"chosen by auc, which is of two classes of a record, and the model puts out \[4\]"),
+        (33, {"best": "f1"}, "chosen by f1, which is told of 32 classes at most, and the model puts out 33"),
+    ],
+)
+def test_figure_that_no_such_model_has_is_refused(outputs: int, terms: dict[str, Any], message: str) -> None:
+    graph, _ = export(linear(outputs), FOUR, 4)
+    given = recipe_of(table_of(), graph)
+    with pytest.raises(InputRefused, match=message):
+        require_fitting(graph, replace(given, **terms))
+    require_fitting(graph, replace(given, best="accuracy"))
 
 
 def test_recipe_that_fits_is_not_refused() -> None:

@@ -429,7 +429,8 @@ def test_numbers_of_a_result() -> None:
         (
             HeldOut(100, NoisedMean("absolute error", 2.0, 4096, 2.5, 102400)),
             10.0,
-            "mean error 5 (errors beyond 20 cut off), give or take 0.98 of noise",
+            "mean error 5 (errors beyond 20 cut off, what cannot be computed taken for none),"
+            " give or take 0.98 of noise",
         ),
         (
             HeldOut(100, NoisedMean("accuracy", 1.0, 4096, 2.5, 204800)),

@@ -431,6 +431,25 @@ def test_without_records_held_out_nothing_is_said_of_membership(tmp_path: Path) 
     print_views(describe(report))
 
 
+def test_records_of_an_ignored_class_are_in_no_figure_of_the_report(tmp_path: Path) -> None:
+    kinds = random_labels().arrays["kind"]
+    report = assessed(lay_out(tmp_path / "job", loss={"name": "cross_entropy", "arguments": {"ignore_index": 1}}))
+    summary, details = report.summary, report.details
+    assert summary.members + summary.non_members == (kinds != 1).sum() < ROWS
+    assert details.training.records == summary.members and not set(details.exposed) & set(np.flatnonzero(kinds == 1))
+    assert details.held_out is not None and details.held_out.records == summary.non_members
+    assert details.not_tried[-1].startswith("records all of whose targets are of class 1, which counts in no loss")
+
+
+def test_a_training_of_which_nothing_counts_is_not_attacked(tmp_path: Path) -> None:
+    summed = {"ignore_index": 1, "reduction": "sum"}
+    folder = lay_out(tmp_path / "job", loss={"name": "cross_entropy", "arguments": summed})
+    alone = {**random_labels().arrays, "kind": np.ones(ROWS, np.int64)}
+    Table.of(alone, target="kind").write_npz(folder / "records.npz")
+    with pytest.raises(InputRefused, match="all that the model was trained on is of class 1"):
+        assessed(folder)
+
+
 def test_references_that_end_early_are_left_out(tmp_path: Path) -> None:
     folder = lay_out(
         tmp_path / "job",

@@ -172,7 +172,7 @@ def test_a_regression_is_told_by_group(case: Case) -> None:
 
 def test_the_result_is_said_by_group_with_intervals(case: Case) -> None:
     result = result_of(case)
-    told = HeldOutTold.of(case.recipe, result)
+    told = HeldOutTold.of(case.recipe, None, result)
     assert told.subgroups == ("sex", "site") and HeldOut.from_json(result.json()) == result
     by_sex, by_site = subgroup_sentences(result, told.subgroups)
     assert by_sex.startswith("by sex: 0 (") and by_sex.count("95 % interval") == 2

@@ -45,7 +45,7 @@ HIDDEN = {
     "Assessed": ["digest", "references", "hits", "members", "non_members"],
     "NotAssessed": ["reason"],
     "Held": ["reason"],
-    "HeldOutTold": ["result", "scale", "subgroups"],
+    "HeldOutTold": ["result", "scale", "subgroups", "counting"],
     "Diverged": ["reason"],
     "EndedEarly": ["reason"],
     "Received": ["model", "certificate"],

@@ -155,7 +155,7 @@ def _card(verdict: Verdict) -> dict[str, Any]:
 
 def _metric(figure: Figure) -> dict[str, Any]:
     """A figure on held-out records; CycloneDX has texts where numbers would be."""
-    slice = "held-out records" + (f", {printable(figure.part)}" if figure.part else "")
+    slice = printable(figure.counted) + (f", {printable(figure.part)}" if figure.part else "")
     metric = {
         "type": figure.type,
         "value": json.dumps(figure.value),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fitchain.cli.views.output import cut_middle
 from fitchain.cli.views.svg import GREY, INK, document, text
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 620, 150, 70, 24, 76, 34
 TRAINING, HELD_OUT = ("#888", "training"), ("#0b6e99", "held-out records")
-TICKS = 4
+TICKS, MOST_LABEL = 4, 36
 
 
 def draw_curves(curves: Curves, title: str, delivered: int | None) -> str:
@@ -28,6 +29,8 @@ def draw_curves(curves: Curves, title: str, delivered: int | None) -> str:
     for number, (colour, words) in enumerate((TRAINING, HELD_OUT)):
         x = LEFT + 150 * number
         parts += [f'<path d="M{x} 41h26" stroke="{colour}" stroke-width="2"/>', text(x + 32, 45, words)]
+    if curves.counting.ignored:
+        parts.append(text(LEFT + 300, 45, f"{cut_middle(curves.counting.ignored, MOST_LABEL)} left out"))
     for number, name in enumerate(names):
         top = TOP + number * (PANEL + GAP)
         parts += _panel(top, name, curves.training.get(name, ()), curves.held_out.get(name, ()), last, delivered)

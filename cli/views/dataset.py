@@ -167,8 +167,8 @@ def certificate_lines(card: Card) -> list[str]:
     """What a certificate of a training on a dataset says, and what of it the policy keeps back."""
     policy = card.policy
     lines = [
-        f"that the model is the end of a training on {counted(card.record_count, 'record')} under the root above, by"
-        " the agreed recipe; who vouches for that is who audited it"
+        f"that the model is the end of a training on some or all of {counted(card.record_count, 'record')} under the"
+        " root above, by the agreed recipe; who vouches for that is who audited it"
     ]
     if card.privacy is not None:
         lines.append(f"the epsilon that the training spent, {for_each_unit(card.unit.column if card.unit else None)}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fitchain.cli.views.amounts import counted
-from fitchain.cli.views.held_out import number, percent
+from fitchain.cli.views.held_out import counted_of, counted_values, number, of_classes, percent
 from fitchain.cli.views.output import KeyValues, Rows, View, cut_middle
 from fitchain.cli.views.svg import GREY, document, text
 from fitchain.pod.values.categories import category_texts
+from fitchain.pod.values.counting import CountedTargets
 from fitchain.pod.values.evaluation import GRID, AmountGrid, ModelEvaluation, Side, mean_of
 from fitchain.pod.values.held_out import Amounts, Classes, HeldOut, Sequences
 
@@ -26,12 +27,14 @@ def evaluation_values(evaluation: Evaluation, names: list[str]) -> dict[str, Any
     """All of it, for `--json`; `sides` are classes, or labels, each against the others."""
     details, result = evaluation.details, evaluation.details.result
     outcome = None if result is None else result.outcome
+    counting, shape = _counting(evaluation), evaluation.card.column(evaluation.recipe.target).shape
     return {
         "records": evaluation.records,
+        "counted": None if result is None else counted_values(evaluation.recipe, shape, result),
         "target": evaluation.recipe.target,
         "unit": evaluation.card.column(evaluation.recipe.target).unit or None,
         "metrics": dict(evaluation.metrics),
-        "intervals": _intervals(outcome, evaluation.records, evaluation.recipe.target_scale),
+        "intervals": _intervals(outcome, evaluation.records, evaluation.recipe.target_scale, counting),
         "classes": names if isinstance(outcome, Classes) and not details.are_labels else None,
         "confusion": _matrix(outcome) if isinstance(outcome, Classes) else None,
         "sides": [
@@ -48,54 +51,74 @@ def evaluation_views(evaluation: Evaluation, names: list[str]) -> list[View]:
     Args:
         names: of the classes, or of the labels.
     """
-    details, result = evaluation.details, evaluation.details.result
+    details, result, counting = evaluation.details, evaluation.details.result, _counting(evaluation)
     column = evaluation.card.column(evaluation.recipe.target)
+    outcome = None if result is None else result.outcome
     pairs: list[tuple[str, Any]] = [
-        ("records", counted(evaluation.records, "record")),
+        ("records", counted_of(outcome, evaluation.records, "record", counting)),
         ("target", f"{column.name}{f' ({column.unit})' if column.unit else ''}"),
+        *([("left out", f"{counting.ignored}, as in the training")] if counting.ignored and result else []),
     ]
-    match None if result is None else result.outcome:
+    match outcome:
         case None if result is None:
             return [KeyValues([*pairs, ("metrics", "none: the table has no such column")])]
         case Classes() as outcome:
-            pairs += _of_classes(details, outcome)
-            views: list[View] = [KeyValues([*pairs, *_of_groups(result)])]
+            pairs += _of_classes(details, outcome, counting)
+            views: list[View] = [KeyValues([*pairs, *_of_groups(result, counting)])]
             return views + ([_labels(details, names)] if details.are_labels else _confusion(outcome, names))
         case Amounts() as outcome:
-            pairs += _of_amounts(outcome, evaluation.recipe.target_scale, evaluation.records)
-            return [KeyValues([*pairs, *_of_groups(result, evaluation.recipe.target_scale)])]
+            pairs += _of_amounts(outcome, evaluation.recipe.target_scale, evaluation.records, counting)
+            return [KeyValues([*pairs, *_of_groups(result, counting, evaluation.recipe.target_scale)])]
         case Sequences() as outcome:
             read = ("read without an error", percent(outcome.accuracy, outcome.accuracy_interval))
-            return [KeyValues([*pairs, read, ("loss", f"{outcome.loss:.4g}"), *_of_groups(result)])]
+            return [KeyValues([*pairs, read, ("loss", f"{outcome.loss:.4g}"), *_of_groups(result, counting)])]
         case _:
-            return [KeyValues([*pairs, ("metrics", "none: outputs are not finite, or cannot be computed")])]
+            nothing = ", or none of them counts" if counting.ignored or counting.is_weighted else ""
+            return [KeyValues([*pairs, ("metrics", f"none: outputs are not finite, or cannot be computed{nothing}")])]
 
 
-def _of_classes(details: ModelEvaluation, outcome: Classes) -> list[tuple[str, Any]]:
-    independent = outcome.compared == details.records
-    pairs: list[tuple[str, Any]] = [
-        ("accuracy", percent(outcome.accuracy, outcome.accuracy_interval if independent else None))
-    ]
+def _counting(evaluation: Evaluation) -> CountedTargets:
+    """What of the table's targets counts."""
+    return CountedTargets.of(evaluation.recipe, evaluation.card.column(evaluation.recipe.target).shape)
+
+
+def _of_classes(details: ModelEvaluation, outcome: Classes, counting: CountedTargets) -> list[tuple[str, Any]]:
+    independent = counting.is_independent(outcome.compared, details.records)
+    accuracy = percent(outcome.accuracy, outcome.accuracy_interval if independent else None)
+    one_class = ", all of one class" if outcome.is_of_one_class else ""
+    pairs: list[tuple[str, Any]] = [("accuracy", f"{accuracy}{one_class}")]
     if outcome.top5 is not None:
         pairs.append(("among the five likeliest", percent(outcome.top5)))
-    areas = mean_of([side.of_two.auc for side in details.sides])
+    areas, sides = [side.of_two.auc for side in details.sides], "labels" if details.are_labels else "classes"
     if details.are_labels:
-        f1 = mean_of([side.f1 for side in details.sides])
-        pairs.append(("F1", None if f1 is None else f"{f1:.3f}, the mean over the labels"))
-        pairs.append(("AUC", None if areas is None else f"{areas:.3f}, the mean over the labels"))
+        pairs.append(("F1", _mean_over([side.f1 for side in details.sides], "the mean over", sides)))
+        pairs.append(("AUC", _mean_over(areas, "the mean over", sides)))
     else:
-        pairs.append(("macro F1", None if outcome.f1 is None else f"{outcome.f1:.3f}"))
+        pairs.append(("macro F1", None if outcome.f1 is None else f"{outcome.f1:.3f}{of_classes(outcome)}"))
         of_two = outcome.classes == 2 and outcome.auc is not None
-        one_against_rest = None if areas is None else f"{areas:.3f}, the mean of each class against the others"
+        one_against_rest = _mean_over(areas, "one against the others, the mean over", sides)
         pairs.append(("AUC", number(outcome.auc or 0.0, outcome.auc_interval) if of_two else one_against_rest))
-    return [*pairs, ("loss", f"{outcome.loss:.4g}")]
+    return [*pairs, ("loss", f"{outcome.loss:.4g}{', weighted by class' if counting.is_weighted else ''}")]
 
 
-def _of_amounts(outcome: Amounts, scale: float, records: int) -> list[tuple[str, Any]]:
-    independent = outcome.compared == records
+def _mean_over(figures: Sequence[float | None], words: str, sides: str) -> str | None:
+    """A mean over classes or labels, and over how many of them: of some there is no such figure."""
+    if (mean := mean_of(figures)) is None:
+        return None
+    present = sum(figure is not None for figure in figures)
+    return f"{mean:.3f}, {words} {'the' if present == len(figures) else f'{present} of {len(figures)}'} {sides}"
+
+
+# Many parameters: what was added up, and what its figures are over.
+def _of_amounts(outcome: Amounts, scale: float, records: int, counting: CountedTargets) -> list[tuple[str, Any]]:
+    independent = counting.is_independent(outcome.compared, records)
     interval = outcome.mae_interval if independent else None
     scaled = interval and (interval[0] * scale, interval[1] * scale)
-    r2 = None if outcome.r2 is None else number(outcome.r2, outcome.r2_interval if independent else None)
+    r2 = (
+        "none, since the targets do not vary"
+        if outcome.r2 is None
+        else number(outcome.r2, outcome.r2_interval if independent else None)
+    )
     return [
         ("mean error", number(outcome.mae * scale, scaled)),
         ("RMSE", f"{math.sqrt(outcome.squared / outcome.compared) * scale:.3g}"),
@@ -104,19 +127,21 @@ def _of_amounts(outcome: Amounts, scale: float, records: int) -> list[tuple[str,
     ]
 
 
-def _of_groups(result: HeldOut | None, scale: float = 1.0) -> list[tuple[str, Any]]:
+def _of_groups(result: HeldOut | None, counting: CountedTargets, scale: float = 1.0) -> list[tuple[str, Any]]:
     """A line for each group of a column of subgroups."""
     lines = list[tuple[str, Any]]()
     for part in () if result is None else result.subgroups:
         names = ", ".join(category_texts(part.groups))
         match part.outcome:
             case Classes() | Sequences() as outcome:
-                words = f"accuracy {percent(outcome.accuracy, outcome.accuracy_interval)}"
+                independent = counting.is_independent(outcome.compared, part.records)
+                words = f"accuracy {percent(outcome.accuracy, outcome.accuracy_interval if independent else None)}"
             case Amounts() as outcome:
                 words = f"mean error {outcome.mae * scale:.3g}"
             case _:
                 continue
-        lines.append((f"by {part.column}", f"{names}: {words} ({counted(part.records, 'record')})"))
+        on = counted_of(part.outcome, part.records, "record", counting)
+        lines.append((f"by {part.column}", f"{names}: {words} ({on})"))
     return lines
 
 
@@ -163,12 +188,12 @@ def _side_values(side: Side) -> dict[str, Any]:
     return {"accuracy": two.accuracy, "f1": side.f1, "auc": two.auc, "auc_interval": two.auc_interval}
 
 
-def _intervals(outcome: object, records: int, scale: float) -> dict[str, Any]:
+def _intervals(outcome: object, records: int, scale: float, counting: CountedTargets) -> dict[str, Any]:
     """Of 95 %, where the project has one and predictions do not depend on one another."""
     match outcome:
-        case Classes() if outcome.compared == records:
+        case Classes() if counting.is_independent(outcome.compared, records):
             return {"accuracy": outcome.accuracy_interval, "auc": outcome.auc_interval}
-        case Amounts() if outcome.compared == records:
+        case Amounts() if counting.is_independent(outcome.compared, records):
             mae = outcome.mae_interval
             return {"mae": mae and (mae[0] * scale, mae[1] * scale), "r2": outcome.r2_interval}
         case _:

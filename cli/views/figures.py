@@ -10,17 +10,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from fitchain.cli.views.held_out import MISSES, NO_ERROR, counted_of, of_classes, unit_of
 from fitchain.pod.jobs.history import HeldOutTold
 from fitchain.pod.ports.agreement import Outcome as Verdicts
 from fitchain.pod.values.categories import category_texts
+from fitchain.pod.values.counting import CountedTargets
 from fitchain.pod.values.held_out import (
     ACCURACY,
+    OF_UNITS,
     Amounts,
     Classes,
     Interval,
     NoisedClasses,
     NoisedMean,
     Outcome,
+    Sequences,
     Subgroup,
 )
 
@@ -37,6 +41,7 @@ class Figure:
         value: in the target's own unit, where it has one.
         interval: of 95 %; None where none is known.
         part: of which held-out records; empty for all.
+        counted: on how many of them: `31 of 40 held-out records, class 'unknown' is left out`.
         note: what has to be known beside it: who says so, and what noise is in it.
     """
 
@@ -44,6 +49,7 @@ class Figure:
     value: float
     interval: Interval | None = None
     part: str = ""
+    counted: str = ""
     note: str = ""
 
 
@@ -54,15 +60,22 @@ def figures_of(verdict: Verdict) -> list[Figure]:
     if statement.held_out is None or not verdict.complete or statement.held_out.result.outcome is None:
         return []
     result = statement.held_out.result
-    scale = HeldOutTold.of(statement.recipe, result).scale
+    entry = HeldOutTold.of(statement.recipe, statement.card, result)
+    left_out = f", {entry.counting.ignored} is left out" if entry.counting.ignored else ""
+    noun = f"held-out {unit_of(result)}"
     voted = any(jury.verdict is Verdicts.MATCH for jury in verdict.juries)
     says = "seats voted Match on the segment at whose end it stands" if voted else "as the owner states"
     parts = [("", result.records, statement.held_out.result.outcome)]
     parts += [(_part(group), group.records, group.outcome) for group in result.subgroups]
     return [
-        replace(figure, part=part, note=f"{figure.note}; {says}".removeprefix("; "))
+        replace(
+            figure,
+            part=part,
+            counted=f"{counted_of(outcome, records, noun, entry.counting)}{left_out}",
+            note=f"{figure.note}; {says}".removeprefix("; "),
+        )
         for part, records, outcome in parts
-        for figure in _figures(outcome, records, scale)
+        for figure in _figures(outcome, records, entry.scale, entry.counting)
     ]
 
 
@@ -70,30 +83,50 @@ def _part(group: Subgroup) -> str:
     return f"{group.column}: {', '.join(category_texts(group.groups))}"
 
 
-def _figures(outcome: Outcome, records: int, scale: float) -> Iterator[Figure]:
+def _figures(outcome: Outcome, records: int, scale: float, counting: CountedTargets) -> Iterator[Figure]:
+    weighted = "weighted by class" if counting.is_weighted else ""
     match outcome:
         case Classes():
-            independent = outcome.compared == records  # else predictions of one record depend on one another
-            yield Figure("accuracy", outcome.accuracy, outcome.accuracy_interval if independent else None)
-            if (f1 := outcome.f1) is not None:
-                yield Figure("f1", f1, note="the mean over the classes")
-            if (auc := outcome.auc) is not None:
-                yield Figure("roc_auc", auc, outcome.auc_interval)
+            yield from _of_hits(outcome, counting.is_independent(outcome.compared, records))
+            yield Figure("loss", outcome.loss, note=weighted)
+        case Sequences():
+            yield Figure("accuracy", outcome.accuracy, outcome.accuracy_interval, note="read without an error")
             yield Figure("loss", outcome.loss)
         case Amounts():
-            independent = outcome.compared == records
-            interval = outcome.mae_interval if independent else None
-            yield Figure("mae", outcome.mae * scale, interval and (interval[0] * scale, interval[1] * scale))
-            if (r2 := outcome.r2) is not None:
-                yield Figure("r_squared", r2, outcome.r2_interval if independent else None)
+            yield from _of_errors(outcome, counting.is_independent(outcome.compared, records), scale)
             yield Figure("loss", outcome.loss)
         case NoisedClasses():
             note = f"with noise of {outcome.sigma:.3g} records on each count, as the privacy budget asks"
-            yield Figure("accuracy", outcome.accuracy(records), outcome.accuracy_interval(records), note=note)
+            yield from (replace(figure, note=note) for figure in _of_noised(outcome, records, counting.number))
         case NoisedMean() if outcome.of.startswith(ACCURACY):
             note = f"give or take {100 * outcome.noise(records):.1f} points of noise, as the privacy budget asks"
-            yield Figure("accuracy", outcome.mean(records), note=note)
+            unit = "unit" if outcome.of.endswith(OF_UNITS) else "record"
+            misses = f"; {MISSES.format(unit=unit)}" if counting.ignored else ""
+            yield Figure("accuracy", outcome.mean(records), note=f"{note}{misses}")
         case NoisedMean():
             noise = f"give or take {outcome.noise(records) * scale:.2g} of noise, as the privacy budget asks"
-            note = f"errors beyond {outcome.clip * scale:.3g} cut off; {noise}"
+            note = f"errors beyond {outcome.clip * scale:.3g} cut off, {NO_ERROR}; {noise}"
             yield Figure("mae", outcome.mean(records) * scale, note=note)
+
+
+def _of_hits(outcome: Classes, is_independent: bool) -> Iterator[Figure]:
+    interval = outcome.accuracy_interval if is_independent else None
+    yield Figure("accuracy", outcome.accuracy, interval, note="all of one class" if outcome.is_of_one_class else "")
+    if (f1 := outcome.f1) is not None:
+        yield Figure("f1", f1, note=f"the mean{of_classes(outcome) or ' over the classes'}")
+    if (auc := outcome.auc) is not None:
+        yield Figure("roc_auc", auc, outcome.auc_interval)
+
+
+def _of_errors(outcome: Amounts, is_independent: bool, scale: float) -> Iterator[Figure]:
+    interval = outcome.mae_interval if is_independent else None
+    yield Figure("mae", outcome.mae * scale, interval and (interval[0] * scale, interval[1] * scale))
+    if (r2 := outcome.r2) is not None:
+        yield Figure("r_squared", r2, outcome.r2_interval if is_independent else None)
+
+
+def _of_noised(outcome: NoisedClasses, records: int, ignored: int | None) -> Iterator[Figure]:
+    if ignored is None:
+        yield Figure("accuracy", outcome.accuracy(records), outcome.accuracy_interval(records))
+    elif (share := outcome.without(ignored)) is not None:
+        yield Figure("accuracy", share.share, share.interval)

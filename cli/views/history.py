@@ -303,9 +303,10 @@ def describe_entry(entry: history.Entry | history.Unrecognised) -> str:
             return f"resumed at step {step}"
         case history.CheckpointRecorded(index, step, _, metrics):
             return f"checkpoint {index} at step {step}{_metrics(metrics)}"
-        case history.HeldOutTold(result, scale, assurance, subgroups):
+        case history.HeldOutTold(result, scale, assurance, subgroups, counting):
             states = "as the owner states, " if assurance == "unaudited" else ""
-            said = "; ".join([held_out_sentence(result, scale), *subgroup_sentences(result, subgroups, scale)])
+            by_group = subgroup_sentences(result, subgroups, scale, counting)
+            said = "; ".join([held_out_sentence(result, scale, counting), *by_group])
             return f"{states}{said}{f' ({assurance})' if assurance and not states else ''}"
         case history.Anchored(count, block):
             return f"anchored {counted(count, 'checkpoint')} in block {block}{_gas(entry)}"

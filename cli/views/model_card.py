@@ -24,6 +24,7 @@ from fitchain.cli.views.amounts import counted
 from fitchain.cli.views.dataset import describe_target
 from fitchain.cli.views.figures import Figure, figures_of
 from fitchain.cli.views.output import cut_middle, printable, text_of
+from fitchain.cli.views.units import records_trained_on
 from fitchain.cli.views.verdict import (
     ASSURANCES,
     describe_choice,
@@ -115,7 +116,7 @@ def _index(verdict: Verdict, terms: CardTerms, figures: Iterable[Figure]) -> lis
 
 
 def _figure_name(figure: Figure) -> str:
-    where = f" of {figure.part}" if figure.part else ""
+    where = f" of {figure.part}, on {figure.counted}" if figure.part else f" on {figure.counted}"
     interval = f" (95 % interval {_interval(figure)})" if figure.interval else ""
     return f"{figure.type}{where}{interval}{f', {figure.note}' if figure.note else ''}"
 
@@ -162,8 +163,8 @@ def _body(verdict: Verdict, terms: CardTerms) -> list[str]:
     lines = [f"# {_inline(terms.title)}", ""]
     lines += [
         f"A model with a certificate of Fitchain, `{CERTIFICATE}`: of a training on"
-        f" {counted(statement.card.record_count, 'record')} of {_inline(statement.card.name)}, which stayed with"
-        " their owner. What a certificate is worth rests on who vouches for it, and on who checks it.",
+        f" {records_trained_on(statement.card, statement.recipe, statement.steps)} of {_inline(statement.card.name)},"
+        " which stayed with their owner. What a certificate is worth rests on who vouches for it, and on who checks it.",
         "",
         "## Who vouches for it",
         "",
@@ -203,10 +204,14 @@ def _results(verdict: Verdict) -> list[str]:
     if not figures:
         return lines
     rows = [
-        (figure.type, _inline(figure.part) or "all", f"{figure.value:.4g}", _interval(figure), _inline(figure.note))
+        (figure.type, _inline(_records_of(figure)), f"{figure.value:.4g}", _interval(figure), _inline(figure.note))
         for figure in figures
     ]
     return [*lines, "", *_rows(("figure", "records", "value", "95 % interval", "note"), rows)]
+
+
+def _records_of(figure: Figure) -> str:
+    return f"{figure.part}: {figure.counted}" if figure.part else figure.counted
 
 
 def _data(verdict: Verdict) -> list[tuple[str, str]]:

@@ -7,17 +7,18 @@ from typing import Any
 
 from fitchain.cli.views.amounts import counted
 from fitchain.cli.views.output import cut_middle
+from fitchain.pod.values.counting import ignored_class, ignored_label
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.recipe.terms import SEGMENT, Choice
 
-MOST_COLUMNS, MOST_NAME = 6, 32
-"""Columns that are named; of more, how many there are. Letters of a name."""
+MOST_COLUMNS, MOST_NAME, MOST_LABEL = 6, 32, 60
+"""Columns that are named; of more, how many there are. Letters of a name, and of a class."""
 
 
 def describe(recipe: Recipe) -> str:
     """A recipe in a line: `12 steps of 8 records, 2.4 passes over 40; AdamW at 0.01; ...`."""
     training = f"{recipe.steps:,} steps of {_passes(recipe)}; {recipe.optimizer.name} at {_rates(recipe)}"
-    return f"{training}; {recipe.loss.name} of {_named(recipe.target)}"
+    return f"{training}; {recipe.loss.name} of {_named(recipe.target)}{_left_out(recipe, ', of which {} is left out')}"
 
 
 def pairs_of(recipe: Recipe) -> list[tuple[str, Any]]:
@@ -30,6 +31,7 @@ def pairs_of(recipe: Recipe) -> list[tuple[str, Any]]:
         ("learning rate", _rates(recipe)),
         *_gradients(recipe),
         ("loss", f"{_choice(recipe.loss)}, of the column {_named(recipe.target)}"),
+        *_ignores(recipe),
         ("reports", f"{_and(recipe.metrics)} of each checkpoint" if recipe.metrics else "no metric"),
         ("reads", " | ".join(_columns(columns) for columns in recipe.inputs) + _transforms(recipe)),
         *_held_out(recipe),
@@ -37,6 +39,18 @@ def pairs_of(recipe: Recipe) -> list[tuple[str, Any]]:
         ("environment", where),
         ("checkpoints", f"{recipe.leaf_count}, one every {recipe.segment_steps} steps"),
     ]
+
+
+def _ignores(recipe: Recipe) -> list[tuple[str, Any]]:
+    """Which class counts in nothing."""
+    left_out = _left_out(recipe, "{}: its targets count in no loss, no metric and no figure on held-out records")
+    return [("leaves out", left_out)] if left_out else []
+
+
+def _left_out(recipe: Recipe, words: str) -> str:
+    """Words about the class that a recipe ignores; empty where it ignores none."""
+    label = ignored_label(recipe)
+    return words.format(cut_middle(label, MOST_LABEL)) if label else ""
 
 
 def _gradients(recipe: Recipe) -> list[tuple[str, Any]]:
@@ -91,7 +105,13 @@ def values(recipe: Recipe) -> dict[str, Any]:
     records it makes."""
     rates = [rate for _, rate in recipe.learning_rates]
     ends = {"first": rates[0], "last": rates[-1], "highest": max(rates), "changes": len(rates) - 1}
-    return {**recipe.json(), "learning_rates": ends, "epochs": epochs_of(recipe), "checkpoints": recipe.leaf_count}
+    return {
+        **recipe.json(),
+        "learning_rates": ends,
+        "epochs": epochs_of(recipe),
+        "checkpoints": recipe.leaf_count,
+        "ignored_class": ignored_class(recipe),
+    }
 
 
 def epochs_of(recipe: Recipe) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views import model, panels, recipe
 from fitchain.cli.views.amounts import counted, format_duration, size_text
+from fitchain.cli.views.held_out import ignored_clause
 from fitchain.cli.views.output import KeyValues, View
 from fitchain.cli.views.units import for_each_unit, opened_at_most
 from fitchain.pod.ports.agreement.terms import State
@@ -15,6 +16,7 @@ from fitchain.pod.proof.audit.cost import Sampling
 from fitchain.pod.proof.audit.pace import SLOW_HOST
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
+from fitchain.pod.values.counting import ignored_number
 from fitchain.pod.values.graph.capacity import capacity_of
 from fitchain.pod.values.held_out import LEAST_TOLD
 from fitchain.pod.values.recipe.terms import OF_HITS, SEGMENT
@@ -180,7 +182,8 @@ def evaluation_of(trained: Recipe, metrics_leave: bool | None) -> list[str]:
     """What leaves of how the model does on held-out records; nothing where none are held out."""
     if trained.held_out is None:
         return []
-    on = f"{counted(trained.held_out_count, recipe.unit_noun(trained))} held out"
+    on = f"{counted(trained.held_out_count, recipe.unit_noun(trained))} held out{ignored_clause(trained)}"
+    counts = "; how many of them count is told, too" if ignored_number(trained) is not None else ""
     if trained.privacy is not None:
         return [f"in the certificate what the model does on {on}, in counts with noise"]
     condition = {None: ", if the owner's policy lets metrics out", True: "", False: None}[metrics_leave]
@@ -192,7 +195,7 @@ def evaluation_of(trained: Recipe, metrics_leave: bool | None) -> list[str]:
     columns = sorted(trained.subgroups)
     by = f", and by {' and by '.join(columns)}, of groups of {LEAST_TOLD} records or more" if columns else ""
     how = "in exact counts" if trained.loss.name in OF_HITS else "as mean error and R2"
-    return [f"in the certificate what the model does on {on}{each}, {how}{by}{condition}", *best]
+    return [f"in the certificate what the model does on {on}{each}, {how}{by}{condition}{counts}", *best]
 
 
 def base_of(review: Review) -> Pairs:

@@ -18,7 +18,10 @@ ATTACKS = {
     Attack.NONE: "none",
 }
 MOST_ROWS_SHOWN = 20
-UNSURE = "nothing can be said about membership: no record was held out, or no reference model was trained to its end"
+UNSURE = (
+    "nothing can be said about membership: no record that counts was held out, or no reference model was trained to its"
+    " end"
+)
 
 
 def describe(report: RiskReport, unit_records: int | None = None) -> list[View]:
@@ -37,7 +40,7 @@ def describe(report: RiskReport, unit_records: int | None = None) -> list[View]:
         ("AUC", None if summary.auc is None else f"{summary.auc:.3f}, of little meaning: few records carry the risk"),
         ("exposed", _exposed(report, unit_records)),
         ("training", describe_quality(details.training)),
-        ("held out", "no record" if details.held_out is None else describe_quality(details.held_out)),
+        ("held out", "no record that counts" if details.held_out is None else describe_quality(details.held_out)),
         ("gap", _gap(details.training, details.held_out)),
         ("other seeds", _seeds(report)),
         ("DP bound", _bound(report)),

@@ -33,3 +33,23 @@ def for_each_unit(column: str | None, count: int | None = None) -> str:
     """Whom an epsilon is for, and how many these are."""
     what, of = ("record", "") if column is None else ("value", f" of {column!r}")
     return f"for each {what}{of}" if count is None else f"for each of {counted(count, what)}{of}"
+
+
+def records_trained_on(card: Card, recipe: Recipe, steps: int) -> str:
+    """Of how many of a dataset's records a training makes use, others being held out, not asked for
+    or reached by no step: `455 of 569 records`. Of units with several records, of how many units;
+    which of these a step draws, nobody is told.
+
+    Args:
+        card: of the dataset.
+        recipe: of the training.
+        steps: that it took.
+    """
+    used = recipe.training_count
+    if card.unit is not None:
+        return f"{used:,} of {counted(card.unit_count, 'unit')}, {counted(card.record_count, 'record')} in all"
+    if recipe.privacy is None:
+        used = min(used, steps * recipe.batch_size)
+    return (
+        counted(used, "record") if used == card.record_count else f"{used:,} of {counted(card.record_count, 'record')}"
+    )

@@ -12,23 +12,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.views.amounts import counted, format_duration
-from fitchain.cli.views.held_out import held_out_sentence, subgroup_sentences
+from fitchain.cli.views.held_out import counted_values, held_out_sentence, ignored_clause, subgroup_sentences
 from fitchain.cli.views.lineage import lineage_pairs, parentage_values
 from fitchain.cli.views.output import KeyValues, Prose, Report, View
 from fitchain.cli.views.recipe import unit_noun
 from fitchain.cli.views.risk import describe_summary, summary_values
-from fitchain.cli.views.units import for_each_unit
+from fitchain.cli.views.units import for_each_unit, records_trained_on
 from fitchain.pod.jobs.history import HeldOutTold
 from fitchain.pod.ports.agreement import Outcome
 from fitchain.pod.ports.agreement.history import MOST_RELATED
 from fitchain.pod.values.amounts import amount_text
+from fitchain.pod.values.best import figure_of
 from fitchain.pod.values.digest import ZERO
 from fitchain.pod.values.job_folder import GRAPH, PREPROCESSING
 
 if TYPE_CHECKING:
     from fitchain.pod.ports.agreement import AgreementHistory, Related
     from fitchain.pod.ports.registry import PanelRecord
-    from fitchain.pod.proof.certificate import Jury, JurySeat, Repeat, Timing, Verdict
+    from fitchain.pod.proof.certificate import Jury, JurySeat, Repeat, Statement, Timing, Verdict
     from fitchain.pod.proof.certificate.risk import RiskClaim
 
 ASSURANCES = {
@@ -92,6 +93,7 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "dataset": statement.dataset,
         "dataset_root": statement.dataset_root,
         "records": statement.card.record_count,
+        "trained_on": records_trained_on(statement.card, statement.recipe, statement.steps),
         "environment": statement.environment.name,
         "transcript_root": statement.transcript_root,
         "leaves": statement.count,
@@ -101,6 +103,7 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "privacy": statement.privacy and statement.privacy.json() | {"ledger": statement.ledger},
         "risk_report": _risk_values(statement.risk),
         "held_out": statement.held_out and statement.held_out.result.json(),
+        "held_out_counted": _counted_values(statement),
         "evaluations": statement.evaluations and [claim.result.json() for claim in statement.evaluations],
         "best": statement.recipe.best,
         "results_voted_on": voted_on(verdict) if statement.recipe.best else None,
@@ -126,6 +129,12 @@ def values(verdict: Verdict, model: Path) -> dict[str, Any]:
         "related_whole": history.beside_whole,
         "not_proven": not_proven(verdict),
     }
+
+
+def _counted_values(statement: Statement) -> dict[str, Any] | None:
+    if (claim := statement.held_out) is None:
+        return None
+    return counted_values(statement.recipe, statement.card.column(statement.recipe.target).shape, claim.result)
 
 
 def not_proven(verdict: Verdict) -> list[str]:
@@ -168,7 +177,7 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("preprocessing", describe_preprocessing(verdict)),
         ("trained", f"{statement.steps} of {statement.recipe.steps} steps in {statement.count} leaves{which}"),
         ("ended", statement.ended and f"{statement.ended.words} (as the owner states)"),
-        ("on", f"{statement.card.record_count} records: {statement.card.name}"),
+        ("on", _trained_on(statement)),
         ("privacy", describe_privacy(verdict)),
         ("risk report", describe_risk(verdict)),
         ("held out", describe_held_out(verdict)),
@@ -179,6 +188,15 @@ def _file(verdict: Verdict, model: Path) -> list[tuple[str, Any]]:
         ("environment", f"{statement.environment.name}, torch {statement.environment.torch}"),
     ]
     return [(label, value) for label, value in pairs if value is not None]
+
+
+def _trained_on(statement: Statement) -> str:
+    """How many of the dataset's records the training is of, and which class of them counts in none
+    of its steps."""
+    recipe = statement.recipe
+    return (
+        f"{records_trained_on(statement.card, recipe, statement.steps)}{ignored_clause(recipe)}: {statement.card.name}"
+    )
 
 
 def describe_base(verdict: Verdict) -> str | None:
@@ -236,7 +254,8 @@ def describe_risk(verdict: Verdict) -> str | None:
     bound = "bound in the last checkpoint, which the chain took with the delivery"
     if not claim.is_made:
         return f"the policy asks for one, and the owner states that none could be made; {bound}"
-    shown = "kept by the owner" if claim.summary is None else describe_summary(claim.summary)
+    left_out = ignored_clause(verdict.statement.recipe)
+    shown = "kept by the owner" if claim.summary is None else f"{describe_summary(claim.summary)}{left_out}"
     return f"{claim.digest}: {shown}; {bound}; what it says as the owner states; {_references(verdict)}"
 
 
@@ -265,9 +284,12 @@ def describe_held_out(verdict: Verdict) -> str | None:
     if recipe.held_out is None or not verdict.complete:
         return None
     if claim is None:
-        kept = f"{counted(recipe.held_out_count, unit_noun(recipe))}; what the model does on them stays with the owner"
-        return f"{kept}, by the dataset's policy"
-    sentence = held_out_sentence(claim.result, HeldOutTold.of(recipe, claim.result).scale)
+        kept = (
+            f"{counted(recipe.held_out_count, unit_noun(recipe))}{ignored_clause(recipe)}; what the model does on them"
+        )
+        return f"{kept} stays with the owner, by the dataset's policy"
+    entry = HeldOutTold.of(recipe, statement.card, claim.result)
+    sentence = held_out_sentence(claim.result, entry.scale, entry.counting)
     if (origin := recipe.held_out_from) is not None:
         job = origin.agreement.short
         sentence += f"; they are those of the job {job}, from which the model descends: that it held them out, too, "
@@ -290,14 +312,21 @@ def describe_choice(verdict: Verdict) -> str | None:
     statement = verdict.statement
     if statement.recipe.best is None or not verdict.complete:
         return None
-    results = statement.count - 1
-    which = f"leaf {statement.delivered} of {results}, chosen by reported results: the best {statement.recipe.best}"
+    results, rule = statement.count - 1, statement.recipe.best
+    which = f"leaf {statement.delivered} of {results}"
     kept = "" if statement.evaluations is not None else ", which stay with the owner by the dataset's policy"
     looked = voted_on(verdict)
     voters = (
         f"seats voted Match on {looked} of them, this leaf's among them" if looked else "nobody else looked at them"
     )
-    return f"{which} of {counted(results, 'result')}{kept}; {voters}"
+    evaluations = statement.evaluations or ()
+    having = sum(figure_of(claim.result, rule) is not None for claim in evaluations)
+    if evaluations and not having:
+        return f"{which}, the last: none of {counted(results, 'result')} has the figure {rule}; {voters}"
+    among = f"{having} of " if evaluations and having < results else ""
+    has_it = " that have one" if among else ""
+    chosen = f"{which}, chosen by reported results: the best {rule}{ignored_clause(statement.recipe)}"
+    return f"{chosen} of {among}{counted(results, 'result')}{has_it}{kept}; {voters}"
 
 
 def voted_on(verdict: Verdict) -> int:
@@ -310,8 +339,8 @@ def describe_subgroups(verdict: Verdict) -> list[str]:
     recipe, claim = verdict.statement.recipe, verdict.statement.held_out
     if claim is None or not verdict.complete:
         return []
-    entry = HeldOutTold.of(recipe, claim.result)
-    return subgroup_sentences(claim.result, entry.subgroups, entry.scale)
+    entry = HeldOutTold.of(recipe, verdict.statement.card, claim.result)
+    return subgroup_sentences(claim.result, entry.subgroups, entry.scale, entry.counting)
 
 
 def _lineage(verdict: Verdict) -> str:

@@ -22,7 +22,7 @@ from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.leaf import Indices
 from fitchain.pod.values.recipe import Recipe
-from fitchain.pod.values.recipe.terms import CLASSIFICATION, CTC
+from fitchain.pod.values.recipe.terms import AMONG, CLASSIFICATION, CTC, MOST_CONFUSED
 
 OUTPUT_DTYPE = "F32"
 _TYPES = {written: type_ for type_, written in TYPES.items()}
@@ -57,8 +57,8 @@ def require_fitting(graph: Graph, recipe: Recipe) -> None:
     """Refuse a recipe that its graph cannot be trained by, as far as they say it without records.
 
     Raises:
-        InputRefused: inputs, batch size or output do not go together, or the model puts out fewer
-            classes than the target has.
+        InputRefused: inputs, batch size or output do not go together, the model puts out fewer
+            classes than the target has, or it has no figure that the recipe reports or chooses by.
     """
     if len(recipe.inputs) != len(graph.inputs):
         raise InputRefused(
@@ -75,7 +75,9 @@ def require_fitting(graph: Graph, recipe: Recipe) -> None:
                 "publish the model for this dataset (`fitchain model publish --dataset`), or name other columns",
             )
     batch = recipe.at_once * recipe.unit_records
-    _require_output(_trained(graph, batch), recipe, batch)
+    cost = _trained(graph, batch)
+    _require_output(cost, recipe, batch)
+    _require_figures(cost, recipe)
     if rest := recipe.batch_size % recipe.at_once:
         _trained(graph, rest)
 
@@ -108,6 +110,34 @@ def _require_output(cost: Cost, recipe: Recipe, batch: int) -> None:
         raise InputRefused(
             f"the model puts out {cost.shape[1]} classes, and the target {recipe.target!r} has {len(categories)}",
             _CLASSES_ADVICE,
+        )
+
+
+def _require_figures(cost: Cost, recipe: Recipe) -> None:
+    """Refuse a figure that no model of so many outputs has, or that is the same of all.
+
+    A recipe is asked the same of its target; a model may put out other classes than that has, and
+    where its target is of plain numbers, the model alone says how many there are.
+    """
+    if recipe.loss.name not in CLASSIFICATION or len(cost.shape) < 2:
+        return
+    classes, names = cost.shape[1], {*recipe.metrics, recipe.best}
+    if "top5" in names and classes <= AMONG:
+        raise InputRefused(
+            f"top5 is of one of more than {AMONG} classes, and the model puts out {classes}: it would always hit",
+            "leave it out of metrics and best",
+        )
+    if recipe.best == "auc" and (classes != 2 or len(cost.shape) > 2):
+        raise InputRefused(
+            f"the best checkpoint is chosen by auc, which is of two classes of a record, and the model puts out"
+            f" {list(cost.shape[1:])}",
+            'write best = "f1", or "accuracy"',
+        )
+    if recipe.best == "f1" and classes > MOST_CONFUSED:
+        raise InputRefused(
+            f"the best checkpoint is chosen by f1, which is told of {MOST_CONFUSED} classes at most, and the model puts"
+            f" out {classes}",
+            'write best = "accuracy"',
         )
 
 

@@ -28,6 +28,7 @@ from torch import Tensor
 from fitchain.pod.compute.dataset import Assemble
 from fitchain.pod.compute.dataset.columns import Array
 from fitchain.pod.compute.losses import (
+    any_counts,
     as_amounts,
     count_among,
     counted,
@@ -41,11 +42,11 @@ from fitchain.pod.compute.losses import (
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.private_training import FAILURES, by_unit, record_seed, refuse_lack_of_memory, terms_of
 from fitchain.pod.compute.training import as_tensors, generator_seed
+from fitchain.pod.values.counting import ignored_number
 from fitchain.pod.values.digest import Digest, tagged
 from fitchain.pod.values.held_out import (
     ACCURACY,
     ERROR,
-    LEAST_TOLD,
     MOST_CONFUSED_APART,
     OF_UNITS,
     Amounts,
@@ -155,14 +156,14 @@ def tally_outputs(
     Raises:
         Unusable: memory ran out.
     """
-    names, parts = _parts(recipe, group_numbers or {})
     try:
+        names, parts = _parts(recipe, group_numbers or {}, lambda: _has_counted(recipe, rows, targets))
         outcomes = _outcomes(recipe, rows, outputs, targets, [np.ones(len(rows), np.bool_), *parts])
         if outcomes is None:
             return HeldOut(len(rows), None)
         whole, *others = outcomes
         triples = zip(names, parts, others, strict=True)
-        subgroups = [Subgroup(*name, int(part.sum()), outcome) for name, part, outcome in triples if outcome]
+        subgroups = [Subgroup(*name, int(part.sum()), outcome) for name, part, outcome in triples]
         return HeldOut(len(rows), whole, tuple(subgroups)).finite
     except FAILURES as error:
         refuse_lack_of_memory(error)
@@ -170,24 +171,36 @@ def tally_outputs(
 
 
 def _parts(
-    recipe: Recipe, group_numbers: Mapping[str, Indices]
+    recipe: Recipe, group_numbers: Mapping[str, Indices], has_counted: Callable[[], Part]
 ) -> tuple[list[tuple[str, tuple[Group, ...]]], list[Part]]:
-    """What is told by group: column and groups of each part, and which of the rows are in it."""
+    """What is told by group: column and groups of each part, and which of the rows are in it.
+
+    Groups are folded by their records of which something counts: of those alone a result tells.
+    """
     names, parts = list[tuple[str, tuple[Group, ...]]](), list[Part]()
+    counts = has_counted() if group_numbers else None
     for column in sorted(group_numbers):
         groups, numbers = recipe.subgroups[column], group_numbers[column]
-        for together in fold_small_groups(np.bincount(numbers, minlength=len(groups)).tolist()):
+        for together in fold_small_groups(np.bincount(numbers[counts], minlength=len(groups)).tolist()):
             names.append((column, tuple(groups[number] for number in together)))
             parts.append(np.isin(numbers, together))
     return names, parts
 
 
+def _has_counted(recipe: Recipe, rows: Indices, targets: Targets) -> Part:
+    """Of which records a target counts."""
+    if ignored_number(recipe) is None:
+        return np.ones(len(rows), np.bool_)
+    batches = (torch.from_numpy(targets(rows[batch])) for batch in batches_of(len(rows), recipe.at_once))
+    return np.concatenate([any_counts(target_B, recipe.loss).numpy() for target_B in batches])
+
+
 def _outcomes(
     recipe: Recipe, rows: Indices, outputs: Outputs, targets: Targets, parts: Sequence[Part]
-) -> list[Outcome | None] | None:
+) -> list[Outcome] | None:
     """Count and add up what the model does on parts of the records, of which the first is all of
-    them, batch by batch; None where an output is not finite, or a target is no class, or of a part
-    in which too few targets count."""
+    them, batch by batch; None where an output is not finite, or a target is no class, or nothing
+    counts."""
     loss = mean_of(recipe.loss)
     compute_loss = loss_function(loss)
     most_confused = [MOST_CONFUSED, *[MOST_CONFUSED_APART] * (len(parts) - 1)]
@@ -209,11 +222,7 @@ def _outcomes(
     if not tallies[0].compared:
         return None
     return [
-        None
-        if part is not parts[0] and tally.compared < LEAST_TOLD
-        else tally.outcome(_spread(recipe, rows[part], targets, tally))
-        if isinstance(tally, _Amounts)
-        else tally.outcome()
+        tally.outcome(_spread(recipe, rows[part], targets, tally)) if isinstance(tally, _Amounts) else tally.outcome()
         for part, tally in zip(parts, tallies, strict=True)
     ]
 

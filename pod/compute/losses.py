@@ -89,6 +89,11 @@ def counted(target_B: Tensor, choice: Choice) -> Tensor:
     return torch.ones_like(target_B, dtype=torch.bool) if ignored is None else target_B != ignored
 
 
+def any_counts(target_B: Tensor, choice: Choice) -> Tensor:
+    """Of which records any target counts, bool `[B]`."""
+    return counted(target_B, choice).reshape(len(target_B), -1).any(1)
+
+
 def mean_of(choice: Choice) -> Choice:
     """The same loss as a mean, whatever the recipe makes of a batch's."""
     return Choice(choice.name, {**choice.arguments, "reduction": "batchmean" if choice.name == KL else "mean"})

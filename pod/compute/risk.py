@@ -9,7 +9,7 @@ Sources: Carlini et al., Membership Inference Attacks From First Principles (202
 for the variances of few models, appendix: one for all records; Zarifzadeh et al., Low-Cost
 High-Power Membership Inference Attacks (2024), section 3.
 
-Legend: N usable records, R reference models, B batch, K classes.
+Legend: N attacked records, R reference models, B batch, K classes.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ from fitchain.pod.compute.dataset import Assemble, drawn_batches
 from fitchain.pod.compute.dataset.order import Indices
 from fitchain.pod.compute.dataset.references import ReferenceTraining, reference_count
 from fitchain.pod.compute.environment import EnvironmentClass
-from fitchain.pod.compute.losses import counted, fit, hits_of, loss_function
+from fitchain.pod.compute.losses import any_counts, counted, fit, hits_of, loss_function
 from fitchain.pod.compute.model import step_work
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.private_training import FAILURES, refuse_lack_of_memory, train_privately
 from fitchain.pod.compute.references import ReferenceRun
 from fitchain.pod.compute.training import Diverged, as_tensors, fresh_optimizer
+from fitchain.pod.values.counting import ignored_label, ignored_number
 from fitchain.pod.values.digest import ZERO, Digest, Root
+from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.privacy.keys import segment_key
 from fitchain.pod.values.privacy.ledger import epsilon_of
@@ -43,7 +45,7 @@ from fitchain.pod.values.recipe.terms import CLASSIFICATION, OF_HITS, OF_TRUTHS,
 from fitchain.pod.values.risk import Attack, Details, Quality, RiskReport, Seeds, Summary, Worst, rates_of, roc_of
 from fitchain.pod.values.risk.attack import Scores, area_under
 from fitchain.pod.values.risk.references import ReferenceLeaf, leaf_digests, training_root
-from fitchain.pod.values.risk.report import MOST_EXPOSED, MOST_WORST
+from fitchain.pod.values.risk.report import IGNORED, MOST_EXPOSED, MOST_WORST, NOT_TRIED
 from fitchain.pod.values.state import Tensors, model_root
 from fitchain.pod.values.work import StepWork
 
@@ -88,6 +90,11 @@ class Subject:
     salt: Digest
     delta: float | None = None
     opens: bool = False
+
+    @property
+    def usable(self) -> Indices:
+        """All rows with records, rising."""
+        return np.sort(np.concatenate([self.members, self.non_members]))
 
 
 @dataclass(frozen=True)
@@ -136,17 +143,19 @@ def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, o
         The report: a function of the subject alone.
 
     Raises:
-        InputRefused: the model is not of the graph.
+        InputRefused: the model is not of the graph, or no record that it was trained on counts.
         Unusable: memory ran out.
     """
-    usable = np.sort(np.concatenate([subject.members, subject.non_members]))
-    is_member = np.isin(usable, subject.members)
-    own = _answers(subject, Program(subject.graph, subject.model, subject.environment), usable)
+    ignored, attacked = ignored_label(subject.recipe), _that_count(subject)
+    is_member = np.isin(attacked, subject.members)
+    if not is_member.any():
+        raise InputRefused(f"nothing can be attacked: all that the model was trained on is of {ignored}")
+    own = _answers(subject, Program(subject.graph, subject.model, subject.environment), attacked)
     wanted = reference_count(_step_work(subject), subject.recipe)
     references, roots, ended = list[Reference](), list[Digest](), 0
     for number in range(wanted):
         tick(number, wanted)
-        reference, root = _reference(subject, usable, number)
+        reference, root = _reference(subject, attacked, number)
         roots.append(root)
         ended += reference is None
         references += [] if reference is None else [reference]
@@ -165,7 +174,7 @@ def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, o
         auc=area_under(members, others) if tells else None,
     )
     exposed = _exposed(scores, is_member) if tells else np.empty(0, np.intp)
-    asked = np.flatnonzero(~is_member) if len(others) else np.arange(len(usable))
+    asked = np.flatnonzero(~is_member) if len(others) else np.arange(len(attacked))
     is_private = subject.recipe.privacy is not None and subject.delta is not None
     details = Details(
         ctx=subject.ctx,
@@ -180,8 +189,9 @@ def assess(subject: Subject, tick: Callable[[int, int], object] = lambda done, o
         delta=subject.delta if is_private else None,
         roc=roc_of(members, others) if tells else (),
         exposed_count=len(exposed),
-        exposed=tuple(sorted(usable[exposed[:MOST_EXPOSED]].tolist())),
-        worst=tuple(_worst(int(usable[index]), index, scores, own, references) for index in exposed[:MOST_WORST]),
+        exposed=tuple(sorted(attacked[exposed[:MOST_EXPOSED]].tolist())),
+        worst=tuple(_worst(int(attacked[index]), index, scores, own, references) for index in exposed[:MOST_WORST]),
+        not_tried=(*NOT_TRIED, *([IGNORED.format(ignored)] if ignored else [])),
     )
     return RiskReport(summary, details, subject.salt, tuple(roots) if subject.opens else ())
 
@@ -191,11 +201,23 @@ def _step_work(subject: Subject) -> StepWork:
     return step_work(subject.graph, batch, micro_batch=subject.recipe.micro_batch)
 
 
+def _that_count(subject: Subject) -> Indices:
+    """The rows of which any target counts, rising: what a model says of a class that its loss
+    ignores tells nothing of whether it saw the record."""
+    usable, recipe = subject.usable, subject.recipe
+    if ignored_number(recipe) is None:
+        return usable
+    batches = (usable[first : first + recipe.at_once] for first in range(0, len(usable), recipe.at_once))
+    targets = (torch.from_numpy(subject.assemble(batch)[1]) for batch in batches)
+    counts: Indices = usable[np.concatenate([any_counts(target_B, recipe.loss).numpy() for target_B in targets])]
+    return counts
+
+
 # Reference models
 
 
-def _reference(subject: Subject, usable: Indices, number: int) -> tuple[Reference | None, Digest]:
-    """Train a reference model.
+def _reference(subject: Subject, attacked: Indices, number: int) -> tuple[Reference | None, Digest]:
+    """Train a reference model, and run it over the rows that are attacked.
 
     Returns:
         The model, None where its training ends before its last step; and the training's root, zero
@@ -208,7 +230,7 @@ def _reference(subject: Subject, usable: Indices, number: int) -> tuple[Referenc
             for leaf in ReferenceRun(training, program, subject.assemble).leaves():
                 leaves.append(leaf)  # those before its end count, too
         else:
-            for _ in _steps(subject, training, program, np.isin(training.rows, usable)):
+            for _ in _steps(subject, training, program, np.isin(training.rows, subject.usable)):
                 pass
         refuse_not_finite(program.tensors(), training.recipe.steps)
     except Diverged:
@@ -217,8 +239,8 @@ def _reference(subject: Subject, usable: Indices, number: int) -> tuple[Referenc
     if ended:
         return None, root
     low, size = np.uint64(subject.recipe.rows[0]), np.uint64(subject.recipe.unit_records)
-    saw = training.saw[((usable - low) // size).astype(np.intp)]
-    return Reference(saw, _answers(subject, program, usable)), root
+    saw = training.saw[((attacked - low) // size).astype(np.intp)]
+    return Reference(saw, _answers(subject, program, attacked)), root
 
 
 def _steps(

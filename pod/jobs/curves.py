@@ -17,6 +17,7 @@ from fitchain.pod.jobs.journal import Line
 from fitchain.pod.proof.certificate import Statement
 from fitchain.pod.proof.certificate.envelope import CERTIFICATE_BYTES, read_envelope
 from fitchain.pod.values.best import figure_of, results_of
+from fitchain.pod.values.counting import CountedTargets
 from fitchain.pod.values.held_out import HeldOut
 from fitchain.pod.values.job_folder import JobFolder
 from fitchain.pod.values.reading import read_at_most
@@ -34,10 +35,15 @@ class Curves:
     Args:
         training: by metric, of the segment or of the anchored group that ends at the step.
         held_out: by figure, of the model after the step; `mae` in the target's own unit.
+        result: one of those on held-out records, which says how many of them count: of each as many
+            do, whatever the model; None where there is none.
+        counting: what of the records' targets counts, in the one and in the other.
     """
 
     training: Mapping[str, Points] = field(default_factory=dict)
     held_out: Mapping[str, Points] = field(default_factory=dict)
+    result: HeldOut | None = None
+    counting: CountedTargets = field(default_factory=CountedTargets)
 
 
 def training_curves(history: Sequence[Line], steps: int) -> dict[str, Points]:
@@ -56,8 +62,9 @@ def training_curves(history: Sequence[Line], steps: int) -> dict[str, Points]:
     return {name: tuple(sorted(points.items())) for name, points in curves.items()}
 
 
-def held_out_curves(folder: JobFolder, recipe: Recipe | None) -> dict[str, Points]:
-    """Figures on held-out records by step, where a recipe evaluates the model after each segment.
+def held_out_curves(folder: JobFolder, recipe: Recipe | None) -> Curves:
+    """Figures on held-out records by step, where a recipe evaluates the model after each segment,
+    and what counts in them.
 
     Args:
         folder: of the job, with its leaves, or with its certificate.
@@ -66,8 +73,11 @@ def held_out_curves(folder: JobFolder, recipe: Recipe | None) -> dict[str, Point
     Raises:
         InputRefused, Refuted: what lies in the folder is damaged.
     """
-    if recipe is None or recipe.evaluate != SEGMENT:
-        return {}
+    if recipe is None:
+        return Curves()
+    counting = CountedTargets.of(recipe, None)
+    if recipe.evaluate != SEGMENT:
+        return Curves(counting=counting)
     results = _results(folder)
     names = figures_of(recipe.loss.name)
     curves: dict[str, Points] = {}
@@ -76,7 +86,8 @@ def held_out_curves(folder: JobFolder, recipe: Recipe | None) -> dict[str, Point
         unit = recipe.target_scale if name == "mae" else 1.0
         points = tuple((recipe.step_of(index), unit * figure) for index, figure in figures if figure is not None)
         curves |= {name: points} if points else {}
-    return curves
+    having = (result for result in results.values() if result is not None and result.outcome is not None)
+    return Curves(held_out=curves, result=next(having, None), counting=counting)
 
 
 def _results(folder: JobFolder) -> dict[int, HeldOut | None]:

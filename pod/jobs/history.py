@@ -8,13 +8,14 @@ fields are others, is read as `Unrecognised` and told as it stands.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Self, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, get_args
 
 from fitchain.pod.compute.sandbox import Enforcement
 from fitchain.pod.ports.agreement import State
 from fitchain.pod.ports.chain import Receipt
+from fitchain.pod.values.counting import CountedTargets
 from fitchain.pod.values.digest import Digest, Json, Root
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.held_out import HeldOut
@@ -22,6 +23,9 @@ from fitchain.pod.values.ids import DatasetId, ModelId
 from fitchain.pod.values.job_folder import Kept
 from fitchain.pod.values.recipe import Recipe
 from fitchain.pod.values.typed_json import from_json, to_json
+
+if TYPE_CHECKING:
+    from fitchain.pod.compute.dataset import Card
 
 
 @dataclass(frozen=True)
@@ -241,6 +245,7 @@ class HeldOutTold(_Entry):
         assurance: who vouches for it, as the certificate has it; empty where this pod's own worker
             evaluated the model.
         subgroups: columns by whose groups it is told.
+        counting: what of the records' targets counts.
     """
 
     kind = "held_out"
@@ -248,11 +253,14 @@ class HeldOutTold(_Entry):
     scale: float = 1.0
     assurance: str = ""
     subgroups: tuple[str, ...] = ()
+    counting: CountedTargets = field(default_factory=CountedTargets)
 
     @classmethod
-    def of(cls, recipe: Recipe, result: HeldOut, assurance: str = "") -> HeldOutTold:
-        """Of a recipe's result."""
-        return cls(result, recipe.target_scale, assurance, tuple(sorted(recipe.subgroups)))
+    def of(cls, recipe: Recipe, card: Card | None, result: HeldOut, assurance: str = "") -> HeldOutTold:
+        """Of a recipe's result; without a card it is not known how many targets a record has."""
+        shape = None if card is None else card.column(recipe.target).shape
+        by = tuple(sorted(recipe.subgroups))
+        return cls(result, recipe.target_scale, assurance, by, CountedTargets.of(recipe, shape))
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fitchain.pod.jobs.audit_status import AuditStatus, read_audit_status
-from fitchain.pod.jobs.curves import Curves, Points, held_out_curves, training_curves
+from fitchain.pod.jobs.curves import Curves, held_out_curves, training_curves
 from fitchain.pod.jobs.history import CheckpointRecorded
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.journal import Line
@@ -149,10 +149,10 @@ class JobStatusReader:
         """Curves as far as this home knows them; where its files are damaged, the training's alone."""
         home = self._home
         self._recipe = self._recipe or local_recipe(home, agreement)
-        held_out: dict[str, Points] = {}
+        held_out = NO_CURVES
         with suppress(FitchainError):  # who needs the files says what is wrong with them
             held_out = held_out_curves(home.job_folder(self._id), self._recipe)
-        return Curves(training_curves(history, agreement.terms.steps), held_out)
+        return replace(held_out, training=training_curves(history, agreement.terms.steps))
 
 
 def local_recipe(home: Home, agreement: Agreement) -> Recipe | None:

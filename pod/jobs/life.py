@@ -146,7 +146,7 @@ def _held_out(home: Home, id: AgreementId, run: RunRecord, at: float) -> Iterato
     except (FitchainError, OSError, IndexError):
         return  # as of the checkpoints
     if delivered is not None and delivered.held_out is not None:
-        yield id, history.HeldOutTold.of(recipe, delivered.held_out), str(run.transcript_root), at
+        yield id, history.HeldOutTold.of(recipe, None, delivered.held_out), str(run.transcript_root), at
 
 
 def scientists_life(home: Home, id: AgreementId, events: list[Event]) -> Iterator[HistoryLine]:

@@ -19,6 +19,7 @@
     files        files and folders that somebody else laid out
     job_folder   every name in a job's folder
     held_out     what a trained model does on records that nobody trained on, in counts
+    counting     which of the records' targets count in a result, and how
     evaluation   what it does on a table of the scientist's own
     best         which leaf's model is delivered, by the results on held-out records
     leaf         what a transcript says of one checkpoint

@@ -31,6 +31,8 @@ ACCURACY, ERROR, OF_UNITS = "accuracy", "absolute error", " of units"
 """Of what a noised mean is one."""
 LEAST_TOLD = 20
 """Held-out records from which on a group is told by itself."""
+LEAST_OVER_NOISE = 4
+"""Standard deviations of its noise above which a noised sum may be divided by."""
 CONFIDENCE_Z = 1.959963984540054
 """Standard deviations about a normal mean that hold 95 %."""
 
@@ -108,6 +110,22 @@ class Classes:
         """The mean over the classes of the harmonic mean of precision and recall (macro F1); a
         class that neither is nor was predicted is left out. None where the counts are not there."""
         return macro_f1(self.confusion, self.classes) if self.confusion else None
+
+    @property
+    def f1_classes(self) -> int:
+        """Over how many classes F1 is a mean: those that are there or were predicted."""
+        of_class = range(self.classes if self.confusion else 0)
+        return sum(any((*self._taken_of(each), *self.confusion[each :: self.classes])) for each in of_class)
+
+    @property
+    def is_of_one_class(self) -> bool:
+        """Whether all targets that count are of one class, where that is known: accuracy then says
+        how often that class is predicted, and there is no AUC."""
+        of_class = range(self.classes if self.confusion else 0)
+        return sum(any(self._taken_of(each)) for each in of_class) == 1
+
+    def _taken_of(self, true: int) -> tuple[int, ...]:
+        return self.confusion[true * self.classes : (true + 1) * self.classes]
 
     @property
     def auc(self) -> float | None:
@@ -262,6 +280,43 @@ class NoisedClasses:
         share = self.accuracy(records)
         variance = share * (1 - share) / records + self.classes * (self.sigma / records) ** 2
         return _about(share, math.sqrt(variance), 0.0, 1.0)
+
+    def without(self, ignored: int) -> NoisedShare | None:
+        """The share of hits among the records that are not of a class that a recipe ignores, whose
+        own row of counts is noise and nothing else.
+
+        How many these are nobody says exactly: the noised counts say it, and the share is of them.
+
+        Args:
+            ignored: the class.
+
+        Returns:
+            the share, with the interval that the normal approximation and the noise of both sums
+            give (by the delta method); None where noise could make up a fourth of the sum or more.
+        """
+        rows = [self.confusion[each * self.classes :][: self.classes] for each in range(self.classes)]
+        kept = [number for number in range(self.classes) if number != ignored]
+        cells, right, total = len(kept) * self.classes, len(kept), sum(sum(rows[number]) for number in kept)
+        if total <= LEAST_OVER_NOISE * self.sigma * math.sqrt(cells) or total < 1:
+            return None
+        share = min(1.0, max(0.0, sum(rows[number][number] for number in kept) / total))
+        noise = (self.sigma / total) ** 2 * (right * (1 - share) ** 2 + (cells - right) * share**2)
+        return NoisedShare(total, share, _about(share, math.sqrt(share * (1 - share) / total + noise), 0.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class NoisedShare:
+    """A share of which the whole is noised, too.
+
+    Args:
+        records: about how many the whole is; noise may bring it above what was held out.
+        share: from 0 to 1.
+        interval: of 95 %.
+    """
+
+    records: int
+    share: float
+    interval: Interval
 
 
 @dataclass(frozen=True, slots=True)

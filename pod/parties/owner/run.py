@@ -189,7 +189,7 @@ class TrainingSession:
         transcript.verify(self.recipe.steps, self.recipe.segment_steps)
         delivered = delivered_of(self.recipe, checkpoints)
         if (result := checkpoints[delivered].held_out) is not None:
-            entry = history.HeldOutTold.of(self.recipe, result)
+            entry = history.HeldOutTold.of(self.recipe, self.card, result)
             self.home.journal.record(self.id, entry, once=str(transcript.root))
         early = EarlyEnd.of(ended.at, ended.reason) if isinstance(ended, Diverged) else None
         weights, key = self._deliver(transcript, checkpoints, delivered, risk, early)

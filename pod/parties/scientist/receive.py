@@ -175,7 +175,8 @@ def fetch_model(home: Home, id: AgreementId) -> Delivery:
     entry = history.Received(str(received.model), str(received.certificate), str(verdict.assurance))
     home.journal.keep_fact(id, RECEIVED, root)
     if (claim := verdict.statement.held_out) is not None:
-        result = history.HeldOutTold.of(verdict.statement.recipe, claim.result, str(verdict.assurance))
+        statement = verdict.statement
+        result = history.HeldOutTold.of(statement.recipe, statement.card, claim.result, str(verdict.assurance))
         home.journal.record(id, result, once=root)
     if (ended := verdict.statement.ended) is not None:
         home.journal.record(id, history.EndedEarly(ended.step, ended.reason), once=root)

@@ -3,10 +3,11 @@ torch and no data.
 
 `statement` is what is claimed (an in-toto statement), `envelope` how it is signed (DSSE, by the
 owner's account), `claims` compares what is claimed with the chain, the leaves and the file,
-`risk` is what it says of an attack on the model, `early_end` of a training that did not come to its
-last step, `jury` reads who was drawn for its audits, `assurance` what they come to for a checker,
-`lineage` from which models the initial one descends and what of that the chain says, `timing` how
-long it took; `issuing` and `verifying` put them together, `verdict` is the answer.
+`results` a result with what recipe and card let count, `risk` is what it says of an attack on the
+model, `early_end` of a training that did not come to its last step, `jury` reads who was drawn for
+its audits, `assurance` what they come to for a checker, `lineage` from which models the initial one
+descends and what of that the chain says, `timing` how long it took; `issuing` and `verifying` put
+them together, `verdict` is the answer.
 What only time can tell (settlement, times, other agreements) is never in the file: it is read from
 the checker's own chain. Nothing here imports torch.
 """

@@ -26,6 +26,7 @@ from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
 from fitchain.pod.proof.audit.disclosure import opens_reference
 from fitchain.pod.proof.certificate.envelope import MODEL, kind_of_file
+from fitchain.pod.proof.certificate.results import require_attacked, require_counted, require_same_records
 from fitchain.pod.proof.certificate.risk import may_show_summary
 from fitchain.pod.proof.certificate.statement import (
     MOST_LEAVES,
@@ -228,9 +229,8 @@ def check_risk(statement: Statement) -> None:
     require_equal(f"the risk report's findings: {said}", risk.findings, findings, "its parts give")
     require_equal(f"the risk report's model: {said}", risk.summary.model, statement.final_model, "the final model is")
     recipe, summary = statement.recipe, risk.summary
-    members, others = recipe.training_count, recipe.held_out_count
-    require_equal(f"the risk report's members: {said}", summary.members, members, "the recipe trains on")
-    require_equal(f"the risk report's non-members: {said}", summary.non_members, others, "the recipe holds out")
+    require_attacked("members", summary.members, "trains on", recipe.training_count, recipe)
+    require_attacked("non-members", summary.non_members, "holds out", recipe.held_out_count, recipe)
 
 
 def check_base(statement: Statement) -> None:
@@ -582,6 +582,7 @@ def _check_held_out(statement: Statement, named: Mapping[int, Digest]) -> None:
     for index, evaluation in enumerate(evaluations or (), 1):
         if index in named:  # of so few leaves as are evaluated each is listed
             _check_result(statement, evaluation, index, named[index])
+    require_same_records(evaluation.result for evaluation in evaluations or ())
 
 
 def _check_delivered(statement: Statement) -> None:
@@ -605,6 +606,7 @@ def _check_result(statement: Statement, claim: HeldOutClaim, index: int, named: 
     said = "the recipe holds out"
     require_equal("the held-out records: the certificate says", claim.result.records, recipe.held_out_count, said)
     _check_subgroups(claim.result, recipe)
+    require_counted(claim.result, recipe, statement.card.column(recipe.target).shape)
     outcome = claim.result.outcome
     is_noised = isinstance(outcome, NoisedClasses | NoisedMean)
     if outcome is not None:

@@ -40,6 +40,8 @@ NOT_TRIED = (
     "more reference models, and attacks that choose their settings by the data",
 )
 """What a report does not cover, in words; who reads one must not take silence for safety."""
+IGNORED = "records all of whose targets are of {}, which counts in no loss: no figure here is of them"
+"""The same of a recipe that ignores a class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,8 @@ class Summary:
         model: root of the model that was attacked.
         attack: how.
         references: models that were trained to compare with, and came to their last step.
-        members: records that the model was trained on.
-        non_members: records that it was not trained on, held out.
+        members: records that the model was trained on, of which a target counts.
+        non_members: records that it was not trained on, held out; likewise.
         rates: at `FALSE_POSITIVE_RATES`; none where nothing can be said.
         auc: the chance that a member scores above a non-member, ties counted half; None likewise.
     """
