@@ -53,7 +53,7 @@ BEFORE_TRACE = re.compile(
 """Kinds that are refused before anything is traced, in milliseconds."""
 QUICK = {
     *("NodeHook", "HookByNumpy", "SavedInHalf", "BranchesFar", "BranchesOnBuffer"),
-    *("KeepsLast", "WarnsOfValues", "MeasuresGradients", "Passes", "WritesMask"),
+    *("KeepsLast", "WarnsOfValues", "MeasuresGradients", "Passes", "WritesMask", "Diverges"),
 }
 """Kinds of which the others are neighbours."""
 

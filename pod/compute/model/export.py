@@ -20,11 +20,12 @@ from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import UnsupportedOperatorException
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.model.constants import Constants
-from fitchain.pod.compute.model.decisions import decided
+from fitchain.pod.compute.model.decisions import decided, without_checks
 from fitchain.pod.compute.model.fidelity import NOT_BY_ROWS, require_fidelity
 from fitchain.pod.compute.model.frameworks import without_trainer
 from fitchain.pod.compute.model.looks import Look, Traced
@@ -94,7 +95,7 @@ def export(
         with without_trainer(module):
             witness, require_run = _observed(module, inputs, max(2, batch), output)
             tensors, notes = _named_tensors(module), _Notes([] if witness is None else witness.moving)
-            with giving_one(module, output):
+            with giving_one(module, output), without_checks():
                 (training, writer), (evaluation, _) = (
                     _trace(module, inputs, batch, mode, tensors, admits, notes) for mode in (True, False)
                 )
@@ -245,6 +246,8 @@ def _trace(
         with quiet(), _slow_path(), contextlib.suppress(Exception):  # the first attempt says more of why
             program = export_once(strict=True)
     if program is None:
+        if isinstance(failure, UnsupportedOperatorException):
+            _refuse_operator(failure, admits)
         _refuse(failure or RuntimeError(), heard)
     writer = Writer(program, module, tensors, admits)
     try:
@@ -345,6 +348,12 @@ def _slow_path() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _refuse_operator(error: UnsupportedOperatorException, admits: Admission) -> None:
+    """Say of an operator that torch cannot trace what is said of any that no class admits."""
+    if refused := admits.operator_refusal(str(error.func)):
+        raise InputRefused(at(raising_location(error.__traceback__), refused[0]), refused[1]) from None
 
 
 def _refuse(error: BaseException, heard: Heard, what: str = "traced") -> NoReturn:

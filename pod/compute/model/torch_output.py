@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import linecache
 import logging
 import re
@@ -19,9 +20,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from traceback import StackSummary
 from types import FrameType, TracebackType
 
 import torch
+from torch.fx.proxy import TracerBase
 
 _SHAPES_LOGGER = "torch.fx.experimental.symbolic_shapes"
 _TORCH, _OURS = str(Path(torch.__file__).resolve().parent), str(Path(__file__).resolve().parents[2])
@@ -67,6 +70,7 @@ def quiet() -> Iterator[Heard]:
     with (
         warnings.catch_warnings(record=True) as caught,
         _loggers(_Listener(heard)),
+        _own_lines(),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
     ):
@@ -96,6 +100,23 @@ def _loggers(listener: logging.Handler) -> Iterator[None]:
         for logger, handlers, propagate, level in before:
             logger.handlers, logger.propagate = handlers, propagate
             logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _own_lines() -> Iterator[None]:
+    """Have a trace note the innermost line of the module beside each node; torch itself notes lines
+    of functions named `forward` alone."""
+    noted = TracerBase._filter_traceback_frames
+
+    def own(self: TracerBase, user_stack_summary: StackSummary) -> StackSummary:
+        within = itertools.dropwhile(lambda frame: frame.name != "forward", user_stack_summary)
+        return StackSummary.from_list([frame for frame in within if is_foreign(frame.filename)][-1:])
+
+    TracerBase._filter_traceback_frames = own  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        TracerBase._filter_traceback_frames = noted  # type: ignore[method-assign]
 
 
 class _Listener(logging.Handler):
