@@ -310,8 +310,8 @@ def _kept_tensors(module: nn.Module, own: Sequence[Tensor]) -> dict[tuple[nn.Mod
 
 def _kept_of_zeros(module: nn.Module, batches: Batches) -> tuple[dict[tuple[nn.Module, str], bytes], frozenset[str]]:
     """Digests of the tensors that a module keeps after a call on zeros: those that it keeps after
-    others, too, are constants, and may become the graph's. Beside them come the names of the buffers
-    that the call wrote."""
+    others, too, are constants, and may become the graph's. Beside them come the names of the
+    buffers that the call wrote."""
     with left_as_it_was(module), as_in_a_job(), torch.no_grad():
         module.train(True)
         own, before = (*module.parameters(), *module.buffers()), _states(dict(module.named_buffers()))
