@@ -331,6 +331,27 @@ class WritesWhereAViewReads(Two):
         return torch.cat([right, left], 1)
 
 
+class AsksForGradients(Two):
+    """Derivatives of a part by what enters it, as a network of physics has them."""
+
+    def between(self, x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            place = x if x.requires_grad else x.clone().requires_grad_()
+            (slope,) = torch.autograd.grad(torch.tanh(place).sin().sum(), place, create_graph=True)
+            (bend,) = torch.autograd.grad(slope[:, 0].sum(), place, create_graph=True)
+        return slope + bend
+
+
+class AsksForNumbers(Two):
+    """A gradient that is a number to the rest; what is detached by hand is one, too."""
+
+    def between(self, x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            place = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(torch.sigmoid(place).sum(), place)
+        return torch.tanh(x) * slope + torch.relu(x).detach()
+
+
 class Attends(nn.Module):
     def __init__(self) -> None:
         super().__init__()
