@@ -170,7 +170,7 @@ def _making(packet: Any, wanted: Sequence[tuple[str, str]]) -> Any:
         (
             each
             for each in overloads
-            if [_parameter(one) for one in each._schema.arguments] == wanted and not each._schema.is_mutable
+            if [_parameter(argument) for argument in each._schema.arguments] == wanted and not each._schema.is_mutable
         ),
         None,
     )

@@ -88,8 +88,8 @@ class Constants(TorchFunctionMode):
         written: other tensors that a module holds, and that its calls write.
 
     Attributes:
-        transforms: whether a function was called within a transform of torch.func (vmap, grad), or a
-            gradient was asked for.
+        transforms: whether a function was called within a transform of torch.func (vmap, grad), or
+            a gradient was asked for.
     """
 
     def __init__(self, held: Iterable[tuple[Tensor, Tensor]], written: Iterable[Tensor]) -> None:

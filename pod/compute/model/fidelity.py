@@ -437,11 +437,11 @@ def _bounds(module: nn.Module, inputs: Sequence[Input], witness: Witness) -> tup
 @contextlib.contextmanager
 def _noting_moving(module: nn.Module, witness: Witness) -> Iterator[None]:
     """Note which of the tensors that a module holds are written, or exchanged, during a call."""
-    before = [(key, tensor, tensor._version) for key, tensor in _held_tensors(module).items()]
+    before = [(key, tensor, tensor._version, tensor.data_ptr()) for key, tensor in _held_tensors(module).items()]
     yield
     after = _held_tensors(module)
-    for key, tensor, version in before:
-        if after.get(key) is not tensor or tensor._version != version:
+    for key, tensor, *state in before:
+        if after.get(key) is not tensor or [tensor._version, tensor.data_ptr()] != state:
             witness.moving.append(tensor)
 
 
