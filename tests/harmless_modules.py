@@ -203,6 +203,20 @@ class CountsAnew(Counts):
         return torch.tanh(x) / (1 + self.calls)
 
 
+class AveragesWeights(Two):
+    """It keeps an average of its weights, and writes it beside their history."""
+
+    slow: Tensor
+
+    def prepare(self) -> None:
+        self.register_buffer("slow", torch.zeros(8, 4))
+
+    def between(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.slow.data = 0.9 * self.slow.data + 0.1 * self.enter.weight.data
+        return torch.tanh(x) + self.slow.sum(1)
+
+
 class Ties(Two):
     def prepare(self) -> None:
         self.again = nn.Linear(4, 8)
@@ -329,6 +343,27 @@ class WritesWhereAViewReads(Two):
         left, right = changed[:, :4], changed[:, 4:]
         changed.sinh_().atan2_(x)
         return torch.cat([right, left], 1)
+
+
+class AsksForGradients(Two):
+    """Derivatives of a part by what enters it, as a network of physics has them."""
+
+    def between(self, x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            place = x if x.requires_grad else x.clone().requires_grad_()
+            (slope,) = torch.autograd.grad(torch.tanh(place).sin().sum(), place, create_graph=True)
+            (bend,) = torch.autograd.grad(slope[:, 0].sum(), place, create_graph=True)
+        return slope + bend
+
+
+class AsksForNumbers(Two):
+    """A gradient that is a number to the rest; what is detached by hand is one, too."""
+
+    def between(self, x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            place = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(torch.sigmoid(place).sum(), place)
+        return torch.tanh(x) * slope + torch.relu(x).detach()
 
 
 class Attends(nn.Module):

@@ -461,6 +461,28 @@ class Sampling(Refused):
         return F.grid_sample(image, image, align_corners=False)  # the line, in the default class
 
 
+class DrawingAgain(Refused):
+    def forward(self, x: Tensor) -> Tensor:
+        drawn: Tensor = torch.distributions.Dirichlet(x.exp()).rsample()  # the line
+        return drawn
+
+
+class Packing(Refused):
+    def forward(self, x: Tensor) -> Tensor:
+        packed = nn.utils.rnn.pack_padded_sequence(x[:, :, None], torch.full((B,), 4).to("cpu"), True)  # the line
+        return packed.data
+
+
+class RememberingInAnother(Refused):
+    def remember(self, x: Tensor) -> None:
+        self.total.data = 0.9 * self.total + x.detach().mean(0)  # the line
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.remember(x)
+        return self.layer(x) - self.total  # type: ignore[no-any-return]
+
+
 class Pair(Refused):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return x, x
@@ -489,6 +511,9 @@ REFUSED: dict[type[nn.Module], str] = {
     OwnOperator: "aten.special_bessel_j0.default",
     Uninitialised: "the graph computes the output",
     Sampling: "does not admit the operator aten.grid_sampler.default",
+    DrawingAgain: "does not admit the operator aten._sample_dirichlet.default",
+    Packing: "a packed sequence has as many rows as its lengths say",
+    RememberingInAnother: "writes what it reads of the records into the buffer 'total'",
     Pair: "returns a tuple of 2 tensors",
     Counting: "the attribute 'count' of Counting",
     ChangingInEvaluation: "the evaluation form changes the buffer 'total'",

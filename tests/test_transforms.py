@@ -44,6 +44,11 @@ def cubes(layer: nn.Module, x: Tensor) -> Tensor:
     return y
 
 
+def bends(layer: nn.Module, x: Tensor) -> Tensor:
+    y: Tensor = torch.vmap(torch.func.hessian(lambda row: torch.tanh(layer(row)).sum()))(x)
+    return y.flatten(1)
+
+
 def draws(layer: nn.Module, x: Tensor) -> Tensor:
     y: Tensor = torch.vmap(lambda row: row + torch.rand(4))(layer(x))  # torch refuses it without a word on how
     return y
@@ -57,6 +62,7 @@ def draws(layer: nn.Module, x: Tensor) -> Tensor:
         Layer(lambda layer, x: torch.vmap(layer)(x)),
         Layer(lambda layer, x: torch.func.grad(lambda y: y.square().sum())(layer(x))),
         Layer(lambda layer, x: torch.vmap(lambda row: row.softmax(0))(layer(x))),
+        pytest.param(Layer(bends), marks=pytest.mark.long),
     ],
 )
 def test_what_is_transformed_is_written_out(module: nn.Module) -> None:

@@ -255,7 +255,8 @@ def _trace(
     except InputRefused as refusal:
         if not transformed:
             raise
-        raise InputRefused(f"torch.func runs here what no graph says: {refusal.message}", WRITTEN_OUT) from None
+        sentence = f"torch.func, or autograd.grad, runs here what no graph says: {refusal.message}"
+        raise InputRefused(sentence, WRITTEN_OUT) from None
 
 
 def _observed(

@@ -15,7 +15,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from fitchain.pod.compute.model.dataflow import Dataflow
-from fitchain.pod.compute.model.torch_output import is_foreign, module_place
+from fitchain.pod.compute.model.lowering import at
+from fitchain.pod.compute.model.torch_output import is_foreign, location_of, module_place
+from fitchain.pod.values.errors import InputRefused
 
 Look = tuple[tuple[str, int] | None, str]
 """File and line, and the function of torch that is called there."""
@@ -24,6 +26,11 @@ _BESIDE_OPERATORS = frozenset(
     | {"__reduce_ex__", "__deepcopy__", "__repr__", "__str__", "__format__"}
 )
 """Methods of a tensor that give its numbers away and run no operator that says so."""
+PACKED = "a packed sequence has as many rows as its lengths say, and a graph's shapes follow from sizes alone"
+PACKED_HINT = (
+    "give the layer the padded sequence, and of its outputs y take the last of each by its length:"
+    " y.gather(1, (lengths - 1).view(-1, 1, 1).expand(-1, 1, y.shape[2])).squeeze(1)"
+)
 _DATA: Any = Tensor.data
 _GRADIENT: Any = Tensor.grad
 _OF_GRADIENTS = (_GRADIENT.__get__, _GRADIENT.__set__, _GRADIENT.__delete__)
@@ -72,10 +79,13 @@ class Looks(TorchFunctionMode):
 
 class Traced(TorchFunctionMode):
     """Notes what is answered while a module is traced; and takes `tensor.data` for what it is, a
-    tensor without its history: a trace loses sight of it.
+    tensor without its history, which is written where it is set: a trace loses sight of both.
 
     Args:
         answered: what was.
+
+    Raises:
+        InputRefused: sequences are packed by their lengths.
     """
 
     def __init__(self, answered: set[Look]) -> None:
@@ -85,9 +95,18 @@ class Traced(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
         if function == _DATA.__get__:
             return arguments[0].detach()
+        if function == _DATA.__set__ and _is_alike(*arguments):
+            arguments[0].detach().copy_(arguments[1].detach())
+            return None
+        if _name(function) == "_pack_padded_sequence":
+            raise InputRefused(at(location_of(module_place()), PACKED), PACKED_HINT)
         output = function(*arguments, **(options or {}))
         self.answered.add((module_place(), _name(function)))
         return output
+
+
+def _is_alike(tensor: Tensor, other: Tensor) -> bool:
+    return tensor.shape == other.shape and tensor.dtype == other.dtype
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -32,7 +32,10 @@ _is_wrapped: Callable[[Tensor], bool] = vars(torch._C._functorch)["is_functorch_
 COPY = "aten.copy_.default"
 DATA_DEPENDENT = "a branch or a shape depends on a tensor's values"
 PICKED = "what a mask picks has as many numbers as the mask is true, and a graph's shapes follow from sizes alone"
-PICKED_HINT = "keep the shape: choose with torch.where, or multiply by the mask and divide by mask.sum()"
+PICKED_HINT = (
+    "keep the shape: choose with torch.where, or multiply by the mask and divide by mask.sum(); of experts let each"
+    " compute all rows, times its share of each, which is 0 where it was not chosen"
+)
 _PICKING = frozenset(
     {
         torch.ops.aten.index.Tensor,

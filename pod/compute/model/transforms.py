@@ -1,20 +1,25 @@
-"""Transforms: `torch.vmap` and `torch.func` in a module, written out as the operators they run.
+"""Transforms: `torch.vmap`, `torch.func` and `torch.autograd.grad` in a module, written out as the
+operators they run.
 
-A trace keeps a transform's own calls, which no graph has. So a module that uses one is taken down
-first, below gradients and transforms, as the operators that torch runs in the end; these are then
-traced like any module. That they train the same is tried (`fidelity`).
+A trace keeps a transform's own calls, which no graph has, and loses sight of a gradient that a
+module asks for. So a module that uses one is taken down first, below gradients and transforms, as
+the operators that torch runs in the end; these are then traced like any module. That they train the
+same is tried (`fidelity`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import operator
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_map
 
 from fitchain.pod.compute.model.torch_output import raising_location
 from fitchain.pod.values.errors import FitchainError, InputRefused
@@ -24,22 +29,27 @@ RECORDS = 8191
 WRITTEN_OUT = "write the batch's dimension out in place of torch.vmap, and a derivative as its formula"
 """What to do where a transform cannot be said."""
 _functorch: Any = torch._C._functorch
+_DETACH, _MARKED = torch.ops.aten.detach.default, torch.ops.aten.detach_copy.default
+_DETACHING: Any = (torch.detach, Tensor.detach, Tensor.data.__get__)  # type: ignore[attr-defined]
 
 
 class Transformed(Exception):
     """A module computes within a transform of torch.func."""
 
 
-class _Gradients(TorchFunctionMode):
-    """Keeps a gradient that was asked for as a mere number, without `create_graph`, from being
-    differentiated: what is taken down would."""
+class _Detached(TorchFunctionMode):
+    """Tells tensors that a module detaches from those that torch keeps for a gradient, which are
+    taken down as detached, too, though they are none; and takes a gradient that was asked for
+    without `create_graph` for a mere number, which what is taken down would differentiate."""
 
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
         options = options or {}
+        if function in _DETACHING:
+            return _MARKED(arguments[0])
         output = function(*arguments, **options)
         if function is not torch.autograd.grad or options.get("create_graph"):
             return output
-        return tuple(None if each is None else each.detach() for each in output)
+        return tuple(None if each is None else _MARKED(each) for each in output)
 
 
 @contextlib.contextmanager
@@ -80,7 +90,7 @@ def _plain(module: nn.Module, examples: tuple[Tensor, ...]) -> Callable[..., Ten
         return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
     def compute(held: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
-        with _Gradients():
+        with _Detached():
             value: Tensor = torch.func.functional_call(module, held, inputs)
         return value
 
@@ -98,10 +108,46 @@ def _plain(module: nn.Module, examples: tuple[Tensor, ...]) -> Callable[..., Ten
             WRITTEN_OUT,
         ) from None
     for node in graph.graph.nodes:
-        if isinstance(node.target, torch._ops.OpOverload) and torch.Tag.inplace_view in node.target.tags:
+        if node.target == _DETACH or _is_whole(node):
+            node.replace_all_uses_with(node.args[0])
+        elif node.target == _MARKED:
+            node.target = _DETACH
+        elif isinstance(node.target, torch._ops.OpOverload) and torch.Tag.inplace_view in node.target.tags:
             node.target = _of_a_view(node.target)
+    _free_records(graph.graph)
     graph.recompile()
     return lambda *inputs: graph(tensors(), inputs)
+
+
+def _is_whole(node: fx.Node) -> bool:
+    """Whether a node slices a whole dimension, which an index does where no size is a number, or is
+    the gradient of that."""
+    of_slice = node.target == torch.ops.aten.slice.Tensor and node.args[2:] == (0, sys.maxsize)
+    return of_slice or (node.target == torch.ops.aten.slice_backward.default and node.args[3:] == (0, sys.maxsize, 1))
+
+
+def _free_records(graph: fx.Graph) -> None:
+    """Write the batch's size in place of `RECORDS`: a transform takes it for a number."""
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    records = next((node for node in inputs if node.meta["val"].shape[:1] == (RECORDS,)), None)
+    places = [node for node in graph.nodes if any(map(_is_of_records, tree_leaves((node.args, node.kwargs))))]
+    if records is None or not places:
+        return
+    with graph.inserting_after(inputs[-1]):
+        size = graph.call_function(torch.ops.aten.sym_size.int, (records, 0))
+
+    def freed(value: Any) -> Any:
+        if not _is_of_records(value):
+            return value
+        return size if value == RECORDS else graph.call_function(operator.mul, (size, value // RECORDS))
+
+    for node in places:
+        with graph.inserting_before(node):
+            node.args, node.kwargs = tree_map(freed, (node.args, node.kwargs))
+
+
+def _is_of_records(value: Any) -> bool:
+    return type(value) is int and value > 0 and not value % RECORDS
 
 
 def _of_a_view(target: torch._ops.OpOverload) -> torch._ops.OpOverload:

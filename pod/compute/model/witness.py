@@ -269,13 +269,17 @@ def _noting_moving(module: nn.Module, witness: Witness) -> Iterator[None]:
 
 
 _Key = TypeVar("_Key")
-_States = Mapping[_Key, tuple[Tensor, int]]
-"""Tensors, and how often each was written."""
+_States = Mapping[_Key, tuple[Tensor, tuple[int, int]]]
+"""Tensors, how often each was written, and where its numbers are."""
 
 
 def _states(tensors: Mapping[_Key, Tensor]) -> _States[_Key]:
     """Of tensors that can be written: those of inference cannot."""
-    return {key: (tensor, tensor._version) for key, tensor in tensors.items() if not tensor.is_inference()}
+    return {
+        key: (tensor, (tensor._version, tensor.data_ptr() if tensor.layout is torch.strided else 0))
+        for key, tensor in tensors.items()
+        if not tensor.is_inference()
+    }
 
 
 def _changed(before: _States[_Key], after: _States[_Key]) -> list[_Key]:

@@ -367,7 +367,7 @@ class _Walk:
                 index,
                 f"the training form writes what it reads of the records into the buffer {name!r},"
                 " and would carry them out in it",
-                "a buffer keeps a batch norm's statistics, a count, or an average of parameters;"
+                "a buffer keeps what nn.BatchNorm1d, 2d or 3d write, a count, or an average of parameters;"
                 " what is learnt from records goes into parameters, by their gradient",
             )
         elif name in self.statistics and read.taint & _PAST:

@@ -71,7 +71,7 @@ X86_64_V3 = _X8664V3(
         "the class cpu-x86-64-v3 does not admit", frozenset(ITEM_BYTES) - HALVES, True, frozenset(OwnKernel)
     ),
     shipped={
-        ("2.13.0+cu130", 1): "0x1f21311b1bdee3e1c1eec73f5d4fd9e9ebfdb2d432a17a4c17c5ab4c2dacb68d",
-        ("2.13.0+cu130", 2): "0x7416f707285b0b845f2a020da1a1cbc9a8ec87650a599090f1b9b08efb9797f4",
+        ("2.13.0+cu130", 1): "0xb2450a555ab5aa7cb1f4c349063876db9ae88d6556dbf612b086ce8cf51e163c",
+        ("2.13.0+cu130", 2): "0xe08300e91f3d61467ee9da7fd00481a8e4c023ef6fa9abe71093b68241d61b68",
     },
 )

@@ -18,6 +18,7 @@ from fitchain.pod.values.graph.operators.record import (
     Flow,
     Guard,
     Layout,
+    Operator,
     Sample,
     below,
     case,
@@ -70,6 +71,38 @@ ACTIVATIONS = (
     ),
     *operators("special_softmax special_log_softmax", *(case(unit(*TABLE), dim) for dim in (0, 1))),
 )
+
+_ASKED, _OUTPUT = unit(*FLAT), Sample(FLAT, 0.01, 0.99)
+_BY_OUTPUT = case(_ASKED, _OUTPUT)
+_BY_INPUT = case(_ASKED, spread(*FLAT))
+_ONCE = case(constant(_ASKED), constant(spread(*FLAT)))
+_PART = (37, 40)
+
+
+def _of_softmax(dtype: str, dim: int) -> Case:
+    """The gradient of a softmax of one dtype: it is given the softmax itself."""
+    asked, output = Sample(TABLE, dtype=dtype), Sample(TABLE, 0.01, 0.99, dtype)
+    return case(asked, output, dim, Symbol("dtype", dtype))
+
+
+GRADIENTS = (
+    *operators("tanh_backward sigmoid_backward", _BY_OUTPUT),
+    *operators("hardswish_backward", _BY_INPUT),
+    *operators("silu_backward mish_backward hardsigmoid_backward", _ONCE),
+    *operators("gelu_backward", _BY_INPUT, case(_ASKED, spread(*FLAT), approximate="tanh")),
+    *operators("threshold_backward", case(_ASKED, spread(*FLAT), 0)),
+    *operators("hardtanh_backward", case(_ASKED, spread(*FLAT), -1.0, 1.0)),
+    *operators("softplus_backward", case(_ASKED, spread(*FLAT), 1, 20), case(_ASKED, spread(*FLAT), 2, 1)),
+    *operators("leaky_relu_backward", case(_ASKED, spread(*FLAT), 0.01, False)),
+    *operators("elu_backward", case(_ASKED, 1.0, 1.0, 1.0, False, spread(*FLAT))),
+    *(
+        Operator(f"aten.{name}.default", tuple(_of_softmax(*of) for of in (("F32", 0), ("F32", 1), ("F64", 1))))
+        for name in ("_softmax_backward_data", "_log_softmax_backward_data")
+    ),
+    *operators("slice_backward", case(unit(*_PART), TABLE, 1, 3, 123, 3)),
+    *operators("select_backward", case(unit(37), TABLE, 1, 5)),
+)
+"""What a gradient that `forward` itself asks for is made of, beside operators of other kinds."""
 
 DROPOUT = (
     *operators("dropout alpha_dropout", case(unit(*FLAT), 0.3, True), aliases=True),
@@ -250,6 +283,7 @@ WEIGHT_NORM = operators(
 RECORDS = (
     *NORMALISATION,
     *ACTIVATIONS,
+    *GRADIENTS,
     *DROPOUT,
     *RANDOM,
     *POOLING,
