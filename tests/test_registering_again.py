@@ -1,4 +1,4 @@
-"""A registration that is cut off, wherever, and said again: one dataset, as if nothing had happened."""
+"""A registration that is cut off, wherever, and said again: one dataset, as if never cut off."""
 
 from __future__ import annotations
 
