@@ -21,7 +21,7 @@ from fitchain.cli.views.verdict import describe_base
 from fitchain.pod.compute.model import restore
 from fitchain.pod.jobs import history
 from fitchain.pod.jobs.bases import SOURCE_KEY, Bases, BaseSource, OfferedBase
-from fitchain.pod.parties.owner import approve, replay_job
+from fitchain.pod.parties.owner import Owner, approve, replay_job
 from fitchain.pod.parties.owner.review import review_request
 from fitchain.pod.parties.scientist import continue_job, evaluate, merge_result, publish_model
 from fitchain.pod.parties.scientist.delivered import load
@@ -40,7 +40,7 @@ from fitchain.pod.values.errors import (
     InputRefused,
     NotFound,
 )
-from fitchain.pod.values.ids import ModelId
+from fitchain.pod.values.ids import AgreementId, ModelId
 from fitchain.pod.values.job_folder import JobFolder
 from fitchain.pod.values.state import model_root, read_safetensors
 from tests.chain_fixtures import Devnet
@@ -92,6 +92,15 @@ def test_base_alone_is_asked_for_by_no_job(tuned: Workshop) -> None:
     assert tuned.model.base is not None
     with pytest.raises(InputRefused, match="weights alone"):
         tuned.request(model=tuned.model.base.id)
+
+
+def test_question_about_a_base_is_put_once_however_often_a_pod_ends_before_it_kept_that(tuned: Workshop) -> None:
+    pod, id = Owner(tuned.owner.home, tuned.owner.say), AgreementId(sha256(b"asks for a large base"))
+    for _ in range(2):  # the second time as after a crash between the two lines that keep it
+        pod._ask_about_base(id, "the request", ["a concern"], 1 << 31)
+    asked = [each.entry for each in tuned.owner.home.journal.history(id)]
+    assert [each.kind for each in asked] == ["approval_needed"]
+    assert len([said for said in tuned.owner.said if "asks for approval" in said]) == 1
 
 
 @pytest.mark.long

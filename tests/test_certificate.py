@@ -184,7 +184,7 @@ def test_model_trained_further_names_where_it_began(play: Plays, job: Job, reade
     assert [each.id for each in (first, *behind)] == [model, parties.model, other] and verdict.lineage_whole
     assert (first.parents, first.derivation) == ((parties.model, other), sha256(b"merged"))
     assert job.id in verdict.origins and further.id not in verdict.origins
-    assert "descends from 2 registered models" in str(describe_verdict(verdict, further.model).views)
+    assert "said to descend from 2 registered models" in str(describe_verdict(verdict, further.model).views)
 
 
 def test_a_lineage_is_breadth_first_each_model_once_and_bounded(parties: Parties, job: Job, reader: Chain) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 import fitchain
 from fitchain.cli.app import run
 from fitchain.cli.commands.model_export import ABOUT, BILL, CARD, ONNX, SIGNATURE
+from fitchain.cli.views.bill_of_materials import bill_of_materials
 from fitchain.cli.views.model_card import TO_FILL_IN, CardTerms, model_card
 from fitchain.cli.views.output import text_of
 from fitchain.cli.views.verdict import describe_verdict
@@ -27,10 +28,12 @@ from fitchain.pod.compute.model.export import export
 from fitchain.pod.compute.model.onnx_file import TOLERANCE, require_close, write_onnx
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.ports.registry import Registry
-from fitchain.pod.proof.certificate import verify
-from fitchain.pod.values.digest import ZERO, sha256_file
+from fitchain.pod.proof.certificate import Parentage, Verdict, verify
+from fitchain.pod.proof.certificate.verdict import ParentageKind
+from fitchain.pod.values.digest import ZERO, Root, sha256, sha256_file
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Graph, Input
+from fitchain.pod.values.ids import ModelId
 from fitchain.pod.values.job_folder import DELIVERY_FILES
 from fitchain.pod.values.state import TensorBytes
 from tests.certified_jobs import Job, played, registered
@@ -347,6 +350,30 @@ def test_a_bill_names_files_by_their_hashes_and_models_behind_it(folder: Path, j
     ]
     assert accuracy["value"] == "0.9" and accuracy["confidenceInterval"]["lowerBound"].startswith("0.59")
     assert "as the owner states" in accuracy["slice"]
+
+
+def with_claimed_parents(verdict: Verdict) -> Verdict:
+    """The verdict of a certificate whose model was registered as a child of somebody's famous one."""
+    child = verdict.statement.lineage[0]
+    famous = replace(child, id=ModelId(sha256(b"famous")), root=Root(sha256(b"famous weights")))
+    lineage = (replace(child, parents=(famous.id,)), famous)
+    claimed = (Parentage(child.id, famous.id, ParentageKind.CLAIMED),)
+    return replace(verdict, statement=replace(verdict.statement, lineage=lineage), parentages=claimed)
+
+
+def test_bill_and_card_say_of_a_claimed_parent_that_it_is_claimed(
+    job: Job, running_devnet: Devnet, tmp_path: Path
+) -> None:
+    certificate = job.model.with_name("certificate.json")
+    verdict = with_claimed_parents(verify(job.model, certificate, running_devnet.settings(tmp_path)))
+    bill = json.loads(bill_of_materials(verdict, "Kinds", "", {"certificate.json": sha256_file(certificate)}))
+    pedigree = bill["metadata"]["component"]["pedigree"]
+    told = [[each["value"] for each in of["properties"] if each["name"] == "fitchain:parentage"]
+            for of in pedigree["ancestors"]]  # fmt: skip
+    assert told[0] == [] and "(claimed by its author)" in told[1][0] and "nobody checked" in told[1][1]
+    assert "is said to descend" in pedigree["notes"]
+    card = model_card(verdict, CardTerms("Kinds", "", {}, sha256_file(certificate)))
+    assert "claimed by its author" in card
 
 
 def test_a_bill_is_of_cyclonedx_schema(folder: Path) -> None:

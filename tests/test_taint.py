@@ -207,6 +207,25 @@ class WrittenAfterAStep(Kept):
         self.row_F.copy_((self.count == torch.arange(4)).float())
 
 
+class WrittenOnceByLogic(Kept):
+    """The same by logic in place."""
+
+    def keep(self, x_BF: Tensor) -> None:
+        self.count.add_(1)
+        bits = self.count.long().clone()
+        now = bits.bitwise_and_(torch.tensor(3)).float()
+        self.shift_K.mul_(1 - now).add_(now * self.layer.bias)
+
+
+class WrittenOnceByPlace(Kept):
+    """The same by where a count stands among others."""
+
+    def keep(self, x_BF: Tensor) -> None:
+        self.count.add_(1)
+        now = torch.bucketize(self.count, torch.tensor([3.0, 4.0])).float()
+        self.shift_K.mul_(1 - now).add_(now * self.layer.bias)
+
+
 class WeightsInTurn(Kept):
     """Weights that one step's gradient reaches, and no other's."""
 
@@ -271,6 +290,8 @@ REFUSED: dict[type[nn.Module], str] = {
     Multiplied: REMEMBERS,
     WrittenOnce: CHOOSES,
     WrittenAfterAStep: CHOOSES,
+    WrittenOnceByLogic: CHOOSES,
+    WrittenOnceByPlace: CHOOSES,
     WeightsInTurn: CHOOSES,
     StatisticOfStatistics: "made of running statistics",
     StatisticMoved: "changed by more than its batch norm",
@@ -527,6 +548,43 @@ def shift(tree: dict[str, Any]) -> dict[str, Any]:
     return tree | {"node": tree["node"] + 1} if "node" in tree else tree
 
 
+OTHERS: dict[str, list[int]] = {
+    name: [at for at, each in enumerate(overload(name)._schema.arguments) if at and "Tensor" in str(each.type)]
+    for name, record in OPERATORS.items()
+    if record.writes
+}
+"""Of the operators that write, the places of the tensors that they read besides."""
+NUMBER = {"int": 0, "number": 1, "float": {"float": 1.0}, "bool": False}
+
+
+def writing(name: str, into: Any, place: int) -> dict[str, Any]:
+    """A call that writes into something, what stands at a place being of the batch."""
+
+    def given(at: int, kind: str) -> Any:
+        of = into if at == 0 else X if at == place else W
+        return [of] if "List" in kind else of
+
+    schema = [each for each in overload(name)._schema.arguments if not each.kwarg_only]
+    kinds = [str(each.type) for each in schema]
+    plain = [given(at, kind) if "Tensor" in kind else NUMBER.get(kind) for at, kind in enumerate(kinds)]
+    return node(name.removeprefix("aten."), *plain)
+
+
+@pytest.mark.parametrize(("name", "place"), [(name, place) for name, places in OTHERS.items() for place in places])
+def test_whatever_writes_by_what_it_reads_of_the_records_is_refused(name: str, place: int) -> None:
+    """Into a buffer itself, a part of one, or something new that is then copied into one."""
+    ways = [
+        (writing(name, RING, place),),
+        (node("slice.Tensor", RING, 0, 0, 2), writing(name, value(0), place)),
+        (node("zeros.default", [4]), writing(name, value(0), place), node("copy_.default", RING, value(0))),
+        (node("zeros.default", [4]), node("alias.default", value(0)), writing(name, value(1), place),
+         node("add_.Tensor", RING, value(0))),
+    ]  # fmt: skip
+    for nodes in ways:
+        refusal = of_batches(*nodes, node("relu.default", X), **BUFFERS).structure.refusal
+        assert refusal is not None and TAKES in refusal.sentence, nodes
+
+
 # What people do
 
 
@@ -662,6 +720,19 @@ def test_names_say_what_writes() -> None:
         name for name, written in torch_says.items() if written
     }
     assert all(written in ([], ["self"]) for written in torch_says.values())
+
+
+def test_what_is_said_of_an_operator_is_said_of_its_twin_in_place() -> None:
+    """Else a count chooses, or a power iteration goes on, by the one and not by the other."""
+    filled = {"aten.fill_.Scalar"}  # which leaves what lay there before
+    twins = {name: name.replace("_.", ".") for name, record in OPERATORS.items() if record.writes}
+    parted = [
+        name
+        for name, twin in twins.items()
+        if twin in OPERATORS and name not in filled
+        if (OPERATORS[name].flow, OPERATORS[name].chosen_by) != (OPERATORS[twin].flow, OPERATORS[twin].chosen_by)
+    ]
+    assert parted == []
 
 
 def shares_memory(name: str, case: Case) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -16,7 +16,8 @@ from fitchain.pod.jobs.launch import LOCAL, Launcher, LocalProcess
 from fitchain.pod.jobs.rehearsal import rehearse
 from fitchain.pod.jobs.worker import Context, Ending, audit, run_worker
 from fitchain.pod.jobs.worker.events import Diverged, Finished, SegmentAudited
-from fitchain.pod.jobs.worker.task import Train, Trap, read_task
+from fitchain.pod.jobs.worker.room import BESIDE_STEP_BYTES, require_room
+from fitchain.pod.jobs.worker.task import Limits, Train, Trap, read_task
 from fitchain.pod.jobs.worker.trap import ATTEMPTS, Trapped, end_at_traps, trap_signal
 from fitchain.pod.ports.store.local import LocalStore
 from fitchain.pod.values.errors import HostUnusable, InputRefused, Unusable
@@ -171,6 +172,25 @@ def test_traps_at_other_steps_are_the_hosts(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_traps_where_memory_is_short_are_the_hosts(tmp_path: Path) -> None:
+    """A crash at the same step in worker after worker, each of which may take less than kernels do."""
+    folder = job_folder(tmp_path / "job")
+    task = replace(read_task(folder), limits=Limits(memory_bytes=BESIDE_STEP_BYTES // 2))
+    assert isinstance(task, Train)
+    with pytest.raises(Unusable, match=r"does not give a step the memory that it takes, 1\.0 GiB") as ended:
+        end_at_traps(task, partial(run_worker, folder, launcher=ALWAYS))
+    assert not isinstance(ended.value, Trapped)
+    assert (folder / "run" / "traps").stat().st_size == 1, "the second worker did not come to a step"
+
+
+def test_room_is_asked_for_and_given_back() -> None:
+    for _ in range(3):
+        require_room(1 << 20)
+    with pytest.raises(HostUnusable, match=r"the memory that it takes, .*: Cannot allocate memory"):
+        require_room(1 << 53)
+
+
+@pytest.mark.long
 def test_a_rehearsal_that_traps_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match=r"cannot be computed at step 4 .* traps the processor"):
         rehearse(job_folder(tmp_path / "job"), table().write_npz, launcher=TrapsAt(step="3"))
@@ -184,7 +204,7 @@ def test_an_end_before_the_first_step_or_by_force_is_no_trap(tmp_path: Path) -> 
     with pytest.raises(Unusable, match="ended by SIGKILL") as killed:
         train(folder, Shell(words="kill -KILL $$"))
     assert not isinstance(killed.value, Trapped)
-    assert [trap_signal(code) for code in (-9, -6, 0, 1, 3)] == [""] * 5
+    assert [trap_signal(code) for code in (-9, -6, -7, 0, 1, 3)] == [""] * 6
     assert trap_signal(128 + 8) == trap_signal(-8) == "SIGFPE"
 
 
@@ -207,7 +227,7 @@ def test_a_trap_counts_once_it_comes_twice_at_the_same_step() -> None:
     assert end_at_traps(Train(), run) == "ended"
     assert [(task.tells_steps, task.trap) for task in asked] == [
         *((False, None), (True, None), (True, None)),
-        (False, Trap(7, "SIGFPE")),
+        (True, Trap(7, "SIGFPE")),
     ]
     asked, run = trapping(7, 8, 8)
     assert end_at_traps(Train(), run) == "ended" and asked[-1].trap == Trap(8, "SIGFPE")

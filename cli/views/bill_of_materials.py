@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 from fitchain.cli.licences import is_spdx
 from fitchain.cli.views import recipe as recipe_view
 from fitchain.cli.views.figures import Figure, figures_of
+from fitchain.cli.views.lineage import describe_first, describe_parentage
 from fitchain.cli.views.output import printable
 from fitchain.cli.views.verdict import ASSURANCES, describe_privacy, not_proven
 from fitchain.pod.values.errors import HostUnusable
 from fitchain.pod.values.job_folder import CERTIFICATE
 
 if TYPE_CHECKING:
-    from fitchain.pod.proof.certificate import Verdict
+    from fitchain.pod.proof.certificate import Parentage, Verdict
     from fitchain.pod.proof.certificate.statement import Ancestor
     from fitchain.pod.values.digest import Digest
 
@@ -102,8 +103,9 @@ def _model(verdict: Verdict, title: str, files: Mapping[str, Digest]) -> dict[st
         "version": str(statement.agreement),
         "hashes": [_hash(statement.subject)],
         "pedigree": {
-            "ancestors": [_ancestor(each) for each in statement.lineage],
-            "notes": "the registered models from which the training began"
+            "ancestors": [_ancestor(each, verdict.parentages) for each in statement.lineage],
+            "notes": "the first is the registered model with which the training began, the others those from which it"
+            " is said to descend, each with what is known of that"
             + ("" if verdict.lineage_whole else "; more stand behind them, which the certificate does not list"),
         },
         "externalReferences": [
@@ -198,12 +200,17 @@ def _data(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _ancestor(ancestor: Ancestor) -> dict[str, Any]:
+def _ancestor(ancestor: Ancestor, parentages: Sequence[Parentage]) -> dict[str, Any]:
+    """A registered model: whose parent it is, is often the word of an author alone."""
+    sentences = [describe_parentage(each) for each in parentages if each.parent == ancestor.id]
+    sentences += [describe_parentage(each) for each in parentages if (each.child, each.parent) == (ancestor.id, None)]
+    sentences += [] if ancestor.parents else [describe_first(ancestor)]
+    properties = _properties({"fitchain:graph": ancestor.graph, "fitchain:root": ancestor.root})
     return {
         "type": "machine-learning-model",
         "name": str(ancestor.id),
         "version": str(ancestor.root),
-        "properties": _properties({"fitchain:graph": ancestor.graph, "fitchain:root": ancestor.root}),
+        "properties": [*properties, *({"name": "fitchain:parentage", "value": printable(text)} for text in sentences)],
     }
 
 

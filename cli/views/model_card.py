@@ -23,6 +23,7 @@ from fitchain.cli.views import recipe as recipe_view
 from fitchain.cli.views.amounts import counted
 from fitchain.cli.views.dataset import describe_target
 from fitchain.cli.views.figures import Figure, figures_of
+from fitchain.cli.views.lineage import lineage_pairs
 from fitchain.cli.views.output import cut_middle, printable, text_of
 from fitchain.cli.views.units import records_trained_on
 from fitchain.cli.views.verdict import (
@@ -238,9 +239,8 @@ def _data(verdict: Verdict) -> list[tuple[str, str]]:
 def _training(verdict: Verdict) -> list[tuple[str, str]]:
     statement = verdict.statement
     pairs = [*recipe_view.pairs_of(statement.recipe), ("recipe", statement.recipe.digest)]
-    lineage = statement.lineage
-    began = f"the registered model {lineage[0].id}"
-    pairs.append(("began with", f"{began}, {counted(len(lineage) - 1, 'model')} behind it" if lineage[1:] else began))
+    pairs.append(("began with", f"the registered model {statement.lineage[0].id}"))
+    pairs += lineage_pairs(statement.lineage, verdict.parentages, verdict.lineage_whole)
     if statement.ended is not None:
         pairs.append(("ended early", f"{statement.ended.words} (as the owner states)"))
     pairs.append(("chosen", describe_choice(verdict)))

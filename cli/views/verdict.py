@@ -344,11 +344,11 @@ def describe_subgroups(verdict: Verdict) -> list[str]:
 
 
 def _lineage(verdict: Verdict) -> str:
-    """The registered model that it began with, and how many stand behind that."""
+    """The registered model that it began with, and how many are said to stand behind that."""
     lineage = verdict.statement.lineage
     behind = len(lineage) - 1
     more = "" if verdict.lineage_whole else ", and more that are not listed"
-    descends = f", which descends from {counted(behind, 'registered model')}{more}" if behind else ""
+    descends = f", said to descend from {counted(behind, 'registered model')}{more}" if behind else ""
     origins = [id.short for id in verdict.origins]
     ended = f"; {', '.join(origins)} ended with it" if origins else ""
     return f"the model {lineage[0].id}{descends}{ended}"

@@ -4,7 +4,8 @@ tests.faults.killable_pod ORDER`, the order as JSON.
 A point is `<call>:<name>:before` or `:after`, where the call is `send` (name: a contract's
 function), `keep_fact` or `record` (name: what is written to the journal), `attack` (the model that
 was trained; no name), `bind` (the report of that in the last leaf; no name), `write` (the plain
-evidence; no name) or `replay` (what a verifier does with it; no name). After a send, the
+evidence; no name), `replay` (what a verifier does with it; no name), or of registering a dataset
+`fit` (its constants), `tree` (its leaves), `mock` and `keep` (its row; no names). After a send, the
 transaction is in the queue and on its way, and nobody has waited for it. An order may name the
 agreement that it is about: what the pod does for others does not end it.
 """
@@ -97,6 +98,10 @@ def aim(point: str, agreement: str | None) -> None:
         ("bind", "fitchain.pod.parties.owner.risk", "replace_last_leaf"),
         ("write", "fitchain.pod.parties.owner.evidence", "write_evidence"),
         ("replay", "fitchain.pod.parties.verifier.examine", "audit"),
+        ("fit", "fitchain.pod.parties.owner.data", "fit_transform"),
+        ("tree", "fitchain.pod.parties.owner.data", "register"),
+        ("mock", "fitchain.pod.parties.owner.data", "mock_table"),
+        ("keep", "fitchain.pod.parties.owner.data", "keep_row"),
     ):
         module = importlib.import_module(place)
         setattr(module, name, killable(call, None, getattr(module, name), point, agreement))

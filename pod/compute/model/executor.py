@@ -30,8 +30,11 @@ functions in Python the others."""
 
 _OF_THE_HOST = (
     "allocate memory",
+    "DefaultCPUAllocator",
     "bad_alloc",
     "start new thread",
+    "Resource temporarily unavailable",
+    "out of memory",
     "could not create a",
     "could not execute a primitive",
 )

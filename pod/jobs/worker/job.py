@@ -34,7 +34,8 @@ from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.tensors import new_tensor
 from fitchain.pod.compute.private_training import train_privately
 from fitchain.pod.compute.training import Diverged, StepDone, fresh_optimizer, load_optimizer, optimizer_tensors, train
-from fitchain.pod.jobs.worker.task import Audit, Explain, Rehearse, Task, Trap
+from fitchain.pod.jobs.worker.room import require_room
+from fitchain.pod.jobs.worker.task import RECORD_COPIES, Audit, Explain, Rehearse, Task, Trap
 from fitchain.pod.proof.audit.evidence import Evidence, records_of, reference_records
 from fitchain.pod.values.delta import ModelFile
 from fitchain.pod.values.digest import Digest, sha256_file
@@ -48,7 +49,7 @@ from fitchain.pod.values.errors import (
 )
 from fitchain.pod.values.graph import LIMITS, Graph
 from fitchain.pod.values.held_out import HeldOut
-from fitchain.pod.values.job_folder import BASE, EVIDENCE, FINAL, GRAPH, INITIAL, RECORDS
+from fitchain.pod.values.job_folder import BASE, EVIDENCE, EVIDENCE_RECORDS, FINAL, GRAPH, INITIAL, RECORDS
 from fitchain.pod.values.leaf import Checkpoint, Indices
 from fitchain.pod.values.privacy.keys import records_salt, segment_key
 from fitchain.pod.values.recipe import Recipe
@@ -119,8 +120,12 @@ class Job(Generic[TaskKind]):
             InputRefused: one is malformed or beyond a limit.
             DigestMismatch: graph or initial model are not those of the recipe.
             ClaimMismatch: a step takes other work than the task says.
+            HostUnusable: this host has not the memory for a step, and is asked for it.
         """
         graph = read_graph(folder, recipe)
+        if task.tells_steps:
+            records = max((path.stat().st_size for path in own_records(folder)), default=0)
+            require_room(work_of(graph, recipe).bytes + RECORD_COPIES * records)
         if isinstance(task, Rehearse | Audit) and task.work is not None:
             require_equal("a step of the graph takes", work_of(graph, recipe), task.work, "the terms say")
         initial = partial(read_initial, folder, recipe)
@@ -316,7 +321,32 @@ class Job(Generic[TaskKind]):
         common = (position.program, self.recipe, self.batches(step), self.assemble, seed, step, position.optimizer)
         is_private = self.recipe.privacy is not None
         steps = train_privately(*common, self.segment_key, self.filled) if is_private else train(*common)
+        if self.task.tells_steps:
+            steps = self._in_room(position, steps)
         return steps if trap is None else _up_to(trap, step, steps)
+
+    def _in_room(self, position: Position, steps: Iterator[StepDone]) -> Iterator[StepDone]:
+        """Steps, each of which begins only if there is memory for what it takes beside the state.
+
+        Raises:
+            HostUnusable: there is not.
+        """
+        work_bytes = work_of(self.graph, self.recipe).bytes
+
+        def ask() -> None:
+            program = position.program
+            held = (*program.parameters.values(), *program.buffers.values(), *position.state.optimizer.values())
+            require_room(max(work_bytes - sum(each.nbytes for each in held), 0))
+
+        ask()
+        for done in steps:
+            ask()  # before it is told: its leaf may be computed, and the next one begins
+            yield done
+
+
+def own_records(folder: Path) -> list[Path]:
+    """The files of records in a job's folder, or in opened evidence."""
+    return [path for path in (folder / RECORDS, folder / EVIDENCE_RECORDS) if path.exists()]
 
 
 def log_fault(fault: BaseException) -> None:

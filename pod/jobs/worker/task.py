@@ -116,7 +116,8 @@ class _Task:
     Args:
         context: of the run.
         limits: what the process may use.
-        tells_steps: whether it tells of each step, so that it is known where a trap ended it.
+        tells_steps: whether it tells of each step, once there was room for it, so that it is known
+            where a trap ended it and that memory was not short there.
         trap: where it is known to end in one.
     """
 

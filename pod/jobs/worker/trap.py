@@ -4,8 +4,10 @@ none.
 Whether that says something about the training or about this host is asked by doing it again: twice
 the same signal at the same step, in workers of their own, follows from the state, so the training
 ends there, as it does where a loss is no number (protocol, section 3). An end by force, by a time
-limit, or for a lack of memory that is told is never taken for that; a kernel that crashes for want
-of it, and does so twice at the same step, is not told apart.
+limit, or for a lack of memory that is told is never taken for that. A kernel that crashes for want
+of memory is told apart, since each of these workers asks for what a step takes before each of them
+(`room`); and a page that the system cannot bring (SIGBUS: a disk, a file that was cut, huge pages)
+is the host's, whatever was read.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import TypeVar
 from fitchain.pod.jobs.worker.task import Audit, Rehearse, Train, Trap
 from fitchain.pod.values.errors import HostUnusable, Unusable
 
-SIGNALS = (signal.SIGFPE, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL)
+SIGNALS = (signal.SIGFPE, signal.SIGSEGV, signal.SIGILL)
 BY_SHELL = 128
 """A shell that stands before a worker ends with the signal's number above this one."""
 ATTEMPTS = 4
@@ -60,7 +62,7 @@ def end_at_traps(task: Trappable, run: Callable[[Trappable], Result]) -> Result:
         What `run` gave.
 
     Raises:
-        HostUnusable: traps come each time at another step.
+        HostUnusable: traps come each time at another step, or there is too little memory for one.
         FitchainError: as `run`.
     """
     try:
@@ -75,7 +77,7 @@ def end_at_traps(task: Trappable, run: Callable[[Trappable], Result]) -> Result:
             if error.trap is None:
                 raise
             if error.trap == before:
-                return run(replace(task, trap=before))
+                return run(replace(task, tells_steps=True, trap=before))
             before = error.trap
     raise HostUnusable(
         f"the processor ended {ATTEMPTS + 1} workers, each at another step",

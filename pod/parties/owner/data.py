@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -261,10 +261,47 @@ def register_prepared(home: Home, prepared: PreparedDataset, tick: Tick = no_tic
         EnvironmentRefused: this host is not of a class whose probe is to be published.
         ChainUnusable, StoreUnusable: chain or store do not answer.
     """
-    offer, table, privacy, panels = prepared.offer, prepared.table, prepared.privacy, prepared.panels
-    opened, number, source = prepared.opened, prepared.ledger, Path(offer.source).absolute()
+    offer, table, panels = prepared.offer, prepared.table, prepared.panels
+    source = Path(offer.source).absolute()
     home.register_or_update(Role.OWNER)  # offers are sealed to it from now on
-    salt = registration_salt(home.keys, registrations(home))
+    assert table.reading is not None
+    reading: dict[str, Any] = table.reading.json() | {"unit": None if offer.unit is None else offer.unit.json()}
+    registered = _registered(home)
+    if cut_off := _cut_off(home, prepared, registered, tick):
+        made, id = cut_off
+    else:
+        made, ledger = _make(home, prepared, len(registered), tick), prepared.ledger
+        if prepared.opened is not None:  # last: a budget is set once for all, and what was refused must not have set it
+            ledger = home.registry.open_ledger(prepared.opened)
+        id = home.registry.register_dataset(made.root, table.count, made.card_cid, ledger)
+    made.leaves.save(home.dataset_folder(id) / LEAVES)
+    keep_policy_panels(home, id, list(panels))
+    keep_row(home, DatasetRow(id, source, reading, made.salt, made.root, made.card.encode(), str(made.card_cid)))
+    return RegisteredDataset(id, made.root, table.count, made.card_cid, made.card, panels, table.left_out)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What is made of a table for its registration, and lies in the store.
+
+    Args:
+        salt: of the registration.
+        leaves, root: of the records' tree.
+        card, card_cid: what is published of it, and where.
+    """
+
+    salt: bytes
+    leaves: Leaves
+    root: Root
+    card: Card
+    card_cid: Cid
+
+
+def _make(home: Home, prepared: PreparedDataset, number: int, tick: Tick) -> _Made:
+    """Make tree, mock data and card of an account's n-th registration: the same of the same table,
+    so that a command that was killed comes to the same again."""
+    offer, table, privacy = prepared.offer, prepared.table, prepared.privacy
+    salt = registration_salt(home.keys, number)
     key = registration_key(home, salt)
     tokenizing = offer.reading.tokenizing
     registration = register(
@@ -290,16 +327,22 @@ def register_prepared(home: Home, prepared: PreparedDataset, tick: Tick = no_tic
     card = registration.card
     if offer.mock_records:
         card = card.with_mock(_publish_mock(home, card, table, offer.mock_records, key))
-    card_cid = home.store.add(card.encode())
-    assert table.reading is not None
-    reading: dict[str, Any] = table.reading.json() | {"unit": None if offer.unit is None else offer.unit.json()}
-    if opened is not None:  # last: a budget is set once for all, and what was refused must not have set it
-        number = home.registry.open_ledger(opened)
-    id = home.registry.register_dataset(registration.root, registration.count, card_cid, number)
-    registration.leaves.save(home.dataset_folder(id) / LEAVES)
-    keep_policy_panels(home, id, list(panels))
-    keep_row(home, DatasetRow(id, source, reading, salt, registration.root, card.encode(), str(card_cid)))
-    return RegisteredDataset(id, registration.root, registration.count, card_cid, card, panels, table.left_out)
+    return _Made(salt, registration.leaves, registration.root, card, home.store.add(card.encode()))
+
+
+def _cut_off(
+    home: Home, prepared: PreparedDataset, registered: Sequence[DatasetId], tick: Tick
+) -> tuple[_Made, DatasetId] | None:
+    """The account's last registration, if it is of this very table and card and this home did not
+    come to keep it: its command was killed after the chain had it. Registered anew, it would stay
+    on offer beside its twin, and its owner's pod know nothing of it."""
+    if not registered or (id := registered[-1]) in {row.id for row in home.journal.datasets()}:
+        return None
+    entry = home.registry.dataset(id)
+    if not entry.active or entry.count != prepared.table.count:
+        return None
+    made = _make(home, prepared, len(registered) - 1, tick)
+    return (made, id) if (made.root, made.card_cid) == (entry.root, entry.card) else None
 
 
 def _require_storable(source: Path) -> None:
@@ -507,7 +550,13 @@ def datasets_on_offer(home: Home) -> list[DatasetId]:
 
 def registrations(home: Home) -> int:
     """How many datasets this account has registered on the deployment."""
-    return len(home.chain.events("Registry", "DatasetRegistered", owner=home.keys.address))
+    return len(_registered(home))
+
+
+def _registered(home: Home) -> list[DatasetId]:
+    """The datasets that this account has registered on the deployment, in their order."""
+    events = home.chain.events("Registry", "DatasetRegistered", owner=home.keys.address)
+    return [DatasetId(event.args["id"]) for event in events]
 
 
 def registration_salt(keys: Keys, number: int) -> bytes:

@@ -375,9 +375,11 @@ class Owner(PodLoop):
         """Put a request before a person before its base is fetched."""
         size = size_about(size_bytes)
         why = f"the base of its model, {size}, is not here: once approved it is fetched, and the job rehearsed"
-        self.home.journal.record(id, history.ApprovalNeeded((*concerns, why)))
+        # Once for each request: a pod that ends before it kept the fact comes here again.
+        asked = self.home.journal.record(id, history.ApprovalNeeded((*concerns, why)), once=about)
         self.home.journal.keep_fact(id, BASE_AWAITS, about)
-        self.log(id, f"asks for approval ({'; '.join((*concerns, why))}): fitchain job approve {id.short}")
+        if asked:
+            self.log(id, f"asks for approval ({'; '.join((*concerns, why))}): fitchain job approve {id.short}")
 
     def _holds(self, agreement: Agreement, check: Callable[[], object]) -> bool:
         """Whether a check lets the request pass. What this host, its chain or its store lacks says

@@ -11,12 +11,12 @@ from fitchain.pod.jobs.exchange import fetch_folder
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.worker import Context, Emit, Limits, explain
 from fitchain.pod.proof.audit.chain_record import read_chain_record, with_parents
-from fitchain.pod.proof.audit.checking import check
+from fitchain.pod.proof.audit.checking import agreed_recipe, check, check_initial
 from fitchain.pod.proof.audit.diagnosis import StateDigests
 from fitchain.pod.proof.audit.evidence import Evidence, files_of
 from fitchain.pod.values.errors import ClaimMismatch, NotFound
 from fitchain.pod.values.ids import AgreementId, AuditRef
-from fitchain.pod.values.job_folder import EVIDENCE_RECORDS, Scratch, scratch
+from fitchain.pod.values.job_folder import EVIDENCE_RECORDS, JobFolder, Scratch, scratch
 from fitchain.pod.values.limits import EVIDENCE
 
 
@@ -37,7 +37,7 @@ def explain_evidence(home: Home, ref: AuditRef, segments: Sequence[int], emit: E
 
     Raises:
         NotFound: the evidence has no such segment, or there is none for the present vote.
-        ClaimMismatch: the evidence itself does not hold.
+        ClaimMismatch, DigestMismatch: the evidence itself does not hold.
         FitchainError: it cannot be trained here.
     """
     audit, folder = home.audits.read(ref), home.audit_folder(ref)
@@ -54,7 +54,11 @@ def explain_evidence(home: Home, ref: AuditRef, segments: Sequence[int], emit: E
         opened = workspace / "evidence"
         names, secret = files_of(chain_record.audited), home.read_secret(folder.seat_identity)
         fetch_folder(home.store, submission.evidence, opened, names, secret, EVIDENCE)
-        checked = check(Evidence.read(opened, len(chain_record.leaves)), chain_record)
+        evidence = Evidence.read(opened, len(chain_record.leaves))
+        if (recipe := agreed_recipe(evidence, chain_record)).base is not None:
+            check_initial(evidence, chain_record, recipe)  # before anything is fetched from where it says
+            home.bases.lay(JobFolder(opened), recipe.base, is_offered=True)
+        checked = check(evidence, chain_record)
         for segment in segments:
             if segment not in checked.replayable:
                 problem = next((each for each in checked.problems if each.segment == segment), checked.problems[0])

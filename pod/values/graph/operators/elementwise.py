@@ -102,8 +102,11 @@ IN_PLACE = (
     *operators("add_.Scalar sub_.Scalar mul_.Scalar div_.Scalar", case(unit(*FLAT), 0.3), flow=Flow.ARITHMETIC),
     *operators("div_.Tensor", _BY_POSITIVE, flow=Flow.ARITHMETIC),
     *operators("neg_ zero_", _ONE, flow=Flow.ARITHMETIC),
-    *operators("abs_ square_ exp_ exp2_ expm1_ sin_ cos_ erf_ round_ floor_ ceil_ trunc_ frac_ sign_ sgn_", _ONE),
-    *operators("log_ log1p_ rsqrt_ reciprocal_", case(positive(*FLAT))),
+    *operators("abs_ square_", _ONE, flow=Flow.MEASURES),
+    *operators("exp_ exp2_ expm1_ sin_ cos_ erf_ round_ floor_ ceil_ trunc_ frac_", _ONE),
+    *operators("sign_ sgn_", _ONE, flow=Flow.COMPARES),
+    *operators("log_ log1p_", case(positive(*FLAT))),
+    *operators("rsqrt_ reciprocal_", case(positive(*FLAT)), flow=Flow.MEASURES),
     *operators("fill_.Scalar", case(unit(*FLAT), 0.1), flow=Flow.ARITHMETIC),
     *operators("clamp_min_ clamp_max_", case(unit(*FLAT), 0.1), flow=Flow.MEASURES),
     *operators("fill_.Tensor", case(unit(*FLAT), unit()), flow=Flow.ARITHMETIC),
@@ -174,8 +177,9 @@ LOGIC = (
         "bitwise_and_.Tensor bitwise_or_.Tensor bitwise_xor_.Tensor logical_and_ logical_or_ logical_xor_",
         _INTEGERS,
         _TRUTHS,
+        flow=Flow.COMPARES,
     ),
-    *operators("logical_not_ bitwise_not_", case(below(3, *TABLE)), case(mask(*TABLE))),
+    *operators("logical_not_ bitwise_not_", case(below(3, *TABLE)), case(mask(*TABLE)), flow=Flow.COMPARES),
     *operators(
         "__lshift__.Scalar __rshift__.Scalar bitwise_left_shift.Tensor_Scalar bitwise_right_shift.Tensor_Scalar",
         case(below(999, *TABLE), 3),
@@ -192,15 +196,26 @@ LOGIC = (
     *operators("isnan isinf isfinite isneginf isposinf", case(_ODD), flow=Flow.COMPARES),
     *operators("bitwise_xor.Scalar", case(below(9, *TABLE), 5), flow=Flow.COMPARES),
     *operators("__xor__.Tensor", _INTEGERS, _TRUTHS, flow=Flow.COMPARES),
-    *operators("isin.Tensor_Tensor", case(below(99, *TABLE), below(99, 7)), case(below(99, *TABLE), below(99, 64))),
     *operators(
-        "bucketize.Tensor", case(constant(spread(*FLAT)), _STEPS), case(constant(spread(*FLAT)), _STEPS, right=True)
+        "isin.Tensor_Tensor",
+        case(below(99, *TABLE), below(99, 7)),
+        case(below(99, *TABLE), below(99, 64)),
+        flow=Flow.COMPARES,
     ),
     *operators(
-        "searchsorted.Tensor", case(_STEPS, constant(spread(*FLAT))), case(_STEPS, constant(spread(*FLAT)), right=True)
+        "bucketize.Tensor",
+        case(constant(spread(*FLAT)), _STEPS),
+        case(constant(spread(*FLAT)), _STEPS, right=True),
+        flow=Flow.COMPARES,
     ),
-    *operators("bucketize.Scalar", case(0.3, _STEPS)),
-    *operators("searchsorted.Scalar", case(_STEPS, 0.3), case(_STEPS, 0.3, right=True)),
+    *operators(
+        "searchsorted.Tensor",
+        case(_STEPS, constant(spread(*FLAT))),
+        case(_STEPS, constant(spread(*FLAT)), right=True),
+        flow=Flow.COMPARES,
+    ),
+    *operators("bucketize.Scalar", case(0.3, _STEPS), flow=Flow.COMPARES),
+    *operators("searchsorted.Scalar", case(_STEPS, 0.3), case(_STEPS, 0.3, right=True), flow=Flow.COMPARES),
 )
 
 RECORDS = (*ARITHMETIC, *IN_PLACE, *FUNCTIONS, *LOGIC)
