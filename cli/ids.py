@@ -23,6 +23,8 @@ PlaceArgument = Annotated[
 ]
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Its id, or the first six digits or more.")]
 
+DATASETS = "fitchain data find` or `fitchain data list"
+"""The commands that list datasets: those that a scientist may ask for, and all."""
 POOL = "pool"
 """Names the pool where a panel's id may stand, which is hexadecimal."""
 SHORTEST_PREFIX = 6
@@ -88,9 +90,7 @@ def find_agreement(home: Home, text: str) -> AgreementId:
 
 def find_dataset(home: Home, text: str) -> DatasetId:
     """The dataset that a person means, among those registered."""
-    return DatasetId(
-        match_id(text, lambda: (entry.id for entry in home.registry.datasets()), "dataset", "fitchain data list")
-    )
+    return DatasetId(match_id(text, lambda: (entry.id for entry in home.registry.datasets()), "dataset", DATASETS))
 
 
 def find_model(home: Home, text: str) -> ModelId:

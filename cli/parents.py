@@ -39,7 +39,7 @@ def read_parents(
 
     models, jobs, certificates = list[ModelId](), list[AgreementId](), list[Path]()
     for text in texts:
-        if not _is_id(text):
+        if not is_id(text):
             certificates.append(Path(text))
         elif isinstance(id := _find(home, text), _Job):
             jobs.append(id.id)
@@ -60,7 +60,7 @@ def read_parents(
 
 def parent_faults(texts: Sequence[str]) -> list[FitchainError]:
     """What is wrong with parents that are files, whatever the registry has."""
-    files = [Path(text) for text in texts if not _is_id(text)]
+    files = [Path(text) for text in texts if not is_id(text)]
     missing = [
         NotFound(f"there is no file {path}, the certificate of a parent") for path in files if not path.is_file()
     ]
@@ -78,7 +78,7 @@ class _Job:
         self.id = id
 
 
-def _is_id(text: str) -> bool:
+def is_id(text: str) -> bool:
     """Whether a text is an id or the beginning of one, and no file's name."""
     return set(text.lower().removeprefix("0x")) <= _HEX
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.errors import Faults, InputRefused
 
 if TYPE_CHECKING:
     from fitchain.pod.compute.dataset import Classes, CsvDialect, Dialect, ImageForm, ReadingTerms, Rule, Tokenizing
@@ -189,17 +190,25 @@ def reading_terms(
     """What was said of a table's columns, apart from its target and those that are left out.
 
     Raises:
-        InputRefused: a word is none of those that are known.
+        InputRefused: words are none of those that are known, all of them in one message.
     """
     from fitchain.pod.compute.dataset import Kind, ReadingTerms, Task
     from fitchain.pod.values.recipe.fields import choice
 
-    options = [kind for kind in Kind if kind not in (Kind.TOKENS, Kind.MISSING)]
+    options, faults = [kind for kind in Kind if kind not in (Kind.TOKENS, Kind.MISSING)], Faults()
+    said: dict[str, str] = faults.read(lambda: kinds_of(kinds), {})
+    read_kind = partial(choice, "--kind", among=options)
+    read = {name: faults.read(partial(read_kind, kind), "") for name, kind in said.items()}
+    predicted: Task | None = faults.read(
+        lambda: None if task is None else Task(choice("--task", task, list(Task))), None
+    )
+    named: dict[str, Classes] = faults.read(lambda: categories_of(categories), {})
+    faults.require_none()
     free_texts = dict.fromkeys(texts, Kind.TOKENS)
     return ReadingTerms(
-        kinds={name: Kind(choice("--kind", kind, options)) for name, kind in kinds_of(kinds).items()} | free_texts,
-        categories=categories_of(categories),
-        task=None if task is None else Task(choice("--task", task, list(Task))),
+        kinds={name: Kind(kind) for name, kind in read.items()} | free_texts,
+        categories=named,
+        task=predicted,
         missing=tuple(missing),
         keep=tuple(keep),
         tokenizing=tokenizing,

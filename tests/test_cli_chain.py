@@ -142,10 +142,14 @@ def test_a_dataset_is_registered_listed_shown_and_retired(
     assert "a step within 1536 MiB of memory" in " ".join(person("data", "show", smaller).split())
     code, told, _ = fitchain(*register, "--minimum-price", "2.6")
     assert code == 3 and "the price 2.5 FIT is below the least one 2.6 FIT" in told["error"]["message"]
+    odd = ("--held-out", "0.9", "--range", "age", "--kind", "dose=nmber", "--task", "sorting", "--disclose", "opn")
+    faults = fitchain(*register, *odd)[1]["error"]["faults"]
+    assert [fault["message"].split(" ")[0] for fault in faults] == ["there", "--held-out", "the", "--kind", "--task"]
     assert fitchain("data", "retire", made["dataset"][:8])[0] == 0
     code, told, _ = fitchain("data", "retire", made["dataset"])
     assert (code, told["error"]["message"]) == (3, f"the dataset {made['dataset'][:10]} is retired already")
     assert not fitchain("data", "show", made["dataset"])[1]["active"]
+    assert fitchain("data", "show", "abcdef")[1]["error"]["hint"] == "see `fitchain data find` or `fitchain data list`"
 
 
 def test_a_dataset_of_people_with_several_records_says_whom_its_budget_protects(

@@ -161,11 +161,12 @@ def test_who_joins_after_the_request_is_not_shown_as_its_jury(
 def test_what_the_terms_say_is_refused_before_anything_is_fetched(
     workshop: Workshop, table_path: Any, policy: Policy, words: str
 ) -> None:
-    strict = replace(workshop, dataset=offer_table(workshop.owner, table_path, policy=policy))
-    calls, terms = strict.scientist.home.agreements, Offer.honest(strict).terms
+    dataset = offer_table(workshop.owner, table_path, policy=policy)
+    calls, drafted = workshop.scientist.home.agreements, Offer.honest(workshop).terms  # the other would refuse it
+    terms = replace(drafted, dataset=dataset.id, dataset_root=dataset.card.root)
     id = calls.request(Digest(os.urandom(32)), terms, NOWHERE)
     with pytest.raises(InputRefused, match=words):
-        check_offer(strict.owner.home, calls.read(id))
+        check_offer(workshop.owner.home, calls.read(id))
 
 
 def test_step_that_this_host_has_no_memory_for_is_left_to_a_larger_one() -> None:

@@ -19,8 +19,16 @@ from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.recipe import Recipe, argument_columns, draft
 from fitchain.pod.values.recipe.draft import TERMS
 from fitchain.pod.values.recipe.schedule import MOST_RUNS, SCHEDULES, learning_rates
-from fitchain.pod.values.recipe.spellings import OTHER_NAMES
-from fitchain.pod.values.recipe.terms import BINARY, LOSSES, OPTIMIZERS, GradientClip, ParameterGroup
+from fitchain.pod.values.recipe.spellings import NO_KEYS, OTHER_NAMES
+from fitchain.pod.values.recipe.terms import (
+    BINARY,
+    FIGURES_OF_AMOUNTS,
+    FIGURES_OF_CLASSES,
+    LOSSES,
+    OPTIMIZERS,
+    GradientClip,
+    ParameterGroup,
+)
 from tests.recipe_drafts import CARD, GRAPH, MODEL, drafted
 
 
@@ -131,7 +139,7 @@ def test_argument_columns_parts_scalars_from_tensors() -> None:
         ({"environment": "../x"}, "letters", ""),
         ({"threads": 0}, "1 to 1024", ""),
         ({"optimizer": "SGD", "nesterov": True, "momentum": 0.0}, "momentum above 0", ""),
-        ({"betas": [0.9]}, "2 to 2 items", ""),
+        ({"betas": [0.9]}, "a list of 2 items", ""),
         ({"betas": [0.9, 1.0]}, "betas", ""),
         ({"weight_decay": "no"}, "finite number", ""),
         ({"transform": {"radius": {"mean": 0, "scale": 0}}}, "above 0", ""),
@@ -251,8 +259,23 @@ def test_what_means_nothing_of_the_target_is_refused(terms: Mapping[str, Any], r
     assert hint in refused.value.hint
 
 
-def test_torchs_own_word_for_ignoring_nothing_is_taken() -> None:
-    assert drafted(ignore_index=-100).loss.arguments["ignore_index"] == -100
+def test_torchs_own_word_for_ignoring_nothing_is_refused_where_no_label_can_be_it() -> None:
+    with pytest.raises(InputRefused, match="ignore_index is -100, and the target 'diagnosis'") as refused:
+        drafted(ignore_index=-100)
+    assert "leave it out" in refused.value.hint
+    text = {"name": "note", "dtype": "int64", "kind": "tokens", "shape": [16]}
+    of_texts = CARD | {"columns": [*CARD["columns"], text], "tokenizer": {"pad": 3, "vocabulary": 100}}
+    terms = {"target": "note", "loss": "cross_entropy", "inputs": ["radius"]}
+    with pytest.raises(InputRefused, match="the class numbers 0 to 99") as refused:
+        draft(GRAPH, Root(MODEL), of_texts, "2.13.0+cpu", {**terms, "ignore_index": -100})
+    assert "fills shorter texts up is 3" in refused.value.hint
+    assert draft(GRAPH, Root(MODEL), of_texts, "2.13.0+cpu", {**terms, "ignore_index": 3}).target == "note"
+
+
+def test_labels_that_a_card_does_not_tell_may_be_ignored_by_any_number() -> None:
+    card = CARD | {"transform": {}}
+    drawn = draft(GRAPH, Root(MODEL), card, "2.13.0+cpu", {"ignore_index": -100})
+    assert drawn.loss.arguments["ignore_index"] == -100
 
 
 def test_what_private_training_would_undo_is_refused() -> None:
@@ -302,9 +325,17 @@ def test_a_name_as_it_is_said_elsewhere_is_refused_with_the_one_that_is_meant(te
 
 
 def test_every_other_name_leads_to_a_name_that_a_recipe_has() -> None:
-    own = {"schedule": SCHEDULES, "loss": LOSSES, "optimizer": OPTIMIZERS, "recipe": TERMS}
+    figures = {*FIGURES_OF_CLASSES, *FIGURES_OF_AMOUNTS}
+    own = {"schedule": SCHEDULES, "loss": LOSSES, "optimizer": OPTIMIZERS, "recipe": TERMS, "figure": figures}
     for key, others in OTHER_NAMES.items():
         assert set(others.values()) <= set(own[key]) and not set(others) & set(own[key])
+
+
+def test_no_key_that_is_meant_otherwise_is_one_that_a_recipe_has() -> None:
+    assert not set(NO_KEYS) & ({*TERMS} | set(OTHER_NAMES["recipe"]))
+    with pytest.raises(InputRefused, match="unknown field 'random_state'") as refused:
+        drafted(random_state=1)
+    assert "a block of the chain" in refused.value.hint
 
 
 def each(path: str, *values: Any) -> list[tuple[str, Any]]:

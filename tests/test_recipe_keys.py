@@ -159,6 +159,10 @@ def test_what_some_dataset_takes_has_no_fault(text: str) -> None:
     ("text", "words"),
     [
         ("epochs = 2\nsteps = 3\nema = 2", ["say the same twice", "ema"]),
+        ("epochs = -1\nsteps = 3\nbatch_size = 0", ["batch_size", "say the same twice", "epochs is"]),
+        ("epochs = 2\nsteps = 0", ["steps is", "say the same twice"]),
+        ("learning_rates = [[3, 'x']]\ngamma = 2\nsteps = 3", ["gamma", "say the same twice", "learning_rates is"]),
+        ("held_out = 0.9\nevaluate = 'segment'\nbest = 'loss'", ["held_out"]),
         ("quantile = 0.5\nloss = 'hinge'\nbeta = -1", ["loss is one of", "beta"]),
         ("gradient_clip = 0\n[privacy]\nepsilon = 3\nnoise = 1", ["'noise'", "gradient"]),
         ("[privacy]\nepsilon = 3\nsigma = 1", ["an epsilon or a sigma"]),
@@ -176,6 +180,50 @@ def test_faults_on_a_dataset_are_those_of_its_card() -> None:
     assert [word in message for word, message in zip(("500", "456", "ignore_index", "momentum"), messages, strict=True)]
     private = faults_of({"ema": -1}, {**CARD, "privacy": {"delta": 1e-4}})
     assert ["privacy budget" in private[0].message, "ema" in private[1].message] == [True, True]
+
+
+def test_a_policys_conditions_are_told_with_the_rest() -> None:
+    card = CARD | {"policy": {"minimum_batch": 8, "held_out": 0.2, "maximum_steps": 100}}
+    terms = {"batch_size": 4, "held_out": 0.1, "steps": 101, "ema": 2}
+    assert [fault.hint.partition(",")[0] for fault in faults_of(terms, card)] == [
+        "write held_out = 0.2 into the recipe",
+        "write batch_size = 8",
+        "write steps = 100",
+        "ema = 0.999",
+    ]
+    assert faults_of({"held_out": 0.0}, card)[0].hint == "leave it out for the 0.2 that the dataset asks for"
+    assert faults_of({"ema": 0.9}, card) == []  # the usual epochs are more steps than admitted, and no fault of it
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ('target = "Diagnosis"', "did you mean diagnosis?"),
+        ('target = "DIAGNOSIS"', "did you mean diagnosis?"),
+        ('target = "xyz"', "it has radius, scan, texture, diagnosis"),
+        ("betas = 0.9", "write betas = [0.9, 0.999], say"),
+        ('metrics = "accuracy"', 'it is a list: write metrics = ["accuracy"]'),
+        ('metrics = ["acc"]', "did you mean accuracy?"),
+        ('epochs = "20"', "write epochs = 20, without quotes"),
+        ("epochs = 0", "write epochs = 20, say, or steps = 1 for one step"),
+        ("batch_size = 32.0", "write batch_size = 32, without a point"),
+        ("amsgrad = 1", "write amsgrad = true"),
+        ('rows = "all"', "write rows = [0, 400], say"),
+        ("held_out = 0.0", "leave it out to hold no record out"),
+        ("momentum = 0.9", 'it is of SGD or RMSprop: write optimizer = "SGD", or leave it out'),
+        ('optimiser = "SGD"', "did you mean optimizer?"),
+        ("learning-rate = 0.1", "did you mean learning_rate?"),
+        (
+            "[optimizer]\nname = 'SGD'\nlr = 0.1",
+            "did you mean learning_rate? It stands outside of the table [optimizer]",
+        ),
+        ("[parameter_groups]\nmatch = 'a'", "it is a list: write parameter_groups = [{...}], or [[parameter_groups]]"),
+        ("gradient_clip = '1'", "write gradient_clip = 1, without quotes"),
+    ],
+)
+def test_a_fault_comes_with_what_to_write(text: str, hint: str) -> None:
+    (fault,) = faults_of(tomllib.loads(text), CARD)
+    assert fault.hint.startswith(hint)
 
 
 def test_terms_come_behind_those_that_they_may_depend_on() -> None:

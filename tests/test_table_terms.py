@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fitchain.pod.compute.dataset import CsvDialect, Kind, ReadingTerms, Table, Task, fit_transform
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused, InputsRefused
 
 ROWS = 40
 CELLS = {
@@ -81,6 +81,16 @@ def test_a_column_is_named_by_its_place_everywhere(tmp_path: Path) -> None:
 def test_what_cannot_be_done_is_refused(tmp_path: Path, terms: dict[str, Any], reason: str) -> None:
     with pytest.raises(InputRefused, match=reason):
         read(tmp_path, **terms)
+
+
+def test_all_columns_that_are_not_there_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputsRefused, match="3 things are wrong") as refused:
+        read(tmp_path, target="Category", drop=("tmie", "whole"), kinds={"nubmer": Kind.NUMBER})
+    assert [fault.hint for fault in refused.value.faults] == [
+        "did you mean 'time'?",
+        "did you mean 'category'?",
+        "did you mean 'number'?",
+    ]
 
 
 def test_named_categories_of_whole_numbers_are_categories(tmp_path: Path) -> None:

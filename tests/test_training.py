@@ -206,7 +206,7 @@ def test_composed_losses_are_what_their_sources_say() -> None:
 
 
 def test_a_group_without_a_parameter_is_refused() -> None:
-    with pytest.raises(InputRefused, match=r"the parameter group 'head\.\*' has no parameter") as refused:
+    with pytest.raises(InputRefused, match=r"the parameter group 'head\.\*' matches no parameter") as refused:
         Run(recipe(parameter_groups=[{"match": "head.*", "rate": 1.0, "weight_decay": None}]))
     assert "first.weight" in refused.value.hint
 

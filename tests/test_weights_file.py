@@ -118,6 +118,26 @@ def test_a_folder_without_its_weights_says_what_it_has(
     assert getattr(refused.value, "hint", "")
 
 
+def test_one_of_several_shards_is_refused_with_the_folder_of_all(tmp_path: Path) -> None:
+    index = checkpoint(tmp_path / "m")
+    with pytest.raises(InputRefused, match="is one of 2 shards") as refused:
+        read_weights(index.with_name(SHARDS[0]))
+    assert refused.value.hint.endswith(f": {tmp_path / 'm'}")
+    index.unlink()
+    index.with_name(SHARDS[1]).unlink()
+    with pytest.raises(InputRefused, match="is one of 2 shards"):
+        read_weights(tmp_path / "m")
+    only = index.with_name(SHARDS[0]).rename(tmp_path / "model-00001-of-00001.safetensors")
+    assert read_weights(only).own.keys() == {"a.weight", "a.bias"}
+
+
+@pytest.mark.parametrize("name", ["bert-base-uncased", "google/bert_uncased"])
+def test_a_models_name_on_a_hub_is_no_file_and_the_hint_says_how_it_becomes_one(name: str) -> None:
+    with pytest.raises(NotFound, match="there is no file") as refused:
+        read_weights(Path(name))
+    assert f"hf download {name} " in refused.value.hint
+
+
 @pytest.mark.parametrize("name", ["model.pt", "model.bin", "archive"])
 def test_merge_says_of_a_pickle_what_it_is_and_reads_none(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

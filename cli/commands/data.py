@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,14 +54,14 @@ from fitchain.cli.views.progress import Shares
 from fitchain.cli.views.publication import publication_views
 from fitchain.pod.values.amounts import amount_text
 from fitchain.pod.values.audit_mode import AuditMode
-from fitchain.pod.values.errors import FitchainError, InputRefused
+from fitchain.pod.values.errors import Faults, FitchainError, InputRefused
 from fitchain.pod.values.ids import DatasetId
 from fitchain.pod.values.limits import MIB
 from fitchain.pod.values.recipe.fields import real
 from fitchain.pod.values.recipe.terms import parse_held_out
 
 if TYPE_CHECKING:
-    from fitchain.pod.compute.dataset import Card, Classes, RiskTerms, UnitColumn
+    from fitchain.pod.compute.dataset import Card, Classes, Dialect, ImageForm, RiskTerms, Rule, Tokenizing, UnitColumn
     from fitchain.pod.jobs.home import Home
     from fitchain.pod.parties.owner import PreparedDataset, PrivacyOffer
     from fitchain.pod.ports.registry import DatasetEntry
@@ -265,42 +266,55 @@ def register(
     column by column, is shown first, and a person says yes. The records themselves stay in the
     file.
     """
-    from fitchain.pod.compute.dataset import Policy
+    from fitchain.pod.compute.dataset import Policy, ReadingTerms
     from fitchain.pod.parties import owner
 
-    units = parse_fit(price)
-    least = parse_fit(minimum_price) if minimum_price else units
-    if least > units:
-        raise InputRefused(
-            f"the price {amount_text(units)} FIT is below the least one {amount_text(least)} FIT: "
-            "who asks for what the card names would be refused",
-            f"add --price {amount_text(least)}, or leave --minimum-price out",
-        )
-    mode = AuditMode.parse(disclose)
-    privacy = _privacy(epsilon, delta, ledger, other_people)
-    if risk_summary and privacy is not None:
-        raise InputRefused(
-            "a risk report's summary is made of exact numbers, and no certificate shows it beside a privacy budget",
-            "leave --risk-summary out; --risk-report makes the report, for you alone",
-        )
+    faults = Faults()
+    units = faults.read(lambda: parse_fit(price), 0)
+    least = faults.read(lambda: parse_fit(minimum_price) if minimum_price else units, 0)
+    mode = faults.read(lambda: AuditMode.parse(disclose), AuditMode.ON_SITE)
+    privacy: PrivacyOffer | None = faults.read(lambda: _privacy(epsilon, delta, ledger, other_people), None)
+    share: float | None = faults.read(
+        lambda: None if held_out is None else parse_held_out("--held-out", held_out), None
+    )
+    askers: tuple[str, ...] = faults.read(
+        lambda: tuple(find_address(account).lower() for account in scientist or ()), ()
+    )
+    panels: tuple[str, ...] | None = faults.read(lambda: _panels(session, panel or []), None)
+    ranges: dict[str, tuple[float, float]] = faults.read(lambda: dict(_range(text) for text in range_ or ()), {})
+    declared: Classes = faults.read(lambda: _classes(classes) if classes else (), ())
+    whose: UnitColumn | None = faults.read(lambda: _unit(unit, unit_records), None)
+    subgroups: dict[str, bool] = faults.read(lambda: _subgroups(subgroup or [], subgroup_input or []), {})
+    tokens: Tokenizing | None = faults.read(lambda: tokenizing(tokenizer, length, pad_token), None)
+    reading = faults.read(
+        lambda: reading_terms(task, kind or [], categories or [], missing or [], keep or [], text or [], tokens),
+        ReadingTerms(),
+    )
+    images: ImageForm | None = faults.read(lambda: image_form(image_size, grey), None)
+    dialect: Dialect | None = faults.read(
+        lambda: one_dialect(csv_dialect(delimiter, decimal, encoding, escape), images), None
+    )
+    insisted: frozenset[Rule] = faults.read(lambda: rules(insist or []), frozenset())
+    faults.require_none()  # what follows is about these beside each other
     policy = Policy(
         minimum_price=least,
         maximum_steps=maximum_steps,
         minimum_batch=minimum_batch,
         most_memory_bytes=owner.usual_step_bytes() if most_memory is None else most_memory * MIB,
-        held_out=None if held_out is None else parse_held_out("--held-out", held_out),
+        held_out=share,
         risk=_risk(risk_report, most_exposed, risk_summary),
         manual_approval=manual_approval,
         disclosure_mode=mode,
         disclosure_cap=0 if mode is AuditMode.ON_SITE and disclose_records is None else disclose_records,
         metrics_leave=metrics_leave,
-        scientists=tuple(find_address(account).lower() for account in scientist or ()),
+        scientists=askers,
         models_may_reveal_records=models_may_reveal_records,
-        panels=_panels(session, panel or []),
+        panels=panels,
     )
-    policy.require_askers(privacy is not None)
-    policy.require_limit_without_budget(privacy is not None)
-    policy.require_closed_audits(privacy is not None)
+    faults.read(lambda: _require_conditions(units, least, privacy, risk_summary), None)
+    for require in policy.require_askers, policy.require_limit_without_budget, policy.require_closed_audits:
+        faults.read(partial(require, privacy is not None), None)
+    faults.require_none()
     offer = owner.DatasetOffer(
         source,
         name=name or source.stem,
@@ -311,24 +325,16 @@ def register(
         price=units,
         policy=policy,
         transform=transform,
-        ranges=dict(_range(text) for text in range_ or ()),
-        classes=_classes(classes) if classes else (),
+        ranges=ranges,
+        classes=declared,
         mock_records=mock_records,
         environments=tuple(environment or ()),
         privacy=privacy,
-        unit=_unit(unit, unit_records),
-        reading=reading_terms(
-            task,
-            kind or [],
-            categories or [],
-            missing or [],
-            keep or [],
-            text or [],
-            tokenizing(tokenizer, length, pad_token),
-        ),
-        dialect=one_dialect(csv_dialect(delimiter, decimal, encoding, escape), image_form(image_size, grey)),
-        insist=rules(insist or []),
-        subgroups=_subgroups(subgroup or [], subgroup_input or []),
+        unit=whose,
+        reading=reading,
+        dialect=dialect,
+        insist=insisted,
+        subgroups=subgroups,
     )
     before = _registered_from(session.home, source)
     progress = Shares()
@@ -445,6 +451,26 @@ def _show_and_ask(prepared: PreparedDataset, before: Sequence[DatasetId], yes: b
     if not yes:
         question = "publish this a second time? type yes: " if before else "publish this? type yes: "
         require_yes(question, "nothing was published", unattended=OR_YES)
+
+
+def _require_conditions(price: int, least: int, privacy: PrivacyOffer | None, risk_summary: bool) -> None:
+    """Refuse conditions that do not go together.
+
+    Raises:
+        InputRefused: the price is below the least one, or a summary of exact numbers is shown
+            beside a budget.
+    """
+    if least > price:
+        raise InputRefused(
+            f"the price {amount_text(price)} FIT is below the least one {amount_text(least)} FIT: "
+            "who asks for what the card names would be refused",
+            f"add --price {amount_text(least)}, or leave --minimum-price out",
+        )
+    if risk_summary and privacy is not None:
+        raise InputRefused(
+            "a risk report's summary is made of exact numbers, and no certificate shows it beside a privacy budget",
+            "leave --risk-summary out; --risk-report makes the report, for you alone",
+        )
 
 
 def _privacy(epsilon: float | None, delta: float | None, ledger: int | None, others: bool) -> PrivacyOffer | None:

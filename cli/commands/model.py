@@ -21,7 +21,7 @@ from fitchain.cli.ids import (
     require_retirable,
 )
 from fitchain.cli.model_source import PublishArguments
-from fitchain.cli.parents import read_parents
+from fitchain.cli.parents import is_id, read_parents
 from fitchain.cli.views.amounts import clock, day, size_text
 from fitchain.cli.views.lineage import lineage_pairs, parentage_values
 from fitchain.cli.views.output import KeyValues, Prose, Report, Rows, log
@@ -140,6 +140,10 @@ def publish(
         (f"input {each.name}", f"{_listed(each.columns)} ({each.type}, {' x '.join(map(str, each.shape))})")
         for each in published.arguments
     ]
+    if parents and initial is None:
+        pairs.append(
+            ("parents", f"{', '.join(each.short for each in parents)}: only named: none of their weights is taken")
+        )
     if initial is not None and published.loaded is not None:
         values["weights"] = weights_values(initial, published)
         pairs += weights_pairs(initial, published)
@@ -347,7 +351,7 @@ def retire(session: Session, model: ModelArgument) -> Report:
 
 def _named_path(text: str) -> Path | None:
     """The file or folder that a text names; None where it can only be an id."""
-    return path if (path := Path(text)).exists() or path.suffix or len(path.parts) > 1 else None
+    return None if is_id(text) and not Path(text).exists() else Path(text)
 
 
 def _use(folder: Path) -> list[str]:

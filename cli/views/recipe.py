@@ -159,7 +159,7 @@ def _value(value: Any) -> str:
 
 
 def _columns(columns: Sequence[str]) -> str:
-    more = f" and {len(columns) - MOST_COLUMNS} more columns" if len(columns) > MOST_COLUMNS else ""
+    more = f" and {counted(len(columns) - MOST_COLUMNS, 'more column')}" if len(columns) > MOST_COLUMNS else ""
     return ", ".join(_named(column) for column in columns[:MOST_COLUMNS]) + more
 
 

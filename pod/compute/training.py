@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -44,6 +43,7 @@ from fitchain.pod.values.errors import InputRefused, Unusable
 from fitchain.pod.values.held_out import mean_f1
 from fitchain.pod.values.leaf import Indices, SegmentRecords
 from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.parameter_groups import group_parameters
 from fitchain.pod.values.recipe.terms import Choice, ParameterGroup
 from fitchain.pod.values.state import Tensors
 
@@ -296,20 +296,12 @@ def fresh_optimizer(program: Program, recipe: Recipe, initial: Tensors | None = 
 
 def _groups(program: Program, groups: Sequence[ParameterGroup]) -> list[dict[str, Any]]:
     """The parameters by their groups, as torch's optimizers take them; those of none stand last."""
-    names = dict.fromkeys(program.trainable)
-    made = list[dict[str, Any]]()
-    for group in groups:
-        matching = [name for name in names if fnmatchcase(name, group.match)]
-        if not matching:
-            raise InputRefused(
-                f"the parameter group {group.match!r} has no parameter that training moves and no earlier group has",
-                f"the model's are {', '.join(list(program.trainable)[:8])}",
-            )
-        for name in matching:
-            del names[name]
+    trainable, made = program.trainable, list[dict[str, Any]]()
+    grouped, others = group_parameters(groups, trainable)
+    for group, names in zip(groups, grouped, strict=True):
         own = {} if group.weight_decay is None else {"weight_decay": group.weight_decay}
-        made.append({"params": [program.trainable[name] for name in matching], "rate": group.rate, **own})
-    rest = [program.trainable[name] for name in names]
+        made.append({"params": [trainable[name] for name in names], "rate": group.rate, **own})
+    rest = [trainable[name] for name in others]
     return [*made, {"params": rest, "rate": 1.0}] if rest else made
 
 

@@ -34,8 +34,12 @@ Usage errors (exit 2) are typer's.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 
 class FitchainError(Exception):
@@ -235,6 +239,35 @@ def require_faultless(what: str, faults: Sequence[FitchainError]) -> None:
         what = f"{what}: {title}" if what else title
         hints = "; ".join(f"({number}) {fault.hint}" for number, fault in enumerate(faults, 1) if fault.hint)
         raise InputsRefused(f"{what}: {numbered}", hints, what, faults)
+
+
+@dataclass(slots=True)
+class Faults:
+    """Collects what is refused of several things that are read one after the other, so that all of
+    it is told at once.
+
+    Args:
+        refusals: as they came.
+    """
+
+    refusals: list[FitchainError] = field(default_factory=list)
+
+    def read(self, reader: Callable[[], Value], otherwise: Value) -> Value:
+        """What a reader gives; where it refuses, or what is named is not there, that is kept, and
+        something stands in until `require_none`."""
+        try:
+            return reader()
+        except (InputRefused, NotFound) as refusal:
+            self.refusals += refusal.faults if isinstance(refusal, InputsRefused) else [refusal]
+            return otherwise
+
+    def require_none(self) -> None:
+        """Refuse, where something was refused.
+
+        Raises:
+            FitchainError: as `require_faultless`.
+        """
+        require_faultless("", self.refusals)
 
 
 def reason_of(error: OSError) -> str:

@@ -14,7 +14,8 @@ from fitchain.pod.values.limits import NEAR_LETTERS, NEAR_NAMES
 
 
 def near_names(name: object, names: Iterable[str], cutoff: float = 0.6) -> list[str]:
-    """Up to three known names that are near to a name, the nearest first.
+    """Up to three known names that are near to a name, the nearest first; capitals count as small
+    letters.
 
     Args:
         name: what somebody wrote; nothing is near to what is no text or a long one.
@@ -23,8 +24,11 @@ def near_names(name: object, names: Iterable[str], cutoff: float = 0.6) -> list[
     """
     if not isinstance(name, str) or len(name) > NEAR_LETTERS:
         return []
-    short = (each for each in islice(names, NEAR_NAMES) if len(each) <= NEAR_LETTERS)
-    return get_close_matches(name, short, n=3, cutoff=cutoff)
+    short = [each for each in islice(names, NEAR_NAMES) if len(each) <= NEAR_LETTERS]
+    if alike := [each for each in short if each.casefold() == name.casefold()]:
+        return alike[:3]
+    near = get_close_matches(name.casefold(), dict.fromkeys(each.casefold() for each in short), n=3, cutoff=cutoff)
+    return [each for spelt in near for each in short if each.casefold() == spelt][:3]
 
 
 def hint(name: object, names: Iterable[str], cutoff: float = 0.6) -> str:

@@ -8,6 +8,7 @@ Source: huggingface_hub, `serialization/_torch.py` (`model.safetensors.index.jso
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,10 @@ _CONVERTED = "convert it with Transformers: model.save_pretrained(FOLDER, safe_s
 _BEGINNINGS = (b"PK\x03\x04", b"\x80")
 """With which pickles begin: a ZIP archive of them, or one."""
 _MOST_LISTED = 6
+_SHARD = re.compile(r"-\d{5}-of-(\d{5})" + re.escape(TENSORS) + "$")
+"""How the name of a shard ends: its number, and how many there are."""
+_OF_A_HUB = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
+"""A model's name on Hugging Face's hub."""
 
 
 def read_weights(path: Path, limits: Limits = USUAL_LIMITS) -> ModelFile:
@@ -53,10 +58,12 @@ def weights_in(path: Path) -> Path:
 
     Raises:
         NotFound: there is nothing, or the folder holds no weights.
-        InputRefused: they are pickles, or there are several, or the path cannot be read.
+        InputRefused: they are pickles, there are several, or one is a shard of several; or the path
+            cannot be read.
     """
     if not path.is_dir():
         refuse_pickle(path)
+        _refuse_shard(path)
         return path
     for name in CHECKPOINTS:
         if (path / name).is_file():
@@ -65,6 +72,7 @@ def weights_in(path: Path) -> Path:
     for kind in f"{TENSORS}{INDEX}", TENSORS:
         match [name for name in names if name.endswith(kind)]:
             case [name]:
+                _refuse_shard(path / name)
                 return path / name
             case [_, *_] as several:
                 raise InputRefused(
@@ -86,6 +94,16 @@ def weights_in(path: Path) -> Path:
     )
 
 
+def _refuse_shard(path: Path) -> None:
+    """Refuse one of several shards: it loads as a part of a model, and the rest would be missed by
+    nobody who asked for a part."""
+    if (shard := _SHARD.search(path.name)) is not None and int(shard[1]) > 1:
+        raise InputRefused(
+            f"{path} is one of {int(shard[1])} shards, and holds a part of the model",
+            f"name the folder of all of them, with their index: {path.parent}",
+        )
+
+
 def refuse_pickle(path: Path) -> None:
     """Refuse a file that is not there, and one of weights that would have to be unpickled.
 
@@ -97,7 +115,9 @@ def refuse_pickle(path: Path) -> None:
         with path.open("rb") as file:
             begin = file.read(8)
     except FileNotFoundError:
-        raise NotFound(f"there is no file {path}") from None
+        is_name = _OF_A_HUB.fullmatch(str(path)) and path.suffix not in (TENSORS, ".json", *PICKLES)
+        advice = f"nothing is downloaded here; of a model of a hub first: hf download {path} --local-dir FOLDER"
+        raise NotFound(f"there is no file {path}", advice if is_name else "") from None
     except OSError as error:
         raise InputRefused(f"{path} cannot be read: {reason_of(error)}") from None
     # A safetensors file begins with the length of its header, which may have a pickle's first byte.

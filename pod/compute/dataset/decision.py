@@ -16,7 +16,14 @@ from fitchain.pod.compute.dataset.columns import Array, Classes, Column, Kind
 from fitchain.pod.compute.dataset.draft import Draft
 from fitchain.pod.compute.dataset.profile import TEXT_KINDS, Profile
 from fitchain.pod.compute.dataset.schema import KIND_WORDS, MISSING_CATEGORY, ColumnPlan, Schema
-from fitchain.pod.compute.dataset.selection import ReadingTerms, Selection, find_column, select
+from fitchain.pod.compute.dataset.selection import (
+    CATEGORIES_NAMED,
+    KIND_GIVEN,
+    ReadingTerms,
+    Selection,
+    find_column,
+    select,
+)
 from fitchain.pod.compute.dataset.source import BadCells, Refusals, Source, Tick, Typed, no_tick
 from fitchain.pod.compute.dataset.task import Task
 from fitchain.pod.compute.dataset.tokenizer import Tokenizer
@@ -51,8 +58,8 @@ def decide(
     # column is has to be known before it is asked what its target is predicted as.
     selection = select(source.names, terms)
     own_kinds = {name: kind for name, kind in source.kinds.items() if name in selection.places}
-    kinds = own_kinds | _by_name(source, terms.kinds, selection, "whose kind is given")
-    categories = _by_name(source, terms.categories, selection, "whose categories are named")
+    kinds = own_kinds | _by_name(source, terms.kinds, selection, KIND_GIVEN)
+    categories = _by_name(source, terms.categories, selection, CATEGORIES_NAMED)
     if not [name for name in selection.places if name != selection.unit]:
         raise InputRefused("the table has no column")
     free_texts = [name for name, kind in kinds.items() if kind is Kind.TOKENS]

@@ -16,6 +16,7 @@ from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import MIB, rounded_up, size_text
 from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.conditions import require_batch, require_held_out, require_steps
 from fitchain.pod.values.recipe.fields import Fields
 from fitchain.pod.values.recipe.terms import MOST_BATCH, MOST_ROWS, MOST_STEPS, parse_held_out
 from fitchain.pod.values.work import MOST, USUAL_STEP_BYTES
@@ -194,14 +195,8 @@ class Policy:
             InputRefused: the first condition that does not hold, with both values.
         """
         self.admit_terms(job.steps, price, scientist, disclosure.mode, has_budget)
-        if job.batch_size < self.minimum_batch:
-            raise InputRefused(f"the batch size {job.batch_size} is below the policy's minimum {self.minimum_batch}")
-        if self.held_out is not None and (job.held_out is None or job.held_out < self.held_out):
-            asked = "no records" if job.held_out is None else f"a share of {job.held_out:g} of the rows"
-            raise InputRefused(
-                f"the recipe holds out {asked}, and the policy asks for a share of at least {self.held_out:g}",
-                f"write held_out = {self.held_out!r} into the recipe",
-            )
+        require_batch(job.batch_size, self.minimum_batch)
+        require_held_out(job.held_out, self.held_out)
         if disclosure.mode is not None:
             self._admit_disclosure(disclosure.mode, disclosure)
 
@@ -226,8 +221,7 @@ class Policy:
         if price < self.minimum_price:
             offered, least = amount_text(price), amount_text(self.minimum_price)
             raise InputRefused(f"the price {offered} FIT is below the policy's minimum {least} FIT", "offer more")
-        if self.maximum_steps is not None and steps > self.maximum_steps:
-            raise InputRefused(f"the job has {steps} steps and the policy admits {self.maximum_steps}")
+        require_steps(steps, self.maximum_steps)
         if mode is not None and mode.discloses_more_than(self.disclosure_mode):
             raise InputRefused(f"the audit mode {mode} shows more than the policy's {self.disclosure_mode}")
 

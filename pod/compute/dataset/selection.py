@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fitchain.pod.compute.dataset.cells import MISSING
@@ -10,8 +10,11 @@ from fitchain.pod.compute.dataset.columns import Classes, Kind, near_columns
 from fitchain.pod.compute.dataset.source import plain_name
 from fitchain.pod.compute.dataset.task import Task
 from fitchain.pod.compute.dataset.tokenizer import Tokenizing
-from fitchain.pod.values.errors import InputRefused
+from fitchain.pod.values.errors import InputRefused, require_faultless
 from fitchain.pod.values.limits import MOST_COLUMN_NAME, MOST_COLUMNS
+
+KIND_GIVEN, CATEGORIES_NAMED = "whose kind is given", "whose categories are named"
+"""What messages call a column of which an owner says something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,10 @@ def select(names: Sequence[str], terms: ReadingTerms) -> Selection:
     Only those that are wanted need a name of their own.
 
     Raises:
-        InputRefused: one that is named is not there, or stands twice; the target or the unit's is
-            to be dropped; a wanted one has no name, or another's.
+        InputRefused: some that are named are not there, or stand twice, all of them in one message;
+            the target or the unit's is to be dropped; a wanted one has no name, or another's.
     """
+    require_faultless("", list(_not_found(names, terms)))
     dropped = {
         position for name in terms.drop for position in find_column(names, name, "the column to drop", several=True)
     }
@@ -108,6 +112,23 @@ def select(names: Sequence[str], terms: ReadingTerms) -> Selection:
         _require_name(names, position, places)
         places[names[position]] = position
     return Selection(places, *(None if position is None else names[position] for position in (target, unit)))
+
+
+def _not_found(names: Sequence[str], terms: ReadingTerms) -> Iterator[InputRefused]:
+    """What is wrong with each column that the terms name, whatever they say of it."""
+    named = [
+        *((name, "the column to drop") for name in terms.drop),
+        *((name, "the target") for name in (terms.target,) if name is not None),
+        *((name, "the unit column") for name in (terms.unit,) if name is not None),
+        *((name, "the column") for name in terms.only or ()),
+        *((name, f"the column {KIND_GIVEN}") for name in terms.kinds),
+        *((name, f"the column {CATEGORIES_NAMED}") for name in terms.categories if name != terms.target),
+    ]
+    for name, what in named:
+        try:
+            find_column(names, name, what, several=what == "the column to drop")
+        except InputRefused as refusal:
+            yield refusal
 
 
 def find_column(names: Sequence[str], wanted: str, what: str, several: bool = False) -> list[int]:

@@ -37,7 +37,7 @@ from fitchain.pod.compute.dataset.source import Source, Tick, no_tick
 from fitchain.pod.compute.dataset.task import Task
 from fitchain.pod.compute.dataset.tokenizer import Tokenizer, Tokenizing, open_tokenizer
 from fitchain.pod.compute.dataset.units import FILLED, UnitColumn, slots_of
-from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound, host_error, reason_of
+from fitchain.pod.values.errors import FitchainError, InputRefused, InputsRefused, NotFound, host_error, reason_of
 from fitchain.pod.values.limits import MOST_COLUMNS, TABLE_BYTES
 
 
@@ -51,6 +51,9 @@ def _of_file(path: Path) -> Iterator[None]:
     except OSError as error:
         refused = InputRefused(f"{path} cannot be read: {reason_of(error)}")  # an archive that leads nowhere
         raise host_error(error) or refused from None
+    except InputsRefused as error:
+        named, what = f"{path.name}: {error.message}", f"{path.name}: {error.what}"
+        raise InputsRefused(named, error.hint, what, error.faults) from None
     except FitchainError as error:
         raise type(error)(f"{path.name}: {error.message}", error.hint) from None
 

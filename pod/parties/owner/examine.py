@@ -54,6 +54,7 @@ from fitchain.pod.values.job_folder import OFFER_FILES, JobFolder
 from fitchain.pod.values.limits import BASE, BASE_S, FIRST_OFFER_S, MIB, OFFER, OFFER_S, rounded_up, size_text
 from fitchain.pod.values.reading import read_at_most
 from fitchain.pod.values.recipe import Recipe
+from fitchain.pod.values.recipe.parameter_groups import group_parameters
 from fitchain.pod.values.recipe.terms import RECIPE_BYTES
 
 SLOW_HOST_SHARE = 20
@@ -125,6 +126,7 @@ def check_offer(home: Home, agreement: Agreement, attempts: int = 0, keep_every:
     card.admit(recipe, agreement.terms.price, agreement.scientist, _disclosure(home, agreement, recipe, card))
     check_descent(home, agreement, recipe)
     graph.check(environment.environment_class(recipe.environment.name).admits)
+    group_parameters(recipe.parameter_groups, graph.trainable)
     if (audit := agreement.terms.audit).seats:
         require_evidence_fits(recipe, graph, card, audit.drawn_segments)
     choose_kept(home, agreement, recipe, graph, card, keep_every)

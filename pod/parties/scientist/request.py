@@ -53,7 +53,9 @@ from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.ids import AgreementId, DatasetId, ModelId
 from fitchain.pod.values.job_folder import GRAPH, OFFER_FILES, RECIPE, JobFolder, Scratch, scratch
 from fitchain.pod.values.recipe import Recipe, draft
+from fitchain.pod.values.recipe.draft import groups_in
 from fitchain.pod.values.recipe.faults import faults_of
+from fitchain.pod.values.recipe.parameter_groups import group_faults
 from fitchain.pod.values.work import StepWork
 
 DAY_S = 86_400
@@ -173,7 +175,8 @@ def recipe_of(home: Home, card: Card, request: JobRequest, audit: Mapping[str, A
     overrides = dict(request.recipe_overrides) | ({} if audit is None else {"audit": audit})
     wanted = _with_inputs(row, card, overrides)
     base = home.registry.base_root(home.registry.model(request.model))
-    return draft_recipe(home, card, row.graph, row.initial_model, wanted, request.recipe_source, base)
+    graph = Graph.parse((row.folder / GRAPH).read_bytes())
+    return draft_recipe(home, card, row.graph, row.initial_model, wanted, request.recipe_source, base, graph)
 
 
 def _trainable(home: Home, model: ModelId) -> ModelRow:
@@ -511,6 +514,7 @@ def draft_recipe(
     overrides: Mapping[str, Any],
     source: str = "",
     base: Root | None = None,
+    model: Graph | None = None,
 ) -> Recipe:
     """Draft a recipe for this host's torch.
 
@@ -523,16 +527,20 @@ def draft_recipe(
         overrides: terms of the recipe that differ from the defaults.
         source: where they come from; what is said against them begins with it.
         base: root of the model that it is a delta over; None where it is whole.
+        model: the graph itself, for what the recipe says of the model's parameters; None does not
+            look at that.
 
     Raises:
-        InputRefused: a term is unknown or out of bounds; where several are, all are told at once.
+        InputRefused: a term is unknown or out of bounds, or a group of parameters is empty; where
+            several are, all are told at once.
         EnvironmentRefused: this host is not of the wanted class.
     """
     try:
         recipe = draft(graph, initial_model, card.json(), environment.installed_torch(), overrides, base=base)
     except InputRefused as error:
-        require_faultless(source, faults_of(overrides, card.json()))
+        require_faultless(source, [*faults_of(overrides, card.json()), *_group_faults(overrides, model)])
         raise InputRefused(f"{source}: {error.message}" if source else error.message, error.hint) from None
+    require_faultless(source, _group_faults(overrides, model))
     wanted = recipe.environment
     if environment.shipped_probe(wanted):
         return recipe
@@ -543,6 +551,18 @@ def draft_recipe(
         else environment.describe_host(wanted.name, wanted.threads, environment.host_cache()).probe
     )
     return replace(recipe, environment=replace(wanted, probe=probe))
+
+
+def _group_faults(overrides: Mapping[str, Any], model: Graph | None) -> list[InputRefused]:
+    """What is wrong with the recipe's groups of parameters beside a model; nothing where they
+    cannot be read, since that is told by itself."""
+    if model is None:
+        return []
+    try:
+        groups = groups_in(overrides)
+    except InputRefused:
+        return []
+    return list(group_faults(groups, model.trainable, model.parameters, model.tied))
 
 
 def _prepare(home: Home, terms: Terms, recipe: Recipe, model_folder: Path, card: Card, rehearsed: bool) -> RequestRow:

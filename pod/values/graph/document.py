@@ -124,6 +124,11 @@ class Graph:
         return {name: spec for name, spec in self.tensors.items() if spec.kind == "parameter"}
 
     @cached_property
+    def trainable(self) -> tuple[str, ...]:
+        """The names of the parameters that an optimizer moves."""
+        return tuple(name for name, spec in self.parameters.items() if spec.trainable)
+
+    @cached_property
     def buffers(self) -> Mapping[str, TensorSpec]:
         """The tensors of kind buffer."""
         return {name: spec for name, spec in self.tensors.items() if spec.kind == "buffer"}

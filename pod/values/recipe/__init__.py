@@ -2,9 +2,10 @@
 
 `terms` holds the recipe itself: parsed, bounded, frozen; `privacy` what it says of differential
 privacy; `subgroups` by which groups held-out results are told; `schedule` makes learning-rate
-tables; `draft` fills in what a scientist left out; `faults` tells all that is wrong with what was
-given; `keys` says what each key means, `spellings` what it is called elsewhere; `fields` reads
-foreign JSON strictly. It knows neither torch nor data.
+tables; `parameter_groups` parts parameters by their names; `conditions` are what a dataset's policy
+asks of its numbers; `draft` fills in what a scientist left out; `faults` tells all that is wrong
+with what was given; `keys` says what each key means, `spellings` what it is called elsewhere;
+`fields` reads foreign JSON strictly. It knows neither torch nor data.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from fitchain.pod.values.digest import Digest, Root
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.limits import MOST_COLUMNS
 from fitchain.pod.values.privacy.terms import sigma_for
+from fitchain.pod.values.recipe.conditions import require_batch, require_held_out, require_steps
 from fitchain.pod.values.recipe.fields import Fields, choice, integer, items, real, refuse_unknown, text
 from fitchain.pod.values.recipe.privacy import (
     DEFAULT_CLIP,
@@ -25,7 +26,7 @@ from fitchain.pod.values.recipe.privacy import (
     sampling_rate,
 )
 from fitchain.pod.values.recipe.schedule import SCHEDULES, learning_rates
-from fitchain.pod.values.recipe.spellings import named, require_known
+from fitchain.pod.values.recipe.spellings import meant, named, of_another, require_known
 from fitchain.pod.values.recipe.terms import (
     AMONG,
     AS_THEY_ARE,
@@ -36,6 +37,7 @@ from fitchain.pod.values.recipe.terms import (
     END,
     KL,
     LOSSES,
+    METRICS,
     MOST_BATCH,
     MOST_GROUPS,
     MOST_STEPS,
@@ -46,11 +48,14 @@ from fitchain.pod.values.recipe.terms import (
     VERSION,
     Audit,
     Environment,
+    ParameterGroup,
     Recipe,
+    figures_of,
     held_out_count,
     least_segment,
     parse_held_out,
 )
+from fitchain.pod.values.suggestions import hint
 
 DEFAULT_CLASS = "cpu-x86-64-v3"
 DEFAULT_EPOCHS = 20
@@ -59,9 +64,10 @@ DEFAULT_SEGMENTS = 50
 """Segments of a draft that names no segment length: enough for an audit to draw from, few enough to
 keep every state."""
 DEFAULT_ANCHORS = 3
-
-NO_CLASS = -100
-"""What torch has for `ignore_index` where nothing is ignored."""
+SHOWN_COLUMNS = 8
+"""Of a dataset whose columns are listed where none is near to a name."""
+TOKENS = "tokens"
+"""The kind of a column of free text in a card."""
 
 _ADAM = {"betas": [0.9, 0.999], "eps": 1e-8}
 DEFAULT_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
@@ -78,7 +84,7 @@ DEFAULT_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
 
 _USUAL_RATES = {"SGD": 0.01, "RMSprop": 0.01, "Adafactor": 0.01, "Lion": 0.0001}
 """The learning rate of a draft that names none; 0.001 of any other optimizer."""
-_SCHEDULE_TERMS = ("learning_rate", "schedule", "warmup_steps", "step_size", "gamma", "minimum_learning_rate")
+SCHEDULE_TERMS = ("learning_rate", "schedule", "warmup_steps", "step_size", "gamma", "minimum_learning_rate")
 _OPTIMIZER_TERMS = tuple(sorted({term for terms in OPTIMIZERS.values() for term in terms}))
 _LOSS_TERMS = tuple(sorted({term for terms in LOSSES.values() for term in terms}))
 TERMS = (
@@ -87,7 +93,7 @@ TERMS = (
     *("gradient_clip", "parameter_groups", "learning_rates", "micro_batch", "proximal", "ema"),
     *_LOSS_TERMS,
     *_OPTIMIZER_TERMS,
-    *_SCHEDULE_TERMS,
+    *SCHEDULE_TERMS,
 )
 """Every term that a recipe file may give."""
 
@@ -132,6 +138,8 @@ def draft(
     _require_of_task(card, target, loss, terms.get("metrics", ()))
     batch_size = _batch_size(card, trained, terms)
     steps = _steps(trained, batch_size, terms)
+    if "steps" in terms or "epochs" in terms:
+        require_steps(steps, card.get("policy", {}).get("maximum_steps"))
     evaluate = terms.get("evaluate", END if terms.get("best") is None else SEGMENT)
     default_segment = max(2, -(-steps // DEFAULT_SEGMENTS), least_segment(units - trained, batch_size, evaluate))
     segment_steps = integer("segment_steps", terms.get("segment_steps", default_segment), 2, MOST_STEPS)
@@ -150,7 +158,7 @@ def draft(
             "rows": rows,
             "held_out": held_out,
             "evaluate": evaluate,
-            "best": _best(card, target, terms),
+            "best": _best(card, target, loss["name"], terms),
             "held_out_from": None,
             "transform": terms.get("transform", _transform(card, inputs, target, loss["name"])),
             "loss": loss,
@@ -167,7 +175,7 @@ def draft(
             "group_leaves": terms.get("group_leaves", _group_leaves(-(-steps // segment_steps) + 1)),
             "dtype": "float32",
             "environment": _environment(torch, terms, probe),
-            "metrics": terms.get("metrics", [] if privacy else metrics),
+            "metrics": _metrics(terms, [] if privacy else metrics),
             "privacy": privacy,
             "subgroups": {} if held_out is None else groups_of(card),
             "audit": {**Audit().json(), **_table(terms, "audit")},
@@ -186,13 +194,20 @@ def argument_columns(card: Mapping[str, Any], target: str | None = None) -> tupl
         One argument of all scalar columns, in the card's order, then one for each tensor column.
     """
     target = card["target"] if target is None else target
-    if all(column["name"] != target for column in card["columns"]):
-        raise InputRefused(f"the dataset has no column {target!r} for a target")
+    _require_column(card, target)
     evaluating = [name for name, subgroup in card.get("subgroups", {}).items() if not subgroup["is_input"]]
     no_features = (target, *evaluating, *((FILLED,) if card.get("unit") else ()))
     columns = [column for column in card["columns"] if column["name"] not in no_features]
     scalars = tuple(column["name"] for column in columns if not column["shape"])
     return (*([scalars] if scalars else []), *((column["name"],) for column in columns if column["shape"]))
+
+
+def _require_column(card: Mapping[str, Any], target: str) -> None:
+    names = [column["name"] for column in card["columns"]]
+    if target not in names:
+        more = f" and {len(names) - SHOWN_COLUMNS} more" if len(names) > SHOWN_COLUMNS else ""
+        advice = hint(target, names) or f"it has {', '.join(names[:SHOWN_COLUMNS])}{more}"
+        raise InputRefused(f"the dataset has no column {target!r} for a target", advice)
 
 
 def groups_of(card: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -221,8 +236,11 @@ def _rows(card: Mapping[str, Any], terms: Mapping[str, Any]) -> list[int]:
 def _held_out(card: Mapping[str, Any], terms: Mapping[str, Any]) -> float | None:
     """The share that is held out: where a recipe names none, the least that the dataset's policy
     asks for."""
-    share = terms.get("held_out", card.get("policy", {}).get("held_out"))
-    return None if share is None else parse_held_out("held_out", share)
+    least = card.get("policy", {}).get("held_out")
+    asked = terms.get("held_out", least)
+    share = None if asked is None else parse_held_out("held_out", asked, least)
+    require_held_out(share, least)
+    return share
 
 
 def _transform(card: Mapping[str, Any], inputs: Sequence[Sequence[Any]], target: str, loss: str) -> dict[str, Any]:
@@ -237,8 +255,7 @@ def _loss(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> dic
     """By the card's task: cross entropy for one of several classes, binary cross entropy for
     labels, the mean squared error for an amount; of another column than the card's target by
     whether that has categories."""
-    if all(column["name"] != target for column in card["columns"]):
-        raise InputRefused(f"the dataset has no column {target!r} for a target")
+    _require_column(card, target)
     has_classes = "categories" in card.get("transform", {}).get(target, {})
     task = card["task"] if target == card["target"] else "classification" if has_classes else "regression"
     usual = {"classification": "cross_entropy", "multi-label": BINARY}.get(task, "mse_loss")
@@ -263,6 +280,7 @@ def _require_of_task(card: Mapping[str, Any], target: str, loss: Mapping[str, An
         raise InputRefused(
             f"{what} what is true or not, and the target {target!r} is an amount, and scaled", 'write loss = "mse_loss"'
         )
+    _require_ignored_class(card, target, loss)
     if (categories := constants.get("categories")) is None:
         return
     count = len(categories)
@@ -275,12 +293,6 @@ def _require_of_task(card: Mapping[str, Any], target: str, loss: Mapping[str, An
             f"{what} amounts, and the target {target!r} is one of {count} classes by name",
             'write loss = "cross_entropy"',
         )
-    ignored = loss["arguments"].get("ignore_index")
-    if type(ignored) is int and ignored != NO_CLASS and not 0 <= ignored < count:
-        raise InputRefused(
-            f"ignore_index is {ignored}, and the target {target!r} has the class numbers 0 to {count - 1}",
-            "count classes from 0, in the order of the card's categories; leave it out to ignore none",
-        )
     if isinstance(metrics, Sequence) and "top5" in metrics and count <= AMONG:
         raise InputRefused(
             f"top5 is of one of more than {AMONG} classes, and the target {target!r} has {count}: it would always hit",
@@ -288,7 +300,32 @@ def _require_of_task(card: Mapping[str, Any], target: str, loss: Mapping[str, An
         )
 
 
-def _best(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> Any:
+def _require_ignored_class(card: Mapping[str, Any], target: str, loss: Mapping[str, Any]) -> None:
+    """Refuse to ignore a class that no record can have, -100 of torch and Hugging Face among them:
+    who writes it means that something is ignored, and nothing would be."""
+    ignored = loss["arguments"].get("ignore_index")
+    if type(ignored) is not int or (count := _class_count(card, target)) is None or 0 <= ignored < count:
+        return
+    column = next(column for column in card["columns"] if column["name"] == target)
+    if column.get("kind") == TOKENS:
+        advice = f"what fills shorter texts up is {card['tokenizer']['pad']}; leave it out to ignore none"
+    else:
+        advice = "count classes from 0, in the order of the card's categories; leave it out to ignore none"
+    raise InputRefused(
+        f"ignore_index is {ignored}, and the target {target!r} has the class numbers 0 to {count - 1}", advice
+    )
+
+
+def _class_count(card: Mapping[str, Any], target: str) -> int | None:
+    """How many classes a card tells of a target; None where it tells none."""
+    if (categories := card.get("transform", {}).get(target, {}).get("categories")) is not None:
+        return len(categories)
+    column = next(column for column in card["columns"] if column["name"] == target)
+    is_tokens = column.get("kind") == TOKENS and card.get("tokenizer")
+    return int(card["tokenizer"]["vocabulary"]) if is_tokens else None
+
+
+def _best(card: Mapping[str, Any], target: str, loss: str, terms: Mapping[str, Any]) -> Any:
     """By which figure a checkpoint is chosen."""
     best, columns = terms.get("best"), {column["name"]: column for column in card["columns"]}
     if best == "auc" and columns[target]["shape"]:
@@ -297,7 +334,16 @@ def _best(card: Mapping[str, Any], target: str, terms: Mapping[str, Any]) -> Any
             f" {list(columns[target]['shape'])}",
             'write best = "f1", or "accuracy"; `fitchain model test` tells the mean over the labels',
         )
-    return best
+    return None if best is None else named("best", best, figures_of(loss), "figure")
+
+
+def _metrics(terms: Mapping[str, Any], usual: list[str]) -> Any:
+    """What each checkpoint reports; the recipe's own reader tells what there is of which loss."""
+    asked = terms.get("metrics", usual)
+    for metric in asked if isinstance(asked, list | tuple) else ():
+        if metric != "auc":  # why that is none says the recipe's reader
+            named("metrics", metric, METRICS, "figure")
+    return asked
 
 
 def _named(
@@ -309,8 +355,22 @@ def _named(
     inside = dict(value) if isinstance(value, Mapping) else {"name": value}
     name = named(key, inside.pop("name", default), choices)
     beside = {term: terms[term] for term in terms if any(term in arguments for arguments in choices.values())}
-    refuse_unknown(f"{key} {name}", [*inside, *beside], choices[name])
+    for term in (term for term in (*inside, *beside) if term not in choices[name]):
+        try:
+            refuse_unknown(f"{key} {name}", [term], choices[name])
+        except InputRefused as error:
+            raise InputRefused(error.message, _of_others(key, term, choices) or error.hint) from None
     return {"name": name, "arguments": {**DEFAULT_ARGUMENTS[name], **beside, **inside}}
+
+
+def _of_others(key: str, term: str, choices: Mapping[str, Mapping[str, Any]]) -> str:
+    """What is meant by an argument that a loss or an optimizer lacks: another's, or a key that
+    stands beside the table."""
+    if advice := of_another(key, term, choices):
+        return advice
+    arguments = {argument for having in choices.values() for argument in having}
+    asked = meant("recipe", term, [each for each in TERMS if each not in arguments])
+    return f"{asked} It stands outside of the table [{key}]" if asked else ""
 
 
 def _unit_records(card: Mapping[str, Any]) -> int | None:
@@ -320,8 +380,11 @@ def _unit_records(card: Mapping[str, Any]) -> int | None:
 
 def _batch_size(card: Mapping[str, Any], units: int, terms: Mapping[str, Any]) -> int:
     least = card.get("policy", {}).get("minimum_batch", 1)
-    size = terms.get("batch_size", min(max(DEFAULT_BATCH, least), max(1, units)))
-    return integer("batch_size", size, 1, MOST_BATCH)
+    if "batch_size" not in terms:
+        return int(min(max(DEFAULT_BATCH, least), max(1, units)))
+    size = integer("batch_size", terms["batch_size"], 1, MOST_BATCH)
+    require_batch(size, least)
+    return size
 
 
 def _steps(units: int, batch_size: int, terms: Mapping[str, Any]) -> int:
@@ -330,6 +393,8 @@ def _steps(units: int, batch_size: int, terms: Mapping[str, Any]) -> int:
     if "steps" in terms:
         return integer("steps", terms["steps"], 1, MOST_STEPS)
     epochs = real("epochs", terms.get("epochs", DEFAULT_EPOCHS), 0, 1e6)
+    if epochs == 0:
+        raise InputRefused("epochs is a number above 0, not 0", "write epochs = 20, say, or steps = 1 for one step")
     return max(1, math.floor(epochs * (units // batch_size)))
 
 
@@ -385,10 +450,19 @@ def _parameter_groups(terms: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [{"rate": 1.0, "weight_decay": None, **group} for group in read]
 
 
+def groups_in(terms: Mapping[str, Any]) -> tuple[ParameterGroup, ...]:
+    """The parameter groups that a recipe file gives.
+
+    Raises:
+        InputRefused: they cannot be read.
+    """
+    return tuple(map(ParameterGroup.parse, _parameter_groups(terms)))
+
+
 def _learning_rates(optimizer: str, steps: int, terms: Mapping[str, Any]) -> Any:
     """A named schedule's table, or the table itself."""
     if "learning_rates" in terms:
-        if beside := [term for term in _SCHEDULE_TERMS if term in terms]:
+        if beside := [term for term in SCHEDULE_TERMS if term in terms]:
             raise InputRefused(f"learning_rates and {beside[0]} say the same twice", "give one of them")
         return terms["learning_rates"]
     schedule = named("schedule", terms.get("schedule", "constant"), SCHEDULES)

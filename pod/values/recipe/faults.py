@@ -7,12 +7,15 @@ the doubt: what only a dataset can tell, such as the names of columns, is not lo
 
 from __future__ import annotations
 
+import json
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fitchain.pod.values.digest import Root, sha256
 from fitchain.pod.values.errors import InputRefused
-from fitchain.pod.values.recipe.draft import DEFAULT_BATCH, TERMS, draft
+from fitchain.pod.values.recipe.draft import DEFAULT_BATCH, SCHEDULE_TERMS, TERMS, draft
+from fitchain.pod.values.recipe.keys import PARTS
 from fitchain.pod.values.recipe.spellings import require_known
 from fitchain.pod.values.recipe.terms import LOSSES, MOST_BATCH, MOST_ROWS, MOST_STEPS, OPTIMIZERS
 
@@ -29,8 +32,14 @@ HEADS: Mapping[str, Mapping[str, Any]] = {"loss": LOSSES, "optimizer": OPTIMIZER
 """Terms that say which others there may be."""
 TASKS = ("classification", "regression", "multi-label")
 """Of a dataset that nobody names; the usual loss follows from it."""
+A_RECORD = 2.0**-20
+"""A share that holds one record out, where it is not known how many there are."""
+IN_PLACE_OF = {"epochs": ("steps",), "learning_rates": SCHEDULE_TERMS}
+"""Terms that stand in place of others: beside them each is looked at by itself, too."""
 DOUBTED_STEPS, MANY = 1000, 100_000
 """Steps of a training, and records, where nobody says how many there are."""
+EXAMPLES = {key.name: key.example for part in PARTS for key in part.keys}
+_LONGEST = 80
 _DIGEST = sha256(b"stands in for what only a request knows")
 
 
@@ -69,15 +78,21 @@ def _faults(terms: Mapping[str, Any], card: Mapping[str, Any], is_doubted: bool)
         taken["privacy"] = {"sigma": 1.0}
     if is_doubted and "steps" not in terms:  # how many steps the epochs are depends on the records
         looked_at.add("epochs")
-        if "epochs" in terms and (fault := _draft_refusal(card, {**taken, "epochs": terms["epochs"]})) is not None:
-            yield fault
+        if "epochs" in terms and (fault := _fault_of("epochs", terms["epochs"], taken, refused, card)) is not None:
+            yield _advised(fault, "epochs", terms["epochs"], taken, card)
         taken["steps"] = _doubted_steps(terms)
     for key in (key for key in ORDER if key in terms and key not in looked_at):
-        if (fault := _fault_of(key, terms[key], taken, refused, card)) is not None:
-            refused.add(key)
+        instead = [other for other in IN_PLACE_OF.get(key, ()) if other in terms]
+        if instead and (fault := _draft_refusal(card, {**taken, **{each: terms[each] for each in (key, instead[0])}})):
             yield fault
-        else:
+        beside = {term: taken[term] for term in taken if term not in instead}
+        if (fault := _fault_of(key, terms[key], beside, refused, card)) is not None:
+            refused.add(key)
+            yield _advised(fault, key, terms[key], beside, card)
+        elif not instead:
             taken[key] = terms[key]
+        if key == "held_out" and key in refused:  # what needs some to be held out is not wrong for that
+            taken[key] = card.get("policy", {}).get("held_out") or A_RECORD
 
 
 def _fault_of(
@@ -92,6 +107,43 @@ def _fault_of(
             faults = [_draft_refusal(card, {**others, head: name, key: value}) for name in having]
             return None if None in faults else faults[0]
     return _draft_refusal(card, {**taken, key: value})
+
+
+def _advised(
+    fault: InputRefused, key: str, value: Any, taken: Mapping[str, Any], card: Mapping[str, Any]
+) -> InputRefused:
+    """A fault with what to write instead, where it says nothing of that: the value as it was meant,
+    or the key's example, whichever a draft takes first."""
+    if fault.hint:
+        return fault
+    for meant, advice in _meant(key, value):
+        if _draft_refusal(card, {**taken, key: meant}) is None:
+            return InputRefused(fault.message, advice)
+    return fault
+
+
+def _meant(key: str, value: Any) -> Iterator[tuple[Any, str]]:
+    """What a value of another type may have been meant as, each with the advice to write that."""
+    if isinstance(value, str) and len(value) <= _LONGEST and (bare := _bare(value)) is not None:
+        yield bare, f"write {key} = {value}, without quotes"
+    if isinstance(value, str | int | float):
+        yield [value], f"it is a list: write {key} = [{json.dumps(value, ensure_ascii=False)}]"
+    if isinstance(value, Mapping):
+        yield [value], f"it is a list: write {key} = [{{...}}], or [[{key}]] as a table of its own"
+    if isinstance(value, float) and value.is_integer():
+        yield int(value), f"write {key} = {int(value)}, without a point"
+    if type(value) is int and value in (0, 1):
+        yield bool(value), f"write {key} = {str(bool(value)).lower()}"
+    if (example := EXAMPLES.get(key)) is not None:
+        yield tomllib.loads(f"value = {example}")["value"], f"write {key} = {example}, say"
+
+
+def _bare(text: str) -> Any:
+    """What a text is as a value of TOML; None where it is none."""
+    try:
+        return tomllib.loads(f"value = {text}").get("value")
+    except tomllib.TOMLDecodeError:
+        return None
 
 
 def _draft_refusal(card: Mapping[str, Any], terms: Mapping[str, Any]) -> InputRefused | None:
@@ -109,7 +161,7 @@ def _refusal(read: Any, *arguments: Any) -> InputRefused | None:
 
 def _stand_in(terms: Mapping[str, Any], task: str) -> dict[str, Any]:
     """A card of as many records as the terms need, with the columns that they name."""
-    batch = _whole(terms.get("batch_size"), DEFAULT_BATCH, MOST_BATCH)
+    batch = _whole(terms.get("batch_size"), DEFAULT_BATCH, MOST_BATCH) or DEFAULT_BATCH
     rows = terms.get("rows")
     end = _whole(rows[-1], 0, MOST_ROWS) if isinstance(rows, list) and rows else 0
     target = terms["target"] if _is_name(terms.get("target")) else "target"
@@ -123,7 +175,7 @@ def _stand_in(terms: Mapping[str, Any], task: str) -> dict[str, Any]:
         "columns": [{"name": name, "dtype": "float64", "shape": []} for name in columns],
         "target": target,
         "task": task,
-        "policy": {"held_out": 0.2} if "rows" not in terms else {},
+        "policy": {"held_out": A_RECORD} if "rows" not in terms and "held_out" not in terms else {},
         "privacy": {"delta": 1e-5} if "privacy" in terms else None,
         "transform": {},
     }

@@ -148,7 +148,8 @@ def choice(what: str, value: Any, among: Iterable[str]) -> str:
 def items(what: str, value: Any, fewest: int, most: int) -> list[Any]:
     """Read a list of some length."""
     if not isinstance(value, list | tuple) or not fewest <= len(value) <= most:
-        raise InputRefused(f"{what} is a list of {fewest} to {most} items, not {_excerpt(value)}")
+        count = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+        raise InputRefused(f"{what} is a list of {count} items, not {_excerpt(value)}")
     return list(value)
 
 

@@ -111,7 +111,8 @@ PARTS = (
                 "ignore_index",
                 "0",
                 "none",
-                "Of losses of classes: a class number that counts in no loss, no gradient and no result.",
+                "Of losses of classes: a class number that counts in no loss, no gradient and no result. One that no"
+                " record can have, such as -100, is refused where the card tells the classes.",
             ),
             Key("label_smoothing", "0.1", "0", "Of cross_entropy: the share of a target that all classes have."),
             Key("focusing", "2.0", "2", "Of focal_loss: the power by which sure predictions count less."),
@@ -182,13 +183,15 @@ PARTS = (
                 "gradient_clip",
                 "{norm = 1.0}",
                 "none",
-                "How far gradients go: norm shortens all of them together, value cuts each number.",
+                "How far gradients go: norm shortens all of them together, value cuts each number; a number alone is"
+                " a norm.",
             ),
             Key(
                 "parameter_groups",
                 '[{match = "head.*", rate = 10.0, weight_decay = 0.0}]',
                 "none",
-                "Parameters whose name matches first move at so many times the rate, with a decay of their own.",
+                "Parameters whose name matches first move at so many times the rate, with a decay of their own; a"
+                " pattern that matches none is refused.",
             ),
             Key(
                 "proximal",

@@ -49,6 +49,23 @@ OTHER_NAMES: Mapping[str, Mapping[str, str]] = {
         "connectionisttemporalclassification": "ctc_loss",
         "kldivergence": "kl_div",
     },
+    "figure": {
+        "acc": "accuracy",
+        "top1": "accuracy",
+        "balancedaccuracy": "f1",
+        "top5accuracy": "top5",
+        "f1score": "f1",
+        "macrof1": "f1",
+        "auroc": "auc",
+        "rocauc": "auc",
+        "rmse": "mae",
+        "meanabsoluteerror": "mae",
+        "r2score": "r2",
+        "rsquared": "r2",
+        "valloss": "loss",
+        "evalloss": "loss",
+        "validationloss": "loss",
+    },
     "optimizer": {"momentum": "SGD", "adamax": "Adam", "nadam": "Adam", "radam": "Adam"},
     "recipe": {
         "accumulate": "micro_batch",
@@ -98,6 +115,21 @@ OTHER_NAMES: Mapping[str, Mapping[str, str]] = {
 """By key, or `recipe` for the keys themselves: names as they are said elsewhere, without marks and
 in small letters, and the recipe's own."""
 
+_ORDER = "the order of the records follows from a block of the chain, so that nobody chooses it"
+_CLASS = 'the class of processors is `environment`, "cpu-x86-64-v3" say'
+NO_KEYS: Mapping[str, str] = {
+    **dict.fromkeys(("seed", "randomseed", "randomstate", "shuffle"), _ORDER),
+    **dict.fromkeys(("device", "gpu", "cuda", "accelerator"), _CLASS),
+    **dict.fromkeys(("dtype", "precision", "fp16", "bf16", "amp"), "a recipe computes in float32"),
+    **dict.fromkeys(("dropout", "model", "weights", "pretrained"), "it is the model's: publish a module that has it"),
+    **dict.fromkeys(("numworkers", "dataloader", "pinmemory"), "records lie in memory, and `threads` is of operators"),
+    **dict.fromkeys(("price", "bond", "verifiers"), "it is an option of `fitchain job request`"),
+    **dict.fromkeys(
+        ("patience", "earlystoppingpatience"), "no training ends early; `best` delivers its best checkpoint"
+    ),
+}
+"""Keys that stand in other programs' files and have no like here, and why; spelt as there."""
+
 
 def meant(key: str, name: object, names: Iterable[str]) -> str:
     """A question that names what was meant; empty where nothing is near.
@@ -119,8 +151,14 @@ def meant(key: str, name: object, names: Iterable[str]) -> str:
     return hint(name, names)
 
 
-def named(key: str, name: object, names: Iterable[str]) -> str:
+def named(key: str, name: object, names: Iterable[str], kind: str = "") -> str:
     """Read one of some names, and tell what is meant by another.
+
+    Args:
+        key: what messages call it.
+        name: what somebody wrote.
+        names: the recipe's own.
+        kind: a key of `OTHER_NAMES`, where it is not `key`.
 
     Raises:
         InputRefused: it is none of them.
@@ -129,7 +167,7 @@ def named(key: str, name: object, names: Iterable[str]) -> str:
     try:
         return choice(key, name, names)
     except InputRefused as error:
-        raise InputRefused(error.message, meant(key, name, names)) from None
+        raise InputRefused(error.message, meant(kind or key, name, names)) from None
 
 
 def require_known(what: str, keys: Iterable[str], names: Iterable[str]) -> None:
@@ -143,7 +181,32 @@ def require_known(what: str, keys: Iterable[str], names: Iterable[str]) -> None:
         refuse_unknown(what, keys, names)
     except InputRefused as error:
         unknown = next(key for key in keys if key not in names)
-        raise InputRefused(error.message, meant("recipe", unknown, names) or error.hint) from None
+        raise InputRefused(error.message, _advice(unknown, names)) from None
+
+
+def of_another(key: str, term: str, choices: Mapping[str, Iterable[str]]) -> str:
+    """Which losses or optimizers have an argument that one of them lacks; empty where none has it.
+
+    Args:
+        key: `loss` or `optimizer`.
+        term: the argument.
+        choices: by name what each has.
+    """
+    having = [name for name, terms in choices.items() if term in terms]
+    if not having:
+        return ""
+    return f'it is of {_or(having)}: write {key} = "{having[0]}", or leave it out'
+
+
+def _advice(unknown: object, names: tuple[str, ...]) -> str:
+    """What to write in place of a key that no recipe has."""
+    if isinstance(unknown, str) and len(unknown) <= _LONGEST and (reason := NO_KEYS.get(_plain(unknown))):
+        return reason
+    return meant("recipe", unknown, names) or "`fitchain recipe show` tells every key"
+
+
+def _or(names: list[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _plain(name: str) -> str:

@@ -762,15 +762,21 @@ class Recipe:
         return list(accumulate(count for count, _ in self.learning_rates))
 
 
-def parse_held_out(what: str, value: Any) -> float:
+def parse_held_out(what: str, value: Any, least: float | None = None) -> float:
     """Read a share of rows to hold out.
+
+    Args:
+        what: how messages call it.
+        value: what was given.
+        least: what a dataset's policy asks for, for what is advised.
 
     Raises:
         InputRefused: it is not above 0 and at most `MOST_HELD_OUT`.
     """
     share = real(what, value, 0, MOST_HELD_OUT, "0.2 holds a fifth of the records out; leave it out to hold out none")
     if share == 0:
-        raise InputRefused(f"{what} is a share above 0", "leave it out to hold no record out")
+        otherwise = "to hold no record out" if least is None else f"for the {least:g} that the dataset asks for"
+        raise InputRefused(f"{what} is a share above 0, not 0", f"leave it out {otherwise}")
     return share
 
 
