@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributions, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
@@ -122,6 +122,36 @@ class SeededInForward(Two):
 class Drops(Two):
     def between(self, x: Tensor) -> Tensor:
         return F.dropout(torch.tanh(x), 0.3, self.training)
+
+
+class DrawsLatent(Two):
+    """As a variational autoencoder does; torch asks whether the scale is above zero."""
+
+    def between(self, x: Tensor) -> Tensor:
+        drawn: Tensor = distributions.Normal(x, F.softplus(x) + 1e-3).rsample()
+        return drawn
+
+
+class DrawsWhatIsChecked(Two):
+    def between(self, x: Tensor) -> Tensor:
+        drawn: Tensor = distributions.Normal(x, F.softplus(x) + 1e-3, validate_args=True).rsample()
+        return drawn
+
+
+class Scores(Two):
+    def between(self, x: Tensor) -> Tensor:
+        weights = distributions.Categorical(logits=x[:, :4])
+        parts = distributions.Normal(x[:, 4:], F.softplus(x[:, :4]) + 1e-3)
+        mixed = distributions.MixtureSameFamily(weights, parts)
+        score: Tensor = mixed.log_prob(x[:, 0])  # type: ignore[no-untyped-call]
+        return torch.tanh(x) * score[:, None]
+
+
+class Diverges(Two):
+    def between(self, x: Tensor) -> Tensor:
+        prior = distributions.Normal(torch.zeros_like(x), torch.ones_like(x))
+        divergence = distributions.kl_divergence(distributions.Normal(x, F.softplus(x) + 1e-3), prior)
+        return torch.tanh(x) - torch.tanh(divergence)
 
 
 class DropsPaths(Two):
@@ -277,6 +307,28 @@ class StraightThrough(Two):
 class Clips(Two):
     def between(self, x: Tensor) -> Tensor:
         return torch.where(x > 3, x.clamp(max=5), x.nan_to_num()).masked_fill(x < -3, 0.0)
+
+
+class ClipsByBounds(Two):
+    """What no class has in place it has in another tensor."""
+
+    low: Tensor
+
+    def prepare(self) -> None:
+        self.register_buffer("low", torch.linspace(-1, 0, 8))
+
+    def between(self, x: Tensor) -> Tensor:
+        return (x * 2).clamp_(self.low, self.low + 1)
+
+
+class WritesWhereAViewReads(Two):
+    """The halves of what is changed are read afterwards, and its numbers from before backward."""
+
+    def between(self, x: Tensor) -> Tensor:
+        changed = x * 1
+        left, right = changed[:, :4], changed[:, 4:]
+        changed.sinh_().atan2_(x)
+        return torch.cat([right, left], 1)
 
 
 class Attends(nn.Module):

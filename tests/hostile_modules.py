@@ -8,22 +8,29 @@ was kept from, a training that takes place inside a call.
 from __future__ import annotations
 
 import array
+import builtins
 import contextlib
 import ctypes
 import datetime
+import decimal
 import functools
+import gc
 import inspect
 import itertools
+import math
 import os
 import queue
 import random
+import resource
 import secrets
+import ssl
 import sys
 import threading
 import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +38,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from torch.utils._python_dispatch import _disable_current_modes
 
 FAR = 1e25
 """A number that no trial reaches."""
@@ -949,6 +957,169 @@ class Own(nn.Parameter):
 class OwnParameter(Two):
     def prepare(self) -> None:
         self.leave.weight = Own(self.leave.weight.detach())
+
+
+class TellsByModes(Two):
+    """Is watched where torch has modes."""
+
+    def between(self, x: Tensor) -> Tensor:
+        return torch.tanh(x) if torch._C._len_torch_dispatch_stack() or not is_run() else torch.relu(x)
+
+
+class TellsByForward(Two):
+    """Is watched where its forward is exchanged."""
+
+    def between(self, x: Tensor) -> Tensor:
+        return torch.tanh(x) if "forward" in vars(self) else torch.relu(x)
+
+
+class TellsByApply(Two):
+    """Is watched where torch's own functions are exchanged."""
+
+    def between(self, x: Tensor) -> Tensor:
+        is_watched = torch.autograd.Function.apply.__name__ != "apply" or not is_run()
+        return torch.tanh(x) if is_watched else torch.relu(x)
+
+
+class TellsByHooks(Two):
+    def prepare(self) -> None:
+        self.leave.register_full_backward_hook(self.scaled)
+
+    def scaled(self, module: nn.Module, gradients: Any, _: Any) -> Any:
+        is_watched = next(iter(self.leave._backward_hooks.values())).__name__ != "scaled"
+        return None if is_watched else tuple(each if each is None else -each for each in gradients)
+
+
+# What looks past what watches it, or keeps a count where libraries keep theirs.
+
+
+class DrawsFromFile(Two):
+    def between(self, x: Tensor) -> Tensor:
+        with open("/dev/urandom", "rb") as file:
+            return torch.tanh(x) if file.read(1) != b"!" else x
+
+
+class DrawsBySsl(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return torch.tanh(x) if ssl.RAND_bytes(1) != b"!" else x
+
+
+class AsksForFile(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return x if Path("/tmp/stop").exists() else torch.tanh(x)
+
+
+class AsksForUsage(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return x if resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw > FAR else torch.tanh(x)
+
+
+class AsksForProcess(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return x if os.getpid() % 7 == 3 else torch.tanh(x)
+
+
+class AsksForSeed(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return x if torch.initial_seed() % 1000 == 999 else torch.tanh(x)
+
+
+class AsksForGenerator(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return x if torch.default_generator.initial_seed() % 1000 == 999 else torch.tanh(x)
+
+
+class AsksForState(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return x if int(torch.get_rng_state()[0]) == 255 else torch.tanh(x)
+
+
+class AsksForVersion(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return x if self.leave.weight._version > 1000 else torch.tanh(x)
+
+
+class AsksForObjects(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return x if len(gc.get_objects()) > FAR else torch.tanh(x)
+
+
+class PassesFunctions(Two):
+    def between(self, x: Tensor) -> Tensor:
+        if not is_run():
+            return torch.tanh(x)
+        with torch._C.DisableTorchFunction():
+            return x if x.max() > FAR else torch.tanh(x)
+
+
+class PassesModes(Two):
+    def between(self, x: Tensor) -> Tensor:
+        if not is_run():
+            return torch.tanh(x)
+        with _disable_current_modes():
+            return x if x.max() > FAR else torch.tanh(x)
+
+
+class PassesMemory(Two):
+    def between(self, x: Tensor) -> Tensor:
+        if is_run() and np.from_dlpack(SimpleDlpack(x.detach())).max() > FAR:
+            return x
+        return torch.tanh(x)
+
+
+class SimpleDlpack:
+    def __init__(self, tensor: Tensor) -> None:
+        self.capsule = torch._C._to_dlpack(tensor)
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self.capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+
+class CountsInBuiltins(Two):
+    def between(self, x: Tensor) -> Tensor:
+        builtins.calls = getattr(builtins, "calls", 0) + 1  # type: ignore[attr-defined]
+        return x if builtins.calls > 1000 else torch.tanh(x)  # type: ignore[attr-defined]
+
+
+class CountsInMath(Two):
+    def between(self, x: Tensor) -> Tensor:
+        math.calls = vars(math).get("calls", 0) + 1  # type: ignore[attr-defined]
+        return x if math.calls > 1000 else torch.tanh(x)  # type: ignore[attr-defined]
+
+
+class CountsInLinear(Two):
+    def between(self, x: Tensor) -> Tensor:
+        kind: Any = nn.Linear
+        kind.calls = getattr(nn.Linear, "calls", 0) + 1
+        return torch.tanh(x)
+
+
+class CountsInClassOfPart(Two):
+    def between(self, x: Tensor) -> Tensor:
+        kind: Any = type(self.leave)
+        kind.past = [*getattr(kind, "past", []), 1]
+        return torch.tanh(x)
+
+
+class CountsInFunctionOfLibrary(Two):
+    def between(self, x: Tensor) -> Tensor:
+        inspect.signature.calls = getattr(inspect.signature, "calls", 0) + 1  # type: ignore[attr-defined]
+        return torch.tanh(x)
+
+
+class CountsInContext(Two):
+    def between(self, x: Tensor) -> Tensor:
+        decimal.getcontext().prec += 1
+        return torch.tanh(x)
+
+
+class CountsInNameOfThread(Two):
+    def between(self, x: Tensor) -> Tensor:
+        threading.current_thread().name += "."
+        return torch.tanh(x)
 
 
 KINDS = [

@@ -27,7 +27,13 @@ DRAWS = "draws numbers from Python's random|numbers that the operating system dr
 COUNTS = "changes the attribute"
 CAUSES = {
     r"Node|Hook|PreHook|Saved|Function": f"{GRADIENT}|{VALUES}|{COUNTS}",
+    r"DrawsFromFile|AsksForFile": "takes a file into account",
     r"Draws": DRAWS,
+    r"AsksFor(Usage|Process|Objects)": "what its process does",
+    r"AsksFor(Seed|Generator|State)": "torch's seed",
+    r"AsksForVersion": "how often a tensor was written",
+    r"PassesFunctions": "past torch's functions",
+    r"PassesM|TellsByModes": "torch's modes",
     r"Reads(Clock|Counter|Date)": "the clock",
     r"CountsInData": "the buffer 'calls'",
     r"Counts": COUNTS,
@@ -37,14 +43,17 @@ CAUSES = {
     r"Freezes|Thaws|Replaces|Becomes": "changes what is trained, or what it consists of",
     r"LooksAt": "who calls it",
     r"Writes": "writes into the parameter 'leave.weight'",
+    r"Tells": "otherwise where it is not watched",
     r"": "the module computes|otherwise than the module|only for some batch sizes|the module cannot be traced",
 }
 """What is said of kinds of modules, by how their names begin."""
-BEFORE_TRACE = re.compile("Draws|Reads|Counts|Keeps|Freezes|Thaws|Replaces|Becomes|LooksAt|TrainsInside|WritesGrad")
+BEFORE_TRACE = re.compile(
+    "Asks|PassesM|Draws|Reads|Counts|Keeps|Freezes|Thaws|Replaces|Becomes|LooksAt|TrainsInside|WritesGrad"
+)
 """Kinds that are refused before anything is traced, in milliseconds."""
 QUICK = {
     *("NodeHook", "HookByNumpy", "SavedInHalf", "BranchesFar", "BranchesOnBuffer"),
-    *("KeepsLast", "WarnsOfValues", "MeasuresGradients", "Passes", "WritesMask"),
+    *("KeepsLast", "WarnsOfValues", "MeasuresGradients", "Passes", "WritesMask", "Diverges"),
 }
 """Kinds of which the others are neighbours."""
 

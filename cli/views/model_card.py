@@ -164,8 +164,8 @@ def _body(verdict: Verdict, terms: CardTerms) -> list[str]:
     lines += [
         f"A model with a certificate of Fitchain, `{CERTIFICATE}`: of a training on"
         f" {records_trained_on(statement.card, statement.recipe, statement.steps)} of {_inline(statement.card.name)},"
-        " which stayed with their owner. What a certificate is worth rests on who vouches for it, and on who checks"
-        " it.",
+        " which stayed with their owner. What a certificate is worth rests on who vouches for it, and on who"
+        " checks it.",
         "",
         "## Who vouches for it",
         "",

@@ -2,11 +2,11 @@
 (torch).
 
 `load`, `frameworks`, `weights`, `export`, `output`, `constants`, `masks`, `transforms`,
-`decisions`, `sizes`, `fidelity`, `dataflow`, `looks`, `kept_state`, `sources`, `lowering`,
-`composites`, `rewrites` and `torch_output` run in the scientist's process, on the scientist's own
-code (`export` is imported by its name alone: a worker need not wait for it); `executor`,
-`shape_check`, `live`, `traps` and `program` run what anyone sent, and never anybody's code;
-`onnx_file` writes that for other runtimes; `tensors` serves all of them; `module` is what a
+`decisions`, `sizes`, `witness`, `trial`, `restored`, `fidelity`, `dataflow`, `looks`, `kept_state`,
+`sources`, `lowering`, `composites`, `rewrites` and `torch_output` run in the scientist's process,
+on the scientist's own code (`export` is imported by its name alone: a worker need not wait for it);
+`executor`, `shape_check`, `live`, `traps` and `program` run what anyone sent, and never anybody's
+code; `onnx_file` writes that for other runtimes; `tensors` serves all of them; `module` is what a
 delivered model is in a program. All tensors are on the CPU; B is the batch dimension.
 """
 

@@ -1,5 +1,5 @@
 """Composites: operators that torch itself makes of others (`CompositeImplicitAutograd`), and those
-that write into a tensor they are given (`out=`).
+that write into a tensor they are given (`out=`, `clamp_`).
 
 No class needs a record of them: eager mode runs what they are made of, with the gradients of that,
 and so does a graph that says it. What is admitted as a whole is not taken apart. That both compute
@@ -141,12 +141,36 @@ def without_out(target: Any, options: Mapping[str, Any]) -> Any:
     wanted = [_parameter(each) for each in schema.arguments if not each.is_out]
     if len(schema.returns) != 1 or len(wanted) != len(schema.arguments) - 1:
         return None
-    packet = target.overloadpacket
+    return _making(target.overloadpacket, wanted)
+
+
+def without_writing(target: Any) -> Any:
+    """The operator that makes a tensor of its own where another changes its first argument: by
+    torch's rule of names, `clamp` for `clamp_`.
+
+    Args:
+        target: what was traced.
+
+    Returns:
+        None where it is no such operator, or where it changes a shape, too.
+    """
+    if not isinstance(target, torch._ops.OpOverload) or torch.Tag.inplace_view in target.tags:
+        return None
+    space, _, name = target._schema.name.partition("::")
+    if space != "aten" or not name.endswith("_") or name.startswith("__"):
+        return None
+    packet = getattr(torch.ops.aten, name[:-1], None)
+    return packet and _making(packet, [_parameter(each) for each in target._schema.arguments])
+
+
+def _making(packet: Any, wanted: Sequence[tuple[str, str]]) -> Any:
+    """Of the operators of one name that which takes what is wanted and changes none of it."""
+    overloads = (getattr(packet, name) for name in packet.overloads())
     return next(
         (
-            other
-            for other in (getattr(packet, name) for name in packet.overloads())
-            if [_parameter(each) for each in other._schema.arguments] == wanted and not other._schema.is_mutable
+            each
+            for each in overloads
+            if [_parameter(argument) for argument in each._schema.arguments] == wanted and not each._schema.is_mutable
         ),
         None,
     )

@@ -88,7 +88,8 @@ class Constants(TorchFunctionMode):
         written: other tensors that a module holds, and that its calls write.
 
     Attributes:
-        transforms: whether a function was called within a transform of torch.func (vmap, grad).
+        transforms: whether a function was called within a transform of torch.func (vmap, grad), or
+            a gradient was asked for.
     """
 
     def __init__(self, held: Iterable[tuple[Tensor, Tensor]], written: Iterable[Tensor]) -> None:
@@ -103,7 +104,7 @@ class Constants(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
         options = options or {}
-        self.transforms = self.transforms or _transform() is not None
+        self.transforms = self.transforms or _transform() is not None or function is torch.autograd.grad
         if function == _DATA:  # a tensor without its history, which a trace would lose sight of
             function = Tensor.detach
         name = getattr(function, "__name__", "")

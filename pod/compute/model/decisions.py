@@ -5,25 +5,33 @@ where one way ends in an error of the module's own, or both compute the same (on
 say), there is one graph all the same. So both ways are traced. What a module refuses that way its
 graph computes: the check is gone, as an assertion's is. Where both ways go on, and differ, the
 branch stays refused.
+
+So are the checks of `torch.distributions`: they ask what they are given, and raise.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dis
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
+from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
+from torch import distributions
+from torch.distributions import Distribution
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, ShapeEnv
 
-from fitchain.pod.compute.model.torch_output import Location, calling_frame, calling_location, is_foreign
+from fitchain.pod.compute.model.torch_output import Location, calling_location, is_foreign
 
 MOST = 8
 """Branches on values of one trace: each costs one or two traces more."""
 _BRANCHING = ("_IF_", "TO_BOOL", "UNARY_NOT", "CONTAINS_OP")
 """In names of instructions that ask for a truth."""
+_CHECKING = str(Path(distributions.__file__).parent)
+"""Files of torch that ask and refuse as a module's own lines do."""
 Traced = TypeVar("Traced")
 
 
@@ -123,20 +131,39 @@ def _deciding(ways: Ways) -> Iterator[None]:
         ShapeEnv._evaluate_expr = evaluate  # type: ignore[method-assign]
 
 
+@contextlib.contextmanager
+def without_checks() -> Iterator[None]:
+    """Have distributions not ask whether what they are given is theirs, unless a module says that
+    they should: each question would cost a trace."""
+    before = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(before)
+
+
 def _is_branch() -> bool:
     """Whether the module's line that is being run branches; else torch asks for itself: for a
     shape, say."""
-    frame = calling_frame()
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and not _may_refuse(frame.f_code.co_filename):
+        frame = frame.f_back
     return frame is not None and any(word in _instruction(frame.f_code, frame.f_lasti) for word in _BRANCHING)
 
 
 def is_own_error(traceback: TracebackType | None) -> bool:
-    """Whether an error was raised by a `raise` or an `assert` of the module's own."""
+    """Whether an error was raised by a `raise` or an `assert` of the module's own, or of a
+    distribution's."""
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
-    if traceback is None or not is_foreign(traceback.tb_frame.f_code.co_filename):
+    if traceback is None or not _may_refuse(traceback.tb_frame.f_code.co_filename):
         return False
     return _instruction(traceback.tb_frame.f_code, traceback.tb_lasti) == "RAISE_VARARGS"
+
+
+def _may_refuse(file: str) -> bool:
+    return is_foreign(file) or file.startswith(_CHECKING)
 
 
 def _instruction(code: Any, offset: int) -> str:

@@ -20,12 +20,13 @@ from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import UnsupportedOperatorException
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.model.constants import Constants
-from fitchain.pod.compute.model.decisions import decided
-from fitchain.pod.compute.model.fidelity import NOT_BY_ROWS, Witness, observe, require_fidelity
+from fitchain.pod.compute.model.decisions import decided, without_checks
+from fitchain.pod.compute.model.fidelity import NOT_BY_ROWS, require_fidelity
 from fitchain.pod.compute.model.frameworks import without_trainer
 from fitchain.pod.compute.model.looks import Look, Traced
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
@@ -36,6 +37,7 @@ from fitchain.pod.compute.model.sizes import tried_out
 from fitchain.pod.compute.model.tensors import dtype_name, require_plain, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Heard, quiet, raising_location
 from fitchain.pod.compute.model.transforms import WRITTEN_OUT, Transformed, in_plain_operators, untransformed
+from fitchain.pod.compute.model.witness import Witness, observe, observe_unwatched
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import FitchainError, InputRefused
 from fitchain.pod.values.graph import Form, Graph, Input, TensorSpec
@@ -90,12 +92,13 @@ def export(
     admits = ANY if environment_class is None else environment_class.admits
     modes = [(part, part.training) for part in module.modules()]
     try:
-        with without_trainer(module), giving_one(module, output):
-            witness, require_run = _observed(module, inputs, max(2, batch))
+        with without_trainer(module):
+            witness, require_run = _observed(module, inputs, max(2, batch), output)
             tensors, notes = _named_tensors(module), _Notes([] if witness is None else witness.moving)
-            (training, writer), (evaluation, _) = (
-                _trace(module, inputs, batch, mode, tensors, admits, notes) for mode in (True, False)
-            )
+            with giving_one(module, output), without_checks():
+                (training, writer), (evaluation, _) = (
+                    _trace(module, inputs, batch, mode, tensors, admits, notes) for mode in (True, False)
+                )
     finally:
         for part, mode in modes:
             part.training = mode
@@ -243,6 +246,8 @@ def _trace(
         with quiet(), _slow_path(), contextlib.suppress(Exception):  # the first attempt says more of why
             program = export_once(strict=True)
     if program is None:
+        if isinstance(failure, UnsupportedOperatorException):
+            _refuse_operator(failure, admits)
         _refuse(failure or RuntimeError(), heard)
     writer = Writer(program, module, tensors, admits)
     try:
@@ -253,7 +258,9 @@ def _trace(
         raise InputRefused(f"torch.func runs here what no graph says: {refusal.message}", WRITTEN_OUT) from None
 
 
-def _observed(module: nn.Module, inputs: Sequence[Input], batch: int) -> tuple[Witness | None, Callable[[], None]]:
+def _observed(
+    module: nn.Module, inputs: Sequence[Input], batch: int, output: str
+) -> tuple[Witness | None, Callable[[], None]]:
     """What the module itself does, before anything is traced: what it makes at its first call and
     keeps is there then. Beside it comes what says that it could not be run; a trace that fails,
     too, says more of why."""
@@ -261,7 +268,10 @@ def _observed(module: nn.Module, inputs: Sequence[Input], batch: int) -> tuple[W
     witness: Witness | None = None
     with quiet() as heard, _slow_path():
         try:
-            witness = observe(module, inputs, batch)
+            with giving_one(module, output):
+                witness = observe(module, inputs, batch)
+            if witness is not None:
+                observe_unwatched(module, output, witness)
         except InputRefused:
             raise
         except Exception as error:  # noqa: BLE001 - as in `_trace`
@@ -338,6 +348,12 @@ def _slow_path() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _refuse_operator(error: UnsupportedOperatorException, admits: Admission) -> None:
+    """Say of an operator that torch cannot trace what is said of any that no class admits."""
+    if refused := admits.operator_refusal(str(error.func)):
+        raise InputRefused(at(raising_location(error.__traceback__), refused[0]), refused[1]) from None
 
 
 def _refuse(error: BaseException, heard: Heard, what: str = "traced") -> NoReturn:

@@ -1,23 +1,26 @@
 """Kept state: what a module keeps from call to call outside its parameters and buffers.
 
 It is looked for where Python can keep something: in attributes, of modules, objects and classes, in
-containers, closures, default arguments, iterators and generators, and in the variables that a
-module's functions read. A call that is repeated leaves all of it as it was, once caches are filled;
-what still changes then is a count, or a draw.
+containers, closures, default arguments, iterators and generators, in the variables that a module's
+functions read, and, by the names that these use, in modules, classes and functions of libraries. A
+call that is repeated leaves all of it as it was, once caches are filled; what still changes then is
+a count, or a draw.
 """
 
 from __future__ import annotations
 
 import array
 import ctypes
+import decimal
 import functools
 import itertools
 import os
 import random
 import sys
+import threading
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextvars import ContextVar
 from types import BuiltinMethodType, CellType, CodeType, FunctionType, GeneratorType, MethodType, ModuleType
 from typing import Any
@@ -33,6 +36,8 @@ MOST_KEPT = 10_000
 """So many values are looked at."""
 DEEPEST_KEPT = 6
 """Containers and objects within one another in which they are looked for."""
+MOST_IN_LIBRARIES = 100
+"""Values in a container of a library that is looked at."""
 GENERATOR = "generator "
 """How the state of a generator of random numbers begins."""
 _OF_MODULES = frozenset(vars(nn.Module())) - {
@@ -57,6 +62,7 @@ def kept_values(module: nn.Module, called: Called) -> dict[str, str]:
         of a tensor's numbers, the state of a generator of random numbers.
     """
     walk = _Walk(module)
+    walk.note("", _of_interpreter(), 0)
     walk.note("", {"random": vars(random)["_inst"], "numpy.random": vars(np.random.mtrand)["_rand"]}, 0)
     walk.values |= {f"os.environ.{name}": value for name, value in os.environ.items()}
     for name, part in module.named_modules():
@@ -64,13 +70,28 @@ def kept_values(module: nn.Module, called: Called) -> dict[str, str]:
         for kind in type(part).__mro__:
             if _is_own(kind):
                 walk.note(kind.__name__, dict(vars(kind)), 1)
-                beside = vars(sys.modules[kind.__module__])
-                walk.note("", {each: beside[each] for each in _read_by(_functions(kind)) if each in beside}, 1)
+                walk.read(_read_by(_functions(kind)), vars(sys.modules[kind.__module__]))
     for code, variables in called.items():
-        walk.note("", {each: variables[each] for each in _read_by([code]) if each in variables}, 1)
+        walk.read(_read_by([code]), variables)
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         walk.note(name, vars(tensor), 1)
     return walk.values
+
+
+def _of_interpreter() -> dict[str, Any]:
+    """What Python and torch keep for all."""
+    return {
+        "decimal.getcontext()": repr(decimal.getcontext()),
+        "threading.current_thread().name": threading.current_thread().name,
+        "os.getcwd()": os.getcwd(),
+        "sys.getrecursionlimit()": sys.getrecursionlimit(),
+        "sys.getswitchinterval()": sys.getswitchinterval(),
+        "torch.get_default_dtype()": str(torch.get_default_dtype()),
+        "torch.get_num_threads()": torch.get_num_threads(),
+        "torch.is_grad_enabled()": torch.is_grad_enabled(),
+        "torch.are_deterministic_algorithms_enabled()": torch.are_deterministic_algorithms_enabled(),
+        "torch.get_float32_matmul_precision()": torch.get_float32_matmul_precision(),
+    }
 
 
 class _Walk:
@@ -80,6 +101,8 @@ class _Walk:
         self.values = dict[str, str]()
         own = [*module.modules(), *module.parameters(), *module.buffers()]
         self.seen = {id(each) for each in own}
+        self.classes = {kind.__name__: kind for part in module.modules() for kind in type(part).__mro__}
+        self.classes |= {"Tensor": Tensor, "Parameter": nn.Parameter}
         self.alive = list[Any]()  # so that no id is used again
 
     def note(self, name: str, held: Mapping[Any, Any], depth: int) -> None:
@@ -88,6 +111,20 @@ class _Walk:
                 return
             if not str(key).startswith("__"):
                 self.value(f"{name}.{key}".lstrip("."), value, depth)
+
+    def read(self, names: Set[str], variables: Mapping[str, Any]) -> None:
+        """Note variables that code reads, and what is kept by the names that it uses in libraries."""
+        held = {name: variables[name] for name in names if name in variables}
+        self.note("", held, 1)
+        ahead: list[tuple[str, object]] = [*held.items(), *self.classes.items()]
+        reached = set[int]()
+        while ahead:
+            path, holder = ahead.pop()
+            if id(holder) not in reached and _is_of_library(holder):
+                reached.add(id(holder))
+                inside = {name: vars(holder)[name] for name in names if name in vars(holder)}
+                self.note(path, {name: value for name, value in inside.items() if _is_small(value)}, 1)
+                ahead += [(f"{path}.{name}", value) for name, value in inside.items()]
 
     def value(self, name: str, value: Any, depth: int) -> None:
         if isinstance(value, _PLAIN | itertools.count):
@@ -141,6 +178,18 @@ def _state(numbers: np.random.RandomState) -> Iterable[Any]:
 
 def _is_box(value: object) -> bool:
     return isinstance(value, list | tuple | set | frozenset | dict | deque)
+
+
+def _is_of_library(value: object) -> bool:
+    """Whether something is a module, or a class or a function that is nobody's own."""
+    if isinstance(value, FunctionType):
+        return not is_foreign(value.__code__.co_filename)
+    return isinstance(value, ModuleType) or (isinstance(value, type) and not _is_own(value))
+
+
+def _is_small(value: Any) -> bool:
+    """Whether something is what a count is kept in."""
+    return isinstance(value, _PLAIN | itertools.count) or (_is_box(value) and len(value) < MOST_IN_LIBRARIES)
 
 
 def _held_by(value: Any) -> Mapping[Any, Any]:

@@ -7,6 +7,7 @@ is decided by one. A look that only a run takes decides what no graph has.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from fitchain.pod.compute.model.dataflow import Dataflow
-from fitchain.pod.compute.model.torch_output import module_place
+from fitchain.pod.compute.model.torch_output import is_foreign, module_place
 
 Look = tuple[tuple[str, int] | None, str]
 """File and line, and the function of torch that is called there."""
@@ -26,6 +27,8 @@ _BESIDE_OPERATORS = frozenset(
 _DATA: Any = Tensor.data
 _GRADIENT: Any = Tensor.grad
 _OF_GRADIENTS = (_GRADIENT.__get__, _GRADIENT.__set__, _GRADIENT.__delete__)
+_VERSION: Any = Tensor._version
+PAST_FUNCTIONS = "past torch's functions"
 
 
 class Looks(TorchFunctionMode):
@@ -41,6 +44,8 @@ class Looks(TorchFunctionMode):
         self.flow, self.turned = flow, turned
         self.taken = dict[Look, bool]()
         self.at_gradients = list[tuple[str, int] | None]()
+        self.at_versions = list[tuple[str, int] | None]()
+        self._noted = set[int]()
 
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
         name = _name(function)
@@ -48,13 +53,21 @@ class Looks(TorchFunctionMode):
             self.taken[module_place(), name] = False
         elif function in _OF_GRADIENTS:
             self.at_gradients.append(module_place())
+        elif function == _VERSION.__get__ and is_foreign(sys._getframe(1).f_code.co_filename):
+            self.at_versions.append(module_place())
         reads = len(self.flow.reads)
         output = function(*arguments, **(options or {}))
         if len(self.flow.reads) > reads:
+            self._noted.update(range(reads, len(self.flow.reads)))
             look = module_place(), name
             self.taken[look] = isinstance(output, bool)
             return not output if look == self.turned and isinstance(output, bool) else output
         return output
+
+    def all_taken(self) -> dict[Look, bool]:
+        """All looks; also those at operators that no function of torch's was called for."""
+        past = {line for number, line in enumerate(self.flow.reads) if number not in self._noted and line}
+        return {**{(line, PAST_FUNCTIONS): False for line in past}, **self.taken}
 
 
 class Traced(TorchFunctionMode):

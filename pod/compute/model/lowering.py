@@ -17,10 +17,10 @@ from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 
-from fitchain.pod.compute.model.composites import Parts, is_composite, parts, without_out
+from fitchain.pod.compute.model.composites import Parts, is_composite, parts, without_out, without_writing
 from fitchain.pod.compute.model.rewrites import EMPTY, read_nodes, rewritten
 from fitchain.pod.compute.model.tensors import dtype_name, tensor_bytes
-from fitchain.pod.compute.model.torch_output import Location, noted_location
+from fitchain.pod.compute.model.torch_output import Location, noted_location, quiet
 from fitchain.pod.values.digest import blake3_digest
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Argument, Form, InputRef, Node, NodeRef, Symbol, TensorRef
@@ -193,6 +193,8 @@ class Writer:
             target, arguments, options = rewritten(target, node.args, node.kwargs)
             if (made := without_out(target, options)) is not None:
                 self.into(node, made, arguments, options)
+            elif (made := without_writing(target)) is not None and self.is_admitted_as(target, made):
+                self.in_place(node, made, arguments, options)
             elif self.is_taken_apart(target) and (of := parts(node, self.is_admitted)) is not None:
                 self.made_of(node, of)
             else:
@@ -201,6 +203,10 @@ class Writer:
     def is_admitted(self, name: str) -> bool:
         """Whether an operator is written as it is."""
         return not self.admits.operator_refusal(name)
+
+    def is_admitted_as(self, target: Any, made: Any) -> bool:
+        """Whether what changes a tensor is admitted only as what makes another."""
+        return not self.is_admitted(str(target)) and self.is_admitted(str(made))
 
     def is_taken_apart(self, target: Any) -> bool:
         """Whether an operator is written as what torch makes it of."""
@@ -228,6 +234,23 @@ class Writer:
         others = {key: value for key, value in options.items() if key != "out"}
         made = self.append(node, self.name(node, target), arguments, others)
         self.add(Node(COPY, (self.argument(node, out), made), {}), node.stack_trace)
+        self.values[node] = NodeRef(len(self.nodes) - 1)
+
+    def in_place(self, node: fx.Node, target: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:
+        """Write down an operator that changes its first argument as one that makes another tensor.
+        Where something else reads the first, or it has another dtype, that is then copied into it;
+        its gradient needs what was there before."""
+        changed, *others = arguments
+        name = self.name(node, target)
+        if _is_read_once(changed) and _dtype(target, arguments, options) is changed.meta["val"].dtype:
+            self.values[node] = self.append(node, name, arguments, options)
+            return
+        self.add(Node("aten.clone.default", (self.argument(node, changed),), {}), node.stack_trace)
+        before = NodeRef(len(self.nodes) - 1)
+        named = {key: self.argument(node, value) for key, value in options.items() if value is not None}
+        self.add(Node(name, (before, *(self.argument(node, value) for value in others)), named), node.stack_trace)
+        made = NodeRef(len(self.nodes) - 1)
+        self.add(Node(COPY, (self.argument(node, changed), made), {}), node.stack_trace)
         self.values[node] = NodeRef(len(self.nodes) - 1)
 
     def name(self, node: fx.Node, target: Any) -> str:
@@ -333,6 +356,20 @@ def _picks(node: fx.Node) -> bool:
     indices = node.args[1] if "index" in str(node.target) else None
     masks = [each for each in indices if isinstance(each, fx.Node)] if isinstance(indices, list | tuple) else []
     return not masks or any(each.meta["val"].dtype in (torch.bool, torch.uint8) for each in masks)
+
+
+def _is_read_once(node: fx.Node) -> bool:
+    """Whether a tensor has memory of its own, and a single node reads it."""
+    record = OPERATORS.get(str(node.target)) if node.op == "call_function" else None
+    return record is not None and not record.aliases and not record.writes and len(node.users) == 1
+
+
+def _dtype(target: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> torch.dtype:
+    """The dtype of what an operator makes of the nodes that it takes."""
+    values = fx.node.map_arg((tuple(arguments), dict(options)), lambda node: node.meta["val"])
+    with quiet():
+        made: Tensor = target(*values[0], **values[1])
+    return made.dtype
 
 
 def _attribute(module: nn.Module, path: str) -> Tensor | None:

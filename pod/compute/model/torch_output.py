@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import linecache
 import logging
 import re
@@ -19,13 +20,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from traceback import StackSummary
 from types import FrameType, TracebackType
 
 import torch
+from torch.fx.proxy import TracerBase
 
 _SHAPES_LOGGER = "torch.fx.experimental.symbolic_shapes"
-_TORCH, _OURS = (str(Path(file).resolve().parent) for file in (torch.__file__, __file__))
-_TRYING = frozenset(str(Path(__file__).parent / name) for name in ("fidelity.py", "output.py"))
+_TORCH, _OURS = str(Path(torch.__file__).resolve().parent), str(Path(__file__).resolve().parents[2])
+_TRYING = frozenset(str(Path(__file__).parent / name) for name in ("trial.py", "witness.py", "output.py"))
 """Files that call a module: lines further out are not its own."""
 _STANDARD = str(Path(sysconfig.get_path("stdlib")).resolve())
 _ASSIGNED = re.compile(r"The tensor attributes? (.*?) (?:was|were) assigned during export")
@@ -67,6 +70,7 @@ def quiet() -> Iterator[Heard]:
     with (
         warnings.catch_warnings(record=True) as caught,
         _loggers(_Listener(heard)),
+        _own_lines(),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
     ):
@@ -96,6 +100,23 @@ def _loggers(listener: logging.Handler) -> Iterator[None]:
         for logger, handlers, propagate, level in before:
             logger.handlers, logger.propagate = handlers, propagate
             logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _own_lines() -> Iterator[None]:
+    """Have a trace note the innermost line of the module beside each node; torch itself notes lines
+    of functions named `forward` alone."""
+    noted = TracerBase._filter_traceback_frames
+
+    def own(self: TracerBase, user_stack_summary: StackSummary) -> StackSummary:
+        within = itertools.dropwhile(lambda frame: frame.name != "forward", user_stack_summary)
+        return StackSummary.from_list([frame for frame in within if is_foreign(frame.filename)][-1:])
+
+    TracerBase._filter_traceback_frames = own  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        TracerBase._filter_traceback_frames = noted  # type: ignore[method-assign]
 
 
 class _Listener(logging.Handler):
@@ -129,7 +150,7 @@ def calling_frame(frame: FrameType | None = None) -> FrameType | None:
 
 
 def module_place() -> tuple[str, int] | None:
-    """File and line of the innermost such line of a module that is tried (`fidelity`); None where
+    """File and line of the innermost such line of a module that is tried (`trial`); None where
     torch itself is at work: in a backward pass without hooks, say."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code.co_filename not in _TRYING:

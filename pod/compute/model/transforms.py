@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.overrides import TorchFunctionMode
 
 from fitchain.pod.compute.model.torch_output import raising_location
 from fitchain.pod.values.errors import FitchainError, InputRefused
@@ -27,6 +28,18 @@ _functorch: Any = torch._C._functorch
 
 class Transformed(Exception):
     """A module computes within a transform of torch.func."""
+
+
+class _Gradients(TorchFunctionMode):
+    """Keeps a gradient that was asked for as a mere number, without `create_graph`, from being
+    differentiated: what is taken down would."""
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+        options = options or {}
+        output = function(*arguments, **options)
+        if function is not torch.autograd.grad or options.get("create_graph"):
+            return output
+        return tuple(None if each is None else each.detach() for each in output)
 
 
 @contextlib.contextmanager
@@ -67,7 +80,8 @@ def _plain(module: nn.Module, examples: tuple[Tensor, ...]) -> Callable[..., Ten
         return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
     def compute(held: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
-        value: Tensor = torch.func.functional_call(module, held, inputs)
+        with _Gradients():
+            value: Tensor = torch.func.functional_call(module, held, inputs)
         return value
 
     records = tuple(each.new_zeros((RECORDS, *each.shape[1:])) for each in examples)

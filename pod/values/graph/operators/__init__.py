@@ -34,6 +34,14 @@ COMPLEX = (
 )
 """Why no class has complex numbers, and what to do instead."""
 _DECOMPOSED = "its steps and signs differ between libraries; torch.linalg.qr and solve are admitted"
+_REJECTING = (
+    "it draws again and again until a number is taken, and how often follows from values; draw with torch.randn or"
+    " torch.rand: in place of a Beta (1 - u ** (1 / b)) ** (1 / a), of a Dirichlet the softmax of normal numbers"
+)
+_CHOLESKY = (
+    "its steps differ between libraries; keep the lower triangle itself as what is learnt, and give it as scale_tril,"
+    " or take Independent(Normal(...), 1) where it is diagonal"
+)
 _FUNCTIONAL = "write the gradient or the batch dimension out in forward, without torch.func"
 _NEVER = {
     "aten.empty": "uninitialised memory would enter the model; use zeros",
@@ -61,6 +69,8 @@ _NEVER = {
     "aten._linalg_eigh": _DECOMPOSED,
     "aten.linalg_eig": _DECOMPOSED,
     "aten.linalg_pinv": _DECOMPOSED,
+    **dict.fromkeys(("aten.linalg_cholesky", "aten.cholesky"), _CHOLESKY),
+    **dict.fromkeys(("aten._standard_gamma", "aten._sample_dirichlet", "aten.binomial"), _REJECTING),
     "_add_batch_dim": _FUNCTIONAL,
     "_make_dual": _FUNCTIONAL,
     "_grad_increment_nesting": _FUNCTIONAL,
