@@ -369,7 +369,7 @@ def test_every_figure_of_a_certificate_says_of_how_many_records_it_is(job: Job, 
     told = describe_held_out(some) or ""
     assert "on 10 of 12 held-out records that nobody trained on (class 5 is left out): accuracy 90.0 % (59.6 to" in told
     lines = describe_verdict(some, job.model).views[1]
-    assert isinstance(lines, KeyValues) and "records (class 5 is left out): " in dict(lines.pairs)["on"]
+    assert isinstance(lines, KeyValues) and "records (class 5 is left out): " in str(dict(lines.pairs)["on"])
     counted = values(some, job.model)["held_out_counted"]
     assert (counted["counted"], counted["of"], counted["unit"], counted["left_out"]) == (10, 12, "record", 5)
     figures, on = figures_of(some), "10 of 12 held-out records, class 5 is left out"
