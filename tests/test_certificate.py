@@ -18,6 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from fitchain.cli.views.figures import figures_of
+from fitchain.cli.views.model_card import CardTerms, model_card
+from fitchain.cli.views.output import KeyValues
 from fitchain.cli.views.verdict import describe_choice, describe_held_out, describe_verdict, values
 from fitchain.pod.ports.agreement import Agreements, State
 from fitchain.pod.ports.agreement.descent import trained_parents
@@ -54,7 +57,7 @@ from fitchain.pod.values.errors import (
 )
 from fitchain.pod.values.ids import ModelId
 from fitchain.pod.values.leaf import StateRoots, records_digest
-from fitchain.pod.values.recipe import HeldOutFrom
+from fitchain.pod.values.recipe import Choice, HeldOutFrom
 from fitchain.pod.values.state import model_root, optimizer_root, write_safetensors
 from tests.certified_jobs import (
     FIT,
@@ -354,6 +357,27 @@ def test_held_out_result_stands_in_the_certificate_and_is_told_as_the_owners(job
         "as the owner states, on 10 held-out records that nobody trained on: accuracy 90.0 % (59.6 to"
     )
     assert values(verdict, job.model)["held_out"] == claim.result.json()
+
+
+def test_every_figure_of_a_certificate_says_of_how_many_records_it_is(job: Job, reader: Chain) -> None:
+    verdict = verify(job.model, job.certificate, reader)
+    statement, claim = verdict.statement, verdict.statement.held_out
+    assert claim is not None
+    ignoring = replace(statement.recipe, loss=Choice("cross_entropy", {"ignore_index": 5}), transform={})
+    more = replace(claim, result=replace(claim.result, records=12))
+    some = replace(verdict, statement=replace(statement, recipe=ignoring, held_out=more))
+    told = describe_held_out(some) or ""
+    assert "on 10 of 12 held-out records that nobody trained on (class 5 is left out): accuracy 90.0 % (59.6 to" in told
+    lines = describe_verdict(some, job.model).views[1]
+    assert isinstance(lines, KeyValues) and "records (class 5 is left out): " in str(dict(lines.pairs)["on"])
+    counted = values(some, job.model)["held_out_counted"]
+    assert (counted["counted"], counted["of"], counted["unit"], counted["left_out"]) == (10, 12, "record", 5)
+    figures, on = figures_of(some), "10 of 12 held-out records, class 5 is left out"
+    assert {figure.counted for figure in figures} == {on} and figures[0].interval is not None
+    page = model_card(some, CardTerms("A model", "", {}, sha256(b"certificate")))
+    assert page.count(on) == 2 * len(figures)  # in front and on the page
+    kept = replace(some, statement=replace(some.statement, held_out=None))
+    assert "(class 5 is left out); what the model does on them stays" in (describe_held_out(kept) or "")
 
 
 def test_held_out_result_of_one_account_does_not_sound_independent(job: Job, reader: Chain) -> None:

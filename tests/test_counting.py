@@ -17,7 +17,12 @@ from fitchain.cli.views.review import evaluation_of
 from fitchain.cli.views.units import records_trained_on
 from fitchain.pod.compute.dataset import register
 from fitchain.pod.compute.held_out import tally_outputs
-from fitchain.pod.proof.certificate.results import require_attacked, require_counted, require_same_records
+from fitchain.pod.proof.certificate.results import (
+    require_attack_on_same,
+    require_attacked,
+    require_counted,
+    require_same_records,
+)
 from fitchain.pod.values.counting import CountedTargets
 from fitchain.pod.values.errors import ClaimMismatch
 from fitchain.pod.values.held_out import Amounts, Classes, HeldOut, NoisedClasses, NoisedMean, Subgroup
@@ -239,3 +244,11 @@ def test_a_training_is_of_the_records_that_it_takes() -> None:
     assert records_trained_on(card, given, 12) == "96 of 569 records"
     assert records_trained_on(card, replace(given, held_out=None), 1000) == "569 records"
     assert records_trained_on(card, replace(given, held_out=None, rows=(0, 80)), 1000) == "80 of 569 records"
+
+
+def test_an_attack_is_on_the_held_out_records_that_the_result_counts() -> None:
+    require_attack_on_same(31, WHOLE, ignoring(), ())
+    require_attack_on_same(40, HeldOut(40, of_classes(512, 400)), ignoring(), (4, 4))  # of some pixels each
+    require_attack_on_same(40, HeldOut(40, None), ignoring(), ())
+    with pytest.raises(ClaimMismatch, match="non-members are 40, and the result on held-out records counts 31"):
+        require_attack_on_same(40, WHOLE, ignoring(), ())

@@ -26,7 +26,12 @@ from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.ports.store.unixfs import add_file, chunks
 from fitchain.pod.proof.audit.disclosure import opens_reference
 from fitchain.pod.proof.certificate.envelope import MODEL, kind_of_file
-from fitchain.pod.proof.certificate.results import require_attacked, require_counted, require_same_records
+from fitchain.pod.proof.certificate.results import (
+    require_attack_on_same,
+    require_attacked,
+    require_counted,
+    require_same_records,
+)
 from fitchain.pod.proof.certificate.risk import may_show_summary
 from fitchain.pod.proof.certificate.statement import (
     MOST_LEAVES,
@@ -231,6 +236,8 @@ def check_risk(statement: Statement) -> None:
     recipe, summary = statement.recipe, risk.summary
     require_attacked("members", summary.members, "trains on", recipe.training_count, recipe)
     require_attacked("non-members", summary.non_members, "holds out", recipe.held_out_count, recipe)
+    if (claim := statement.held_out) is not None:
+        require_attack_on_same(summary.non_members, claim.result, recipe, card.column(recipe.target).shape)
 
 
 def check_base(statement: Statement) -> None:

@@ -74,6 +74,23 @@ def require_attacked(what: str, count: int, does: str, records: int, recipe: Rec
         raise ClaimMismatch(f"the risk report's {what}: the certificate says {count}, and the recipe {does} {records}")
 
 
+def require_attack_on_same(non_members: int, result: HeldOut, recipe: Recipe, shape: Sequence[int]) -> None:
+    """Check that a risk report is of as many held-out records as the result counts, where a record
+    has one target.
+
+    Args:
+        non_members: as the report states them.
+        result, recipe, shape: as of `require_counted`.
+
+    Raises:
+        ClaimMismatch: it is of others.
+    """
+    has_one_target = CountedTargets.of(recipe, shape).per_record == 1
+    if has_one_target and isinstance(result.outcome, Classes | Amounts | Sequences):
+        said = "the result on held-out records counts"
+        require_equal("the risk report's non-members are", non_members, result.outcome.compared, said)
+
+
 def require_same_records(results: Iterable[HeldOut]) -> None:
     """Check that results of several models are on the same records, of which as many count.
 
