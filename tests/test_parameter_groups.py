@@ -45,6 +45,7 @@ def test_a_pattern_that_matches_nothing_is_refused_with_the_nearest(pattern: str
         (("net.*", "*.bias"), {}, "all that it matches is of 'net.*' before it"),
         (("lm_head.*",), {"tied": {"lm_head.weight": "net.head.weight"}}, "lm_head.weight is tied to net.head.weight"),
         (("stem.*",), {"frozen": ["stem.weight"]}, "stem.weight is frozen"),
+        (("lm_head.*",), {"tied": {"lm_head.weight": "stem.weight"}}, "lm_head.weight is frozen"),
     ],
 )
 def test_an_empty_group_says_why(patterns: tuple[str, ...], beside: dict[str, Any], words: str) -> None:

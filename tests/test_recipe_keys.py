@@ -217,6 +217,8 @@ def test_a_policys_conditions_are_told_with_the_rest() -> None:
             "[optimizer]\nname = 'SGD'\nlr = 0.1",
             "did you mean learning_rate? It stands outside of the table [optimizer]",
         ),
+        ("[loss]\nname = 'mse_loss'\nlearning_rate = 0.1", "learning_rate stands outside of the table [loss]"),
+        ('held_out = "0.2"', "write held_out = 0.2, without quotes"),
         ("[parameter_groups]\nmatch = 'a'", "it is a list: write parameter_groups = [{...}], or [[parameter_groups]]"),
         ("gradient_clip = '1'", "write gradient_clip = 1, without quotes"),
     ],

@@ -7,12 +7,13 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fitchain.pod.compute.dataset import Rule
 from fitchain.pod.jobs.home import Home
-from fitchain.pod.parties.owner import data
+from fitchain.pod.parties.owner import PrivacyOffer, data
 from fitchain.pod.parties.owner.data import RegisteredDataset, read_registered, registration_salt, registrations
 from tests.chain_fixtures import PASSPHRASE
 from tests.pods import Party, offer_table, private_table
@@ -67,6 +68,30 @@ def test_another_offer_is_not_taken_for_the_one_that_was_cut_off(
     made = offer_table(owner, table_path, price=7) if what == "price" else offer_table(owner, other)
     require_kept(owner, made, 1)
     assert registrations(owner.home) == 2
+
+
+RANGES = dict.fromkeys(("alpha", "beta", "gamma", "delta"), (-10.0, 10.0))
+
+
+def test_a_dataset_of_another_ledger_is_not_taken_for_the_one_that_was_cut_off(
+    owner: Party, table_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer: dict[str, Any] = {"transform": "ranges", "ranges": RANGES, "classes": ("ill", "well")}
+
+    def offered(privacy: PrivacyOffer) -> RegisteredDataset:
+        return offer_table(owner, table_path, privacy=privacy, **offer)
+
+    def ledgers() -> list[int]:
+        return [owner.home.registry.dataset(id).ledger for id in data._registered(owner.home)]
+
+    with monkeypatch.context() as cutting, pytest.raises(CutOff):
+        cutting.setattr(data, "keep_row", cut_off)
+        offered(PrivacyOffer(3, 1e-3))
+    assert not offered(PrivacyOffer(2, 1e-3, other_people=True)).taken_up and ledgers() == [1, 2]
+    with monkeypatch.context() as cutting, pytest.raises(CutOff):
+        cutting.setattr(data, "keep_row", cut_off)
+        offered(PrivacyOffer(2, 1e-3, other_people=True))
+    assert offered(PrivacyOffer(2, 1e-3, other_people=True)).taken_up and ledgers() == [1, 2, 3]
 
 
 @pytest.mark.long

@@ -356,11 +356,13 @@ def register(
         "root": registered.root,
         "card": str(registered.card_cid),
         "offered_as": before,
+        "taken_up": registered.taken_up,
         "open_to": list(policy.scientists) or None,
         "models_may_reveal_records": policy.models_may_reveal_records,
     }
     pairs = [
         ("dataset", registered.id),
+        *([("taken up", "an earlier command registered it and was cut off")] if registered.taken_up else []),
         ("records", f"{registered.card.record_count} of {len(registered.card.feature_names)} columns, target {target}"),
         ("unit", describe_protected(registered.card, registered.left_out)),
         *subgroup_pairs(registered.card),

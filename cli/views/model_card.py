@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from fitchain.cli.licences import hub_lines
 from fitchain.cli.views import recipe as recipe_view
-from fitchain.cli.views.amounts import counted
 from fitchain.cli.views.dataset import describe_target
 from fitchain.cli.views.figures import Figure, figures_of
 from fitchain.cli.views.lineage import lineage_pairs

@@ -61,7 +61,11 @@ def weights_in(path: Path) -> Path:
         InputRefused: they are pickles, there are several, or one is a shard of several; or the path
             cannot be read.
     """
-    if not path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:  # a name that is too long, say
+        raise InputRefused(f"{path} cannot be read: {reason_of(error)}") from None
+    if not is_folder:
         refuse_pickle(path)
         _refuse_shard(path)
         return path

@@ -44,7 +44,7 @@ from fitchain.pod.jobs.tokenizers import tokenizer_file
 from fitchain.pod.ports.chain.base import write_file
 from fitchain.pod.ports.keys import Keys
 from fitchain.pod.ports.memory import total_memory
-from fitchain.pod.ports.registry import Role
+from fitchain.pod.ports.registry import DatasetEntry, Role
 from fitchain.pod.ports.store import Cid
 from fitchain.pod.ports.trust import TrustedPanel
 from fitchain.pod.values.digest import Digest, Root, canonical_json, sha256
@@ -147,8 +147,9 @@ class DatasetOffer:
 
 @dataclass(frozen=True)
 class RegisteredDataset:
-    """A dataset as it was registered, with the panels that its policy names as they stood then, and
-    how many records of the file were more than a unit's share and are never used."""
+    """A dataset as it was registered, with the panels that its policy names as they stood then, how
+    many records of the file were more than a unit's share and are never used, and whether it was
+    taken up: an earlier command had registered it, and was cut off."""
 
     id: DatasetId
     root: Root
@@ -157,6 +158,7 @@ class RegisteredDataset:
     card: Card
     panels: tuple[TrustedPanel, ...] = ()
     left_out: int = 0
+    taken_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -267,7 +269,8 @@ def register_prepared(home: Home, prepared: PreparedDataset, tick: Tick = no_tic
     assert table.reading is not None
     reading: dict[str, Any] = table.reading.json() | {"unit": None if offer.unit is None else offer.unit.json()}
     registered = _registered(home)
-    if cut_off := _cut_off(home, prepared, registered, tick):
+    cut_off = _cut_off(home, prepared, registered, tick)
+    if cut_off is not None:
         made, id = cut_off
     else:
         made, ledger = _make(home, prepared, len(registered), tick), prepared.ledger
@@ -277,7 +280,9 @@ def register_prepared(home: Home, prepared: PreparedDataset, tick: Tick = no_tic
     made.leaves.save(home.dataset_folder(id) / LEAVES)
     keep_policy_panels(home, id, list(panels))
     keep_row(home, DatasetRow(id, source, reading, made.salt, made.root, made.card.encode(), str(made.card_cid)))
-    return RegisteredDataset(id, made.root, table.count, made.card_cid, made.card, panels, table.left_out)
+    return RegisteredDataset(
+        id, made.root, table.count, made.card_cid, made.card, panels, table.left_out, cut_off is not None
+    )
 
 
 @dataclass(frozen=True)
@@ -333,16 +338,31 @@ def _make(home: Home, prepared: PreparedDataset, number: int, tick: Tick) -> _Ma
 def _cut_off(
     home: Home, prepared: PreparedDataset, registered: Sequence[DatasetId], tick: Tick
 ) -> tuple[_Made, DatasetId] | None:
-    """The account's last registration, if it is of this very table and card and this home did not
-    come to keep it: its command was killed after the chain had it. Registered anew, it would stay
+    """The account's last registration, if it is of this very table, card and ledger and this home
+    did not come to keep it: its command was killed after the chain had it. Registered anew, it would stay
     on offer beside its twin, and its owner's pod know nothing of it."""
     if not registered or (id := registered[-1]) in {row.id for row in home.journal.datasets()}:
         return None
     entry = home.registry.dataset(id)
     if not entry.active or entry.count != prepared.table.count:
         return None
+    if not _is_charged_to(home, entry, prepared, registered[:-1]):
+        return None
     made = _make(home, prepared, len(registered) - 1, tick)
     return (made, id) if (made.root, made.card_cid) == (entry.root, entry.card) else None
+
+
+def _is_charged_to(home: Home, entry: DatasetEntry, prepared: PreparedDataset, others: Sequence[DatasetId]) -> bool:
+    """Whether a dataset's trainings are charged as it is asked: to a ledger that is there, or to one
+    that was opened for it alone, with the same budget."""
+    if prepared.opened is None:
+        return entry.ledger == prepared.ledger
+    ledger = home.registry.ledger_of(entry)
+    return (
+        ledger is not None
+        and ledger.budget == prepared.opened
+        and all(home.registry.dataset(other).ledger != entry.ledger for other in others)
+    )
 
 
 def _require_storable(source: Path) -> None:

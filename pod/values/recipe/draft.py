@@ -369,6 +369,8 @@ def _of_others(key: str, term: str, choices: Mapping[str, Mapping[str, Any]]) ->
     if advice := of_another(key, term, choices):
         return advice
     arguments = {argument for having in choices.values() for argument in having}
+    if term in TERMS and term not in arguments:
+        return f"{term} stands outside of the table [{key}]"
     asked = meant("recipe", term, [each for each in TERMS if each not in arguments])
     return f"{asked} It stands outside of the table [{key}]" if asked else ""
 

@@ -114,7 +114,8 @@ def _advised(
 ) -> InputRefused:
     """A fault with what to write instead, where it says nothing of that: the value as it was meant,
     or the key's example, whichever a draft takes first."""
-    if fault.hint:
+    is_quoted = isinstance(value, str) and len(value) <= _LONGEST and _bare(value) is not None
+    if fault.hint and not is_quoted:
         return fault
     for meant, advice in _meant(key, value):
         if _draft_refusal(card, {**taken, key: meant}) is None:

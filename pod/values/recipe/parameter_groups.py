@@ -69,12 +69,12 @@ def group_faults(
                 f"{what} is empty: all that it matches is of {earlier} before it",
                 "a parameter is of the first group that matches: put the narrower one first",
             )
-        elif (other := next(filter(matches, tied), None)) is not None:
+        elif (other := next(filter(matches, tied), None)) is not None and tied[other] in names:
             yield InputRefused(
                 f"{what} matches no parameter that training moves: {other} is tied to {tied[other]}",
                 f"write match = {json.dumps(tied[other])}, for both",
             )
-        elif (still := next(filter(matches, frozen), None)) is not None:
+        elif (still := next(filter(matches, (*frozen, *tied)), None)) is not None:
             yield InputRefused(
                 f"{what} matches no parameter that training moves: {still} is frozen",
                 "leave the group out, or publish the module with requires_grad of it",
@@ -104,4 +104,4 @@ def _advice(match: str, names: Sequence[str]) -> str:
     begun = [".".join(parts[:end]) for name in names for parts in [name.split(".")] for end in range(1, len(parts))]
     patterns = dict.fromkeys([*names, *(f"{begin}.*" for begin in begun), *inner.values()])
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    return hint(match, patterns) or f"the model's are {shown}"
+    return hint(match, patterns) or (f"the model's are {shown}" if names else "all of the model's are frozen")
