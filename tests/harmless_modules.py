@@ -387,6 +387,37 @@ class Recurs(nn.Module):
         return output[:, 0]
 
 
+class ComputesDropoutAgain(Two):
+    """Computed again for the gradient, from the state that torch's generator had."""
+
+    def between(self, x: Tensor) -> Tensor:
+        def block(x: Tensor) -> Tensor:
+            return torch.dropout(torch.tanh(x), 0.5, self.training)
+
+        return checkpoint(block, x, use_reentrant=False)  # type: ignore[no-any-return]
+
+
+class HasCompiledPart(Two):
+    def prepare(self) -> None:
+        self.compiled = torch.compile(torch.tanh, backend="eager")
+
+    def between(self, x: Tensor) -> Tensor:
+        return self.compiled(x)
+
+
+class ReadsTableOnce(Two):
+    """From a file, at its first call."""
+
+    def prepare(self) -> None:
+        self.table: Tensor | None = None
+
+    def between(self, x: Tensor) -> Tensor:
+        if self.table is None:
+            with open(__file__, "rb") as file:
+                self.table = torch.tensor([float(byte) for byte in file.read(8)])
+        return torch.tanh(x) * self.table
+
+
 KINDS: list[type[nn.Module]] = [
     kind
     for kind in list(globals().values())

@@ -398,7 +398,7 @@ LEAKS = (
     Leak(
         "a buffer by the name of a parameter",
         FrozenParameter,
-        refusal="writes into the parameter 'bank_KF', which the optimizer alone may move",
+        refusal="writes into the parameter 'bank_KF', and what steps write is a buffer",
     ),
     Leak("weights written in turn", WrittenInTurn, refusal="weights that are written once remember their batch"),
     Leak(

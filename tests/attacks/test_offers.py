@@ -184,7 +184,7 @@ def hoard_in_a_frozen_parameter(value: dict[str, Any]) -> None:
     [
         (hoard_records, "writes what it reads of the records into the buffer 'ring'"),
         (hoard_parameters, "the buffer 'ring' remembers what was learnt"),
-        (hoard_in_a_frozen_parameter, "writes into the parameter 'still', which the optimizer alone may move"),
+        (hoard_in_a_frozen_parameter, "writes into the parameter 'still', and what steps write is a buffer"),
     ],
 )
 def test_graph_that_would_carry_records_home_is_declined(

@@ -103,7 +103,6 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._digests = dict[int, tuple[bytes, bytes]]()  # of storages and of what made them, by address
         self._kept = dict[int, StorageWeakRef]()  # so that no address is used again
         self._blank = set[int]()  # addresses of new memory
-        self._draws = 0
         for name, tensor in named.items():
             self._know(tensor, blake3(name.encode()).digest(), b"")
 
@@ -130,9 +129,7 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         depends = any(_address(tensor) in self._digests for tensor in tensors)
         if depends and _is_read(operator, arguments):
             self.reads.append(module_place())
-        if torch.Tag.nondeterministic_seeded in operator.tags:
-            self._draws += 1
-            depends = True
+        depends = depends or torch.Tag.nondeterministic_seeded in operator.tags
         if operator in _NEW_MEMORY or operator in _OF_SHAPES or not depends:
             return self._constant(operator, arguments, options)
         sources = tuple(self.digest(tensor) for tensor in tensors)
@@ -167,7 +164,9 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # Which gradients a kernel gives at once, a mask says: each is the same without the others.
         asked = [argument.name != "output_mask" for argument in operator._schema.arguments]
         plain = _plain([*itertools.compress(arguments, asked), *sorted(options.items())])
-        drawn = self._draws if torch.Tag.nondeterministic_seeded in operator.tags else 0
+        # A draw follows from the generator's state: one that is repeated from the same is the same.
+        is_draw = torch.Tag.nondeterministic_seeded in operator.tags
+        drawn = content(torch.get_rng_state()).hex() if is_draw else ""
         ordered = sorted(sources) if operator in _COMMUTING and not options else sources
         return blake3(f"{operator} {plain} {drawn} ".encode() + b"".join(ordered)).digest()
 

@@ -46,6 +46,10 @@ from fitchain.pod.values.state import TensorBytes
 
 CONSTRAINED = "Constraints violated"
 """How torch begins to say that a trace holds for some batch sizes."""
+LEARNING = ("data-dependent", "Dynamo", "DataDependent", ".numpy() is not supported for tensor subclasses")
+"""Words of torch's about a module whose Python learns a tensor's values."""
+UNFOLLOWED = "does not require grad"
+"""Words of torch's about a gradient of what was computed without."""
 MOST_BATCH = 1 << 16
 """The batch size that export leaves open ends here; programs run larger ones all the same."""
 
@@ -368,6 +372,7 @@ def _refuse(error: BaseException, heard: Heard, what: str = "traced") -> NoRetur
             "write x.shape[0] or -1 in place of a number, and do not branch on it",
         ) from None
     location = raising_location(error.__traceback__)
-    if "data-dependent" in message or "Dynamo" in type(error).__name__ or "DataDependent" in type(error).__name__:
+    if any(word in f"{message} {type(error).__name__}" for word in LEARNING):
         raise InputRefused(at(location, DATA_DEPENDENT), "compute both cases and choose with torch.where") from None
-    raise InputRefused(at(location, f"the module cannot be {what}: {type(error).__name__}: {message}")) from None
+    hint = "an evaluation follows no gradients: ask for one within torch.enable_grad()" if UNFOLLOWED in message else ""
+    raise InputRefused(at(location, f"the module cannot be {what}: {type(error).__name__}: {message}"), hint) from None

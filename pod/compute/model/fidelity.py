@@ -37,7 +37,11 @@ from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.state import TensorBytes
 
 NOT_BY_ROWS = "is not laid out row by row"
-LAYOUT_HINT = "lay it out anew before: tensor.data = tensor.data.contiguous()"
+CAUSE_HINTS: Mapping[str, str] = {
+    NOT_BY_ROWS: "lay it out anew before: tensor.data = tensor.data.contiguous()",
+    "CheckpointFunction": "give torch.utils.checkpoint use_reentrant=False, or leave it out",
+}
+"""What to do about causes, by words of theirs."""
 HINT = (
     "compute it with operators whose gradients torch knows, whatever the values and the size of a batch are, and keep"
     " nothing outside parameters and buffers"
@@ -110,7 +114,9 @@ def _require_equal_unwatched(subject: Subject, witness: Witness) -> None:
 def _require_equal(where: str, run: Call, replayed: Call, witness: Witness) -> None:
     for name, digest in run.values.items():
         if name in replayed.values and replayed.values[name] != digest:
-            _refuse(f"the graph computes {name} {where} otherwise than the module", name, witness)
+            step = run.flow.difference(replayed.flow, name) if name in run.flow.digests else None
+            sentence = f"the graph computes {name} {where} otherwise than the module"
+            _refuse(sentence, name, witness, location_of(step.line) if step else None)
 
 
 def _require_one_flow(run: Flow, replayed: Flow, witness: Witness) -> None:
@@ -137,5 +143,5 @@ def _refuse(sentence: str, name: str, witness: Witness, location: Location | Non
     named = sorted([*witness.changing, *witness.causes], key=lambda cause: not cause.endswith(name))
     cause = named[0] if named else ""
     because = f": {cause}, which no graph can say" if cause else ""
-    hint = LAYOUT_HINT if NOT_BY_ROWS in cause else HINT
-    raise InputRefused(at(location or witness.causes.get(cause), f"{sentence}{because}"), hint)
+    hint = next((hint for what, hint in CAUSE_HINTS.items() if what in cause), HINT)
+    raise InputRefused(at(witness.causes.get(cause) or location, f"{sentence}{because}"), hint)

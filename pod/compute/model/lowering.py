@@ -123,7 +123,10 @@ class Writer:
             elif spec.kind.name == "CONSTANT_TENSOR":
                 self.values[node] = TensorRef(self.constant(str(spec.target)))
             else:
-                raise InputRefused(f"the module uses {spec.target}, a {spec.kind.name}, which a graph cannot hold")
+                raise InputRefused(
+                    f"the module uses {spec.target}, a {spec.kind.name}, which a graph cannot hold",
+                    "in place of a torch.Generator of its own draw by torch's, which is seeded before each step",
+                )
 
     @staticmethod
     def _all(named: Callable[..., Iterator[tuple[str, Tensor]]]) -> Iterator[tuple[str, Tensor]]:

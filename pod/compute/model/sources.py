@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from fitchain.pod.compute.model.torch_output import Location, is_foreign, location_of, module_place
+from fitchain.pod.compute.model.torch_output import Location, is_called_by_torch, is_foreign, location_of, module_place
 
 DRAWS = "numbers that the operating system draws"
 CLOCK = "the clock"
@@ -62,6 +62,14 @@ _FUNCTIONS: Mapping[CodeType, str] = {
 """Functions of Python that do so."""
 _OF_SYSTEM = frozenset({"_io", "io", "posix", "nt", "os", "resource", "gc", "sys", "_thread"})
 _OF_MODES = "torch/utils/_python_dispatch.py"
+HINTS: Mapping[str, str] = {
+    DRAWS: "draw with torch (torch.rand, nn.Dropout): its generator is seeded before each step",
+    CLOCK: "take the time outside of forward: a hook on the module that is run, say",
+    FILES: "read it when the module is made, and keep what is in it as a buffer",
+    SEED: "draw with torch (torch.rand, nn.Dropout), which its seed decides",
+}
+"""What to do instead."""
+OTHER_HINT = "compute what is returned from inputs, parameters and buffers alone"
 _ABOUT_MODES = ("dispatch_stack", "function_stack", "dispatch_mode", "function_mode", "dispatch_key")
 _PAST_MODES = frozenset({"_DisableTorchDispatch", "_disable_current_modes", "_to_dlpack"})
 
@@ -125,7 +133,7 @@ def _source(frame: FrameType, called: Any) -> str:
     """What a function of C takes from outside; empty for most."""
     name = called.__name__
     if name in _DRAWS:
-        return DRAWS
+        return "" if is_called_by_torch(frame) else DRAWS
     if name == "seed":
         return DRAWS if _draws_seed(frame, called) else ""
     if not is_foreign(frame.f_code.co_filename):

@@ -160,6 +160,15 @@ def module_place() -> tuple[str, int] | None:
     return None
 
 
+def is_called_by_torch(frame: FrameType | None) -> bool:
+    """Whether torch's own code runs a frame, not the module's next to it."""
+    while frame is not None and not is_foreign(frame.f_code.co_filename):
+        if frame.f_code.co_filename.startswith(_TORCH):
+            return True
+        frame = frame.f_back
+    return False
+
+
 def location_of(line: tuple[str, int] | None) -> Location | None:
     """The location of a line, by its file and number."""
     return _location(*line) if line else None

@@ -23,7 +23,7 @@ from fitchain.pod.compute.model.looks import Look
 from fitchain.pod.compute.model.lowering import at
 from fitchain.pod.compute.model.output import one_tensor
 from fitchain.pod.compute.model.restored import as_in_a_job, left_as_it_was, repeated
-from fitchain.pod.compute.model.sources import DRAWS, Sources
+from fitchain.pod.compute.model.sources import DRAWS, FILES, HINTS, OTHER_HINT, Sources
 from fitchain.pod.compute.model.torch_output import Location, calling_location
 from fitchain.pod.compute.model.trial import Batch, Batches, Call, Subject, Values, unwatched_call, watched_call
 from fitchain.pod.compute.operators.arguments import DTYPES
@@ -37,7 +37,6 @@ MOST_QUESTIONS = 8
 """About values, that only a run asks: each is answered the other way, too."""
 MOST_TABLES = 4
 """Sizes of tables that are tried as bounds of whole numbers, the largest first."""
-DRAW_HINT = "draw with torch (torch.rand, nn.Dropout): its generator is seeded before each step"
 
 
 @dataclass
@@ -152,10 +151,13 @@ def _require_repeatable(module: nn.Module, batches: Batches) -> None:
     """
     kind = type(module).__name__
     for training in (True, False):
-        sources, kept = Sources(), list[Mapping[str, str]]()
+        # What is read of a file once, and kept, is a constant: a file counts in the last call.
+        first, last, kept = Sources(), Sources(), list[Mapping[str, str]]()
+        watching = {0: first, REPEATED - 1: last}
         for repetition in range(REPEATED):
             before = _trained(module)
-            with repeated(module), sources.watched() if not repetition else contextlib.nullcontext():
+            watched = watching[repetition].watched() if repetition in watching else contextlib.nullcontext()
+            with repeated(module), watched:
                 module.train(training)
                 torch.manual_seed(0)
                 with torch.set_grad_enabled(training):
@@ -167,14 +169,13 @@ def _require_repeatable(module: nn.Module, batches: Batches) -> None:
                         f"forward of {kind} changes what is trained, or what it consists of: {min(changed)!r}",
                         "set requires_grad, make parameters and choose classes before the module is published",
                     )
-            kept.append(kept_values(module, sources.called))
-        for source, location in sources.taken.items():
-            raise InputRefused(
-                at(location, f"forward takes {source} into account, and a graph would repeat what was traced"),
-                DRAW_HINT
-                if source == DRAWS
-                else "compute what it returns from its inputs, parameters and buffers alone",
-            )
+            kept.append(kept_values(module, first.called))
+        for source, location in {**first.taken, **last.taken}.items():
+            if source != FILES or source in last.taken:
+                raise InputRefused(
+                    at(location, f"forward takes {source} into account, and a graph would repeat what was traced"),
+                    HINTS.get(source, OTHER_HINT),
+                )
         _require_settled(kind, *kept[1:])
 
 
@@ -185,7 +186,7 @@ def _require_settled(kind: str, before: Mapping[str, str], after: Mapping[str, s
         raise InputRefused(
             "forward draws numbers from Python's random, from NumPy or from a generator of its own, and a"
             " graph would repeat the one draw that was traced",
-            DRAW_HINT,
+            HINTS[DRAWS],
         )
     if changed:
         raise InputRefused(

@@ -339,8 +339,8 @@ def _cut_off(
     home: Home, prepared: PreparedDataset, registered: Sequence[DatasetId], tick: Tick
 ) -> tuple[_Made, DatasetId] | None:
     """The account's last registration, if it is of this very table, card and ledger and this home
-    did not come to keep it: its command was killed after the chain had it. Registered anew, it would stay
-    on offer beside its twin, and its owner's pod know nothing of it."""
+    did not come to keep it: its command was killed after the chain had it. Registered anew, it
+    would stay on offer beside its twin, and its owner's pod know nothing of it."""
     if not registered or (id := registered[-1]) in {row.id for row in home.journal.datasets()}:
         return None
     entry = home.registry.dataset(id)
@@ -353,8 +353,8 @@ def _cut_off(
 
 
 def _is_charged_to(home: Home, entry: DatasetEntry, prepared: PreparedDataset, others: Sequence[DatasetId]) -> bool:
-    """Whether a dataset's trainings are charged as it is asked: to a ledger that is there, or to one
-    that was opened for it alone, with the same budget."""
+    """Whether a dataset's trainings are charged as it is asked: to a ledger that is there, or to
+    one that was opened for it alone, with the same budget."""
     if prepared.opened is None:
         return entry.ledger == prepared.ledger
     ledger = home.registry.ledger_of(entry)

@@ -389,8 +389,9 @@ class _Walk:
     def refuse_parameter(self, index: int, name: str) -> None:
         self.refuse(
             index,
-            f"the training form writes into the parameter {name!r}, which the optimizer alone may move",
-            "keep an average of parameters with register_buffer; write no parameter in forward",
+            f"the training form writes into the parameter {name!r}, and what steps write is a buffer",
+            "keep an average of parameters with register_buffer, or its numbers in a buffer; write no parameter in"
+            " forward, frozen or not",
         )
 
     def refuse_chosen(self, node: int | None) -> None:
