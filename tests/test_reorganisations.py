@@ -136,9 +136,12 @@ def test_an_end_is_final_once_it_lies_deep_enough_at_two_looks(workshop: Worksho
     assert not over()
     mine(reader, 3)
     assert not over()
-    with no_mining(reader):  # and one more at its end
-        mine(reader, 4)
-        assert not over() and not over()  # the second look has to see another newest block
+    mine(reader, 4)
+    newest = reader.block("latest").number
+    assert not over()
+    is_over = over()  # the second look has to see another newest block, and one may have come by itself
+    assert not is_over or reader.block("latest").number > newest
+    mine(reader, 1)
     assert over()
     take_back(reader, ended)
     mine(reader, 40)
