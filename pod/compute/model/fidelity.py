@@ -30,8 +30,8 @@ from fitchain.pod.compute.model.lowering import at
 from fitchain.pod.compute.model.program import Program
 from fitchain.pod.compute.model.restored import as_in_a_job
 from fitchain.pod.compute.model.torch_output import Location, location_of
-from fitchain.pod.compute.model.trial import OUTPUT, Batch, Call, Subject, Values, unwatched_call, watched_call
-from fitchain.pod.compute.model.witness import Witness, unwatched_odd_call
+from fitchain.pod.compute.model.trial import OUTPUT, Batch, Call, Subject, watched_call
+from fitchain.pod.compute.model.witness import Witness, unwatched_calls
 from fitchain.pod.values.errors import FitchainError, InputRefused
 from fitchain.pod.values.graph import Graph
 from fitchain.pod.values.state import TensorBytes
@@ -97,8 +97,7 @@ def _odd_replay(subject: Subject, batch: Batch) -> Call | None:
 
 def _require_equal_unwatched(subject: Subject, witness: Witness) -> None:
     with as_in_a_job():
-        replayed: list[Values | None] = [unwatched_call(subject, batch) for batch in witness.batches.steps()]
-        replayed += [unwatched_odd_call(subject, batch) for batch in witness.batches.odd()]
+        replayed = unwatched_calls(subject, witness.batches)
     for run, replay in zip(witness.unwatched, replayed, strict=True):
         if run is None or replay is None:
             continue

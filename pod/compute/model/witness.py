@@ -131,11 +131,17 @@ def observe_unwatched(module: nn.Module, output: str, witness: Witness) -> None:
     """
     subject = Subject.by_module(module, witness.written, partial(one_tensor, name=output))
     with left_as_it_was(module), as_in_a_job():
-        witness.unwatched = [unwatched_call(subject, batch) for batch in witness.batches.steps()]
-        witness.unwatched += [unwatched_odd_call(subject, batch) for batch in witness.batches.odd()]
+        witness.unwatched = unwatched_calls(subject, witness.batches)
 
 
-def unwatched_odd_call(subject: Subject, batch: Batch) -> Values | None:
+def unwatched_calls(subject: Subject, batches: Batches) -> list[Values | None]:
+    """What all calls give with nothing of ours about them, the odd ones last; None where one of
+    these raises."""
+    steps = [unwatched_call(subject, batch) for batch in batches.steps()]
+    return [*steps, *(_unwatched_odd_call(subject, batch) for batch in batches.odd())]
+
+
+def _unwatched_odd_call(subject: Subject, batch: Batch) -> Values | None:
     """What an odd call gives, after which all is as it was; None where it raises."""
     with subject.restored(), contextlib.suppress(Exception):  # as in `_odd_call`
         return unwatched_call(subject, batch)
