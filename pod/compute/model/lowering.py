@@ -201,18 +201,14 @@ class Writer:
                 self.into(node, made, arguments, options)
             elif (made := without_writing(target)) is not None and self.is_admitted_as(target, made):
                 self.in_place(node, made, arguments, options)
-            elif self.is_taken_apart(target) and (of := parts(node, self.is_admitted)) is not None:
+            elif self.is_taken_apart(target) and (of := parts(node, self.admits.has)) is not None:
                 self.made_of(node, of)
             else:
                 self.values[node] = self.append(node, self.name(node, target), arguments, options)
 
-    def is_admitted(self, name: str) -> bool:
-        """Whether an operator is written as it is."""
-        return not self.admits.operator_refusal(name)
-
     def is_admitted_as(self, target: Any, made: Any) -> bool:
         """Whether what changes a tensor is admitted only as what makes another."""
-        return not self.is_admitted(str(target)) and self.is_admitted(str(made))
+        return not self.admits.has(str(target)) and self.admits.has(str(made))
 
     def is_taken_apart(self, target: Any) -> bool:
         """Whether an operator is written as what torch makes it of."""
@@ -272,7 +268,7 @@ class Writer:
             name = str(target)
         else:
             name = getattr(target, "__name__", str(target))
-        if self.admits.operator_refusal(name):
+        if not self.admits.has(name):
             self.refuse(node, name)
         return name
 

@@ -28,6 +28,11 @@ class Admission:
     portable: bool = False
     own_kernels: frozenset[OwnKernel] = frozenset()
 
+    def has(self, name: str) -> bool:
+        """Whether an operator is admitted; without looking for what to do instead."""
+        record = OPERATORS.get(name)
+        return record is not None and not self._reason(record)
+
     def operator_refusal(self, name: str) -> tuple[str, str] | None:
         """Why an operator is not admitted, and what to do instead; None where it is."""
         record, refused = OPERATORS.get(name), f"{self.who} the operator {name}"
