@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -65,6 +66,7 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], Input]] = {
 }
 
 
+@cache
 def graph_of(name: str) -> tuple[nn.Module, Graph]:
     make, spec = MODULES[name]
     module = make()

@@ -62,7 +62,8 @@ def require_fidelity(
         InputRefused: it does something else; the message names what differs first and, where that
             is known, what no graph can say.
     """
-    subject = Subject.by_program(Program(graph, tensors, NATIVE), witness.written)
+    program = Program(graph, tensors, NATIVE)
+    subject = Subject.by_program(program, witness.written)
     compared = list[tuple[str, Call, Call]]()
     with as_in_a_job():
         for batch, run in zip(witness.batches.steps(), witness.runs, strict=True):
@@ -84,7 +85,8 @@ def require_fidelity(
             at(location_of(line), f"forward learns a tensor's values here ({function}), and its trace does not"),
             "compute both cases and choose with torch.where; do not ask whether the module is being traced",
         )
-    _require_equal_unwatched(Subject.by_program(Program(graph, tensors, NATIVE), witness.written), witness)
+    program.load(tensors)
+    _require_equal_unwatched(subject, witness)
 
 
 def _odd_replay(subject: Subject, batch: Batch) -> Call | None:
