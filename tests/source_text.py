@@ -51,8 +51,14 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Every node of a file's tree."""
+    return tuple(ast.walk(tree_of(path)))
+
+
 def functions_of(path: Path) -> Iterator[Function]:
-    yield from (node for node in ast.walk(tree_of(path)) if isinstance(node, Function))
+    yield from (node for node in nodes_of(path) if isinstance(node, Function))
 
 
 @cache
@@ -63,11 +69,12 @@ def comments_of(path: Path) -> dict[int, str]:
     return {line: text for line, text in found.items() if not PRAGMA.match(text)}
 
 
+@cache
 def docstring_lines(path: Path) -> set[int]:
     """Lines of texts that stand as statements: docstrings of modules, classes, functions and
     constants."""
     lines: set[int] = set()
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return lines

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 from math import comb
 from pathlib import Path
@@ -31,7 +32,7 @@ from fitchain.pod.values.amounts import FIT
 from fitchain.pod.values.digest import Digest
 from fitchain.pod.values.errors import EnvironmentRefused
 from fitchain.pod.values.recipe import Environment
-from tests.source_text import DOCUMENTS, ROOT, blocks_of, name_of, python_in, spans_of, tree_of
+from tests.source_text import DOCUMENTS, ROOT, blocks_of, name_of, nodes_of, python_in, spans_of, tree_of
 from tests.terminals import terminals_at, walk_of
 
 DOCS = ROOT / "docs"
@@ -119,7 +120,7 @@ def defined_in(path: Path) -> set[str]:
     if path.suffix == ".sol":
         return set(re.findall(r"\b(?:function|struct|enum|contract|error|event) (\w+)", path.read_text()))
     named = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    return {node.name for node in ast.walk(tree_of(path)) if isinstance(node, named)}
+    return {node.name for node in nodes_of(path) if isinstance(node, named)}
 
 
 def test_tour_says_where_each_step_of_a_job_is_done() -> None:
@@ -289,6 +290,7 @@ def test_readme_calls_what_the_notebook_calls_likewise() -> None:
     assert shown and [call for call in shown if call[:2] not in forms] == []
 
 
+@cache
 def texts_run_by_tests() -> set[tuple[str, str]]:
     """Pairs of texts that stand side by side in a call, a list or a tuple of some test: `run("job",
     "accept", id)`.
@@ -297,7 +299,7 @@ def texts_run_by_tests() -> set[tuple[str, str]]:
     """
     pairs = set()
     for path in python_in("tests"):
-        for node in ast.walk(tree_of(path)):
+        for node in nodes_of(path):
             items = node.args if isinstance(node, ast.Call) else getattr(node, "elts", [])
             words = [str(item.value) if isinstance(item, ast.Constant) else "*" for item in items]
             pairs |= set(pairwise([*words, ""]))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.source_text import DOCUMENTS, FOLDERS, ROOT, name_of, python_in, tree_of
+from tests.source_text import DOCUMENTS, FOLDERS, ROOT, name_of, nodes_of, python_in
 
 GLOSSARY = ROOT / "docs" / "glossary.md"
 SOURCES = "\n".join(path.read_text() for path in sorted((ROOT / "contracts").rglob("*.sol")))
@@ -205,7 +205,7 @@ stand in backticks."""
 def defined(path: Path) -> Iterator[tuple[int, str]]:
     """Every name that a file defines, as (line, name): functions, classes, parameters, variables,
     fields."""
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.lineno, node.name
         elif isinstance(node, ast.arg):

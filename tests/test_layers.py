@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.source_text import ROOT, nodes_of
 from tests.without_torch import WITHOUT_TORCH
-
-ROOT = Path(__file__).parent.parent
 
 # From the ground up. A module imports only from its own storey and those below it.
 STOREYS = ["values", "ports", "compute", "proof", "jobs", "parties"]
@@ -37,7 +36,7 @@ def member_of(path: Path) -> str:
 def imports_of(path: Path) -> tuple[tuple[int, str], ...]:
     """Every module that a file imports, anywhere in it, as (line, dotted name)."""
     imports = list[tuple[int, str]]()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             imports += [(node.lineno, name.name) for name in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -63,7 +62,7 @@ def pod_imports(path: Path) -> Iterator[tuple[int, str, str]]:
 
 def own_names_beside_imports(path: Path) -> Iterator[str]:
     """Ways to the package that `pod_imports` does not see: its public face, and names in texts."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom) and node.module == "fitchain":
             yield f"{place(path, node.lineno)}: from fitchain import ..."
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "fitchain":
