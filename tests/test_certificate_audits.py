@@ -31,6 +31,7 @@ from tests.audit_actors import DISPUTE, FULL_STAKE, TERMS, StakedVerifiers, plai
 from tests.certified_jobs import FIT, SOMETHING, Job, Parties, played, registered
 from tests.chain_fixtures import Account
 from tests.node_proxy import counting, proxy
+from tests.speeds import long_unless
 
 Plays = Callable[..., Job]
 
@@ -85,7 +86,7 @@ def asked_again(
 # --- levels -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", list(AuditMode))
+@pytest.mark.parametrize("mode", long_unless(lambda mode: mode is AuditMode.SAMPLED, AuditMode))
 def test_match_assures_what_the_checkers_own_list_makes_of_it(
     mode: AuditMode, play: Plays, parties: Parties, staked_verifiers: StakedVerifiers, reader: Chain
 ) -> None:
@@ -370,8 +371,10 @@ def test_a_node_that_keeps_no_old_state_weighs_no_pool(
 # --- verdicts against the owner, and none -----------------------------------------------------
 
 
-@pytest.mark.parametrize("outcome", [Outcome.MISMATCH, Outcome.WITHHELD])
-@pytest.mark.parametrize("terms", [TERMS, DISPUTE], ids=["audit", "dispute"])
+@pytest.mark.parametrize(
+    "outcome", long_unless(lambda outcome: outcome is Outcome.MISMATCH, [Outcome.MISMATCH, Outcome.WITHHELD])
+)
+@pytest.mark.parametrize("terms", long_unless(lambda terms: terms is TERMS, [TERMS, DISPUTE]), ids=["audit", "dispute"])
 def test_verdict_against_the_owner_refutes(
     terms: AuditTerms, outcome: Outcome, play: Plays, staked_verifiers: StakedVerifiers, reader: Chain
 ) -> None:
@@ -463,7 +466,9 @@ def test_an_audit_asked_for_again_by_ones_own_panel_raises_what_a_stranger_got(
     assert verify(job.model, job.certificate, reader).assurance is Assurance.VOUCHED
 
 
-@pytest.mark.parametrize("outcome", [Outcome.MISMATCH, Outcome.WITHHELD])
+@pytest.mark.parametrize(
+    "outcome", long_unless(lambda outcome: outcome is Outcome.MISMATCH, [Outcome.MISMATCH, Outcome.WITHHELD])
+)
 def test_of_several_audits_the_worst_counts_that_the_checkers_own_found(
     outcome: Outcome,
     play: Plays,
@@ -537,6 +542,7 @@ def counted_verify(reader: Chain, job: Job, **settings: Any) -> tuple[int, Verdi
     return traffic.requests, verdict
 
 
+@pytest.mark.long
 def test_verify_asks_at_most_twelve_times_whatever_strangers_write(
     play: Plays,
     parties: Parties,
@@ -625,7 +631,9 @@ def test_a_second_node_that_agrees_changes_nothing(play: Plays, reader: Chain) -
     assert verdict.assurance is Assurance.UNAUDITED and 0 < traffic.requests <= MOST_REQUESTS
 
 
-@pytest.mark.parametrize("method", ["eth_call", "eth_getLogs", "eth_getBlockByNumber"])
+@pytest.mark.parametrize(
+    "method", long_unless(lambda method: method == "eth_call", ["eth_call", "eth_getLogs", "eth_getBlockByNumber"])
+)
 def test_a_node_that_lies_is_not_believed_where_a_second_one_is_asked(
     method: str, play: Plays, parties: Parties, staked_verifiers: StakedVerifiers, reader: Chain
 ) -> None:

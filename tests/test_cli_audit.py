@@ -206,6 +206,7 @@ def test_panel_that_both_trust_is_named_for_a_dispute(
     distrust(home.chain, panel)
 
 
+@pytest.mark.long
 def test_phase_lasts_longer_than_the_replay_on_a_slower_host(audited: Workshop, table_path: Path) -> None:
     dataset = offer_table(
         audited.owner, table_path, policy=open_policy(disclosure_mode=AuditMode.OPEN), mock_records=16

@@ -114,6 +114,7 @@ def test_verdict_is_told_to_whoever_asks_again_and_ends_with_its_exit_code(
     assert fitchain(checker, *command, "--no-wait")[1]["ordinal"] == 2  # that answer is told: this is another question
 
 
+@pytest.mark.long
 def test_owner_that_stays_silent_is_told_with_exit_code_3(
     fitchain: Fitchain, settled: AgreementId, panel: str, checker: Account
 ) -> None:

@@ -145,6 +145,7 @@ leave_out_compiler()
 """
 
 
+@pytest.mark.long
 def test_optimizers_move_weights_alike_without_torchs_compiler() -> None:
     def words(program: str) -> list[str]:
         command = [sys.executable, "-c", program, *OPTIMIZERS]

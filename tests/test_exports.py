@@ -199,7 +199,7 @@ def verify_signature(folder: Path, key: Path) -> None:
 # ONNX
 
 
-@pytest.mark.parametrize("name", long_unless(lambda name: name in ("convolutional", "transformer", "lstm"), KINDS))
+@pytest.mark.parametrize("name", long_unless(lambda name: name in ("convolutional", "transformer"), KINDS))
 def test_onnx_computes_what_the_graph_computes(name: str, tmp_path: Path) -> None:
     import onnxruntime
 
@@ -227,6 +227,7 @@ def test_an_onnx_file_names_the_delivered_tensors_and_no_file_of_this_host(tmp_p
     assert ".py" not in str(file) and str(Path.home()) not in str(file)
 
 
+@pytest.mark.long
 def test_large_weights_lie_beside_the_onnx_file(tmp_path: Path) -> None:
     graph, tensors = exported("transformer")
     check = write_onnx(graph, tensors, tmp_path / ONNX, {}, most_inline_bytes=0)

@@ -86,7 +86,10 @@ def test_small_file_on_a_full_disk_stays_the_old_one(disk: Path) -> None:
 
 
 @pytest.mark.mount
-@pytest.mark.parametrize("command", ["keys new", "keys backup {0}/backup.json", "job list", "coin balance"])
+@pytest.mark.parametrize(
+    "command",
+    ["keys new", "keys backup {0}/backup.json", "job list", pytest.param("coin balance", marks=pytest.mark.long)],
+)
 def test_command_on_a_full_disk_ends_with_one_line(
     disk: Path, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

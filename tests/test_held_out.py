@@ -52,6 +52,7 @@ from fitchain.pod.values.privacy.accountant import ORDERS, renyi
 from fitchain.pod.values.privacy.release import release_sigma, renyi_of_release
 from fitchain.pod.values.recipe import Choice, Recipe
 from tests.audits import Case, trained, trained_here, work_here
+from tests.speeds import long_unless
 from tests.training_jobs import (
     CTX,
     NOISE,
@@ -129,7 +130,7 @@ def test_a_recipe_that_holds_none_out_has_no_result(tmp_path: Path, store: Local
     assert {each.leaf.held_out for each in read_leaves(case.folder)} == {ZERO}
 
 
-@pytest.mark.parametrize("kind", ["plain", "private"])
+@pytest.mark.parametrize("kind", long_unless(lambda kind: kind == "plain", ["plain", "private"]))
 def test_killed_and_resumed_a_training_comes_to_the_same_result(
     kind: str, honest: Case, private: Case, tmp_path: Path
 ) -> None:

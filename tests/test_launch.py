@@ -57,7 +57,11 @@ def test_a_training_behind_a_command_is_the_same(tmp_path: Path, like_ssh: Comma
     assert read_leaves(here) == read_leaves(there)
 
 
-@pytest.mark.parametrize("words", [("nice", "-n", "1"), ("unshare", "--fork", "--ipc")], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words",
+    [("nice", "-n", "1"), pytest.param(("unshare", "--fork", "--ipc"), marks=pytest.mark.long)],
+    ids=lambda words: words[0],
+)
 def test_a_worker_runs_behind(words: tuple[str, ...], tmp_path: Path) -> None:
     if words[0] == "unshare" and not unshares():
         pytest.skip("this kernel gives no namespaces to this user")

@@ -29,6 +29,7 @@ from fitchain.pod.values.errors import ClaimMismatch, InputRefused
 from fitchain.pod.values.graph import Input, Limits
 from fitchain.pod.values.recipe import Privacy, Recipe
 from fitchain.pod.values.work import StepWork
+from tests.speeds import long_unless
 from tests.training_jobs import CTX, SEED, exported, job_folder
 
 B = 8
@@ -149,7 +150,7 @@ def test_a_step_of_more_live_bytes_than_the_limit_is_refused_backward_too() -> N
         step_work(graph, B, Limits(live_bytes=100_000))
 
 
-@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize("kind", long_unless(lambda kind: kind is nn.LSTM, [nn.LSTM, nn.GRU, nn.RNN]))
 def test_recurrent_layer_keeps_what_it_writes_down_until_its_backward_pass(kind: type[nn.RNNBase]) -> None:
     class Recurrent(nn.Module):
         def __init__(self) -> None:

@@ -24,6 +24,7 @@ from fitchain.pod.values.errors import ChainUnusable, NodeRefused, NodeUnreachab
 from tests.chain_fixtures import Account, Devnet
 from tests.liars import PAGE
 from tests.node_proxy import Reply, proxy
+from tests.speeds import long_unless
 
 SOMEBODY = "0x" + "11" * 20
 WORD = "0x" + "00" * 31 + "07"
@@ -248,7 +249,7 @@ LIMITS = [
 ]
 
 
-@pytest.mark.parametrize("calls", [1, 3])
+@pytest.mark.parametrize("calls", long_unless(lambda calls: calls == 3, [1, 3]))
 @pytest.mark.parametrize("error", LIMITS, ids=lambda error: str(error["code"]))
 def test_a_provider_that_counts_requests_is_asked_again(
     running_devnet: Devnet, error: dict[str, Any], calls: int

@@ -195,7 +195,7 @@ def test_an_argument_of_its_type_is_taken(name: str, arguments: list[Any], optio
     check_arguments(name, arguments, options)
 
 
-@pytest.mark.parametrize("seed", long_unless(lambda seed: seed < 3, [1, 2, 3, 4]))
+@pytest.mark.parametrize("seed", long_unless(lambda seed: seed == 1, [1, 2, 3, 4]))
 def test_no_graph_ends_the_process(tmp_path: Path, seed: int) -> None:
     """A stranger's graph is refused, fails, or runs: whatever else it does, the worker is gone."""
     environment = Environment([*CLASSES][seed % 2], 1, installed_torch())

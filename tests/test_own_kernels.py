@@ -151,6 +151,7 @@ def test_a_layers_dropout_draws_what_stock_draws() -> None:
         torch.testing.assert_close(trained(), expected)
 
 
+@pytest.mark.long
 def test_a_layers_second_gradient_is_right(own: None) -> None:
     layer, x = LAYERS["lstm both ways"](), uniform(3, 4, 5).requires_grad_()
     assert torch.autograd.gradgradcheck(partial(layer_output, layer), [x])

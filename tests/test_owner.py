@@ -311,6 +311,7 @@ def diverged(asked: Workshop, workshop: Workshop) -> AgreementId:
     return id
 
 
+@pytest.mark.long
 def test_bond_beyond_the_price_asks_a_person_even_where_the_policy_does_not(
     asked: Workshop, diverged: AgreementId
 ) -> None:
@@ -428,6 +429,7 @@ def accept_unqueued(chain: Chain, scientist: str, id: AgreementId) -> None:
     chain.node.request("eth_sendTransaction", call)
 
 
+@pytest.mark.long
 def test_nothing_is_deleted_before_the_end_is_final_and_an_undone_end_is_reached_again(
     workshop: Workshop, reader: Chain
 ) -> None:
@@ -490,6 +492,7 @@ def test_accepted_job_begins_while_another_request_is_fetched(asked: Workshop) -
         asked.until(owner.has(slow, "approval_needed"))
 
 
+@pytest.mark.long
 def test_job_that_waited_for_its_turn_too_long_is_not_trained(asked: Workshop, pass_time: PassTime) -> None:
     owner = asked.owner
     with owner_runs(owner):

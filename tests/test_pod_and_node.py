@@ -43,6 +43,7 @@ def until(reached: Callable[[], bool], said: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_a_running_pod_follows_its_devnet_to_another_port(folder: Path, tmp_path: Path) -> None:
     party: Party = opened_party(started(folder, tmp_path / "scientist"), "scientist")
     chain, before = party.home.chain, party.home.chain.node.url

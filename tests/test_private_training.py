@@ -88,6 +88,7 @@ def test_private_training_that_was_interrupted_ends_in_the_same_leaves(honest: C
     assert leaf_digests(read_leaves(folder)) == leaf_digests(read_leaves(honest.folder))
 
 
+@pytest.mark.long
 def test_other_noise_gives_another_model_and_other_records(tmp_path: Path) -> None:
     folders = [job_folder(tmp_path / name, private_recipe()) for name in ("one", "other")]
     contexts = [Context(CTX, SEED, secret) for secret in (NOISE, bytes(32))]
@@ -114,6 +115,7 @@ def test_evidence_of_a_private_training_matches_and_opens_no_other_key(honest: C
     assert NOISE.hex() not in text and not any(segment_key(NOISE, segment).hex() in text for segment in closed)
 
 
+@pytest.mark.long
 def test_audit_of_segments_that_drew_nobody_matches(
     store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from tests.without_folder import can_confine
 
 
 @pytest.mark.landlock
+@pytest.mark.long
 def test_the_walk_runs_as_it_is_shown(tmp_path: Path) -> None:
     if not can_confine():
         pytest.skip("this kernel has no Landlock: nothing can keep a root process out of a folder")

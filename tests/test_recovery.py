@@ -143,6 +143,7 @@ def test_request_that_a_person_may_have_declined_is_asked_about_again(asking: Wo
         asking.until(owner.has(id, "finished"))
 
 
+@pytest.mark.long
 def test_history_and_facts_of_a_job_are_found_again(asking: Workshop) -> None:
     owner, id = asking.owner, asking.request()
     with owner_runs(owner, final_blocks=10_000), scientist_runs(asking.scientist):

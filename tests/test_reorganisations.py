@@ -645,6 +645,7 @@ def test_a_pod_that_runs_sends_again_whatever_the_chain_took_back(
         workshop.until(lambda: registered() is not None)
 
 
+@pytest.mark.long
 def test_a_pod_that_runs_sends_again_what_nobody_waits_for(
     open_party: Callable[..., Party], workshop: Workshop, reader: Chain
 ) -> None:

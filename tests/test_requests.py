@@ -79,6 +79,7 @@ def test_honest_request_behind_free_ones_is_looked_at_first_and_junk_costs_nothi
     assert {free.scientist.state(id) for id in ignored} == {State.REQUESTED}
 
 
+@pytest.mark.long
 def test_offer_that_drips_is_put_off_behind_others_and_given_more_time(
     free: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

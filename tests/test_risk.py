@@ -342,6 +342,7 @@ def test_one_pass_gives_little_away(memorised: tuple[Path, RiskReport], tmp_path
     assert report.digest != memorised[1].digest
 
 
+@pytest.mark.long
 def test_a_private_training_gives_little_away_and_has_a_bound(
     memorised: tuple[Path, RiskReport], tmp_path: Path
 ) -> None:
@@ -388,6 +389,7 @@ def test_a_bound_is_told_at_the_rate_that_held_out_records_resolve(
     assert ("(epsilon 3, delta 0.0001); at 11.2%, which 31 held-out records cannot tell from" in told) != resolved
 
 
+@pytest.mark.long
 def test_the_same_folder_gives_the_same_bytes_in_another_process_and_another_model_others(tmp_path: Path) -> None:
     folder, made = lay_out(tmp_path / "job"), []
     run_worker(folder, Train(Context(CTX, SEED), SALT_KEYS, 1000))

@@ -190,6 +190,7 @@ def test_another_report_or_none_signed_again_is_refuted(
         verify(theirs.model, certificate, running_devnet.settings(tmp_path))
 
 
+@pytest.mark.long
 def test_made_again_it_is_the_same_and_of_another_model_it_is_refused(workshop: Workshop, settled: AgreementId) -> None:
     owner = workshop.owner.home
     folder, claim = owner.job_folder(settled), certified(workshop.owner, settled).risk

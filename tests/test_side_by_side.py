@@ -27,6 +27,7 @@ from fitchain.pod.compute.side_by_side import NotSideBySide, SideBySide, Tape, s
 from fitchain.pod.values.graph import OPERATORS, Input
 from fitchain.pod.values.recipe import Choice
 from tests.own_kernels import own_kernels
+from tests.speeds import long_unless
 from tests.training_jobs import SEED, private_recipe
 
 COUNT = 40
@@ -41,7 +42,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(params=[DEFAULT, NATIVE], ids=lambda each: each.name)
+@pytest.fixture(params=long_unless(lambda each: each is DEFAULT, [DEFAULT, NATIVE]), ids=lambda each: each.name)
 def environment(request: pytest.FixtureRequest) -> Iterator[Any]:
     if request.param is NATIVE:
         yield NATIVE

@@ -62,6 +62,7 @@ def test_names_are_known_as_people_type_them(tmp_path: Path, written_name: str, 
     assert Table.read(path, ReadingTerms(target=name)).target == name
 
 
+@pytest.mark.long
 def test_many_columns_count_only_where_they_are_wanted(tmp_path: Path) -> None:
     names = [f"g{number}" for number in range(12_000)]
     path = written(tmp_path, ",".join([*names, "outcome"]), *numbered(",".join(["1.5"] * 12_000) + ",{b}", 3))

@@ -62,6 +62,7 @@ def settled(small: Workshop, id: AgreementId) -> None:
     assert not list(small.owner.home.job_folder(id).path.rglob("*.part"))
 
 
+@pytest.mark.long
 def test_owner_declines_nothing_for_a_full_disk(small: Workshop, disks: dict[str, Path]) -> None:
     before, id = small.owner.home.agreements.owed(small.owner.address), small.request()
     with owner_runs(small.owner, retry_s=0.1), scientist_runs(small.scientist):
