@@ -70,5 +70,20 @@ def long_unless(quick: Callable[..., bool], values: Iterable[Any]) -> list[Any]:
             is a tuple.
         values: the cases.
     """
+    return _marked(quick, values, (), pytest.mark.long)
+
+
+def nightly_unless(long: Callable[..., bool], values: Iterable[Any]) -> list[Any]:
+    """Parameters of a test that are `nightly` but for some, which are `long`.
+
+    Args:
+        long: whether a case belongs to the long tests; it takes the case, or its parts where that
+            is a tuple.
+        values: the cases.
+    """
+    return _marked(long, values, pytest.mark.long, pytest.mark.nightly)
+
+
+def _marked(is_chosen: Callable[..., bool], values: Iterable[Any], chosen: Any, others: Any) -> list[Any]:
     parts = [value if isinstance(value, tuple) else (value,) for value in values]
-    return [pytest.param(*part, marks=() if quick(*part) else pytest.mark.long) for part in parts]
+    return [pytest.param(*part, marks=chosen if is_chosen(*part) else others) for part in parts]

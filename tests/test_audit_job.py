@@ -167,7 +167,7 @@ def test_identity_of_a_seat_whose_draw_the_chain_took_back_is_wiped(
 # Who is absent, and who does not replay
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_job_settles_with_one_absent_and_one_lazy_verifier(audited: AuditedWorkshop, pass_time: PassTime) -> None:
     workshop, before, stakes = audited.workshop, audited.owed(), audited.stakes()
     with owner_runs(workshop.owner, keep_every=2), scientist_runs(workshop.scientist):  # which trains states again
@@ -232,7 +232,7 @@ def lines(party: Any, id: AgreementId, kind: str) -> list[dict[str, Any]]:
     return [line.entry.json() for line in party.home.journal.history(id) if line.entry.kind == kind]
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_what_a_policy_refuses_is_declined_and_drawn_again_at_once(audited: AuditedWorkshop) -> None:
     workshop, stakes = audited.workshop, audited.stakes()
     dear = ConsentPolicy(least_fee=2 * FEE)
@@ -266,7 +266,7 @@ def test_jury_that_declines_waits_and_is_drawn_on(audited: AuditedWorkshop, pass
     assert (audited.audit(id).verdict, audited.lost_since(stakes)) == (Outcome.MATCH, {})
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_second_seat_of_a_verifier_with_stake_for_one_is_declined(
     audited: AuditedWorkshop,
 ) -> None:
@@ -309,7 +309,7 @@ def made_up(store: Any, cid: Any, identity: Any, chain_record: Any, folder: Path
     return Examination(Outcome.MISMATCH, trace)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_nobody_can_vote_the_trace_of_zeros(audited: AuditedWorkshop, pass_time: PassTime) -> None:
     workshop, before, stakes = audited.workshop, audited.owed(), audited.stakes()
     with owner_runs(workshop.owner), scientist_runs(workshop.scientist):
@@ -514,7 +514,7 @@ def test_disputed_job_without_verifiers_is_audited_and_the_loser_pays(audited: A
         dispute(scientist.home, id)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_complaint_that_a_dispute_answers_gives_the_counter_bond_back(
     audited: AuditedWorkshop, pass_time: PassTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,7 +50,7 @@ def junk(offer: Offer, count: int) -> list[AgreementId]:
     return [offer.home.agreements.request(Digest(os.urandom(32)), terms, cid) for cid in nowhere]
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(1_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [40, pytest.param(1_000, marks=pytest.mark.nightly)])
 def test_honest_request_behind_free_ones_is_looked_at_first_and_junk_costs_nothing(
     free: Workshop, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
@@ -147,8 +147,8 @@ def test_rehearsal_that_would_not_end_is_refused_before_anything_is_fetched(free
     [
         OSError(errno.ENOSPC, "No space left on device"),
         pytest.param(Unusable("the worker cannot go on: No space left on device"), marks=pytest.mark.long),
-        pytest.param(StoreUnusable("the store's disk is full"), marks=pytest.mark.long),
-        pytest.param(MemoryError(), marks=pytest.mark.long),
+        pytest.param(StoreUnusable("the store's disk is full"), marks=pytest.mark.nightly),
+        pytest.param(MemoryError(), marks=pytest.mark.nightly),
     ],
 )
 def test_what_the_owners_host_lacks_declines_nothing(

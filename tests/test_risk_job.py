@@ -298,7 +298,7 @@ KILLED = (
 )
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_a_pod_that_is_killed_between_the_report_and_the_end_binds_one_report(
     workshop: Workshop, running_devnet: Devnet, tmp_path: Path
 ) -> None:

@@ -99,7 +99,7 @@ def walk(registered: list[str], net: str) -> Walk:
 @pytest.mark.parametrize(
     ("kind", "records"),
     [
-        pytest.param("parquet", 1_000_000, marks=pytest.mark.long),
+        pytest.param("parquet", 100_000, marks=pytest.mark.long),
         pytest.param("images", 90, marks=pytest.mark.long),
         pytest.param("parquet", 10_000_000, marks=pytest.mark.nightly),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scripts.mutation.rules import Rule
@@ -48,3 +48,9 @@ class Attack:
     def succeeds(self, played: Caught) -> bool:
         """Whether it ended without its rule as its row says."""
         return played.by == "nobody" and played.says.startswith(self.without)
+
+
+def first_of_its_catcher(attacks: Sequence[Attack]) -> Callable[[Attack], bool]:
+    """Tells of an attack whether none before it is caught by the same: a short form of all."""
+    firsts = {attack.caught.by: attack for attack in reversed(attacks)}
+    return lambda attack: firsts[attack.caught.by] is attack

@@ -15,13 +15,13 @@ from fitchain.pod.proof.audit.vote import Outcome
 from scripts.mutation.forge_copy import Fate, ForgeCopy
 from scripts.mutation.rules import RULES
 from tests.attacks import detection
-from tests.attacks.attack import Attack
+from tests.attacks.attack import Attack, first_of_its_catcher
 from tests.attacks.attack_lab import AttackLab
 from tests.attacks.observed import OBSERVED
 from tests.attacks.on_forge import FORGE_ATTACKS, ForgeAttack
 from tests.attacks.pod_rules import PodRule
 from tests.attacks.rows import ATTACKS, UNCAUGHT, WITH_PODS
-from tests.speeds import long_unless
+from tests.speeds import long_unless, nightly_unless
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "trust.md"
 
@@ -35,20 +35,17 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackLab]:
 
 IN_ROWS = [attack for attack in ATTACKS if attack not in WITH_PODS]
 """What pods play stands in test_with_pods.py, so that another process may play it meanwhile."""
+ON_RULES = [attack for attack in IN_ROWS if attack.rule]
 
 
-def first_of_its_catcher(attack: Attack) -> bool:
-    """Whether no row above is caught by the same."""
-    return attack == next(one for one in IN_ROWS if one.caught.by == attack.caught.by)
-
-
-@pytest.mark.parametrize("attack", long_unless(first_of_its_catcher, IN_ROWS), ids=lambda attack: attack.name)
+@pytest.mark.parametrize("attack", long_unless(first_of_its_catcher(IN_ROWS), IN_ROWS), ids=lambda attack: attack.name)
 def test_is_caught_as_its_row_says(lab: AttackLab, attack: Attack) -> None:
     assert attack.differs(attack.play(lab)) == ""
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("attack", [each for each in IN_ROWS if each.rule], ids=lambda attack: attack.name)
+@pytest.mark.parametrize(
+    "attack", nightly_unless(first_of_its_catcher(ON_RULES), ON_RULES), ids=lambda attack: attack.name
+)
 def test_succeeds_without_its_rule(lab: AttackLab, attack: Attack) -> None:
     assert isinstance(attack.rule, PodRule)
     with attack.rule.taken_out():

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from scripts.mutation.rules import Rule
-from tests.attacks.attack import Attack
+from tests.attacks.attack import Attack, first_of_its_catcher
 from tests.attacks.attack_lab import AttackLab
 from tests.attacks.pod_rules import PodRule
 from tests.attacks.rows import WITH_PODS
+from tests.speeds import nightly_unless
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +31,16 @@ def test_each_rests_on_a_rule() -> None:
     assert [*OF_PODS, *OF_CONTRACTS] and len(OF_PODS) + len(OF_CONTRACTS) == len(WITH_PODS)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("attack", WITH_PODS, ids=lambda attack: attack.name)
+@pytest.mark.parametrize(
+    "attack", nightly_unless(first_of_its_catcher(WITH_PODS), WITH_PODS), ids=lambda attack: attack.name
+)
 def test_is_caught_as_its_row_says(lab: AttackLab, attack: Attack) -> None:
     assert attack.differs(attack.play(lab)) == ""
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("attack", OF_PODS, ids=lambda attack: attack.name)
+@pytest.mark.parametrize(
+    "attack", nightly_unless(first_of_its_catcher(OF_PODS), OF_PODS), ids=lambda attack: attack.name
+)
 def test_succeeds_on_pods_without_its_rule(lab: AttackLab, attack: Attack) -> None:
     assert isinstance(attack.rule, PodRule)
     with attack.rule.taken_out():
