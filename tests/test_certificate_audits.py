@@ -12,7 +12,6 @@ import pytest
 
 from fitchain.cli.views.verdict import describe_verdict
 from fitchain.pod.ports.agreement import Agreements, AuditKind, Audits, AuditTerms, Outcome, State, commit_nonce
-from fitchain.pod.ports.agreement.history import MOST_RELATED
 from fitchain.pod.ports.chain import Chain
 from fitchain.pod.ports.chain.rpc import BATCH, Node
 from fitchain.pod.ports.registry import Registry
@@ -585,12 +584,20 @@ def test_verify_asks_at_most_twelve_times_whatever_strangers_write(
 
 
 def test_of_many_other_agreements_the_newest_are_looked_at(
-    play: Plays, reader: Chain, parties: Parties, staked_verifiers: StakedVerifiers
+    play: Plays, parties: Parties, reader: Chain, pass_time: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for module in ("fitchain.pod.ports.agreement.history", "fitchain.cli.views.verdict"):
+        monkeypatch.setattr(f"{module}.MOST_RELATED", 2)
+    older, newer = (play(salt, audit=TERMS) for salt in (b"older", b"newer"))
+    pass_time(TERMS.window + 1)
+    for other in (older, newer):
+        Audits(parties.owner.chain).advance(AuditRef(other.id))
+    play(b"between")
     job = play(b"beside many")
-    history = verify(job.model, job.certificate, reader).history
-    assert history.beside > MOST_RELATED and len(history.related) <= MOST_RELATED and history.beside_whole
-    assert "of the newest 25 of" in str(describe_verdict(verify(job.model, job.certificate, reader), job.model).views)
+    verdict = verify(job.model, job.certificate, reader)
+    assert verdict.history.beside >= 3 and verdict.history.beside_whole
+    assert [other.id for other in verdict.history.related] == [newer.id]
+    assert "of the newest 2 of" in str(describe_verdict(verdict, job.model).views)
 
 
 def test_failed_audits_stand_beside_every_other_job(
