@@ -583,6 +583,7 @@ def test_verify_asks_at_most_twelve_times_whatever_strangers_write(
     assert len([event for event in everything if event.name == "AuditAsked"]) == 14
 
 
+@pytest.mark.usefixtures("staked_verifiers")
 def test_of_many_other_agreements_the_newest_are_looked_at(
     play: Plays, parties: Parties, reader: Chain, pass_time: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
