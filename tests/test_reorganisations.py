@@ -28,6 +28,8 @@ from fitchain.pod.parties.owner.anchors import Anchors, require_same_run
 from fitchain.pod.parties.owner.disclosed import EVIDENCE_ASIDE, EVIDENCE_MADE, keep_disclosed, opened_before
 from fitchain.pod.parties.owner.run import begin, order_nonce
 from fitchain.pod.parties.scientist import Scientist, accept_result, dispute
+from fitchain.pod.parties.scientist.audit import _judge_release
+from fitchain.pod.parties.scientist.complaint import why_unopened
 from fitchain.pod.parties.scientist.request import SENT_ON, cancel_job, give_up, send_again, withdraw_unsent
 from fitchain.pod.parties.verifier.ballot import Ballot, keep_ballot, kept_ballot
 from fitchain.pod.parties.verifier.pod import look_s
@@ -38,7 +40,7 @@ from fitchain.pod.ports.chain.heads import Heads
 from fitchain.pod.ports.chain.permit import Permit
 from fitchain.pod.ports.chain.reader import STOP_S
 from fitchain.pod.values.digest import ZERO, Root, sha256
-from fitchain.pod.values.errors import NodeUnreachable, NotFound, Reverted, Unusable
+from fitchain.pod.values.errors import NodeUnreachable, NotFound, NotOnChain, Reverted, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef, Subject
 from fitchain.pod.values.job_folder import MOST_ASIDE, SECRETS, JobFolder
 from fitchain.pod.values.leaf import Checkpoint, Leaf
@@ -566,6 +568,17 @@ def test_a_cancelled_request_is_cancelled_again(workshop: Workshop, reader: Chai
     with scientist_runs(scientist):
         workshop.until_state(id, State.CANCELLED)
     assert names_of(scientist, id) == ["Requested", "Cancelled"]
+
+
+def test_nobody_complains_of_a_result_that_the_chain_took_back(workshop: Workshop) -> None:
+    """It was there when the agreement, or its audit, was read, and comes again: no store lacks it."""
+    home, id = workshop.scientist.home, workshop.request(price=PRICE + 90)
+    audit: Any = SimpleNamespace(id=id, ref=AuditRef(id), phase=Phase.RELEASED, complained=False, deadline=0, window=2)
+    with pytest.raises(NotOnChain, match="has delivered nothing yet"):
+        _judge_release(home, audit, False, workshop.scientist.say)
+    with pytest.raises(NotOnChain, match="has delivered nothing yet"):
+        why_unopened(home, home.agreements.read(id))
+    workshop.owner.home.agreements.reject(id)
 
 
 @pytest.mark.parametrize("how", ["signed", "taken back"])

@@ -13,6 +13,7 @@
         │   ├── OperatorFailed  an operator of a graph cannot compute what it is given
         │   └── TooSlow         an object did not come in the time that it was given
         ├── NotFound            an object, key, job or deployment is not there
+        │   └── NotOnChain      the chain does not have it now, and may have it later
         ├── AccessRefused       wrong passphrase, missing permission
         │   └── DeliveryUnopened    what was handed over as its key does not open a delivery
         ├── EnvironmentRefused  this host does not reproduce the environment class
@@ -120,6 +121,11 @@ class OperatorFailed(InputRefused):
 
 class NotFound(Unusable):
     """An object, key, job or deployment is not there."""
+
+
+class NotOnChain(NotFound):
+    """A block, a job, an audit or a result is not on the chain now; it may come there, or, behind a
+    reorganisation, come back."""
 
 
 class AccessRefused(Unusable):

@@ -16,7 +16,7 @@ from fitchain.pod.jobs.turns import ASKER_RANK, Turns, describe_verdict, send
 from fitchain.pod.parties.scientist.receive import fetch_model, has_received
 from fitchain.pod.parties.scientist.standing import RELEASE_ACCEPTED, keep_answer, stands
 from fitchain.pod.ports.agreement import Audit, Phase
-from fitchain.pod.values.errors import DeliveryUnopened, NotFound, StoreUnusable, Unusable
+from fitchain.pod.values.errors import DeliveryUnopened, NotFound, NotOnChain, StoreUnusable, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
 WAIT_SHARE = 0.5
@@ -66,6 +66,8 @@ def _judge_release(home: Home, audit: Audit, auto_accept: bool, log: Log) -> Non
             return  # nothing is released yet
         try:
             fetch_model(home, id)
+        except NotOnChain:
+            raise  # a reorganisation has undone the run since the audit was read
         except (DeliveryUnopened, NotFound, StoreUnusable) as error:
             # What is in no store may come yet; what does not open never will.
             late = home.chain.block("latest").timestamp > audit.deadline - (1 - WAIT_SHARE) * audit.window

@@ -10,7 +10,15 @@ from fitchain.pod.jobs import history
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.parties.scientist.receive import fetch_model
 from fitchain.pod.ports.agreement import Agreement, State
-from fitchain.pod.values.errors import AccessRefused, DeliveryUnopened, FitchainError, NotFound, StoreUnusable, Unusable
+from fitchain.pod.values.errors import (
+    AccessRefused,
+    DeliveryUnopened,
+    FitchainError,
+    NotFound,
+    NotOnChain,
+    StoreUnusable,
+    Unusable,
+)
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
 RESULTS = (State.TRAINED, State.DIVERGED)
@@ -27,10 +35,13 @@ def why_unopened(home: Home, agreement: Agreement) -> FitchainError | None:
     complain.
 
     Raises:
+        NotOnChain: a reorganisation has undone the result since the agreement was read.
         Refuted: the delivery opens, and its certificate does not hold.
     """
     try:
         fetch_model(home, agreement.id)
+    except NotOnChain:
+        raise
     except (DeliveryUnopened, NotFound, StoreUnusable) as error:
         return error
     return None

@@ -27,6 +27,7 @@ from fitchain.pod.values.errors import (
     FitchainError,
     InputRefused,
     NotFound,
+    NotOnChain,
     Refuted,
     StoreUnusable,
     host_errors,
@@ -156,7 +157,8 @@ def fetch_model(home: Home, id: AgreementId) -> Delivery:
     """Fetch and open what a job delivered, unless that is done, and check its certificate.
 
     Raises:
-        NotFound: the job has not ended, or the store lacks something.
+        NotOnChain: the job has not ended by what the chain says now.
+        NotFound: the store lacks something.
         StoreUnusable: the store does not answer.
         DeliveryUnopened: nothing that was handed over as the job's identity opens the delivery.
         Refuted: the certificate does not hold; nothing is received then.
@@ -209,7 +211,7 @@ def _fetch(home: Home, id: AgreementId, folder: Path) -> Verdict:
         is_over = agreement.state not in (State.REQUESTED, State.ACCEPTED, State.TRAINING, *ENDED)
         next = "ask again: fitchain job request" if is_over else f"wait for it: fitchain job watch {id.short}"
         nothing = "has delivered nothing" if is_over else "has delivered nothing yet"
-        raise NotFound(f"the job {id.short} is {agreement.state.name.lower()} and {nothing}", next)
+        raise NotOnChain(f"the job {id.short} is {agreement.state.name.lower()} and {nothing}", next)
     home.add_peer(agreement.terms.owner)
     unavailable: FitchainError | None = None
     unopened: FitchainError | None = None

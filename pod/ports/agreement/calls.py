@@ -25,7 +25,7 @@ from fitchain.pod.ports.chain.reads import ReadEvents
 from fitchain.pod.ports.store.base import Cid
 from fitchain.pod.values.audit_mode import AuditMode
 from fitchain.pod.values.digest import ZERO, Digest, sha256
-from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotFound, Reverted
+from fitchain.pod.values.errors import InputRefused, NodeUnreachable, NotOnChain, Reverted
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
 if TYPE_CHECKING:
@@ -199,11 +199,11 @@ class Agreements:
         others are asked for.
 
         Raises:
-            NotFound: nobody asked for it.
+            NotOnChain: nobody asked for it.
         """
         if asked := self.asked_audits_of([ref]):
             return asked[0]
-        raise NotFound(
+        raise NotOnChain(
             f"nobody asked for audit {ref.ordinal} of {ref.agreement.short}",
             f"see `fitchain job show {ref.agreement.short}`",
         )
@@ -257,7 +257,7 @@ class Agreements:
         """The terms of an audit: the agreement's own, or those that it was asked for with.
 
         Raises:
-            NotFound: this deployment has no such agreement, or nobody asked for the audit.
+            NotOnChain: this deployment has no such agreement, or nobody asked for the audit.
         """
         return self.asked_audit(ref).terms if ref.ordinal else self.terms(ref.agreement).audit
 
@@ -341,7 +341,7 @@ class Agreements:
         """The agreement as it stands.
 
         Raises:
-            NotFound: this deployment has none of that id, or none any more.
+            NotOnChain: this deployment has none of that id, or none any more.
         """
         agreement = self.read_many([id])[0]
         if agreement.state is State.NONE:
@@ -383,7 +383,7 @@ class Agreements:
         """CID of the offer that the request carried.
 
         Raises:
-            NotFound: this deployment has no such agreement.
+            NotOnChain: this deployment has no such agreement.
             InputRefused: the request carried no CID.
         """
         return Cid.decode(self._requested(id).args["offerCid"])
@@ -502,8 +502,8 @@ class Agreements:
                 raise self._unknown(id)
         return event
 
-    def _unknown(self, id: AgreementId) -> NotFound:
-        return NotFound(
+    def _unknown(self, id: AgreementId) -> NotOnChain:
+        return NotOnChain(
             f"the deployment at {self._at('Agreements')} on chain {self.chain.chain_id} has no job {id.short}",
             "see `fitchain job list`; a job of another deployment needs that deployment's settings",
         )

@@ -29,7 +29,7 @@ from fitchain.pod.ports.chain.reader import RANGE_BLOCKS
 from fitchain.pod.ports.chain.reading import Reading, carry_out
 from fitchain.pod.ports.chain.reads import Read, ReadBlock, ReadCall, ReadEvents
 from fitchain.pod.ports.registry import DatasetEntry, ModelEntry, dataset_entry, model_entry
-from fitchain.pod.values.errors import ChainUnusable, NotFound
+from fitchain.pod.values.errors import ChainUnusable, NotOnChain
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
 FAILED = (State.DIVERGED, State.CANCELLED, State.FORFEITED, State.REFUNDED, State.HALVED)
@@ -158,7 +158,7 @@ def read_history(chain: Chain, id: AgreementId, height: int | None = None) -> Ag
         height: the block after which it is read; None takes `chain.head()`.
 
     Raises:
-        NotFound: this deployment has no agreement of that id.
+        NotOnChain: this deployment has no agreement of that id.
         ChainUnusable: the node does not answer, or does not give the agreement's events.
     """
     return carry_out(chain, history_reading(chain, id, chain.head() if height is None else height))
@@ -177,7 +177,7 @@ def history_reading(chain: Chain, id: AgreementId, height: int, with_others: boo
         *audit_reads(first, height),
     ]
     if State(kept["state"]) is State.NONE:
-        raise NotFound(
+        raise NotOnChain(
             f"the deployment at {chain.deployment.addresses['Agreements']} on chain {chain.chain_id} has no"
             f" agreement {id} up to block {height}",
             "see `fitchain job list`; a job of another deployment needs that deployment's settings",

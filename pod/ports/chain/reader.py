@@ -25,6 +25,7 @@ from fitchain.pod.values.errors import (
     NodeUnreachable,
     NotFound,
     NotMinedYet,
+    NotOnChain,
     Reverted,
 )
 
@@ -93,7 +94,7 @@ class ChainReader:
 
         Raises:
             Reverted: a contract refuses a call, by name and with its values.
-            NotFound: the node has no such block.
+            NotOnChain: the node has no such block.
             ChainUnusable: the node does not give its logs.
         """
         named = self.settings.confirmations > 0 or self._head is not None
@@ -205,7 +206,7 @@ class ChainReader:
         """A block by number or tag.
 
         Raises:
-            NotFound: the node has no such block.
+            NotOnChain: the node has no such block.
         """
         block: Block = self.batch([ReadBlock(number)])[0]
         return block
@@ -335,7 +336,7 @@ class ChainReader:
             raise translated(f"{read.contract}.{read.function}", answer) if isinstance(read, ReadCall) else answer
         if isinstance(read, ReadBlock):
             if answer is None:
-                raise NotFound(f"the node at {self.node.shown} has no block {read.number}")
+                raise NotOnChain(f"the node at {self.node.shown} has no block {read.number}")
             return Block(answer.number, answer.hash, answer.timestamp)
         return answer
 

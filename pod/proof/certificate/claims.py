@@ -53,6 +53,7 @@ from fitchain.pod.values.errors import (
     DigestMismatch,
     InputRefused,
     NotFound,
+    NotOnChain,
     SignatureMismatch,
     require_equal,
 )
@@ -109,7 +110,7 @@ def check_ended(history: AgreementHistory) -> None:
     Raises:
         ClaimMismatch: the agreement ended without a trained model, or by giving up before anything
             was committed to.
-        NotFound: it has none yet.
+        NotOnChain: it has none yet.
     """
     agreement, state = history.agreement, history.agreement.state
     if history.run.end_block is not None and (state is not State.FORFEITED or history.audit is not None):
@@ -121,7 +122,7 @@ def check_ended(history: AgreementHistory) -> None:
         )
     if state in (State.CANCELLED, State.FORFEITED):
         raise ClaimMismatch(f"the agreement {agreement.id} ended as {state.name.lower()}, without a trained model")
-    raise NotFound(
+    raise NotOnChain(
         f"the agreement {agreement.id} has no result on chain yet: its state is {state.name.lower()}",
         "check again when the run has ended",
     )

@@ -30,7 +30,7 @@ from fitchain.pod.proof.certificate.statement import Statement, require_versions
 from fitchain.pod.proof.certificate.timing import Milestone, timing_of
 from fitchain.pod.proof.certificate.verdict import Assurance, Verdict
 from fitchain.pod.proof.descent import check_kept_rows
-from fitchain.pod.values.errors import AssuranceTooLow, NotFound, reason_of
+from fitchain.pod.values.errors import AssuranceTooLow, NotFound, NotOnChain, reason_of
 from fitchain.pod.values.ids import AgreementId, PanelId
 
 MOST_ORIGINS = 20
@@ -160,7 +160,7 @@ def _everything(
         # has it as little as a chain on which it never was.
         newest = chain.block(height)
         day = datetime.fromtimestamp(min(newest.timestamp, LATEST), UTC).isoformat(" ", "seconds")
-        raise NotFound(
+        raise NotOnChain(
             f"{error.message}, which is of {day}",
             "if that is long ago, the node lags behind: wait, or name another with --rpc; else the certificate is of "
             "another chain, or about a job that never was",
