@@ -36,7 +36,7 @@ from fitchain.pod.values.recipe import Audit, Recipe, draft
 from fitchain.pod.values.recipe.terms import SEGMENT
 from fitchain.pod.values.state import TensorBytes, Tensors, model_root, optimizer_root, write_safetensors
 from tests.agreements import ASKER_NONCE
-from tests.chain_fixtures import Account
+from tests.chain_fixtures import Account, no_mining
 
 FIT = 10**18
 NONCE = sha256(b"nonce")
@@ -335,18 +335,12 @@ def ended_at_once(parties: Parties, id: AgreementId, recipe: Recipe) -> MadeUp:
     seed = order_seed(ctx, chain.block(agreement.seed_block).hash, NONCE)
     made = leaves_of(recipe, ctx, seed, recipe.leaf_count)
     transcript, last = made.transcript, made.states[recipe.leaf_count - 1]
-    chain.node.request("evm_setAutomine", False)
-    chain.node.request("evm_setIntervalMining", 0)
-    try:
+    with no_mining(chain):
         sent = [chain.submit("ProofOfTrain", "begin", id, terms, NONCE, ZERO, gas=400_000)]
         groups = transcript.groups(recipe.group_leaves)
         sent += [calls.submit_anchor(id, transcript.seed, group.peaks, group.root, None) for group in groups]
         ending = _ending_out(transcript.ending(recipe.group_leaves, last, SOMETHING, SOMETHING))
         sent.append(chain.submit("ProofOfTrain", "finish", id, terms, ending, gas=1_500_000))
-        chain.node.request("evm_mine")
-    finally:
-        chain.node.request("evm_setAutomine", True)
-        chain.node.request("evm_setIntervalMining", 1)
     for pending in sent:
         chain.wait(pending)
     return made

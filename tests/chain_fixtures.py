@@ -4,7 +4,7 @@ pods on it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from fitchain.pod.ports import keys, settings
 from fitchain.pod.ports.chain import Chain, Deployment, connect, devnet
 from fitchain.pod.ports.chain.deploy import deploy
 from fitchain.pod.ports.settings import DevnetRecord, Settings
+from tests.mining import mining_at
 
 QUICK_WORK = 2
 """Scrypt's N for keys that protect nothing."""
@@ -66,22 +67,12 @@ def funded_account(place: Settings, wei: int = 10 * ETHER, units: int = MONEY) -
 def take_back(chain: Chain, block: int) -> None:
     """Reorganise a devnet's chain: all blocks from one on are replaced by empty ones, and the node
     forgets what was in them."""
-    hash = chain.block(block).hash
-    while chain.block(block).hash == hash:  # a block may come between the two requests
-        chain.node.request("anvil_reorg", chain.block("latest").number - block + 1, [])
+    mining_at(chain.node.url).take_back(block)
 
 
-@contextmanager
-def no_mining(chain: Chain) -> Iterator[None]:
+def no_mining(chain: Chain) -> AbstractContextManager[None]:
     """Let transactions wait as long as the block lasts."""
-    chain.node.request("evm_setAutomine", False)
-    chain.node.request("evm_setIntervalMining", 0)
-    try:
-        yield
-    finally:
-        chain.node.request("evm_setIntervalMining", 1)
-        chain.node.request("evm_setAutomine", True)
-        chain.node.request("evm_mine")
+    return mining_at(chain.node.url).stopped()
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from fitchain.pod.ports.chain.deploy import deploy
 from fitchain.pod.ports.chain.known import KNOWN_FILE
 from fitchain.pod.ports.chain.queue import Queue
 from fitchain.pod.values.errors import ChainUnusable, NodeUnreachable, NotMinedYet, Reverted
-from tests.chain_fixtures import PASSPHRASE, Account, Devnet, take_back
+from tests.chain_fixtures import PASSPHRASE, Account, Devnet, no_mining, take_back
 from tests.node_proxy import proxy
 
 TARGET = "0x" + "11" * 20
@@ -51,10 +51,8 @@ def account(open_account: Callable[..., Account]) -> Account:
 @pytest.fixture
 def stopped_mining(reader: Chain) -> Iterator[None]:
     """Blocks come only when a test asks for one."""
-    reader.node.request("evm_setAutomine", False)
-    reader.node.request("evm_setIntervalMining", 0)
-    yield
-    reader.node.request("evm_setAutomine", True)
+    with no_mining(reader):
+        yield
 
 
 def without_sending(call: dict[str, Any]) -> tuple[int, None] | None:

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.ports.agreement import Agreement, Phase
-from fitchain.pod.ports.chain import devnet
+from fitchain.pod.ports.chain import Chain, devnet
 from fitchain.pod.ports.processes import running
 from fitchain.pod.values.errors import FitchainError, Unusable
 from fitchain.pod.values.ids import AuditRef
+from tests.chain_fixtures import take_back
 from tests.faults.market import leftovers
 from tests.faults.market.disks import Disk
 from tests.faults.market.journals import Story
@@ -193,7 +194,7 @@ class Play:
                 self._later(fault.lasts_s, lambda: pods.go_on(fault.who))
                 return pods.halt(fault.who)
             case Kind.REORGANISED:
-                return self._ask_node("anvil_reorg", fault.number, [])
+                return self._take_back(fault.number)
             case Kind.MOOD:
                 market.node.mood = fault.mood
                 self._later(fault.lasts_s, lambda: self._calm_down(fault.mood))
@@ -224,11 +225,18 @@ class Play:
 
     def _ask_node(self, method: str, *params: object) -> bool:
         """Ask something of the devnet's node itself."""
+        return self._at_node(lambda chain: chain.node.request(method, *params))
+
+    def _take_back(self, blocks: int) -> bool:
+        return self._at_node(lambda chain: take_back(chain, chain.block("latest").number - blocks + 1))
+
+    def _at_node(self, do: Callable[[Chain], object]) -> bool:
+        """Do something at the devnet's node itself; whether it is there and does it."""
         if self._node_away:
             return False
         try:
             with self.market.reader() as reader:
-                reader.chain.node.request(method, *params)
+                do(reader.chain)
         except FitchainError:
             return False
         return True
