@@ -397,8 +397,9 @@ def test_the_walk_of_a_mixed_table_runs_as_it_is_shown(tmp_path: Path) -> None:
     assert re.search(r"^input x +sex, age, age is missing, fare, class, boarded \(float32, 9\)$", scientist, re.M)
     assert re.search(r"^input codes +deck, port \(int64, 2\)$", scientist, re.M)
     said = " ".join(stranger.split())
-    result = "held out as the owner states, on 180 held-out records that nobody trained on: accuracy "
-    assert float(said.partition(result)[2].partition("%")[0]) > 80, stranger
+    result = r"held out as the owner states, on 180 held-out records that nobody trained on: accuracy .*?, AUC (\S+)"
+    learned = re.search(result, said)  # the order's draw moves it: 0.92, give or take 0.02
+    assert learned and float(learned[1]) > 0.8, stranger
     assert not (tmp_path / "walk" / "stranger" / "keys").exists()
 
 
