@@ -60,7 +60,7 @@ def test_a_rule_has_a_name_of_its_own() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_a_rule_taken_out_is_noticed_and_a_comment_is_not() -> None:
     rule = next(rule for rule in RULES if rule.source == "Directory.sol")
     with ForgeCopy.made() as copy:
