@@ -292,15 +292,15 @@ contract AttacksTest is AuditFixture {
 
     // --- the seed (row 9)
 
-    /// @dev A builder tries 64 headers for three seats of its own. It would need about 120 (three of ten) and has
-    ///      them; but without the scientist's nonce the header it likes seats whom it will. Mutation: the nonce left
-    ///      out of the seed.
+    /// @dev A builder tries 400 headers for three seats of its own. It would need about 120 (three of ten) and has
+    ///      them; but without the scientist's nonce the header it likes seats whom it will. Each round has headers of
+    ///      its own, lest one luck decide all. Mutation: the nonce left out of the seed.
     function test_attack_aBuilderPicksTheHeaderOfTheOpening() public {
         AgreementId id = opened(3);
         uint256 colluders;
         for (uint256 k = 0; k < 40; k++) {
             uint256 snapshot = vm.snapshotState();
-            bytes32 header = bestHeader(id, k % 2 == 0 ? keccak256(abi.encode("guess", k)) : bytes32(0));
+            bytes32 header = bestHeader(id, k, k % 2 == 0 ? keccak256(abi.encode("guess", k)) : bytes32(0));
             drawBehind(id, header);
             for (uint256 i = 0; i < 3; i++) {
                 if (uint160(seatOf(id, i)) < 0xE003) colluders++;
@@ -311,12 +311,13 @@ contract AttacksTest is AuditFixture {
         vm.assertTrue(colluders > 14 && colluders < 58, "a header moves the draw");
     }
 
-    /// @dev The header that seats three colluders if the nonce is what the builder thinks; 0: if there is none.
-    function bestHeader(AgreementId id, bytes32 guess) private view returns (bytes32 header) {
+    /// @dev The first of a round's headers that seats three colluders if the nonce is what the builder thinks; 0: if
+    ///      there is none.
+    function bestHeader(AgreementId id, uint256 round, bytes32 guess) private view returns (bytes32 header) {
         Jury memory jury = agreements.jury(id, 0);
         uint256[3] memory none;
         for (uint256 tries = 0; tries < 400; tries++) {
-            header = keccak256(abi.encode(guess, tries));
+            header = keccak256(abi.encode(round, tries));
             bytes32 seed = keccak256(abi.encode(AuditId.unwrap(key(id)), header, guess));
             if (guess == 0) seed = keccak256(abi.encode(AuditId.unwrap(key(id)), header));
             (, address[] memory drawn_) = verifiers.draw(jury, seed, 3, none, 7);
