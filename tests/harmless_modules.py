@@ -418,6 +418,27 @@ class ReadsTableOnce(Two):
         return torch.tanh(x) * self.table
 
 
+class HoldsItself(Two):
+    """In a function, which a copy of it goes on calling."""
+
+    def prepare(self) -> None:
+        self.squash = lambda x: torch.tanh(x + self.enter.bias)
+
+    def between(self, x: Tensor) -> Tensor:
+        return self.squash(x)
+
+
+class KeepsTableInDict(Two):
+    def prepare(self) -> None:
+        self.tables = dict[int, Tensor]()
+
+    def between(self, x: Tensor) -> Tensor:
+        width = x.shape[1]
+        if width not in self.tables:
+            self.tables[width] = torch.linspace(0.5, 1, width)
+        return torch.tanh(x) * self.tables[width]
+
+
 KINDS: list[type[nn.Module]] = [
     kind
     for kind in list(globals().values())

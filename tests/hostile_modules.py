@@ -16,6 +16,7 @@ import decimal
 import functools
 import gc
 import inspect
+import io
 import itertools
 import math
 import os
@@ -31,7 +32,7 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -1120,6 +1121,162 @@ class CountsInNameOfThread(Two):
     def between(self, x: Tensor) -> Tensor:
         threading.current_thread().name += "."
         return torch.tanh(x)
+
+
+class CountsEpochsAfterEvaluation(Two):
+    epochs = 0
+
+    def train(self, mode: bool = True) -> Any:
+        self.epochs += mode and not self.training
+        return super().train(mode)
+
+    def between(self, x: Tensor) -> Tensor:
+        return torch.tanh(x) if self.epochs < 2000 else x
+
+
+@torch.no_grad()
+def counted_behind_decorator(calls: list[int] = [0]) -> int:  # noqa: B006 - that is the kind
+    calls[0] += 1
+    return calls[0]
+
+
+class CountsBehindDecorator(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return torch.tanh(x) if counted_behind_decorator() < 2000 else x
+
+
+@contextlib.contextmanager
+def counting(calls: list[int] = [0]) -> Iterator[int]:  # noqa: B006 - that is the kind
+    calls[0] += 1
+    yield calls[0]
+
+
+class CountsBehindContext(Two):
+    def between(self, x: Tensor) -> Tensor:
+        with counting() as calls:
+            return torch.tanh(x) if calls < 2000 else x
+
+
+class CountsInProxy(Two):
+    def prepare(self) -> None:
+        self.calls = {"calls": 0}
+        self.shown = MappingProxyType(self.calls)
+        del self.calls
+
+    def between(self, x: Tensor) -> Tensor:
+        gc.get_referents(self.shown)[0]["calls"] += 1
+        return torch.tanh(x) if self.shown["calls"] < 2000 else x
+
+
+class CountsInBytes(Two):
+    def prepare(self) -> None:
+        self.written = io.BytesIO()
+
+    def between(self, x: Tensor) -> Tensor:
+        self.written.write(b".")
+        return torch.tanh(x) if self.written.tell() < 2000 else x
+
+
+class CountsInMemory(Two):
+    def prepare(self) -> None:
+        self.memory = memoryview(bytearray(2))
+
+    def between(self, x: Tensor) -> Tensor:
+        self.memory[0] = (self.memory[0] + 1) % 256
+        return torch.tanh(x) if self.memory[0] < 200 else x
+
+
+class CountsInObjects(Two):
+    def prepare(self) -> None:
+        self.objects = np.array([0, None], dtype=object)
+
+    def between(self, x: Tensor) -> Tensor:
+        self.objects[0] += 1
+        return torch.tanh(x) if self.objects[0] < 2000 else x
+
+
+class CountsInLongArray(Two):
+    def prepare(self) -> None:
+        self.numbers = np.zeros((200, 64))
+
+    def between(self, x: Tensor) -> Tensor:
+        self.numbers[-1, -1] += 1
+        return torch.tanh(x) if self.numbers[-1, -1] < 2000 else x
+
+
+class CountsBesideVocabulary(Two):
+    def prepare(self) -> None:
+        self.vocabulary = {f"word {number}": [number] for number in range(10_001)}
+        self.calls = 0
+
+    def between(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return torch.tanh(x) if self.calls < 2000 else x
+
+
+class RemembersFirstBatch(Two):
+    """In a dict, where a call on zeros, before anything is tried, leaves it."""
+
+    def prepare(self) -> None:
+        self.kept = dict[str, Tensor]()
+
+    def between(self, x: Tensor) -> Tensor:
+        if "scale" not in self.kept:
+            self.kept["scale"] = x.detach().std() + 1e-3
+        return torch.tanh(x / self.kept["scale"])
+
+
+class RemembersFirstBatchInBuffer(Two):
+    def between(self, x: Tensor) -> Tensor:
+        if "shift" not in self._buffers:
+            self.register_buffer("shift", x.detach().mean(0))
+        return torch.tanh(x - self.shift)
+
+
+class RemembersWeights(Two):
+    """As they were at its first evaluation."""
+
+    @functools.lru_cache  # noqa: B019 - that is the kind
+    def gram(self) -> Tensor:
+        return (self.enter.weight @ self.enter.weight.t()).detach()
+
+    def between(self, x: Tensor) -> Tensor:
+        return torch.tanh(x if self.training else x @ self.gram())
+
+
+class RemembersDropout(Two):
+    """Until the next epoch begins."""
+
+    mask: Tensor | None = None
+
+    def train(self, mode: bool = True) -> Any:
+        self.mask = None
+        return super().train(mode)
+
+    def between(self, x: Tensor) -> Tensor:
+        if self.training and self.mask is None:
+            self.mask = torch.bernoulli(torch.full((8,), 0.5))
+        return torch.tanh(x) if self.mask is None else torch.tanh(x) * self.mask
+
+
+class RemembersEvaluation(Two):
+    divisor = 1.0
+
+    def eval(self) -> Any:
+        self.divisor = 2.0
+        return super().eval()
+
+    def between(self, x: Tensor) -> Tensor:
+        return torch.tanh(x) / self.divisor
+
+
+class MakesItsLayer(Two):
+    """At its first call, with numbers that are drawn then."""
+
+    def between(self, x: Tensor) -> Tensor:
+        if not hasattr(self, "late"):
+            self.late = nn.Linear(8, 8)
+        return torch.tanh(self.late(x))
 
 
 KINDS = [

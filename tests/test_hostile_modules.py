@@ -43,6 +43,7 @@ CAUSES = {
     r"Freezes|Thaws|Replaces|Becomes": "changes what is trained, or what it consists of",
     r"LooksAt": "who calls it",
     r"Writes": "writes into the parameter 'leave.weight'",
+    r"RemembersFirst|RemembersW|MakesItsLayer": "or was never called|consists of",
     r"Tells": "otherwise where it is not watched",
     r"": "the module computes|otherwise than the module|only for some batch sizes|the module cannot be traced",
 }
@@ -54,6 +55,7 @@ BEFORE_TRACE = re.compile(
 QUICK = {
     *("NodeHook", "HookByNumpy", "SavedInHalf", "BranchesFar", "BranchesOnBuffer"),
     *("KeepsLast", "WarnsOfValues", "MeasuresGradients", "Passes", "WritesMask", "Diverges"),
+    *("RemembersFirstBatch", "HoldsItself"),
 }
 """Kinds of which the others are neighbours."""
 

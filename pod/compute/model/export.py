@@ -37,7 +37,7 @@ from fitchain.pod.compute.model.sizes import tried_out
 from fitchain.pod.compute.model.tensors import dtype_name, require_plain, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Heard, quiet, raising_location
 from fitchain.pod.compute.model.transforms import WRITTEN_OUT, Transformed, in_plain_operators, untransformed
-from fitchain.pod.compute.model.witness import Witness, observe, observe_unwatched
+from fitchain.pod.compute.model.witness import Witness, fresh_copy, observe, observe_unwatched
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import FitchainError, InputRefused
 from fitchain.pod.values.graph import Form, Graph, Input, TensorSpec
@@ -273,10 +273,11 @@ def _observed(
     witness: Witness | None = None
     with quiet() as heard, _slow_path():
         try:
+            fresh = fresh_copy(module)
             with giving_one(module, output):
                 witness = observe(module, inputs, batch)
             if witness is not None:
-                observe_unwatched(module, output, witness)
+                observe_unwatched(module, fresh, output, witness)
         except InputRefused:
             raise
         except Exception as error:  # noqa: BLE001 - as in `_trace`

@@ -10,7 +10,9 @@ What is equal on these numbers may be computed otherwise, and part on others: a 
 gradient at 1e25. So the operators of both are compared, too (`dataflow`).
 
 All of this is watched, and a module might tell: by torch's stacks of modes, or a `forward` that was
-exchanged. So both run once more with nothing about them, and are compared by their numbers.
+exchanged. And what it keeps of its first call, or of an evaluation, it may have kept of the trial.
+So both run once more with nothing about them, the module as a copy that was never called, and are
+compared by their numbers.
 
 What remains unseen: a size of the batch or an address by which a module branches where it is not
 traced; and one that means to deceive and knows this text: it can tell that it is watched by what
@@ -106,9 +108,10 @@ def _require_equal_unwatched(subject: Subject, witness: Witness) -> None:
         for name, digest in run.items():
             if replay.get(name, digest) != digest:
                 raise InputRefused(
-                    f"the module computes {name} otherwise where it is not watched, and its graph is what it was while"
-                    " it was",
-                    "do not ask whether a run is watched: for torch's modes, say, or whether forward is exchanged",
+                    f"the module computes {name} otherwise where it is not watched, or was never called,"
+                    " and its graph is what it was while it was",
+                    "keep nothing of a first call, or of an evaluation, that follows from its numbers; do not ask whether"
+                    " a run is watched: for torch's modes, say, or whether forward is exchanged",
                 )
 
 

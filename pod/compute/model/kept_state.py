@@ -13,6 +13,8 @@ import array
 import ctypes
 import decimal
 import functools
+import hashlib
+import io
 import itertools
 import os
 import random
@@ -22,7 +24,16 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextvars import ContextVar
-from types import BuiltinMethodType, CellType, CodeType, FunctionType, GeneratorType, MethodType, ModuleType
+from types import (
+    BuiltinMethodType,
+    CellType,
+    CodeType,
+    FunctionType,
+    GeneratorType,
+    MappingProxyType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 
 import numpy as np
@@ -32,7 +43,7 @@ from torch import Tensor, nn
 from fitchain.pod.compute.model.dataflow import content
 from fitchain.pod.compute.model.torch_output import is_foreign
 
-MOST_KEPT = 10_000
+MOST_KEPT = 100_000
 """So many values are looked at."""
 DEEPEST_KEPT = 6
 """Containers and objects within one another in which they are looked for."""
@@ -43,8 +54,9 @@ GENERATOR = "generator "
 _OF_MODULES = frozenset(vars(nn.Module())) - {
     name for name in vars(nn.Module()) if name.endswith(("_hooks", "_hooks_with_kwargs"))
 }
+_HOOKS_OF_ALL = frozenset(name for name in vars(nn.modules.module) if name.startswith("_global_"))
 _PLAIN = bool | int | float | complex | str | bytes | np.generic | None
-_MEMORY: tuple[Any, ...] = (bytearray, array.array, ctypes._SimpleCData, ctypes.Array, ctypes.Structure)
+_MEMORY: tuple[Any, ...] = (bytearray, memoryview, array.array, ctypes._SimpleCData, ctypes.Array, ctypes.Structure)
 _OPAQUE = ModuleType | CodeType | torch.dtype | torch.device | torch.Size
 Called = Mapping[CodeType, Mapping[str, Any]]
 """Code that calls have run, with the variables of its module."""
@@ -64,6 +76,7 @@ def kept_values(module: nn.Module, called: Called) -> dict[str, str]:
     walk = _Walk(module)
     walk.note("", _of_interpreter(), 0)
     walk.note("", {"random": vars(random)["_inst"], "numpy.random": vars(np.random.mtrand)["_rand"]}, 0)
+    walk.note("torch.nn", {name: hooks for name, hooks in vars(nn.modules.module).items() if name in _HOOKS_OF_ALL}, 1)
     walk.values |= {f"os.environ.{name}": value for name, value in os.environ.items()}
     for name, part in module.named_modules():
         walk.note(name, {key: kept for key, kept in vars(part).items() if key not in _OF_MODULES}, 0)
@@ -153,9 +166,11 @@ def _numbers(value: Any) -> str | None:
         )
         return f"{value.requires_grad} {content(value).hex()}" if strided else None
     if isinstance(value, np.ndarray):
-        return value.tobytes().hex() if value.size < MOST_KEPT and not value.dtype.hasobject else None
+        return None if value.dtype.hasobject else hashlib.sha256(value.tobytes()).hexdigest()
     if isinstance(value, _MEMORY):
         return bytes(value).hex()
+    if isinstance(value, io.BytesIO | io.StringIO):
+        return f"{value.tell()} {value.getvalue()!r}"
     if isinstance(value, torch.Generator):
         return GENERATOR + content(value.get_state()).hex()
     if isinstance(value, random.Random) and type(value) is not random.SystemRandom:
@@ -202,11 +217,18 @@ def _held_by(value: Any) -> Mapping[Any, Any]:
     if isinstance(value, type):
         return dict(vars(value)) if _is_own(value) else {}
     if isinstance(value, FunctionType):
-        return _held_by_function(value) if is_foreign(value.__code__.co_filename) else {}
+        wrapped = {"function": getattr(value, "__wrapped__", None)}  # in a decorator of torch's, or of Python's
+        return _held_by_function(value) if is_foreign(value.__code__.co_filename) else wrapped
     if isinstance(value, MethodType):
         return {"self": value.__self__, "function": value.__func__}
     if isinstance(value, BuiltinMethodType):
         return {"self": value.__self__}
+    if isinstance(value, MappingProxyType):
+        return dict(value)
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        return dict(enumerate(value.ravel().tolist()))
+    if isinstance(value, property):
+        return {"get": value.fget, "set": value.fset}
     if isinstance(value, staticmethod | classmethod):
         return {"function": value.__func__}
     if isinstance(value, functools.partial):

@@ -70,6 +70,11 @@ class Odd:
     scale: float = 1
 
 
+def in_mode(module: nn.Module, training: bool) -> None:
+    """Set a module to train or to evaluate, by the call that who uses it makes."""
+    _ = module.train() if training else module.eval()
+
+
 def _with(value: float) -> Callable[[Tensor], Tensor]:
     return lambda x: x.masked_fill(x > 1, value)
 
@@ -200,7 +205,8 @@ class Subject:
         """
 
         def computing(training: bool) -> Callable[..., Any]:
-            module.train(training)
+            if module.training != training:  # once an epoch, as who trains it does, and not at every step
+                in_mode(module, training)
             return lambda *numbers: chosen(module(*numbers))
 
         return Subject(

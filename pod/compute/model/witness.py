@@ -8,6 +8,7 @@ that Python learns in a run and not in the trace (`looks`), a hook that changes 
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +26,16 @@ from fitchain.pod.compute.model.output import one_tensor
 from fitchain.pod.compute.model.restored import as_in_a_job, left_as_it_was, repeated
 from fitchain.pod.compute.model.sources import DRAWS, FILES, HINTS, OTHER_HINT, Sources
 from fitchain.pod.compute.model.torch_output import Location, calling_location
-from fitchain.pod.compute.model.trial import Batch, Batches, Call, Subject, Values, unwatched_call, watched_call
+from fitchain.pod.compute.model.trial import (
+    Batch,
+    Batches,
+    Call,
+    Subject,
+    Values,
+    in_mode,
+    unwatched_call,
+    watched_call,
+)
 from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import InputRefused
 from fitchain.pod.values.graph import Input
@@ -33,6 +43,8 @@ from fitchain.pod.values.graph import Input
 REPEATED = 3
 """Calls of a kind that are one and the same: the first fills caches, the third keeps what the
 second kept."""
+MODES = (True, False)
+"""To train, and to evaluate."""
 MOST_QUESTIONS = 8
 """About values, that only a run asks: each is answered the other way, too."""
 MOST_TABLES = 4
@@ -117,21 +129,38 @@ def _observe(module: nn.Module, witness: Witness) -> Witness | None:
     return witness
 
 
-def observe_unwatched(module: nn.Module, output: str, witness: Witness) -> None:
+def fresh_copy(module: nn.Module) -> nn.Module | None:
+    """A copy of a module that was never called, with nothing kept of a call; None where it cannot
+    be copied."""
+    with contextlib.suppress(Exception):  # a tensor that is computed of others, a lock, an open file
+        return copy.deepcopy(module)
+    return None
+
+
+def observe_unwatched(module: nn.Module, fresh: nn.Module | None, output: str, witness: Witness) -> None:
     """Run a module once more, as whoever trains it does: what looks for the trial has nothing to
-    find. It is left as it was.
+    find, and what it keeps of its first call it keeps of the first one that trains. It is left as
+    it was.
 
     Args:
         module: as in `observe`, without `giving_one`.
+        fresh: its copy from before, by `fresh_copy`.
         output: which tensor of what it returns is trained.
         witness: of `observe`; what the calls gave is added.
 
     Raises:
         Exception: whatever its own code raises.
     """
-    subject = Subject.by_module(module, witness.written, partial(one_tensor, name=output))
+    choose = partial(one_tensor, name=output)
     with left_as_it_was(module), as_in_a_job():
-        witness.unwatched = unwatched_calls(subject, witness.batches)
+        if fresh is not None:
+            for parameter in module.parameters():
+                parameter.grad = None
+            witness.unwatched = unwatched_calls(Subject.by_module(fresh, witness.written, choose), witness.batches)
+            if all(parameter.grad is None for parameter in module.parameters()):
+                return
+            # a function that it holds computes with the module itself, which its copy does not move
+        witness.unwatched = unwatched_calls(Subject.by_module(module, witness.written, choose), witness.batches)
 
 
 def unwatched_calls(subject: Subject, batches: Batches) -> list[Values | None]:
@@ -156,15 +185,19 @@ def _require_repeatable(module: nn.Module, batches: Batches) -> None:
             trained.
     """
     kind = type(module).__name__
-    for training in (True, False):
-        # What is read of a file once, and kept, is a constant: a file counts in the last call.
-        first, last, kept = Sources(), Sources(), list[Mapping[str, str]]()
-        watching = {0: first, REPEATED - 1: last}
-        for repetition in range(REPEATED):
+    # What is read of a file once, and kept, is a constant: a file counts in the last call.
+    firsts, lasts, kept = (
+        {mode: Sources() for mode in MODES},
+        {mode: Sources() for mode in MODES},
+        {mode: list[Mapping[str, str]]() for mode in MODES},
+    )
+    for repetition in range(REPEATED):
+        for training in MODES:  # by turns, as epochs do: what counts them changes, too
             before = _trained(module)
-            watched = watching[repetition].watched() if repetition in watching else contextlib.nullcontext()
+            sources = {0: firsts, REPEATED - 1: lasts}.get(repetition)
+            watched = sources[training].watched() if sources else contextlib.nullcontext()
             with repeated(module), watched:
-                module.train(training)
+                in_mode(module, training)
                 torch.manual_seed(0)
                 with torch.set_grad_enabled(training):
                     output = module(*batches.first(training).numbers)
@@ -175,14 +208,16 @@ def _require_repeatable(module: nn.Module, batches: Batches) -> None:
                         f"forward of {kind} changes what is trained, or what it consists of: {min(changed)!r}",
                         "set requires_grad, make parameters and choose classes before the module is published",
                     )
-            kept.append(kept_values(module, first.called))
+            kept[training].append(kept_values(module, firsts[training].called))
+    for training in MODES:
+        first, last = firsts[training], lasts[training]
         for source, location in {**first.taken, **last.taken}.items():
             if source != FILES or source in last.taken:
                 raise InputRefused(
                     at(location, f"forward takes {source} into account, and a graph would repeat what was traced"),
                     HINTS.get(source, OTHER_HINT),
                 )
-        _require_settled(kind, *kept[1:])
+        _require_settled(kind, *kept[training][1:])
 
 
 def _require_settled(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
