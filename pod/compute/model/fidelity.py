@@ -110,8 +110,8 @@ def _require_equal_unwatched(subject: Subject, witness: Witness) -> None:
                 raise InputRefused(
                     f"the module computes {name} otherwise where it is not watched, or was never called,"
                     " and its graph is what it was while it was",
-                    "keep nothing of a first call, or of an evaluation, that follows from its numbers; do not ask whether"
-                    " a run is watched: for torch's modes, say, or whether forward is exchanged",
+                    "keep nothing of a first call, or of an evaluation, that follows from its numbers; do not ask"
+                    " whether a run is watched: for torch's modes, say, or whether forward is exchanged",
                 )
 
 
