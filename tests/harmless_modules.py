@@ -422,7 +422,10 @@ class HoldsItself(Two):
     """In a function, which a copy of it goes on calling."""
 
     def prepare(self) -> None:
-        self.squash = lambda x: torch.tanh(x + self.enter.bias)
+        def squash(x: Tensor) -> Tensor:
+            return torch.tanh(x + self.enter.bias)
+
+        self.squash = squash
 
     def between(self, x: Tensor) -> Tensor:
         return self.squash(x)

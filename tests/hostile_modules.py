@@ -1227,6 +1227,8 @@ class RemembersFirstBatch(Two):
 
 
 class RemembersFirstBatchInBuffer(Two):
+    shift: Tensor
+
     def between(self, x: Tensor) -> Tensor:
         if "shift" not in self._buffers:
             self.register_buffer("shift", x.detach().mean(0))

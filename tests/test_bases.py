@@ -78,6 +78,11 @@ def test_model_that_shares_nothing_with_its_base_is_refused(tuned: Workshop, tmp
         publish_model(home, Other(), tuned.dataset.id, base=base_file(tmp_path))
     with pytest.raises(InputRefused, match=r"is one of the 1 of the base strange\.safetensors"):
         publish_model(home, Other(), tuned.dataset.id, base=strange)
+    ones, fresh = tmp_path / "ones.safetensors", Other()
+    fresh.layer.weight.data.fill_(1)
+    save_file({"weight": torch.ones(2, 4), "more": torch.arange(8.0)}, ones)
+    with pytest.raises(InputRefused, match="has 1 tensors, and each of them is one number throughout"):
+        publish_model(home, fresh, tuned.dataset.id, base=ones)
     assert home.journal.models() == before  # nothing was registered of what was refused
 
 

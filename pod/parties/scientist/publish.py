@@ -25,7 +25,7 @@ from fitchain.pod.values.ids import NO_MODEL, DatasetId, ModelId
 from fitchain.pod.values.job_folder import GRAPH, INITIAL, JobFolder, part_of
 from fitchain.pod.values.limits import CARD
 from fitchain.pod.values.recipe import argument_columns
-from fitchain.pod.values.state import Tensors, read_safetensors
+from fitchain.pod.values.state import ITEM_BYTES, TensorBytes, Tensors, read_safetensors
 from fitchain.pod.values.weights_file import read_weights, weights_in
 
 if TYPE_CHECKING:
@@ -283,6 +283,9 @@ def delta_over(home: Home, tensors: Tensors, base: PublishedBase) -> ModelFile:
     return replace(file, metadata=base.source.metadata)
 
 
+LOAD_BASE = "load the base's weights where the module is made, in the type in which the base has them"
+
+
 def _over(tensors: Tensors, held: Tensors, base: str) -> ModelFile:
     """A model as a delta over the tensors of a base."""
     file = ModelFile.over(tensors, inventory_of(held))
@@ -290,6 +293,18 @@ def _over(tensors: Tensors, held: Tensors, base: str) -> ModelFile:
         raise InputRefused(
             f"none of the model's {len(tensors)} tensors is one of the {len(held)} of the base {base}:"
             " no values, shape and type are the same",
-            "load the base's weights where the module is made, in the type in which the base has them",
+            LOAD_BASE,
+        )
+    if not any(_varies(held[each.name]) for each in file.shared.values()):
+        raise InputRefused(
+            f"of the base {base} the model has {len(file.shared)} tensors, and each of them is one number throughout,"
+            " as fresh ones are: it is not made of that base",
+            LOAD_BASE,
         )
     return file
+
+
+def _varies(tensor: TensorBytes) -> bool:
+    """Whether a tensor has more than one number."""
+    data, width = tensor.data, ITEM_BYTES[tensor.dtype]
+    return data[width:] != data[:-width]
