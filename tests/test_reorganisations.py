@@ -577,7 +577,7 @@ def test_nobody_complains_of_a_result_that_the_chain_took_back(workshop: Worksho
     with pytest.raises(NotOnChain, match="has delivered nothing yet"):
         _judge_release(home, audit, False, workshop.scientist.say)
     with pytest.raises(NotOnChain, match="has delivered nothing yet"):
-        why_unopened(home, home.agreements.read(id))
+        why_unopened(home, id)
     workshop.owner.home.agreements.reject(id)
 
 

@@ -13,7 +13,6 @@ import array
 import ctypes
 import decimal
 import functools
-import hashlib
 import io
 import itertools
 import os
@@ -42,6 +41,7 @@ from torch import Tensor, nn
 
 from fitchain.pod.compute.model.dataflow import content
 from fitchain.pod.compute.model.torch_output import is_foreign
+from fitchain.pod.values.digest import sha256
 
 MOST_KEPT = 100_000
 """So many values are looked at."""
@@ -166,7 +166,7 @@ def _numbers(value: Any) -> str | None:
         )
         return f"{value.requires_grad} {content(value).hex()}" if strided else None
     if isinstance(value, np.ndarray):
-        return None if value.dtype.hasobject else hashlib.sha256(value.tobytes()).hexdigest()
+        return None if value.dtype.hasobject else str(sha256(value.tobytes()))
     if isinstance(value, _MEMORY):
         return bytes(value).hex()
     if isinstance(value, io.BytesIO | io.StringIO):
@@ -217,8 +217,9 @@ def _held_by(value: Any) -> Mapping[Any, Any]:
     if isinstance(value, type):
         return dict(vars(value)) if _is_own(value) else {}
     if isinstance(value, FunctionType):
-        wrapped = {"function": getattr(value, "__wrapped__", None)}  # in a decorator of torch's, or of Python's
-        return _held_by_function(value) if is_foreign(value.__code__.co_filename) else wrapped
+        if is_foreign(value.__code__.co_filename):
+            return _held_by_function(value)
+        return {"function": getattr(value, "__wrapped__", None)}  # in a decorator of torch's, or of Python's
     if isinstance(value, MethodType):
         return {"self": value.__self__, "function": value.__func__}
     if isinstance(value, BuiltinMethodType):

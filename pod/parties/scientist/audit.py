@@ -13,10 +13,11 @@ from fitchain.pod.jobs.asker import asker_nonce
 from fitchain.pod.jobs.home import Home
 from fitchain.pod.jobs.retry import Log
 from fitchain.pod.jobs.turns import ASKER_RANK, Turns, describe_verdict, send
+from fitchain.pod.parties.scientist.complaint import why_unopened
 from fitchain.pod.parties.scientist.receive import fetch_model, has_received
 from fitchain.pod.parties.scientist.standing import RELEASE_ACCEPTED, keep_answer, stands
 from fitchain.pod.ports.agreement import Audit, Phase
-from fitchain.pod.values.errors import DeliveryUnopened, NotFound, NotOnChain, StoreUnusable, Unusable
+from fitchain.pod.values.errors import DeliveryUnopened, Unusable
 from fitchain.pod.values.ids import AgreementId, AuditRef
 
 WAIT_SHARE = 0.5
@@ -64,15 +65,11 @@ def _judge_release(home: Home, audit: Audit, auto_accept: bool, log: Log) -> Non
     if not has_received(home, id):
         if audit.phase is Phase.MATCHED and home.agreements.run_record(id).identity is None:
             return  # nothing is released yet
-        try:
-            fetch_model(home, id)
-        except NotOnChain:
-            raise  # a reorganisation has undone the run since the audit was read
-        except (DeliveryUnopened, NotFound, StoreUnusable) as error:
+        if (problem := why_unopened(home, id)) is not None:
             # What is in no store may come yet; what does not open never will.
             late = home.chain.block("latest").timestamp > audit.deadline - (1 - WAIT_SHARE) * audit.window
-            if not (late or isinstance(error, DeliveryUnopened)) or not _complain(home, audit, error.message, log):
-                raise
+            if not (late or isinstance(problem, DeliveryUnopened)) or not _complain(home, audit, problem.message, log):
+                raise problem
             return
         log(id, "received the trained model; its certificate holds")
     accepts = auto_accept or stands(home, id, RELEASE_ACCEPTED)

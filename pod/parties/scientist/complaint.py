@@ -30,16 +30,16 @@ def may_answer(home: Home, agreement: Agreement) -> bool:
     return agreement.state in RESULTS and home.chain.block("latest").timestamp <= agreement.dispute_deadline
 
 
-def why_unopened(home: Home, agreement: Agreement) -> FitchainError | None:
+def why_unopened(home: Home, id: AgreementId) -> FitchainError | None:
     """Fetch the result unless it is here; what stands in the way, where that is a reason to
     complain.
 
     Raises:
-        NotOnChain: a reorganisation has undone the result since the agreement was read.
+        NotOnChain: a reorganisation has undone the result since it was looked for.
         Refuted: the delivery opens, and its certificate does not hold.
     """
     try:
-        fetch_model(home, agreement.id)
+        fetch_model(home, id)
     except NotOnChain:
         raise
     except (DeliveryUnopened, NotFound, StoreUnusable) as error:
@@ -101,7 +101,7 @@ def complain_of(home: Home, id: AgreementId) -> str:
         )
     if audit.complained if released else agreement.complained:
         raise Unusable(f"that the delivery of {id.short} does not open was said already", "it is said once")
-    if (problem := why_unopened(home, agreement)) is None:
+    if (problem := why_unopened(home, id)) is None:
         raise Unusable(
             f"the delivery of {id.short} opens, and its certificate holds", "there is nothing to complain of"
         )

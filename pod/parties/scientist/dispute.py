@@ -53,7 +53,7 @@ def dispute(home: Home, id: AgreementId) -> Receipt:
 
 def _complain_if_unopened(home: Home, agreement: Agreement) -> None:
     try:
-        problem = why_unopened(home, agreement)
+        problem = why_unopened(home, agreement.id)
     except Refuted:
         return  # it opens: what is wrong with it is for the verifiers to find
     if problem is not None:

@@ -189,7 +189,7 @@ def _delivered(agreement: Agreement) -> bool:
 def _receive(home: Home, agreement: Agreement, log: Log) -> None:
     """Fetch the result; complain where the key that came with it does not open it, or where it was
     not to be had for half of the time to dispute."""
-    if (problem := why_unopened(home, agreement)) is None:
+    if (problem := why_unopened(home, agreement.id)) is None:
         log(agreement.id, "received the trained model; its certificate holds")
         return
     final = isinstance(problem, DeliveryUnopened) or _now(home) > _half_of_dispute(agreement)

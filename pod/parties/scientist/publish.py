@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MODEL_FILES = (GRAPH, INITIAL)
 EXAMPLE_BATCH = 4
+LOAD_BASE = "load the base's weights where the module is made, in the type in which the base has them"
 
 
 @dataclass(frozen=True)
@@ -281,9 +282,6 @@ def delta_over(home: Home, tensors: Tensors, base: PublishedBase) -> ModelFile:
     """
     file = _over(tensors, read_safetensors(home.bases.path(base.source.root))[0], base.id.short)
     return replace(file, metadata=base.source.metadata)
-
-
-LOAD_BASE = "load the base's weights where the module is made, in the type in which the base has them"
 
 
 def _over(tensors: Tensors, held: Tensors, base: str) -> ModelFile:
