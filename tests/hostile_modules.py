@@ -1159,13 +1159,21 @@ class CountsBehindContext(Two):
 
 class CountsInProxy(Two):
     def prepare(self) -> None:
-        self.calls = {"calls": 0}
-        self.shown = MappingProxyType(self.calls)
-        del self.calls
+        self.shown = MappingProxyType({"calls": 0})
 
     def between(self, x: Tensor) -> Tensor:
         gc.get_referents(self.shown)[0]["calls"] += 1
         return torch.tanh(x) if self.shown["calls"] < 2000 else x
+
+
+class CountsBehindProperty(Two):
+    @property
+    def calls(self, calls: list[int] = [0]) -> int:  # noqa: B006 - that is the kind
+        calls[0] += 1
+        return calls[0]
+
+    def between(self, x: Tensor) -> Tensor:
+        return torch.tanh(x) if self.calls < 2000 else x
 
 
 class CountsInBytes(Two):

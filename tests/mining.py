@@ -50,8 +50,8 @@ class Mining:
         forgets what was in them.
 
         anvil's reorganisation does not wait for a block that is being mined: where both meet, the
-        chain lacks blocks from then on (seen in the project's CI, and one time in a hundred under
-        three hundred transactions a second).
+        chain lacks blocks from then on (seen in the project's CI, and made to happen by three
+        hundred transactions a second).
         """
         with self.stopped():
             self._node.request("anvil_reorg", self._newest() - block + 1, [])

@@ -392,7 +392,7 @@ VOTES = (
 REQUESTS = (
     Attack(
         "a recipe that explodes to take the bond",
-        "a training that leaves the finite numbers before its end",
+        "a training under an audit that leaves the finite numbers before its end",
         Caught(CONTRACT, "diverge", f"Match; {KEPT}; 20 of 30 steps and the bond are 10.67 FIT"),
         chain.exploding_recipe,
     ),
