@@ -241,7 +241,6 @@ def test_onnx_refuses_a_model_that_draws_random_numbers(tmp_path: Path) -> None:
         write_onnx(graph, tensors, tmp_path / ONNX, {})
 
 
-@pytest.mark.filterwarnings("ignore:median CUDA")  # which shapes alone are computed for
 def test_onnx_refuses_an_operator_without_translation_by_its_name(tmp_path: Path) -> None:
     graph, tensors = export(Middle(), FEW)
     with pytest.raises(InputRefused, match=r"the operator aten\.median\.dim has no translation into ONNX"):

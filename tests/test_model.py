@@ -432,6 +432,11 @@ class BatchBranch(Refused):
         return x * 2 if x.shape[0] > 4 else x  # the line
 
 
+class LargeBatchBranch(Refused):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 if x.shape[0] > 1_000_000 else x  # the line
+
+
 class Raising(Refused):
     def forward(self, x: Tensor) -> Tensor:
         print("noise")
@@ -506,6 +511,7 @@ REFUSED: dict[type[nn.Module], str] = {
     Reading: "depends on a tensor's values",
     FixedBatch: "only for some batch sizes",
     BatchBranch: "only for some batch sizes",
+    LargeBatchBranch: "only for some batch sizes",
     Raising: "ValueError: my own words",
     WrongShape: "cannot be traced",
     OwnOperator: "aten.special_bessel_j0.default",

@@ -42,6 +42,7 @@ from fitchain.pod.compute.operators.arguments import DTYPES
 from fitchain.pod.values.errors import FitchainError, InputRefused
 from fitchain.pod.values.graph import Form, Graph, Input, TensorSpec
 from fitchain.pod.values.graph.admission import ANY, Admission
+from fitchain.pod.values.recipe.terms import MOST_BATCH
 from fitchain.pod.values.state import TensorBytes
 
 CONSTRAINED = "Constraints violated"
@@ -50,8 +51,6 @@ LEARNING = ("data-dependent", "Dynamo", "DataDependent", ".numpy() is not suppor
 """Words of torch's about a module whose Python learns a tensor's values."""
 UNFOLLOWED = "does not require grad"
 """Words of torch's about a gradient of what was computed without."""
-MOST_BATCH = 1 << 16
-"""The batch size that export leaves open ends here; programs run larger ones all the same."""
 
 
 @dataclass

@@ -44,6 +44,8 @@ def guarded(name: str, call: Kernel, meter: Meter) -> Kernel:
         return partial(_recur, GATES[guard], meter)
     if guard in SHAPES:
         return partial(SHAPES[guard], meter)
+    if guard is Guard.ONE_ORDER:
+        return partial(_unordered, call)
     check = CHECKS[guard]
 
     def run(*arguments: Any, **options: Any) -> Any:
@@ -140,24 +142,57 @@ def _multiply_groups(meter: Meter, rows: Tensor, matrices: Tensor, ends: Tensor 
         raise InputRefused("grouped products take rows of F32, a matrix of F32 for each group, and where groups end")
     _check_shape("the ends of groups", ends, tuple(matrices.shape[:1]))
     _check_shape("a group's matrix", matrices[0], (rows.shape[1], matrices.shape[2]))
-    made: Tensor = _GroupedProduct.apply(rows, matrices)  # type: ignore[no-untyped-call]
+    shape = (rows.shape[0], matrices.shape[2])
+    made: Tensor = _Shaped.apply(shape, rows, matrices)  # type: ignore[no-untyped-call]
     meter.add(len(matrices), grouped_operations(rows, matrices, made))
     return made
 
 
-class _GroupedProduct(torch.autograd.Function):
-    """Products of groups of rows on meta tensors, as far as memory goes."""
+# As many parameters as the operator has, in its order.
+def _lose_margins(
+    meter: Meter,
+    scores: Tensor,
+    targets: Tensor,
+    power: Any = 1,
+    margin: Any = 1,
+    weight: Tensor | None = None,
+    reduction: int = 1,
+) -> Tensor:
+    """A loss of margins, whose gradient torch cannot make without numbers."""
+    if weight is not None:
+        _check_shape("the weights of classes", weight, tuple(scores.shape[-1:]))
+    if scores.dim() != 2:
+        raise InputRefused(f"a loss of margins takes scores of [records, classes], not {list(scores.shape)}")
+    _check_shape("the classes of records", targets, tuple(scores.shape[:1]))
+    made: Tensor = _Shaped.apply(() if reduction else targets.shape, scores)  # type: ignore[no-untyped-call]
+    meter.add(1, scores.numel() + targets.numel() + made.numel())
+    return made
+
+
+class _Shaped(torch.autograd.Function):
+    """What is computed of some meta tensors and has a shape, as far as memory goes."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, matrices: Tensor) -> Tensor:
-        """Make the products."""
-        ctx.save_for_backward(rows, matrices)
-        return rows.new_empty(rows.shape[0], matrices.shape[2])
+    def forward(ctx: Any, shape: Sequence[int], *tensors: Tensor) -> Tensor:
+        """Make it."""
+        ctx.save_for_backward(*tensors)
+        return tensors[0].new_empty(shape)
 
     @staticmethod
-    def backward(ctx: Any, _: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:
         """Make the gradients."""
-        return tuple(map(torch.empty_like, ctx.saved_tensors))
+        return None, *map(torch.empty_like, ctx.saved_tensors)
+
+
+def _unordered(call: Kernel, *arguments: Any, **options: Any) -> Any:
+    """A call that has one order on a CPU, and not on a CUDA device. Torch takes meta tensors for
+    such a device's, and refuses them where all must have one."""
+    orderly, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(False)
+    try:
+        return call(*arguments, **options)
+    finally:
+        torch.use_deterministic_algorithms(orderly, warn_only=warns)
 
 
 def _count(meter: Meter, tensor: Tensor, bins: int = 100, low: Any = 0, high: Any = 0) -> Tensor:
@@ -239,7 +274,11 @@ def _check_shape(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
 
 
 GATES: Mapping[Guard, int] = {Guard.LSTM: 4, Guard.GRU: 3, Guard.RNN: 1}
-SHAPES: Mapping[Guard, Callable[..., Tensor]] = {Guard.GROUPS: _multiply_groups, Guard.COUNTED: _count}
+SHAPES: Mapping[Guard, Callable[..., Tensor]] = {
+    Guard.GROUPS: _multiply_groups,
+    Guard.COUNTED: _count,
+    Guard.MARGINS: _lose_margins,
+}
 CHECKS: Mapping[Guard, Callable[..., None]] = {
     Guard.UNBIND: _check_unbind,
     Guard.SPLIT: _check_split,

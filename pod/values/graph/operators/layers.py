@@ -264,7 +264,12 @@ LOSSES = (
     ),
     *operators("cross_entropy_loss", case(_SCORES, _LABELS), case(_SCORES, _LABELS, None, 2, 3, 0.1)),
     *operators("soft_margin_loss", case(unit(*TABLE), constant(unit(*TABLE))), case(unit(9), constant(unit(9)), 0)),
-    *operators("multi_margin_loss", case(_SCORES, _LABELS), case(_SCORES, _LABELS, 2, 0.5, None, 0)),
+    *operators(
+        "multi_margin_loss",
+        case(_SCORES, _LABELS),
+        case(_SCORES, _LABELS, 2, 0.5, None, 0),
+        guard=Guard.MARGINS,
+    ),
     *operators("nll_loss_nd", case(_SCORES, _LABELS), case(_SCORES, _LABELS, None, 2, 3)),
 )
 """Losses that a module computes beside its output, or of it."""

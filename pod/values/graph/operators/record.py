@@ -31,6 +31,8 @@ class Guard(Enum):
     RESIZED = "moderate sizes and scales"
     WRITTEN_ONCE = "numbers are written, and not added up, by index"
     COUNTED = "a moderate number of bins"
+    ONE_ORDER = "one order on a CPU, of which torch's meta kernel is not told"
+    MARGINS = "a gradient, which torch has no meta kernel of"
     SAMPLED = "a known way to interpolate, and to go on beyond an image"
     GROUPS = "rows of a matrix in groups, each multiplied by a matrix of its own"
     LSTM = "four gates, two hidden states"

@@ -57,8 +57,9 @@ RECORDS = (
     *operators("amax amin", _ALL, *_ALONG_SEVERAL),
     *operators("logsumexp", *_ALONG_SEVERAL),
     *operators("max min median nanmedian", _ALL),
-    *operators("max.dim min.dim median.dim nanmedian.dim", *_ALONG),
-    *operators("mode", case(unit(*TABLE), 1), case(below(9, *TABLE), 0)),
+    *operators("max.dim min.dim", *_ALONG),
+    *operators("median.dim nanmedian.dim", *_ALONG, guard=Guard.ONE_ORDER),
+    *operators("mode", case(unit(*TABLE), 1), case(below(9, *TABLE), 0), guard=Guard.ONE_ORDER),
     *operators(
         "argmax argmin",
         case(constant(unit(*TABLE))),
