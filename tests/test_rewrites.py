@@ -143,6 +143,25 @@ def test_a_condition_that_holds_for_every_batch_is_none() -> None:
         export(SomePieces(), [Input("x", "F32", (4,))], 3)
 
 
+class Nearest(nn.Module):
+    """Distances to the entries of a codebook."""
+
+    def __init__(self, entries: int) -> None:
+        super().__init__()
+        self.codebook = nn.Parameter(torch.randn(entries, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cdist(x, self.codebook)
+
+
+def test_a_large_codebook_settles_how_distances_are_computed() -> None:
+    graph, _ = export(Nearest(26), [Input("x", "F32", (4,))])
+    assert "aten.cdist.default" in {node.operator for node in graph.training.nodes}
+    with pytest.raises(InputRefused, match="only for some batch sizes") as refused:
+        export(Nearest(25), [Input("x", "F32", (4,))])
+    assert "compute_mode" in refused.value.hint
+
+
 def test_data_is_a_tensor_without_its_history() -> None:
     assert operators(lambda x, w: x * w + x * w.data) == {"mul.Tensor", "detach.default", "add.Tensor"}
 

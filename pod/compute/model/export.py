@@ -33,7 +33,7 @@ from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
 from fitchain.pod.compute.model.masks import Masks
 from fitchain.pod.compute.model.output import giving_one
 from fitchain.pod.compute.model.shape_check import dry_run
-from fitchain.pod.compute.model.sizes import tried_out
+from fitchain.pod.compute.model.sizes import FEW_ROWS, Distances, tried_out
 from fitchain.pod.compute.model.tensors import dtype_name, require_plain, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Heard, quiet, raising_location
 from fitchain.pod.compute.model.transforms import WRITTEN_OUT, Transformed, in_plain_operators, untransformed
@@ -303,7 +303,12 @@ def _following(module: nn.Module, notes: _Notes) -> Iterator[list[Constants]]:
 
     def followed(*arguments: Tensor) -> Tensor:
         stand_ins = [(traced, held[name]) for name, traced in _held(module) if name in held]
-        with Constants(stand_ins, notes.moving) as constants, Masks(constants) as masks, Traced(notes.answered):
+        with (
+            Constants(stand_ins, notes.moving) as constants,
+            Masks(constants) as masks,
+            Traced(notes.answered),
+            Distances(),
+        ):
             runs.append(constants)
             value: Tensor = masks.counted(forward(*arguments))
             return value
@@ -367,9 +372,11 @@ def _refuse(error: BaseException, heard: Heard, what: str = "traced") -> NoRetur
     if CONSTRAINED in message:
         location = next((location for what, location in reversed(heard.guards) if what.startswith("Eq(")), None)
         location = location or (heard.guards[0][1] if heard.guards else None)
+        hint = "write x.shape[0] or -1 in place of a number, and do not branch on it"
+        if "cdist" in str(location):
+            hint = f"say which way torch.cdist goes, else that depends on {FEW_ROWS} rows: give it a compute_mode"
         raise InputRefused(
-            at(location, "the computation holds only for some batch sizes, and a graph must hold for all"),
-            "write x.shape[0] or -1 in place of a number, and do not branch on it",
+            at(location, "the computation holds only for some batch sizes, and a graph must hold for all"), hint
         ) from None
     location = raising_location(error.__traceback__)
     if any(word in f"{message} {type(error).__name__}" for word in LEARNING):

@@ -230,14 +230,15 @@ def _recur(
     if x.dim() != 3 or len(states) != (2 if gates == 4 else 1) or layers < 1:
         raise InputRefused("a recurrent layer takes [B, T, n] or [T, B, n] and its hidden state")
     (batch, time), size = x.shape[:2] if batch_first else x.shape[1::-1], states[0].shape[-1]
+    if states[-1].shape[-1] != size:
+        raise InputRefused(
+            "a recurrent layer has projections (proj_size)", "leave them out, and put an nn.Linear behind it"
+        )
     for state in states:
         _check_shape("a hidden state", state, (layers * directions, batch, size))
     expected = weight_shapes(gates, x.shape[2], size, biases, layers, directions)
     if len(weights) != len(expected):
-        raise InputRefused(
-            f"a recurrent layer of {layers} layers has {len(expected)} weights, not {len(weights)}",
-            "projections (proj_size) are not supported",
-        )
+        raise InputRefused(f"a recurrent layer of {layers} layers has {len(expected)} weights, not {len(weights)}")
     for weight, shape in zip(weights, expected, strict=True):
         _check_shape("a recurrent weight", weight, shape)
     steps = time * layers * directions
