@@ -22,6 +22,7 @@ from fitchain.pod.parties.scientist import (
     accept_result,
     continue_job,
     delivery,
+    doubts_of,
     draft_request,
     evaluate,
     fetch_model,
@@ -147,6 +148,48 @@ def test_audit_of_a_model_with_several_inputs_is_planned(workshop: Workshop, tmp
     model = publish_model(home, source, workshop.dataset.id, name="Two", inputs=["x=delta", "y=@rest"])
     planned, _ = plan_audit(home, JobRequest(workshop.dataset.id, model.id, RECIPE), AuditOptions(verifiers=3))
     assert planned.audit is not None and not planned.rehearsed  # it was
+
+
+ENDS = """from torch import nn
+from torch.nn import functional as F
+
+
+class Scores(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+class Shares(Scores):
+    def forward(self, x):
+        return self.layer(x).softmax(1).reshape(-1, 2)
+
+
+class Logarithms(Scores):
+    def forward(self, x):
+        return F.log_softmax(self.layer(x), 1)
+"""
+
+
+def test_function_that_the_loss_applies_itself_is_doubted(workshop: Workshop, tmp_path: Path) -> None:
+    home, source = workshop.scientist.home, tmp_path / "ends.py"
+    source.write_text(ENDS)
+    doubted = {
+        (name, loss): doubts_of(home, JobRequest(workshop.dataset.id, model.id, RECIPE | {"loss": {"name": loss}}))
+        for name in ("Scores", "Shares", "Logarithms")
+        for model in [publish_model(home, source, workshop.dataset.id, name=name)]
+        for loss in ("cross_entropy", "nll_loss")
+    }
+    assert [kind for kind, doubts in doubted.items() if not doubts] == [
+        ("Scores", "cross_entropy"),
+        ("Logarithms", "cross_entropy"),
+        ("Logarithms", "nll_loss"),
+    ]
+    assert "applies one itself" in doubted["Shares", "cross_entropy"][0]
+    assert "choose cross_entropy" in doubted["Scores", "nll_loss"][0]
 
 
 def test_draft_refuses_what_the_request_would(workshop: Workshop, tmp_path: Path) -> None:

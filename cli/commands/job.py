@@ -160,6 +160,8 @@ def request(
     bond_kind = "default" if bond is None else "given"
     for label, text in (*audit_pairs(plan, bond_kind), *judges):
         log(f"{label}: {text}")  # before anything is signed
+    for doubt in scientist.doubts_of(home, planned):
+        log(doubt)
     if rehearsal:
         log("rehearsing the first steps on mock data here, before anything is locked")
     id = scientist.request_job(home, planned, log_cost)

@@ -11,7 +11,7 @@ import typer
 from fitchain.cli.command import Session, command, group
 from fitchain.cli.ids import find_dataset, find_model
 from fitchain.cli.recipe_file import read_recipe
-from fitchain.cli.views.output import KeyValues, Prose, Report, Rows
+from fitchain.cli.views.output import KeyValues, Prose, Report, Rows, log
 from fitchain.pod.values.errors import (
     EnvironmentRefused,
     FitchainError,
@@ -78,13 +78,15 @@ def draft(
     """Show the whole recipe that a request would carry, without asking for anything."""
     from fitchain.cli.views import recipe as views
     from fitchain.cli.views.recipe_file import recipe_file
-    from fitchain.pod.parties.scientist import JobRequest, draft_request
+    from fitchain.pod.parties.scientist import JobRequest, doubts_of, draft_request
 
     home, source = session.home, "" if recipe is None else str(recipe)
     request = JobRequest(
         find_dataset(home, dataset), find_model(home, model), read_recipe(recipe), recipe_source=source
     )
     drafted = draft_request(home, request)
+    for doubt in doubts_of(home, request):
+        log(doubt)
     pairs = views.pairs_of(drafted)
     if to is not None:
         _write_new(to, recipe_file(request.recipe_overrides, drafted))

@@ -151,7 +151,8 @@ def _module(source: Any, name: str, path: Path | None) -> nn.Module:
     try:
         made = source()
     except Exception as error:  # noqa: BLE001 - as above
-        raise _failure(path, error, f"{name}() takes no arguments here: ") from None
+        is_call = isinstance(error, TypeError) and error.__traceback__ and error.__traceback__.tb_next is None
+        raise _failure(path, error, f"{name}() takes no arguments here: " if is_call else f"{name}(): ") from None
     if not isinstance(made, nn.Module):
         raise InputRefused(f"{name}(){where} gives a {type(made).__name__}, and an nn.Module is needed", advice(made))
     require_forward(made)

@@ -138,13 +138,16 @@ class Writer:
         value = self.program.constants[target]
         # A strict trace may leave a tensor without numbers behind.
         # And one that torch.func made may be its wrapper, which has none of its own.
-        if (
-            not isinstance(value, Tensor)
-            or isinstance(value, FakeTensor)
-            or value.device.type != "cpu"
-            or _is_wrapped(value)
-        ):
+        if not isinstance(value, Tensor):
             raise InputRefused(f"the constant {target} is a {type(value).__name__} that a graph cannot hold")
+        if isinstance(value, FakeTensor) or value.device.type != "cpu" or _is_wrapped(value):
+            raise InputRefused(
+                f"the constant {target} of shape {list(value.shape)} has no numbers that a graph could hold",
+                "make it in __init__, on the CPU, and keep it with register_buffer",
+            )
+        if value.layout is not torch.strided or value.is_quantized:
+            kind = "quantized" if value.is_quantized else str(value.layout)
+            raise InputRefused(f"the constant {target} is {kind}, and a graph holds dense numbers", "keep a dense one")
         if value.is_complex():
             raise InputRefused(f"the constant {target} is complex ({value.dtype}), which a graph cannot hold", COMPLEX)
         value = value.detach().contiguous()

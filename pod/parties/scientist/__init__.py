@@ -7,6 +7,7 @@ checked.
     weights   initial weights from a file, or from what a job delivered
     continuing  what a job delivered becomes a model for another owner's dataset
     request   a recipe is drafted, rehearsed, sealed to the owner, requested
+    doubts    what a recipe and a model allow together, and hardly anybody means
     audit_options  what a request leaves open of its audit is filled in
     receive   what was delivered is opened and checked
     merge     what was delivered as a delta is written whole
@@ -29,6 +30,7 @@ from fitchain.pod.parties.scientist.audit_options import AuditOptions, plan_audi
 from fitchain.pod.parties.scientist.complaint import complain_of
 from fitchain.pod.parties.scientist.continuing import ContinuedModel, continue_job
 from fitchain.pod.parties.scientist.dispute import dispute
+from fitchain.pod.parties.scientist.doubts import doubts_of
 from fitchain.pod.parties.scientist.evaluation import Evaluation, evaluate, names_of
 from fitchain.pod.parties.scientist.find import ColumnQuery, DatasetQuery, Listing, Search, find_datasets
 from fitchain.pod.parties.scientist.merge import MergedModel, merge_model, merge_result
@@ -68,6 +70,7 @@ __all__ = [
     "continue_job",
     "delivery",
     "dispute",
+    "doubts_of",
     "draft_recipe",
     "draft_request",
     "evaluate",
