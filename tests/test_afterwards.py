@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import os
 import pickle
 import shutil
 import traceback
@@ -179,6 +180,12 @@ def test_a_folder_of_images_is_predicted_as_it_was_registered(tmp_path: Path) ->
     rows = made.rows.astype(np.int64)
     held_out = [predicted[row] for row in rows]
     assert confusion([model.classes[true[row]] for row in rows], held_out, model.classes) == outcome.confusion
+    (unsorted := tmp_path / "unsorted").mkdir()
+    for number, path in enumerate(sorted(source.rglob("*.*"), key=os.fsencode)):
+        shutil.copy(path, unsorted / f"{number:03d}{path.suffix}")
+    assert model.predict(unsorted) == predicted  # nobody knows their classes
+    with pytest.raises(InputRefused, match="lie in no folder of a class"):
+        Table.read(unsorted)
 
 
 class Words(nn.Module):

@@ -76,7 +76,8 @@ class _Found:
 
 
 class ImageFolder:
-    """A folder of images: a column `image`, and `label` or those of its `labels.csv`.
+    """A folder of images: a column `image`, and `label` or those of its `labels.csv`; neither where
+    all images lie in the folder itself, as those do whose classes are asked for.
 
     Args:
         path: the folder.
@@ -112,7 +113,16 @@ class ImageFolder:
     @property
     def kinds(self) -> Mapping[str, Kind]:
         """A folder's name is a class, though it be a number."""
-        return NO_KINDS if self._labels_beside else {LABEL: Kind.CATEGORY}
+        return {LABEL: Kind.CATEGORY} if LABEL in self._columns and not self._labels_beside else NO_KINDS
+
+    def require_classes(self) -> None:
+        """Check that something says what the images are of, as whoever offers them does.
+
+        Raises:
+            InputRefused: nothing does.
+        """
+        if len(self._columns) == 1 and not self._labels_beside:
+            raise self._unclassed()
 
     def _labels(self) -> tuple[dict[str, list[str]], bool]:
         """Texts by column, one for each image, and whether their numbers have a decimal comma."""
@@ -121,13 +131,10 @@ class ImageFolder:
             raise InputRefused(f"there are both {' and '.join(beside)}", "leave one of them")
         if beside:
             return _labels_beside(self.path / beside[0], self._found, self.limit_bytes)
-        outside = BadCells()
-        outside.add([each.number for each in self._found if len(each.path.parts) != 2])
-        if outside.count:
-            raise InputRefused(
-                f"{outside.where('image')} {'lie' if outside.count > 1 else 'lies'} in no folder of a class",
-                f"put images into a folder for each class, or their labels into labels.csv; {WHICH}",
-            )
+        if all(len(each.path.parts) == 1 for each in self._found):
+            return {}, False
+        if any(len(each.path.parts) != 2 for each in self._found):
+            raise self._unclassed()
         classes = [plain_name(each.path.parts[0]) for each in self._found]
         if not all(name.isprintable() for name in set(classes)):  # a name that is not UTF-8 is not, either
             raise InputRefused("the name of a class's folder has characters that cannot be printed", "rename it")
@@ -137,6 +144,14 @@ class ImageFolder:
                 "two folders of classes are called alike, but for blanks or composed letters", "rename one"
             )
         return {LABEL: classes}, False
+
+    def _unclassed(self) -> InputRefused:
+        outside = BadCells()
+        outside.add([each.number for each in self._found if len(each.path.parts) != 2])
+        return InputRefused(
+            f"{outside.where('image')} {'lie' if outside.count > 1 else 'lies'} in no folder of a class",
+            f"put images into a folder for each class, or their labels into labels.csv; {WHICH}",
+        )
 
     def slabs(self, columns: Collection[int]) -> Iterator[Slab]:
         """The images, some megabytes at a time."""

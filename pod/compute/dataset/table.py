@@ -28,6 +28,7 @@ from fitchain.pod.compute.dataset.columns import (
 )
 from fitchain.pod.compute.dataset.decision import decide, guess_task
 from fitchain.pod.compute.dataset.draft import Draft
+from fitchain.pod.compute.dataset.image_folder import ImageFolder
 from fitchain.pod.compute.dataset.npz_file import read_npz, write_npz
 from fitchain.pod.compute.dataset.readers import Dialect, Reading, open_source, parse_dialect
 from fitchain.pod.compute.dataset.rows import Rows, RowSink, Spill, beside, bytes_of, is_rows, read_rows, slabs
@@ -148,6 +149,8 @@ class Table:
         terms = replace(terms or ReadingTerms(), unit=None if unit is None else unit.column)
         with _of_file(path), _opened(terms.tokenizing, limit_bytes) as tokenizer:
             source = open_source(path, dialect, limit_bytes)
+            if isinstance(source, ImageFolder):
+                source.require_classes()
             draft = None if spill is None or unit is not None else Draft(spill, terms.markers)
             schema = decide(source, terms, tick, draft, tokenizer)
             if draft is not None and (drafted := draft.taken_for(schema)) is not None:
