@@ -145,11 +145,11 @@ def choice(what: str, value: Any, among: Iterable[str]) -> str:
     return value
 
 
-def items(what: str, value: Any, fewest: int, most: int) -> list[Any]:
-    """Read a list of some length."""
+def items(what: str, value: Any, fewest: int, most: int, advice: str = "") -> list[Any]:
+    """Read a list of some length; the advice is given with a refusal."""
     if not isinstance(value, list | tuple) or not fewest <= len(value) <= most:
         count = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-        raise InputRefused(f"{what} is a list of {count} items, not {_excerpt(value)}")
+        raise InputRefused(f"{what} is a list of {count} items, not {_excerpt(value)}", advice)
     return list(value)
 
 

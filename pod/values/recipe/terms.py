@@ -91,8 +91,11 @@ CLASS_WEIGHTS = ("weight", "pos_weight")
 """Arguments of losses that are a number for each class, or of a binary loss for each output."""
 
 
+_A_NUMBER_EACH = "write a number for each class, in the order of the card's categories, such as [1.0, 3.5]"
+
+
 def _weights(what: str, value: Any) -> list[float]:
-    return [real(what, number, 0, 1e30) for number in items(what, value, 1, MOST_CATEGORIES)]
+    return [real(what, number, 0, 1e30) for number in items(what, value, 1, MOST_CATEGORIES, _A_NUMBER_EACH)]
 
 
 _REDUCTION = {"reduction": partial(choice, among=("mean", "sum"))}
