@@ -700,6 +700,25 @@ class KeepsGradients(Two):
         return torch.tanh(x) if gradient is None or gradient.shape[0] > 3 else x
 
 
+# Branches on the size of a batch that a trace does not see, or cannot count.
+
+
+class SizeByType(Two):
+    def between(self, x: Tensor) -> Tensor:
+        size: Any = x.shape[0]
+        return x if isinstance(size, int) and size > 16 else torch.tanh(x)
+
+
+class SizeAsText(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return x if str(tuple(x.shape)).startswith("(64,") else torch.tanh(x)
+
+
+class SizeBeyond64Bits(Two):
+    def between(self, x: Tensor) -> Tensor:
+        return x if x.shape[0] ** 4 > 1 << 63 else torch.tanh(x)
+
+
 # Branches on values that a trace was kept from.
 
 

@@ -92,6 +92,7 @@ def trained(module: nn.Module, compute: nn.Module | Program, parameters: list[Te
 
 
 @pytest.mark.filterwarnings("ignore:a warning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's compiler asks, and hides that it warns
 @pytest.mark.parametrize("kind", kinds(harmless_modules.KINDS), ids=lambda kind: kind.__name__)
 def test_what_looks_alike_and_is_harmless_is_exported_and_trains_as_the_module_does(kind: type[nn.Module]) -> None:
     torch.manual_seed(0)

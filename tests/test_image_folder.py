@@ -340,6 +340,14 @@ def test_labels_beside_say_what_the_images_are(folder: Path) -> None:
     assert without_pictures.count == 8
 
 
+def test_images_that_a_labels_file_cannot_tell_apart_are_refused(folder: Path) -> None:
+    for number, name in enumerate(("caf\u00e9.png", "cafe\u0301.png")):
+        saved(folder / "cat" / name, pixels(number))
+    (folder / "labels.csv").write_text("file_name,y\ncat/caf\u00e9.png,1\n")
+    with pytest.raises(InputRefused, match=r"images 5 and 6 have one name, but for blanks or composed letters"):
+        Table.read(folder)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -348,7 +356,7 @@ def test_labels_beside_say_what_the_images_are(folder: Path) -> None:
         (["file_name,y", "cat/0.png,1", "./cat/0.png,2"], "line 3: the image stands twice"),
         (["file_name,y", "../pictures/cat/0.png,1"], "line 2: there is no such image"),
         (["picture,y", "cat/0.png,1"], "no column of the images' paths"),
-        (["file_name,image", "cat/0.png,1"], "the column 'image' stands twice"),
+        (["file_name,image", "cat/0.png,1"], "a column is called 'image' beside 'file_name'"),
     ],
 )
 def test_labels_that_do_not_fit_the_images_are_refused(folder: Path, lines: list[str], message: str) -> None:

@@ -11,10 +11,10 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -25,6 +25,7 @@ from fitchain.pod.compute.environment.classes import CLASSES, NATIVE, Environmen
 from fitchain.pod.compute.environment.classes import X86_64_V3 as V3
 from fitchain.pod.compute.model import Program, dry_run, load_module, restore, tensor_bytes
 from fitchain.pod.compute.model.export import export
+from fitchain.pod.compute.model.load import module_name, take_module
 from fitchain.pod.values.digest import canonical_json
 from fitchain.pod.values.errors import FitchainError, InputRefused, NotFound, OperatorFailed
 from fitchain.pod.values.graph import OPERATORS, Graph, Input, Limits, TensorSpec
@@ -653,6 +654,34 @@ def test_load_module_refuses_in_one_sentence(tmp_path: Path, text: str, words: s
     with pytest.raises(InputRefused, match=words) as refused:
         load_module(written(tmp_path, text), "Net")
     assert "\n" not in refused.value.message
+
+
+@pytest.mark.long
+def test_what_is_compiled_is_exported_as_it_is_written() -> None:
+    compiled_as = partial(torch.compile, backend="eager")  # the default one warns of torch's own code
+
+    @compiled_as
+    def doubled(x: Tensor) -> Tensor:
+        return torch.relu(x) * 2
+
+    class Compiled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.head = nn.Linear(4, 3), compiled_as(nn.Linear(3, 2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            output: Tensor = self.head(doubled(self.layer(x)))
+            return output
+
+    graph, _ = export(Compiled(), floats((4,)), B)
+    assert "aten.relu.default" in {node.operator for node in graph.training.nodes}
+    compiled = cast(nn.Module, compiled_as(nn.Sequential(nn.Linear(4, 2))))
+    module = take_module(compiled)
+    graph, tensors = export(module, floats((4,)), B)
+    assert set(graph.tensors) == {"0.weight", "0.bias"} and module_name(compiled) == "Sequential"
+    module.load_state_dict({name: torch.zeros_like(tensor) for name, tensor in module.state_dict().items()})
+    restore(compiled, tensors)
+    assert all(tensor.any() for tensor in module.state_dict().values())
 
 
 def test_load_module_of_no_file_is_not_found(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ module, so that what is exported is equal to the bit."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -160,6 +161,40 @@ def test_a_large_codebook_settles_how_distances_are_computed() -> None:
     with pytest.raises(InputRefused, match="only for some batch sizes") as refused:
         export(Nearest(25), [Input("x", "F32", (4,))])
     assert "compute_mode" in refused.value.hint
+
+
+class OfSize(nn.Module):
+    """A layer whose output is computed with the size of the batch."""
+
+    def __init__(self, compute: Callable[[Tensor, int], Tensor]) -> None:
+        super().__init__()
+        self.layer, self.compute = nn.Linear(4, 3), compute
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.compute(self.layer(x), x.shape[0])
+
+
+def test_whole_power_of_a_size_is_a_product() -> None:
+    graph, _ = export(OfSize(lambda y, n: y / n**2 + n**3), [Input("x", "F32", (4,))])
+    assert [node.operator for node in graph.training.nodes].count("int.mul") == 3
+
+
+@pytest.mark.parametrize(
+    ("compute", "words", "hint"),
+    [
+        (lambda y, n: y / n**0.5, "nothing like pow of a size", r"torch\.tensor\(x\.shape\[0\]\)"),
+        (lambda y, n: y * abs(n - 10), "nothing like abs of a size", "sizes go by"),
+        (lambda y, n: y * (2 if 2 * n > 25 else 1), "only for some batch sizes", "do not branch"),
+        (lambda y, n: y @ torch.cov(y.T), "a branch or a shape depends", r"torch\.cov asks"),
+        (lambda y, n: (y @ y.T).fill_diagonal_(0) @ y, "only for some batch sizes", "masked_fill"),
+    ],
+)
+def test_refusal_of_what_is_asked_of_a_size_says_what_to_write(
+    compute: Callable[[Tensor, int], Tensor], words: str, hint: str
+) -> None:
+    with pytest.raises(InputRefused, match=words) as refused:
+        export(OfSize(compute), [Input("x", "F32", (4,))])
+    assert re.search(hint, refused.value.hint)
 
 
 def test_data_is_a_tensor_without_its_history() -> None:

@@ -168,6 +168,11 @@ class Shares(Scores):
         return self.layer(x).softmax(1).reshape(-1, 2)
 
 
+class SharesInTheEnd(Scores):
+    def forward(self, x):
+        return self.layer(x) if self.training else self.layer(x).softmax(1)
+
+
 class Logarithms(Scores):
     def forward(self, x):
         return F.log_softmax(self.layer(x), 1)
@@ -179,7 +184,7 @@ def test_function_that_the_loss_applies_itself_is_doubted(workshop: Workshop, tm
     source.write_text(ENDS)
     doubted = {
         (name, loss): doubts_of(home, JobRequest(workshop.dataset.id, model.id, RECIPE | {"loss": {"name": loss}}))
-        for name in ("Scores", "Shares", "Logarithms")
+        for name in ("Scores", "Shares", "SharesInTheEnd", "Logarithms")
         for model in [publish_model(home, source, workshop.dataset.id, name=name)]
         for loss in ("cross_entropy", "nll_loss")
     }
@@ -189,6 +194,7 @@ def test_function_that_the_loss_applies_itself_is_doubted(workshop: Workshop, tm
         ("Logarithms", "nll_loss"),
     ]
     assert "applies one itself" in doubted["Shares", "cross_entropy"][0]
+    assert "when it is evaluated" in doubted["SharesInTheEnd", "cross_entropy"][0]
     assert "choose cross_entropy" in doubted["Scores", "nll_loss"][0]
 
 

@@ -273,17 +273,29 @@ def _labels_beside(path: Path, images: Sequence[_Found], limit_bytes: int) -> tu
     comma."""
     file = CsvFile(path, None, limit_bytes)
     names = list(file.names)
-    key = next((names.index(name) for name in FILE_COLUMNS if name in names), None)
+    lowered = [name.lower() for name in names]
+    key = next((lowered.index(name) for name in FILE_COLUMNS if name in lowered), None)
     if key is None:
         raise InputRefused(
             f"{path.name} has no column of the images' paths",
             f"call it {FILE_COLUMNS[0]}: its cells are such as a/1.png",
         )
     others = [position for position in range(len(names)) if position != key]
-    if bad := [names[position] for position in others if names[position] == IMAGE or names.count(names[position]) > 1]:
+    if bad := [names[position] for position in others if names.count(names[position]) > 1]:
         raise InputRefused(f"{path.name}: the column {bad[0]!r:.80} stands twice", "rename it")
+    if any(names[position] == IMAGE for position in others):
+        raise InputRefused(
+            f"{path.name}: a column is called {IMAGE!r} beside {names[key]!r}, as the images themselves are",
+            "rename it",
+        )
     rows = dict[str, dict[str, str]]()
-    twice, unknown, paths = BadCells(), BadCells(), {_plain_path(str(each.path)) for each in images}
+    twice, unknown, alike = BadCells(), BadCells(), BadCells()
+    paths = Counter(_plain_path(str(each.path)) for each in images)
+    alike.add([each.number for each in images if paths[_plain_path(str(each.path))] > 1])
+    if alike.count:
+        raise InputRefused(
+            f"{alike.where('image')} have one name, but for blanks or composed letters", f"rename them; {WHICH}"
+        )
     for slab in file.slabs(range(len(names))):
         cells = {position: each for position, each in slab.cells.items() if isinstance(each, list)}
         for row, line in enumerate(slab.places):
@@ -291,9 +303,10 @@ def _labels_beside(path: Path, images: Sequence[_Found], limit_bytes: int) -> tu
             for problem, noted in ((name in rows, twice), (name not in paths, unknown)):
                 noted.add([line] if problem else [])
             rows[name] = {names[position]: cells[position][row] for position in others}
+    by_path = "each image has one line, by its path from the folder on, such as a/1.png"
     for noted, what in ((twice, "the image stands twice"), (unknown, "there is no such image in the folder")):
         if noted.count:
-            raise InputRefused(f"{path.name}: {noted.where('line')}: {what}", "each image has one line, by its path")
+            raise InputRefused(f"{path.name}: {noted.where('line')}: {what}", by_path)
     without = BadCells()
     without.add([each.number for each in images if _plain_path(str(each.path)) not in rows])
     if without.count:

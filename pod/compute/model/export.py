@@ -27,7 +27,7 @@ from fitchain.pod.compute.environment.classes import EnvironmentClass
 from fitchain.pod.compute.model.constants import Constants
 from fitchain.pod.compute.model.decisions import decided, without_checks
 from fitchain.pod.compute.model.fidelity import NOT_BY_ROWS, require_fidelity
-from fitchain.pod.compute.model.frameworks import without_trainer
+from fitchain.pod.compute.model.frameworks import without_compiler, without_trainer
 from fitchain.pod.compute.model.looks import Look, Traced
 from fitchain.pod.compute.model.lowering import DATA_DEPENDENT, Writer, at
 from fitchain.pod.compute.model.masks import Masks
@@ -35,7 +35,7 @@ from fitchain.pod.compute.model.output import giving_one
 from fitchain.pod.compute.model.shape_check import dry_run
 from fitchain.pod.compute.model.sizes import FEW_ROWS, Distances, tried_out
 from fitchain.pod.compute.model.tensors import dtype_name, require_plain, tensor_bytes
-from fitchain.pod.compute.model.torch_output import Heard, quiet, raising_location
+from fitchain.pod.compute.model.torch_output import Heard, Location, quiet, raising_location
 from fitchain.pod.compute.model.transforms import WRITTEN_OUT, Transformed, in_plain_operators, untransformed
 from fitchain.pod.compute.model.witness import Witness, fresh_copy, observe, observe_unwatched
 from fitchain.pod.compute.operators.arguments import DTYPES
@@ -45,10 +45,17 @@ from fitchain.pod.values.graph.admission import ANY, Admission
 from fitchain.pod.values.recipe.terms import MOST_BATCH
 from fitchain.pod.values.state import TensorBytes
 
-CONSTRAINED = "Constraints violated"
-"""How torch begins to say that a trace holds for some batch sizes."""
+CONSTRAINED = ("Constraints violated", "Expected op to be")
+"""How torch says that a trace holds for some batch sizes."""
 LEARNING = ("data-dependent", "Dynamo", "DataDependent", ".numpy() is not supported for tensor subclasses")
 """Words of torch's about a module whose Python learns a tensor's values."""
+ASKING = {
+    "cdist": f"torch.cdist asks whether there are more than {FEW_ROWS} rows: say which way it goes by compute_mode",
+    "cov": "torch.cov asks its numbers: of h, centred by its mean, write h @ h.T / (h.shape[1] - 1)",
+    "corrcoef": "torch.corrcoef asks its numbers: normalise the rows of h, centred by their means, and write h @ h.T",
+    "fill_diagonal_": "write x.masked_fill(torch.eye(x.shape[0], dtype=torch.bool), value)",
+}
+"""Functions of torch that ask for sizes or numbers where nobody would think so, and what to write."""
 UNFOLLOWED = "does not require grad"
 """Words of torch's about a gradient of what was computed without."""
 
@@ -95,7 +102,7 @@ def export(
     admits = ANY if environment_class is None else environment_class.admits
     modes = [(part, part.training) for part in module.modules()]
     try:
-        with without_trainer(module):
+        with without_trainer(module), without_compiler():
             witness, require_run = _observed(module, inputs, max(2, batch), output)
             tensors, notes = _named_tensors(module), _Notes([] if witness is None else witness.moving)
             with giving_one(module, output), without_checks():
@@ -242,7 +249,7 @@ def _trace(
     if isinstance(failure, GuardOnDataDependentSymNode):
         with quiet(), _slow_path(), contextlib.suppress(Exception):  # as below
             program = decided(lambda: export_once(strict=False), is_same)
-    if failure is not None and CONSTRAINED in str(failure):
+    if failure is not None and any(word in str(failure) for word in CONSTRAINED):
         with quiet(), _slow_path(), tried_out(), contextlib.suppress(Exception):  # as below
             program = export_once(strict=False)
     if failure is not None and program is None:
@@ -340,7 +347,8 @@ def _export(
     dimension = torch.export.Dim("batch", min=2, max=max(MOST_BATCH, examples[0].shape[0]))
     shapes = tuple({0: dimension} for _ in examples)  # of `giving_one`'s `*arguments`
     if strict:
-        return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=True)
+        with torch.compiler.set_stance("default"):  # which reads its Python
+            return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=True)
     with _following(module, notes) as runs, untransformed():
         try:
             return torch.export.export(module, examples, dynamic_shapes=(shapes,), strict=False)
@@ -369,17 +377,22 @@ def _refuse_operator(error: UnsupportedOperatorException, admits: Admission) -> 
 def _refuse(error: BaseException, heard: Heard, what: str = "traced") -> NoReturn:
     """Say in one sentence why the module could not be run or traced."""
     message = (str(error).strip().splitlines() or ["no message"])[0]
-    if CONSTRAINED in message:
+    if any(word in message for word in CONSTRAINED):
         location = next((location for what, location in reversed(heard.guards) if what.startswith("Eq(")), None)
         location = location or (heard.guards[0][1] if heard.guards else None)
-        hint = "write x.shape[0] or -1 in place of a number, and do not branch on it"
-        if "cdist" in str(location):
-            hint = f"say which way torch.cdist goes, else that depends on {FEW_ROWS} rows: give it a compute_mode"
+        hint = _hint_at(location, "write x.shape[0] or -1 in place of a number, and do not branch on it")
         raise InputRefused(
             at(location, "the computation holds only for some batch sizes, and a graph must hold for all"), hint
         ) from None
     location = raising_location(error.__traceback__)
     if any(word in f"{message} {type(error).__name__}" for word in LEARNING):
-        raise InputRefused(at(location, DATA_DEPENDENT), "compute both cases and choose with torch.where") from None
+        hint = _hint_at(location, "compute both cases and choose with torch.where")
+        raise InputRefused(at(location, DATA_DEPENDENT), hint) from None
     hint = "an evaluation follows no gradients: ask for one within torch.enable_grad()" if UNFOLLOWED in message else ""
     raise InputRefused(at(location, f"the module cannot be {what}: {type(error).__name__}: {message}"), hint) from None
+
+
+def _hint_at(location: Location | None, otherwise: str) -> str:
+    """What to write in place of a function of torch's own that asks, where the line calls one."""
+    line = "" if location is None else location.source
+    return next((hint for name, hint in ASKING.items() if f"{name}(" in line), otherwise)

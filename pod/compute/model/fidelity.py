@@ -14,8 +14,8 @@ exchanged. And what it keeps of its first call, or of an evaluation, it may have
 So both run once more with nothing about them, the module as a copy that was never called, and are
 compared by their numbers.
 
-What remains unseen: a size of the batch or an address by which a module branches where it is not
-traced; and one that means to deceive and knows this text: it can tell that it is watched by what
+What remains unseen: an address, or a size of the batch above a thousand, by which a module branches
+where it is not traced; and one that means to deceive and knows this text: it can tell that it is watched by what
 it is called from, and be another on numbers that no trial has.
 """
 
@@ -102,11 +102,18 @@ def _odd_replay(subject: Subject, batch: Batch) -> Call | None:
 def _require_equal_unwatched(subject: Subject, witness: Witness) -> None:
     with as_in_a_job():
         replayed = unwatched_calls(subject, witness.batches)
-    for run, replay in zip(witness.unwatched, replayed, strict=True):
+    larger = [batch.where for batch in witness.batches.larger()]
+    places = [*[""] * (len(replayed) - len(larger)), *larger]
+    for where, run, replay in zip(places, witness.unwatched, replayed, strict=True):
         if run is None or replay is None:
             continue
         for name, digest in run.items():
             if replay.get(name, digest) != digest:
+                if where:
+                    raise InputRefused(
+                        f"the module computes {name} {where} otherwise than its graph, which is traced with fewer",
+                        "do not branch on the size of a batch, by its type or as a text either",
+                    )
                 raise InputRefused(
                     f"the module computes {name} otherwise where it is not watched, or was never called,"
                     " and its graph is what it was while it was",

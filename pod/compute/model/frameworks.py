@@ -1,4 +1,5 @@
-"""Frameworks: what Lightning and Hugging Face put around a module, and what of it is a model.
+"""Frameworks: what Lightning, Hugging Face and `torch.compile` put around a module, and what of it
+is a model.
 
 Neither is imported: their classes are known by their names. A `LightningModule` is a module like
 any other once its trainer is away; how it says that it is trained (`training_step` and its like) is
@@ -9,9 +10,11 @@ no module, and whoever publishes one hears where the module is.
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from fitchain.pod.values.errors import InputRefused
@@ -30,6 +33,7 @@ STEPS = (
     "train_dataloader",
 )
 """Methods of a `LightningModule` that say how it is trained and evaluated."""
+COMPILED = "torch._dynamo.eval_frame.OptimizedModule"
 INSIDE = ("model", "module", "network", "net")
 """What the module in something else is called, as a rule."""
 
@@ -96,6 +100,25 @@ def without_trainer(module: nn.Module) -> Iterator[None]:
     finally:
         for part, name, trainer in attached:
             vars(part)[name] = trainer
+
+
+def as_written(module: nn.Module) -> nn.Module:
+    """The module that `torch.compile` was given, if this is what it gave back; any other as it
+    is."""
+    kind = type(module)
+    return module._orig_mod if f"{kind.__module__}.{kind.__name__}" == COMPILED else module  # type: ignore[return-value]
+
+
+@contextlib.contextmanager
+def without_compiler() -> Iterator[None]:
+    """Run what `torch.compile` wraps, a part or a function of a module, as it is written: a graph
+    says what is computed, and not by which kernels. Where nothing was compiled the compiler is not
+    even imported."""
+    if "torch._dynamo.eval_frame" not in sys.modules:
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 def module_inside(value: object) -> str:

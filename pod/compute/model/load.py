@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-from fitchain.pod.compute.model.frameworks import advice, module_inside, require_forward
+from fitchain.pod.compute.model.frameworks import advice, as_written, module_inside, require_forward
 from fitchain.pod.compute.model.tensors import fill, tensor_bytes
 from fitchain.pod.compute.model.torch_output import Location, raising_location
 from fitchain.pod.values.delta import ModelFile, TensorDigest
@@ -61,9 +61,9 @@ def take_module(source: ModuleSource) -> nn.Module:
 
 def module_name(source: ModuleSource) -> str:
     """What a module is called: by its class, or by the class or the factory that makes it."""
-    return (
-        type(source).__name__ if isinstance(source, nn.Module) else getattr(source, "__name__", type(source).__name__)
-    )
+    if isinstance(source, nn.Module):
+        return type(as_written(source)).__name__
+    return getattr(source, "__name__", type(source).__name__)
 
 
 def restore(module: nn.Module, model: Tensors | Path) -> None:
@@ -80,6 +80,7 @@ def restore(module: nn.Module, model: Tensors | Path) -> None:
             is the base's is another.
     """
     file = ModelFile.read(model) if isinstance(model, Path) else ModelFile(model)
+    module = as_written(module)
     own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     for name, tensor in own.items():
         if (shared := file.shared.get(name)) is not None:
@@ -142,8 +143,9 @@ def _module(source: Any, name: str, path: Path | None) -> nn.Module:
     """
     where = f" in {path}" if path else ""
     if isinstance(source, nn.Module):
-        require_forward(source)
-        return source
+        given = as_written(source)
+        require_forward(given)
+        return given
     if not callable(source) or module_inside(source):
         kind = type(source).__name__
         what = f"{name}{where} is" if name != kind else f"what is given{where} is"
@@ -155,6 +157,7 @@ def _module(source: Any, name: str, path: Path | None) -> nn.Module:
         raise _failure(path, error, f"{name}() takes no arguments here: " if is_call else f"{name}(): ") from None
     if not isinstance(made, nn.Module):
         raise InputRefused(f"{name}(){where} gives a {type(made).__name__}, and an nn.Module is needed", advice(made))
+    made = as_written(made)
     require_forward(made)
     return made
 

@@ -59,6 +59,12 @@ _SIZES = {
     torch.sym_min: "min",
     torch.sym_float: "of",
 }
+MOST_POWER = 8
+"""To which a size is raised by products."""
+OF_SIZES = (
+    "sizes go by + - * / // %, min, max and a whole power; compute the rest in tensors:"
+    " torch.tensor(x.shape[0]).float().sqrt()"
+)
 _CHECKS = frozenset(
     {
         *(operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge, operator.and_, torch.sym_not),
@@ -204,6 +210,8 @@ class Writer:
                 self.into(node, made, arguments, options)
             elif (made := without_writing(target)) is not None and self.is_admitted_as(target, made):
                 self.in_place(node, made, arguments, options)
+            elif target is operator.pow and _is_whole_power(node):
+                self.power(node)
             elif self.is_taken_apart(target) and (of := parts(node, self.admits.has)) is not None:
                 self.made_of(node, of)
             else:
@@ -257,6 +265,15 @@ class Writer:
         made = NodeRef(len(self.nodes) - 1)
         self.add(Node(COPY, (self.argument(node, changed), made), {}), node.stack_trace)
         self.values[node] = NodeRef(len(self.nodes) - 1)
+
+    def power(self, node: fx.Node) -> None:
+        """Write down a size by a whole power as products."""
+        base, power = node.args
+        size = made = self.argument(node, base)
+        for _ in range(int(power) - 1):  # type: ignore[arg-type]
+            self.add(Node("int.mul", (made, size), {}), node.stack_trace)
+            made = NodeRef(len(self.nodes) - 1)
+        self.values[node] = made
 
     def name(self, node: fx.Node, target: Any) -> str:
         """The operator's name, admitted."""
@@ -348,10 +365,18 @@ class Writer:
         sentence, hint = self.admits.operator_refusal(name) or (f"{self.admits.who} the operator {name}", "")
         if name == "aten.item.default":
             sentence = DATA_DEPENDENT
+        elif isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool):
+            sentence, hint = f"a graph says nothing like {name} of a size", OF_SIZES
         elif self.within:
             whole = self.within[0]
             sentence, hint = f"{self.admits.who} the operator {whole}, which torch makes of {name}", advice(whole, name)
         raise InputRefused(at(noted_location(node.stack_trace), sentence), hint)
+
+
+def _is_whole_power(node: fx.Node) -> bool:
+    """Whether a node raises a whole number to a small power of 1 and more."""
+    power = node.args[1]
+    return isinstance(node.meta.get("val"), torch.SymInt) and isinstance(power, int) and 1 <= power <= MOST_POWER
 
 
 def _picks(node: fx.Node) -> bool:

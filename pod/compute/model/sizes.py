@@ -9,6 +9,7 @@ numbers, 10 ms).
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -23,6 +24,9 @@ from fitchain.pod.values.recipe.terms import MOST_BATCH
 
 _sympy: Any = vars(symbolic_shapes)["sympy"]
 """Torch's own: its sizes are symbols of it."""
+MOST, MOST_POWER = 1 << 53, 16
+"""Numbers that are whole numbers and floats alike, of 64 bits each; and a power by which one is
+raised."""
 FEW_ROWS = 25
 """Up to so many rows on both sides `torch.cdist` takes differences, and beyond, matrix products."""
 _FUNCTIONS = {
@@ -80,7 +84,7 @@ def _constant(environment: ShapeEnv, expression: Any) -> Any:
 @lru_cache(1024)
 def _constant_within(expression: Any, lowest: int, highest: int) -> Any:
     """The same for sizes from one to another, both included."""
-    if highest - lowest > MOST_BATCH:
+    if highest - lowest > MOST_BATCH or _largest(expression, highest) > MOST:
         return None
     (symbol,) = expression.free_symbols
     try:
@@ -89,3 +93,23 @@ def _constant_within(expression: Any, lowest: int, highest: int) -> Any:
         return None
     first, *_ = distinct = np.unique(values)
     return first.item() if len(distinct) == 1 and first.dtype.kind in "bi" else None
+
+
+def _largest(expression: Any, highest: int) -> float:
+    """A number that no part of an expression exceeds, whatever the size up to the highest;
+    infinity where that is not known. Numpy's whole numbers have 64 bits and say nothing beyond."""
+    if expression.is_Symbol:
+        return highest
+    if expression.is_number:
+        return abs(float(expression))
+    parts = [_largest(each, highest) for each in expression.args]
+    name = type(expression).__name__
+    if expression.is_Pow:
+        power = expression.args[1]
+        return max(parts) ** int(power) if power.is_Integer and 0 < power <= MOST_POWER else math.inf
+    if expression.is_Add:
+        return sum(parts)
+    if expression.is_Mul:
+        return math.prod(max(1, each) for each in parts)
+    known = name in _FUNCTIONS or expression.is_Relational or expression.is_Boolean
+    return max(parts, default=1) if known else math.inf

@@ -33,6 +33,9 @@ _TRYING = frozenset(str(Path(__file__).parent / name) for name in ("trial.py", "
 _STANDARD = str(Path(sysconfig.get_path("stdlib")).resolve())
 _ASSIGNED = re.compile(r"The tensor attributes? (.*?) (?:was|were) assigned during export")
 
+MOST_SHOWN = 160
+"""Characters of a line."""
+
 
 @dataclass(frozen=True, slots=True)
 class Location:
@@ -43,7 +46,8 @@ class Location:
     source: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}" + (f" `{self.source}`" if self.source else "")
+        shown = self.source if len(self.source) <= MOST_SHOWN else f"{self.source[:MOST_SHOWN]}..."
+        return f"{self.file}:{self.line}" + (f" `{shown}`" if shown else "")
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ there are odd ones, too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ STEPS = 3
 RATE = 1e-3
 """By which a step moves parameters against their gradients, so that the next one sees others."""
 OUTPUT = "the output"
+LARGER, MOST_PRODUCTS = (17, 64, 1000), 1 << 30
+"""Records of further evaluations; and products, if each weight met each number of a record, which
+take a second."""
 Values = Mapping[str, bytes | None]
 """Digests of the numbers of tensors, by what they are of; None for a gradient where the output does
 not depend on a parameter."""
@@ -121,12 +125,14 @@ class Batches:
         rows: whole numbers are below it; where it is 1 all numbers lie between 0 and 1, since a
             module may look up rows of a table by any.
         bounds: whole numbers of each input are below it in odd calls.
+        weights: numbers that the module has, by which follows how many records it takes quickly.
     """
 
     inputs: tuple[Input, ...]
     size: int
     rows: int
     bounds: tuple[int, ...] = ()
+    weights: int = 0
 
     def first(self, training: bool) -> Batch:
         """The first of all."""
@@ -146,6 +152,14 @@ class Batches:
             ordinary = self.numbers(odd.size or self.size, 0, self.bounds)
             numbers = tuple(odd.numbers(x) if x.is_floating_point() or odd.name == "zeros" else x for x in ordinary)
             yield Batch(f"with {odd.name}", numbers, 0, odd.training, odd.scale)
+
+    def larger(self) -> Iterator[Batch]:
+        """Evaluations of more records, as far as these are computed in no time: a size by which a
+        module branches without a trace of it, as a text say, is seldom a small one."""
+        products = max(1, self.weights) * max(1, sum(math.prod(spec.shape) for spec in self.inputs))
+        for size in LARGER:
+            if size > self.size and size * products <= MOST_PRODUCTS:
+                yield Batch(f"of {size} records", self.numbers(size, 0), 0, False)
 
     def zeros(self) -> tuple[Tensor, ...]:
         """As those of the first."""

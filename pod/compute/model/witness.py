@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -96,10 +97,11 @@ def observe(module: nn.Module, inputs: Sequence[Input], batch: int) -> Witness |
             is trained.
         Exception: whatever its own code raises.
     """
+    weights = sum(parameter.numel() for parameter in module.parameters())
     try:
-        return _observe(module, Witness(Batches(tuple(inputs), batch, 2)))
+        return _observe(module, Witness(Batches(tuple(inputs), batch, 2, weights=weights)))
     except IndexError:  # an embedding of one row, or one whose rows are looked up by amounts
-        return _observe(module, Witness(Batches(tuple(inputs), batch, 1)))
+        return _observe(module, Witness(Batches(tuple(inputs), batch, 1, weights=weights)))
 
 
 def _observe(module: nn.Module, witness: Witness) -> Witness | None:
@@ -164,10 +166,11 @@ def observe_unwatched(module: nn.Module, fresh: nn.Module | None, output: str, w
 
 
 def unwatched_calls(subject: Subject, batches: Batches) -> list[Values | None]:
-    """What all calls give with nothing of ours about them, the odd ones last; None where one of
-    these raises."""
+    """What all calls give with nothing of ours about them, the odd ones and those of more records
+    last; None where one of these raises."""
     steps = [unwatched_call(subject, batch) for batch in batches.steps()]
-    return [*steps, *(_unwatched_odd_call(subject, batch) for batch in batches.odd())]
+    further = itertools.chain(batches.odd(), batches.larger())
+    return [*steps, *(_unwatched_odd_call(subject, batch) for batch in further)]
 
 
 def _unwatched_odd_call(subject: Subject, batch: Batch) -> Values | None:

@@ -49,15 +49,21 @@ def doubts_of(home: Home, request: JobRequest) -> list[str]:
     """
     recipe = draft_request(home, request)
     graph = Graph.parse((home.journal.model(request.model).folder / GRAPH).read_bytes())
-    return [*_of_loss(recipe.loss.name, _end_of(graph.training))]
+    return [*_of_loss(recipe.loss.name, _end_of(graph.training), _end_of(graph.evaluation))]
 
 
-def _of_loss(loss: str, end: str) -> Iterator[str]:
-    """What is odd about a loss of what a model ends in."""
-    if end and end == _OF_SCORES.get(loss):
+def _of_loss(loss: str, end: str, evaluated: str) -> Iterator[str]:
+    """What is odd about a loss of what a model ends in, while it trains and when it is evaluated."""
+    doubled = _OF_SCORES.get(loss)
+    if doubled and doubled == end:
         yield (
             f"the model ends in a {end}, and the loss {loss} applies one itself: with two of them it learns slowly, "
             "if at all; publish it without its own"
+        )
+    elif doubled and doubled == evaluated:
+        yield (
+            f"the model ends in a {evaluated} when it is evaluated, and the loss {loss} applies one itself: the "
+            "held-out loss and predicted shares are of two of them; publish it without its own"
         )
     if loss in _OF_LOGARITHMS and end not in ("", _LOGARITHMS):
         yield (
