@@ -271,6 +271,7 @@ def _raise(error: OSError) -> None:
 def _labels_beside(path: Path, images: Sequence[_Found], limit_bytes: int) -> tuple[dict[str, list[str]], bool]:
     """What a CSV file says of each image, by column, and whether its numbers have a decimal
     comma."""
+    _require_told_apart(images)
     file = CsvFile(path, None, limit_bytes)
     names = list(file.names)
     lowered = [name.lower() for name in names]
@@ -289,13 +290,7 @@ def _labels_beside(path: Path, images: Sequence[_Found], limit_bytes: int) -> tu
             "rename it",
         )
     rows = dict[str, dict[str, str]]()
-    twice, unknown, alike = BadCells(), BadCells(), BadCells()
-    paths = Counter(_plain_path(str(each.path)) for each in images)
-    alike.add([each.number for each in images if paths[_plain_path(str(each.path))] > 1])
-    if alike.count:
-        raise InputRefused(
-            f"{alike.where('image')} have one name, but for blanks or composed letters", f"rename them; {WHICH}"
-        )
+    twice, unknown, paths = BadCells(), BadCells(), {_plain_path(str(each.path)) for each in images}
     for slab in file.slabs(range(len(names))):
         cells = {position: each for position, each in slab.cells.items() if isinstance(each, list)}
         for row, line in enumerate(slab.places):
@@ -315,6 +310,16 @@ def _labels_beside(path: Path, images: Sequence[_Found], limit_bytes: int) -> tu
         names[position]: [rows[_plain_path(str(each.path))][names[position]] for each in images] for position in others
     }
     return columns, file.dialect["decimal"] == "comma"
+
+
+def _require_told_apart(images: Sequence[_Found]) -> None:
+    """Refuse images whose names people would write alike: a line would be about several."""
+    paths, alike = Counter(_plain_path(str(each.path)) for each in images), BadCells()
+    alike.add([each.number for each in images if paths[_plain_path(str(each.path))] > 1])
+    if alike.count:
+        raise InputRefused(
+            f"{alike.where('image')} have one name, but for blanks or composed letters", f"rename them; {WHICH}"
+        )
 
 
 def _plain_path(text: str) -> str:

@@ -15,8 +15,8 @@ So both run once more with nothing about them, the module as a copy that was nev
 compared by their numbers.
 
 What remains unseen: an address, or a size of the batch above a thousand, by which a module branches
-where it is not traced; and one that means to deceive and knows this text: it can tell that it is watched by what
-it is called from, and be another on numbers that no trial has.
+where it is not traced; and one that means to deceive and knows this text: it can tell that it is
+watched by what it is called from, and be another on numbers that no trial has.
 """
 
 from __future__ import annotations

@@ -106,7 +106,10 @@ def as_written(module: nn.Module) -> nn.Module:
     """The module that `torch.compile` was given, if this is what it gave back; any other as it
     is."""
     kind = type(module)
-    return module._orig_mod if f"{kind.__module__}.{kind.__name__}" == COMPILED else module  # type: ignore[return-value]
+    if f"{kind.__module__}.{kind.__name__}" != COMPILED:
+        return module
+    within: nn.Module = module._orig_mod  # type: ignore[assignment]
+    return within
 
 
 @contextlib.contextmanager

@@ -143,9 +143,9 @@ def _module(source: Any, name: str, path: Path | None) -> nn.Module:
     """
     where = f" in {path}" if path else ""
     if isinstance(source, nn.Module):
-        given = as_written(source)
-        require_forward(given)
-        return given
+        module = as_written(source)
+        require_forward(module)
+        return module
     if not callable(source) or module_inside(source):
         kind = type(source).__name__
         what = f"{name}{where} is" if name != kind else f"what is given{where} is"

@@ -111,5 +111,5 @@ def _largest(expression: Any, highest: int) -> float:
         return sum(parts)
     if expression.is_Mul:
         return math.prod(max(1, each) for each in parts)
-    known = name in _FUNCTIONS or expression.is_Relational or expression.is_Boolean
-    return max(parts, default=1) if known else math.inf
+    is_known = name in _FUNCTIONS or expression.is_Relational or expression.is_Boolean
+    return max(parts, default=1) if is_known else math.inf
