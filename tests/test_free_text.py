@@ -349,7 +349,7 @@ def test_processor_time_is_bounded_batch_by_batch() -> None:
                 own.encode(["fever " * 600_000] * 50, 4)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_mutated_tokenizers_are_used_or_refused(tmp_path: Path) -> None:
     """Apart from the other parsers: each starts a process."""
     specials = [added("[CLS]", 10), added("[SEP]", 11)]
