@@ -14,9 +14,9 @@ exchanged. And what it keeps of its first call, or of an evaluation, it may have
 So both run once more with nothing about them, the module as a copy that was never called, and are
 compared by their numbers.
 
-What remains unseen: an address, or a size of the batch that no trial has, by which a module branches
-where it is not traced; and one that means to deceive and knows this text: it can tell that it is
-watched by what it is called from, and be another on numbers that no trial has.
+What remains unseen: an address, or a size of the batch that no trial has, by which a module
+branches where it is not traced; and one that means to deceive and knows this text: it can tell that
+it is watched by what it is called from, and be another on numbers that no trial has.
 """
 
 from __future__ import annotations
