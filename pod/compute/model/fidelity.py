@@ -102,7 +102,7 @@ def _odd_replay(subject: Subject, batch: Batch) -> Call | None:
 def _require_equal_unwatched(subject: Subject, witness: Witness) -> None:
     with as_in_a_job():
         replayed = unwatched_calls(subject, witness.batches)
-    larger = [batch.where for batch in witness.batches.larger()]
+    larger = [f"of {size} records" for size in witness.batches.larger_sizes()]
     places = [*[""] * (len(replayed) - len(larger)), *larger]
     for where, run, replay in zip(places, witness.unwatched, replayed, strict=True):
         if run is None or replay is None:

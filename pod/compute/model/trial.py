@@ -156,10 +156,13 @@ class Batches:
     def larger(self) -> Iterator[Batch]:
         """Evaluations of more records, as far as these are computed in no time: a size by which a
         module branches without a trace of it, as a text say, is seldom a small one."""
+        for size in self.larger_sizes():
+            yield Batch(f"of {size} records", self.numbers(size, 0), 0, False)
+
+    def larger_sizes(self) -> list[int]:
+        """How many records these have."""
         products = max(1, self.weights) * max(1, sum(math.prod(spec.shape) for spec in self.inputs))
-        for size in LARGER:
-            if size > self.size and size * products <= MOST_PRODUCTS:
-                yield Batch(f"of {size} records", self.numbers(size, 0), 0, False)
+        return [size for size in LARGER if size > self.size and size * products <= MOST_PRODUCTS]
 
     def zeros(self) -> tuple[Tensor, ...]:
         """As those of the first."""
